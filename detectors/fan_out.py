@@ -1,0 +1,117 @@
+"""How many different foreign mail servers a host contacts, at many time scales at once.
+
+A home contacts one or two mail servers, an office's server some dozens over a day. A spam source
+must reach the mail server of every recipient: hundreds of networks, as fast as it dares. One window
+catches either the fast or the slow; five at once leave no comfortable pace (Sekar, Xie, Reiter,
+Zhang: "A Multi-Resolution Approach for Worm Detection and Containment", DSN 2006; Wong, Bielski,
+Studer, Wang: "Empirical Analysis of Rate Limiting Mechanisms", RAID 2005).
+
+Legitimate fan-out has a heavy tail: hosts that contact ten times as many networks are ``tail``
+orders of magnitude rarer. With ``usual`` the count that is nothing special in a window, a count n
+beyond it is worth
+
+    10 * tail * log10(n / usual) decibans,
+
+in the window where that is most. Networks are counted (/24, and /48 of IPv6), because a big
+provider's hundreds of addresses are one destination to a person. Addresses count, too, at
+``addresses_per_network`` times the usual: a bot that works through one provider's servers touches
+far more of them than any mail server needs.
+
+A count is of connections *opened*, answered or not: it needs one direction only, and no proof that
+the source address is real.
+
+>>> from sensor.hosts.evidence import Count, Evidence, Fact
+>>> counts = np.zeros((len(Count), 5), np.int64)
+>>> counts[Count.NETWORKS] = 50, 50, 50, 50, 50
+>>> finding = FanOut().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
+>>> finding.centibans, finding.reason
+(489, '50 foreign networks in 10 s, where 3 are usual')
+"""
+
+from math import log10
+from typing import Annotated, ClassVar, Final
+
+import msgspec
+import numpy as np
+
+from detectors.detector import Finding, centibans
+from sensor.hosts.evidence import Count, Evidence
+from sensor.hosts.windows import WINDOWS
+from sensor.kernel import kernel
+
+__all__ = ["FanOut", "FanOutSettings"]
+
+_LARGEST: Final = 4096
+"""Counts beyond are worth what this one is; at the defaults the cap is reached before."""
+_NETWORKS: Final = int(Count.NETWORKS)
+_ADDRESSES: Final = int(Count.ADDRESSES)
+
+Usual = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
+
+
+class FanOutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is usual, and what the unusual is worth.
+
+    The thresholds grow more slowly than time, as real fan-out does (Sekar et al., figure 2): what
+    a host contacts in a day it mostly contacts again.
+    """
+
+    usual: tuple[Usual, Usual, Usual, Usual, Usual] = (3, 5, 8, 12, 30)
+    """networks in 10 s, 1 min, 10 min, 1 h, 1 day that are nothing special"""
+    tail: Annotated[float, msgspec.Meta(gt=0, le=20)] = 4.0
+    """how steeply legitimate fan-out thins out; 4: ten times the usual is 10^4 times rarer"""
+    addresses_per_network: Annotated[int, msgspec.Meta(ge=1, le=256)] = 3
+    """big providers name two to five addresses to a mail server that asks"""
+    most: Annotated[float, msgspec.Meta(ge=0, le=200)] = 80.0
+    """decibans at most; enough to convict alone, at 100 times the usual"""
+
+
+@kernel
+def ratio(counts, facts, tables):
+    """The largest entry of ``tables`` (int32[2, 5, n]) among all windows."""
+    most = 0
+    for w in range(tables.shape[1]):
+        most = max(most, tables[0, w, min(counts[_NETWORKS, w], _LARGEST)])
+        most = max(most, tables[1, w, min(counts[_ADDRESSES, w], _LARGEST)])
+    return most
+
+
+class FanOut:
+    """See the module."""
+
+    name: ClassVar[str] = "fan_out"
+    ratio = staticmethod(ratio)
+
+    def __init__(self, settings: FanOutSettings | None = None) -> None:
+        settings = settings or FanOutSettings()
+        self.usual = np.array([settings.usual] * 2)
+        self.usual[1] *= settings.addresses_per_network
+        self.tables = np.zeros((2, len(WINDOWS), _LARGEST + 1), np.int32)
+        for (which, w), usual in np.ndenumerate(self.usual):
+            for n in range(usual + 1, _LARGEST + 1):
+                worth = min(settings.tail * log10(n / usual), settings.most / 10)
+                self.tables[which, w, n] = centibans(worth)
+
+    def explain(self, evidence: Evidence) -> Finding:
+        """The window and count that weigh most."""
+        best = (0, 0, 0)
+        for w in range(len(WINDOWS)):
+            for which, what in enumerate((Count.NETWORKS, Count.ADDRESSES)):
+                n = min(evidence.count(what, w), _LARGEST)
+                worth = int(self.tables[which, w, n])
+                if worth > best[0]:
+                    best = worth, which, w
+        worth, which, w = best
+        networks = [evidence.count(Count.NETWORKS, w) for w in range(len(WINDOWS))]
+        if not worth:
+            n = networks[-1]
+            reason = f"{n} foreign network{'s' * (n != 1)} in 1 day: nothing unusual"
+            return Finding(self.name, 0, reason, {"window": WINDOWS[-1], "networks": n})
+        what = (Count.NETWORKS, Count.ADDRESSES)[which]
+        n = evidence.count(what, w)
+        usual = int(self.usual[which, w])
+        noun = what.name.lower()
+        figures = {"window": WINDOWS[w], noun: n, "usual": usual}
+        return Finding(
+            self.name, worth, f"{n} foreign {noun} in {WINDOWS[w]}, where {usual} are usual", figures
+        )

@@ -1,0 +1,84 @@
+"""The score: prior plus the detectors' ratios, and the levels at which it means something.
+
+In decibans it is the log-odds that a host is a spam source: 0 is even, 20 is 100 to 1, -30 one in a
+thousand. Raise and clear levels are Wald's bounds for the wanted error rates ("Sequential Tests of
+Statistical Hypotheses", 1945): with alpha the false-positive and beta the miss rate, raise at
+10 log10((1 - beta) / alpha), clear at 10 log10(beta / (1 - alpha)). Between the two nothing changes.
+"""
+
+from math import log10
+from typing import Annotated, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import fan_out, first_contact
+from detectors.detector import Detector, Finding, centibans
+from detectors.fan_out import FanOut, FanOutSettings
+from detectors.first_contact import FirstContact, FirstContactSettings
+from sensor.hosts.evidence import Evidence
+from sensor.kernel import kernel
+
+__all__ = ["DetectorSettings", "Model", "ModelTables", "ScoreSettings", "score"]
+
+Rate = Annotated[float, msgspec.Meta(gt=0, lt=0.5)]
+
+
+class ScoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How sure is sure."""
+
+    prior: Rate = 0.001
+    """share of spam sources among hosts that open connections to foreign port 25"""
+    false_positive_rate: Rate = 0.01
+    miss_rate: Rate = 0.01
+
+
+class DetectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of each detector, by its name."""
+
+    fan_out: FanOutSettings = FanOutSettings()
+    first_contact: FirstContactSettings = FirstContactSettings()
+
+
+class ModelTables(NamedTuple):
+    """What :func:`score` needs, worked out from the settings."""
+
+    prior: int
+    fan_out: NDArray[np.int32]
+    first_contact: NDArray[np.int32]
+
+
+@kernel
+def score(counts, facts, tables):
+    """The score of a host's evidence, in centibans."""
+    return (
+        tables.prior
+        + fan_out.ratio(counts, facts, tables.fan_out)
+        + first_contact.ratio(counts, facts, tables.first_contact)
+    )
+
+
+class Model:
+    """The detectors with their settings, and the levels."""
+
+    def __init__(
+        self, settings: ScoreSettings | None = None, detectors: DetectorSettings | None = None
+    ) -> None:
+        s = settings or ScoreSettings()
+        d = detectors or DetectorSettings()
+        self.prior = centibans(log10(s.prior / (1 - s.prior)))
+        self.raise_at = centibans(log10((1 - s.miss_rate) / s.false_positive_rate))
+        self.clear_at = centibans(log10(s.miss_rate / (1 - s.false_positive_rate)))
+        self._share = s.prior
+        self.detectors: tuple[Detector, ...] = (
+            FanOut(d.fan_out),
+            FirstContact(d.first_contact),
+        )
+        self.tables = ModelTables(self.prior, *(detector.tables for detector in self.detectors))
+
+    def explain(self, evidence: Evidence) -> list[Finding]:
+        """The prior and every detector's finding; their centibans add up to the score."""
+        odds = f"before any evidence, 1 host in {1 / self._share:,.0f} that uses foreign port 25"
+        prior = Finding("prior", self.prior, odds, {"share": self._share})
+        return [prior] + [detector.explain(evidence) for detector in self.detectors]

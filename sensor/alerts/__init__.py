@@ -1,0 +1,1 @@
+"""Alerts: when they open, change and close, and what they say."""

@@ -1,0 +1,94 @@
+"""What an alert says. The JSON Schema in ``docs/alert.schema.json`` is exported from here."""
+
+import datetime
+import hashlib
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+__all__ = ["SCHEMA", "Alert", "Destination", "EvidenceLine", "alert_id", "json_schema", "rfc3339"]
+
+SCHEMA: Final = "port25.alert/1"
+
+State = Literal["raised", "escalated", "refreshed", "closed"]
+Severity = Literal["medium", "high", "critical"]
+
+
+class EvidenceLine(msgspec.Struct, frozen=True):
+    """One line of the sum that makes the score."""
+
+    detector: str
+    decibans: float
+    """log-likelihood ratio, "spam source" against "legitimate"; one decimal"""
+    reason: str
+    figures: dict[str, Any]
+    """the numbers the reason rests on"""
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """One foreign mail server the host contacted."""
+
+    address: str
+    last_seen: int
+    """packet time, seconds since 1970"""
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One message about one host. All messages of an alert share its id; revisions count up."""
+
+    schema: str = SCHEMA
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    """the same whenever the same packets are replayed with the same settings"""
+    revision: int
+    ts: int
+    """packet time of this message, nanoseconds since 1970"""
+    time: str
+    """the same, RFC 3339"""
+    opened: int
+    """packet time at which the alert was raised, nanoseconds since 1970"""
+    state: State
+    host: str
+    """the subscriber: an address, an IPv6 prefix, or an address with a port block"""
+    severity: Severity
+    score: float
+    """decibans; the sum of ``evidence``"""
+    raise_at: float
+    clear_at: float
+    evidence: list[EvidenceLine]
+    handshake_proven: bool
+    """the host itself completed a handshake; SYNs alone can be forged"""
+    proven_destinations: int
+    disowned: int
+    """answers the host reset, as one does whose address was forged (or one that scans)"""
+    shared_address: bool
+    """many customers behind this address"""
+    block_recommended: bool
+    block_reason: str
+    replies_visible: bool
+    first_seen: int
+    """packet time, seconds since 1970"""
+    connections: int
+    windows: dict[str, dict[str, int]]
+    destinations: list[Destination]
+    """contacted last, newest first"""
+
+
+def alert_id(host: str, opened: int) -> str:
+    """The id of the alert raised for ``host`` at packet time ``opened`` (ns)."""
+    return hashlib.blake2b(f"{SCHEMA}|{host}|{opened}".encode(), digest_size=16).hexdigest()
+
+
+def rfc3339(ts: int) -> str:
+    """Nanoseconds since 1970 as RFC 3339 with microseconds, UTC.
+
+    >>> rfc3339(1_700_000_000_123_456_789)
+    '2023-11-14T22:13:20.123456Z'
+    """
+    moment = datetime.datetime.fromtimestamp(ts // 1_000_000_000, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ts // 1000 % 1_000_000:06d}Z"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of an alert."""
+    schema = msgspec.json.schema(Alert)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}

@@ -1,0 +1,146 @@
+"""When an alert is raised, escalated, refreshed and closed. Kernels only.
+
+    raised      the score of a host without an open alert reaches the raise level
+    escalated   of an open one, the score grew by ``step`` since it was last told, or the host has
+                by now proven often enough that it spoke itself
+    refreshed   at a sweep: ``refresh`` seconds have passed since it was last told, and the host was
+                active in them
+    closed      at a sweep: the score is at or below the clear level
+
+Sweeps are at fixed moments, multiples of ``SWEEP`` seconds of sensor time, whatever the traffic.
+Open alerts stand in a table with a ceiling; what finds it full is counted and not raised.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor.kernel import kernel
+
+__all__ = [
+    "ALERT",
+    "AlertTable",
+    "CLOSED",
+    "ESCALATED",
+    "NO_CHANGE",
+    "OPEN_ALERTS",
+    "RAISED",
+    "REFRESHED",
+    "REFUSED_ALERTS",
+    "STATES",
+    "SWEEP",
+    "Levels",
+    "close_alert",
+    "on_evidence",
+    "new_alert_table",
+    "on_evidence",
+    "on_sweep",
+]
+
+NO_CHANGE: Final = -1
+RAISED: Final = 0
+ESCALATED: Final = 1
+REFRESHED: Final = 2
+CLOSED: Final = 3
+STATES: Final = ("raised", "escalated", "refreshed", "closed")
+
+SWEEP: Final = 10
+"""Seconds between looks at all open alerts."""
+
+ALERT = np.dtype(
+    [
+        ("opened", np.int64),  # packet time, ns: half of the alert's id
+        ("host", np.int32),
+        ("score", np.int32),  # centibans when last told
+        ("revision", np.int32),  # messages sent
+        ("told", np.uint32),  # tick of the last
+        ("proven", np.uint8),  # 1: told with enough proof
+    ],
+    align=True,
+)
+
+OPEN_ALERTS: Final = 0
+REFUSED_ALERTS: Final = 1
+
+
+class Levels(NamedTuple):
+    """The levels, in centibans, seconds and destinations."""
+
+    raise_at: int
+    clear_at: int
+    step: int
+    refresh: int
+    enough_proof: int
+
+
+class AlertTable(NamedTuple):
+    rows: NDArray[np.void]
+    """dtype ALERT, the open ones first"""
+    meta: NDArray[np.int64]
+
+
+def new_alert_table(max_alerts: int) -> AlertTable:
+    """An empty table of open alerts."""
+    return AlertTable(np.zeros(max_alerts, ALERT), np.zeros(2, np.int64))
+
+
+@kernel
+def on_evidence(alerts, levels, host, a, score, proven, ts, tick):
+    """A host's evidence changed: ``(state or NO_CHANGE, row)``. ``a`` is its open alert or -1."""
+    enough = proven >= levels.enough_proof
+    if a < 0:
+        if score < levels.raise_at:
+            return NO_CHANGE, a
+        a = alerts.meta[OPEN_ALERTS]
+        if a == alerts.rows.shape[0]:
+            alerts.meta[REFUSED_ALERTS] += 1
+            return NO_CHANGE, -1
+        alerts.meta[OPEN_ALERTS] = a + 1
+        row = alerts.rows[a]
+        row.opened = ts
+        row.host = host
+        row.revision = 0
+        row.proven = 0
+        state = RAISED
+    else:
+        row = alerts.rows[a]
+        if score < row.score + levels.step and not (enough and not row.proven):
+            return NO_CHANGE, a
+        state = ESCALATED
+    _tell(row, score, enough, tick)
+    return state, a
+
+
+@kernel
+def _tell(row, score, enough, tick):
+    row.score = score
+    row.told = tick
+    row.revision += 1
+    if enough:
+        row.proven = 1
+
+
+@kernel
+def on_sweep(alerts, levels, a, score, proven, last_seen, tick):
+    """Look at open alert ``a``: its new state or NO_CHANGE. CLOSED leaves it for the caller."""
+    row = alerts.rows[a]
+    if score <= levels.clear_at:
+        state = CLOSED
+    elif tick >= row.told + levels.refresh and last_seen > row.told:
+        state = REFRESHED
+    else:
+        return NO_CHANGE
+    _tell(row, score, proven >= levels.enough_proof, tick)
+    return state
+
+
+@kernel
+def close_alert(alerts, a):
+    """Take alert ``a`` off the table; returns the host whose alert now stands at ``a``, or -1."""
+    last = alerts.meta[OPEN_ALERTS] - 1
+    alerts.meta[OPEN_ALERTS] = last
+    if a == last:
+        return -1
+    alerts.rows[a] = alerts.rows[last]
+    return np.int64(alerts.rows[a].host)

@@ -1,0 +1,1 @@
+"""Sources of frames. A source yields blocks and knows nothing of mail."""

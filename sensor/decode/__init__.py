@@ -1,0 +1,1 @@
+"""Frames in, TCP segments of the watched ports out."""

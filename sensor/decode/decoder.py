@@ -1,0 +1,73 @@
+"""Blocks of frames to batches of segments."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor.capture.block import FRAMES_PER_BLOCK, Block
+from sensor.decode.duplicates import RECENT, REMEMBERED, seen_before
+from sensor.decode.ladder import decode_frame
+from sensor.decode.segment import SEGMENT, Outcome, watched_ports
+from sensor.kernel import kernel
+
+__all__ = ["Decoder"]
+
+_SEGMENT = int(Outcome.SEGMENT)
+_ICMP_ERROR = int(Outcome.ICMP_ERROR)
+_DUPLICATE = int(Outcome.DUPLICATE)
+
+
+@kernel
+def decode(data, frames, number, watched, window, recent, counts, rows):
+    """Decode ``frames`` into ``rows``; one of ``counts`` goes up for each. Returns the rows filled.
+
+    ``window`` is the longest time between copies of a packet in nanoseconds; negative: none are
+    looked for.
+    """
+    n = 0
+    for i in range(frames.shape[0]):
+        row = rows[n]
+        outcome = decode_frame(data, frames[i], watched, row)
+        if outcome == _SEGMENT or outcome == _ICMP_ERROR:
+            row.ts = frames[i].ts
+            row.frame = number + i
+            if window >= 0 and seen_before(row, window, recent):
+                row.duplicate = 1
+                outcome = _DUPLICATE
+            n += 1
+        counts[outcome] += 1
+    return n
+
+
+class Decoder:
+    """Decodes block after block, and counts.
+
+    ``counts`` (int64, one an Outcome) always adds up to the frames seen.
+    """
+
+    def __init__(
+        self, ports: Sequence[int] | None = (25,), duplicate_window: float = 0.005
+    ) -> None:
+        """Watch ``ports`` (None: all); copies come within ``duplicate_window`` seconds (0: none)."""
+        self._watched = watched_ports(None if ports is None else list(ports))
+        self._window = round(duplicate_window * 1e9) if duplicate_window else -1
+        self._recent = np.zeros(REMEMBERED, RECENT)
+        self._rows = np.empty(FRAMES_PER_BLOCK, SEGMENT)
+        self.counts = np.zeros(len(Outcome), np.int64)
+
+    def decode(self, block: Block) -> NDArray[np.void]:
+        """The segments of ``block``, dtype SEGMENT; valid until the next call."""
+        if len(block.frames) > len(self._rows):
+            self._rows = np.empty(len(block.frames), SEGMENT)
+        n = decode(
+            block.data,
+            block.frames,
+            block.number,
+            self._watched,
+            self._window,
+            self._recent,
+            self.counts,
+            self._rows,
+        )
+        return self._rows[:n]

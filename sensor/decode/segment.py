@@ -1,0 +1,125 @@
+"""What decoding gives: rows of segments, and one counter for every frame.
+
+All dtypes and codes of the stage are declared here.
+"""
+
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor import addresses
+
+__all__ = ["ICMP_ERROR", "SEGMENT", "TCP", "TUNNELS", "Outcome", "describe"]
+
+TCP: Final = 0
+ICMP_ERROR: Final = 1
+
+SEGMENT = np.dtype(
+    [
+        ("ts", np.int64),  # nanoseconds since 1970
+        ("frame", np.int64),  # 1-based number in the file
+        ("payload", np.int64),  # offset of the TCP payload in the block's data
+        ("src_hi", np.uint64),  # innermost addresses, IPv4 mapped
+        ("src_lo", np.uint64),
+        ("dst_hi", np.uint64),
+        ("dst_lo", np.uint64),
+        ("tunnels", np.int64),  # codes of TUNNELS, four bits each, the innermost lowest
+        ("seq", np.uint32),
+        ("ack", np.uint32),
+        ("mark", np.uint32),  # IPv4 identification << 16 | TCP checksum
+        ("length", np.int32),  # TCP payload bytes by the IP header
+        ("captured", np.int32),  # TCP payload bytes present
+        ("vlan", np.int32),  # outermost VLAN id or -1
+        ("sport", np.uint16),
+        ("dport", np.uint16),
+        ("flags", np.uint16),  # the twelve bits beside the data offset
+        ("kind", np.uint8),  # TCP, or ICMP_ERROR: an error message quoting this segment
+        ("duplicate", np.uint8),  # 1: the same packet was seen just before
+    ],
+    align=True,
+)
+"""One segment (104 bytes). Of an ICMP error: the quoted addresses, ports and sequence number."""
+
+TUNNELS: Final = (
+    "",
+    "mpls",
+    "pppoe",
+    "ipip",
+    "6in4",
+    "4in6",
+    "6in6",
+    "gre",
+    "erspan",
+    "vxlan",
+    "geneve",
+    "gtpu",
+    "teredo",
+    "gre-udp",
+    "ppp",
+)
+"""Encapsulations by code, as ``tunnels`` of a segment holds them."""
+
+
+class Outcome(IntEnum):
+    """The one counter a frame ends in."""
+
+    SEGMENT = 0  # TCP of a watched port
+    DUPLICATE = 1  # the same, seen a second time (SPAN both ways)
+    ICMP_ERROR = 2  # an ICMP error about a segment of a watched port
+    OTHER_TCP = 3
+    UDP_DNS = 4
+    OTHER_UDP = 5
+    ICMP = 6
+    OTHER_IP = 7  # IP of another protocol
+    FRAGMENT = 8  # an IP fragment other than the first
+    NOT_IP = 9
+    UNSUPPORTED_LINK = 10  # a link type this sensor cannot read
+    CUT = 11  # the capture's snap length ends inside the headers
+    TOO_DEEP = 12  # more layers than any honest packet has
+    MALFORMED_LINK = 13
+    MALFORMED_VLAN = 14
+    MALFORMED_MPLS = 15
+    MALFORMED_PPP = 16
+    MALFORMED_IPV4 = 17
+    MALFORMED_IPV6 = 18
+    MALFORMED_TUNNEL = 19
+    MALFORMED_UDP = 20
+    MALFORMED_TCP = 21
+    MALFORMED_ICMP = 22
+
+
+def describe(row: Any) -> dict[str, Any]:  # noqa: ANN401  one record of dtype SEGMENT
+    """One segment as ``port25 segments`` prints it."""
+    return {
+        "frame": int(row["frame"]),
+        "ts": int(row["ts"]),
+        "src": addresses.text(int(row["src_hi"]), int(row["src_lo"])),
+        "dst": addresses.text(int(row["dst_hi"]), int(row["dst_lo"])),
+        "sport": int(row["sport"]),
+        "dport": int(row["dport"]),
+        "seq": int(row["seq"]),
+        "ack": int(row["ack"]),
+        "flags": int(row["flags"]),
+        "len": int(row["length"]),
+        "captured": int(row["captured"]),
+        "vlan": int(row["vlan"]) if row["vlan"] >= 0 else None,
+        "tunnels": tunnel_names(int(row["tunnels"])),
+    }
+
+
+def tunnel_names(codes: int) -> list[str]:
+    """Names of the layers packed in ``codes``, outermost first."""
+    names: list[str] = []
+    while codes:
+        names.append(TUNNELS[codes & 15])
+        codes >>= 4
+    return names[::-1]
+
+
+def watched_ports(ports: list[int] | None) -> NDArray[np.bool_]:
+    """The port set as kernels read it: bool[65536]; None watches every port."""
+    watched = np.full(65536, ports is None, np.bool_)
+    watched[list(ports or [])] = True
+    return watched

@@ -1,0 +1,1 @@
+"""Who the subscribers are, and the evidence kept for each."""

@@ -1,0 +1,63 @@
+"""What is known of one host at one moment: the only thing a detector reads.
+
+Kernels see it as two arrays, ``counts`` (int64[len(Count), 5], a column a window) and ``facts``
+(int64[len(Fact)]); Python sees the same as an :class:`Evidence`.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor.hosts.windows import WINDOWS
+
+__all__ = ["Count", "Evidence", "Fact"]
+
+
+class Count(IntEnum):
+    """Rows of ``counts``."""
+
+    NETWORKS = 0  # distinct foreign destinations by network: /24, or /48 of IPv6
+    ADDRESSES = 1  # distinct foreign destinations by address
+    SYNS = 2  # retries included
+    RETRIES = 3
+    ANSWERED = 4
+    REFUSED = 5
+    UNANSWERED = 6
+    FIRST_ANSWERED = 7  # first contacts to a destination, by what became of them
+    FIRST_FAILED = 8
+
+
+class Fact(IntEnum):
+    """Entries of ``facts``."""
+
+    CONNECTIONS = 0  # opened since the host was first seen
+    PROVEN = 1  # first contacts whose handshake proves that the host itself spoke
+    DISOWNED = 2  # answers the host reset: it had sent no SYN
+    REPLIES_VISIBLE = 3  # 1 where the mirror shows what became of connections
+    CLASS = 4  # row of Subscribers.classes
+    FIRST_SEEN = 5  # tick
+    BLIND = 6  # connections answered out of our sight: the client alone told
+
+
+class Evidence(NamedTuple):
+    """One host's evidence at a moment."""
+
+    counts: NDArray[np.int64]
+    facts: NDArray[np.int64]
+
+    def count(self, what: Count, window: int) -> int:
+        """``what`` in window number ``window``."""
+        return int(self.counts[what, window])
+
+    def fact(self, what: Fact) -> int:
+        """One fact."""
+        return int(self.facts[what])
+
+    def windows(self) -> dict[str, dict[str, int]]:
+        """All counts by window and name, as alerts carry them."""
+        return {
+            window: {what.name.lower(): self.count(what, w) for what in Count}
+            for w, window in enumerate(WINDOWS)
+        }

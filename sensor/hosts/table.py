@@ -1,0 +1,633 @@
+"""The table of hosts: what each did on the watched ports, in every window. Kernels only.
+
+A host costs 120 bytes as long as it did little: its row keeps a log of the last ``LOG`` things that
+happened and up to ``DESTINATIONS`` destinations. Anything more moves it, losing nothing, into a
+*detail*: counters by pane and lists of destinations; and a very busy one gets *sketches*.
+
+Each of the three has a ceiling. A full host or detail table looks at the next ``LOOK_AT`` rows in
+turn and lets the host go that was seen least recently, a host with a detail counting as seen an
+hour later, and never one with an open alert; if all have one, the newcomer is refused. Hosts
+without anything in the last day leave by the way. Without a free sketch a host's list stays full
+and its counts are lower bounds. All of it is counted in ``meta``.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor.hosts.distinct import (
+    EXACT,
+    NO_SKETCH,
+    RANKS,
+    REGISTERS,
+    count_exact,
+    count_sketch,
+    fill_sketch,
+    touch,
+)
+from sensor.hosts.evidence import Count, Fact
+from sensor.hosts.windows import DAY, PANES_IN_ALL, WINDOWS, add, advance
+from sensor.kernel import kernel, mix
+from sensor.rowindex import after, empty_index, home, probe, put, remove
+
+__all__ = [
+    "HOST",
+    "META",
+    "NO_ALERT",
+    "HostTable",
+    "collect",
+    "contact",
+    "happened",
+    "host_row",
+    "lookup",
+    "new_host_table",
+    "recent_destinations",
+]
+
+LOG: Final = 6
+DESTINATIONS: Final = 2
+LOOK_AT: Final = 16
+NO_ALERT: Final = -1
+NO_DETAIL: Final = -1
+_HOUR: Final = 3600
+_N: Final = len(WINDOWS)
+
+HOST = np.dtype(
+    [
+        ("hi", np.uint64),  # key of the subscriber
+        ("lo", np.uint64),
+        ("dst_hi", np.uint64, DESTINATIONS),
+        ("dst_lo", np.uint64, DESTINATIONS),
+        ("log_tick", np.uint32, LOG),
+        ("first_seen", np.uint32),
+        ("last_seen", np.uint32),
+        ("serial", np.uint32),  # goes up whenever the row changes hands
+        ("connections", np.uint32),
+        ("proven", np.uint32),
+        ("disowned", np.uint32),
+        ("blind", np.uint32),
+        ("detail", np.int32),
+        ("alert", np.int32),
+        ("class_", np.int16),
+        ("dst_size", np.uint8),
+        ("log_size", np.uint8),
+        ("log_code", np.uint8, LOG),  # counter | first << 4 | destination << 5
+    ],
+    align=True,
+)
+"""One host (128 bytes)."""
+
+META: Final = {
+    "hosts": 0,  # rows in use
+    "hosts_evicted": 1,
+    "hosts_forgotten": 2,  # nothing for a day
+    "hosts_refused": 3,
+    "details": 4,
+    "details_evicted": 5,
+    "sketches": 6,
+    "sketches_refused": 7,
+    "_used": 8,
+    "_freed": 9,
+    "_hand": 10,
+    "_details_used": 11,
+    "_details_freed": 12,
+    "_details_hand": 13,
+    "_sketches_used": 14,
+    "_sketches_freed": 15,
+}
+"""Slots of ``meta``; those without an underscore are for people."""
+(
+    _HOSTS, _EVICTED, _FORGOTTEN, _REFUSED, _DETAILS, _DETAILS_EVICTED, _SKETCHES,
+    _SKETCHES_REFUSED, _USED, _FREED, _HAND, _DETAILS_USED, _DETAILS_FREED, _DETAILS_HAND,
+    _SKETCHES_USED, _SKETCHES_FREED,
+) = META.values()  # fmt: skip
+
+_SYNS: Final = int(Count.SYNS)
+_COUNTERS: Final = len(Count) - int(Count.SYNS)
+_ANSWERED: Final = int(Count.ANSWERED)
+_FIRST_ANSWERED: Final = int(Count.FIRST_ANSWERED)
+_FIRST_FAILED: Final = int(Count.FIRST_FAILED)
+_CONNECTIONS: Final = int(Fact.CONNECTIONS)
+_PROVEN: Final = int(Fact.PROVEN)
+_DISOWNED: Final = int(Fact.DISOWNED)
+_CLASS: Final = int(Fact.CLASS)
+_FIRST_SEEN: Final = int(Fact.FIRST_SEEN)
+_BLIND: Final = int(Fact.BLIND)
+
+_SHIFT = np.uint64(32)
+_ZERO = np.uint64(0)
+_MAPPED_PREFIX = np.uint64(0xFFFF)
+_NOT_BYTE = np.uint64(0xFFFFFFFFFFFFFF00)
+_NOT_SUBNET = np.uint64(0xFFFFFFFFFFFF0000)
+
+
+class HostTable(NamedTuple):
+    """The table, as kernels take it. D details, S sketches; of two lists, 0 is networks."""
+
+    index: NDArray[np.uint64]
+    rows: NDArray[np.void]
+    """dtype HOST"""
+    free: NDArray[np.int32]
+    panes: NDArray[np.uint32]
+    """[D, PANES_IN_ALL, counters]"""
+    sums: NDArray[np.uint32]
+    """[D, 5, counters]"""
+    at: NDArray[np.uint32]
+    """[D] the tick ``sums`` and ``distinct`` are of"""
+    owner: NDArray[np.int32]
+    """[D] row of the host, -1 when free"""
+    his: NDArray[np.uint64]
+    """[D, 2, EXACT] destinations"""
+    los: NDArray[np.uint64]
+    ticks: NDArray[np.uint32]
+    sizes: NDArray[np.int32]
+    """[D, 2]"""
+    sketch: NDArray[np.int32]
+    """[D, 2] row of ``cells`` or NO_SKETCH"""
+    distinct: NDArray[np.uint32]
+    """[D, 2, 5]"""
+    details_free: NDArray[np.int32]
+    cells: NDArray[np.uint32]
+    """[S, REGISTERS, RANKS]"""
+    sketches_free: NDArray[np.int32]
+    cutoffs: NDArray[np.int64]
+    """[5] where each window begins now; the caller keeps it (``windows.set_cutoffs``)"""
+    work: NDArray[np.float64]
+    """[2, 5] for a kernel to work in"""
+    meta: NDArray[np.int64]
+    seed: NDArray[np.uint64]
+
+
+def new_host_table(max_hosts: int, max_details: int, max_sketches: int) -> HostTable:
+    """An empty table; memory is taken as rows are first used."""
+    details, sketches = max_details, max_sketches
+    return HostTable(
+        index=empty_index(max_hosts),
+        rows=np.zeros(max_hosts, HOST),
+        free=np.zeros(max_hosts, np.int32),
+        panes=np.zeros((details, PANES_IN_ALL, _COUNTERS), np.uint32),
+        sums=np.zeros((details, _N, _COUNTERS), np.uint32),
+        at=np.zeros(details, np.uint32),
+        owner=np.zeros(details, np.int32),
+        his=np.zeros((details, 2, EXACT), np.uint64),
+        los=np.zeros((details, 2, EXACT), np.uint64),
+        ticks=np.zeros((details, 2, EXACT), np.uint32),
+        sizes=np.zeros((details, 2), np.int32),
+        sketch=np.zeros((details, 2), np.int32),
+        distinct=np.zeros((details, 2, _N), np.uint32),
+        details_free=np.zeros(details, np.int32),
+        cells=np.zeros((sketches, REGISTERS, RANKS), np.uint32),
+        sketches_free=np.zeros(sketches, np.int32),
+        cutoffs=np.zeros(_N, np.int64),
+        work=np.zeros((2, _N)),
+        meta=np.zeros(len(META), np.int64),
+        seed=np.frombuffer(np.random.default_rng().bytes(8), np.uint64).copy(),
+    )
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+@kernel
+def _tag(table, hi, lo):
+    return mix(mix(table.seed[0], hi), lo) >> _SHIFT
+
+
+@kernel
+def _find(table, tag, hi, lo):
+    at = home(table.index, tag)
+    while True:
+        at, h = probe(table.index, tag, at)
+        if h < 0:
+            return at, h
+        row = table.rows[h]
+        if row.lo == lo and row.hi == hi:
+            return at, h
+        at = after(table.index, at)
+
+
+@kernel
+def lookup(table, hi, lo):
+    """The row of a host, or -1."""
+    return _find(table, _tag(table, hi, lo), hi, lo)[1]
+
+
+@kernel
+def host_row(table, hi, lo, class_, tick):
+    """The row of a host, made if need be; -1 when there is no room for it."""
+    tag = _tag(table, hi, lo)
+    at, h = _find(table, tag, hi, lo)
+    if h >= 0:
+        return h
+    meta = table.meta
+    _forget_idle(table, tick)
+    if meta[_FREED]:
+        meta[_FREED] -= 1
+        h = np.int64(table.free[meta[_FREED]])
+    elif meta[_USED] < table.rows.shape[0]:
+        h = meta[_USED]
+        meta[_USED] += 1
+    else:
+        h = _least_recent(table)
+        if h < 0:
+            meta[_REFUSED] += 1
+            return h
+        meta[_EVICTED] += 1
+        _forget(table, h)
+        meta[_FREED] -= 1
+    at, _ = _find(table, tag, hi, lo)
+    put(table.index, tag, at, h)
+    meta[_HOSTS] += 1
+    row = table.rows[h]
+    row.hi = hi
+    row.lo = lo
+    row.first_seen = tick
+    row.last_seen = tick
+    row.serial += 1
+    row.connections = 0
+    row.proven = 0
+    row.disowned = 0
+    row.blind = 0
+    row.detail = NO_DETAIL
+    row.alert = NO_ALERT
+    row.class_ = class_
+    row.dst_size = 0
+    row.log_size = 0
+    return h
+
+
+@kernel
+def _forget(table, h):
+    """Free host ``h`` and all it holds."""
+    row = table.rows[h]
+    remove(table.index, _tag(table, row.hi, row.lo), h)
+    row.serial += 1
+    if row.detail != NO_DETAIL:
+        _free_detail(table, np.int64(row.detail))
+        row.detail = NO_DETAIL
+    meta = table.meta
+    table.free[meta[_FREED]] = h
+    meta[_FREED] += 1
+    meta[_HOSTS] -= 1
+    row.last_seen = 0
+
+
+@kernel
+def _forget_idle(table, tick):
+    """Look at two rows in turn; a host without anything in the last day goes."""
+    meta = table.meta
+    for _ in range(min(2, meta[_USED])):
+        h = meta[_HAND] % meta[_USED]
+        meta[_HAND] = h + 1
+        row = table.rows[h]
+        if row.last_seen and row.alert == NO_ALERT and row.last_seen < table.cutoffs[DAY]:
+            meta[_FORGOTTEN] += 1
+            _forget(table, h)
+
+
+@kernel
+def _least_recent(table):
+    meta = table.meta
+    used = meta[_USED]
+    best = -1
+    best_seen = np.int64(0)
+    for k in range(min(LOOK_AT, used)):
+        h = (meta[_HAND] + k) % used
+        row = table.rows[h]
+        seen = np.int64(row.last_seen) + (_HOUR if row.detail != NO_DETAIL else 0)
+        if row.alert == NO_ALERT and (best < 0 or seen < best_seen):
+            best = h
+            best_seen = seen
+    meta[_HAND] = (meta[_HAND] + LOOK_AT) % used
+    return best
+
+
+# --- details -------------------------------------------------------------------------------------
+
+
+@kernel
+def _free_detail(table, d):
+    meta = table.meta
+    table.owner[d] = -1
+    for which in range(2):
+        _free_sketch(table, d, which)
+    table.details_free[meta[_DETAILS_FREED]] = d
+    meta[_DETAILS_FREED] += 1
+    meta[_DETAILS] -= 1
+
+
+@kernel
+def _new_detail(table, h, tick):
+    """A detail for host ``h``, emptied; -1 when there is no room."""
+    meta = table.meta
+    if meta[_DETAILS_FREED] == 0 and meta[_DETAILS_USED] == table.owner.shape[0]:
+        used = meta[_DETAILS_USED]
+        best = -1
+        for k in range(min(LOOK_AT, used)):
+            owner = np.int64(table.owner[(meta[_DETAILS_HAND] + k) % used])
+            row = table.rows[owner]
+            if row.alert == NO_ALERT and (best < 0 or row.last_seen < table.rows[best].last_seen):
+                best = owner
+        meta[_DETAILS_HAND] = (meta[_DETAILS_HAND] + LOOK_AT) % max(1, used)
+        if best < 0:
+            meta[_REFUSED] += 1
+            return -1
+        meta[_DETAILS_EVICTED] += 1
+        _forget(table, best)
+    if meta[_DETAILS_FREED]:
+        meta[_DETAILS_FREED] -= 1
+        d = np.int64(table.details_free[meta[_DETAILS_FREED]])
+    else:
+        d = meta[_DETAILS_USED]
+        meta[_DETAILS_USED] += 1
+    meta[_DETAILS] += 1
+    table.owner[d] = h
+    table.panes[d, :, :] = 0
+    table.sums[d, :, :] = 0
+    table.distinct[d, :, :] = 0
+    table.sizes[d, :] = 0
+    table.sketch[d, :] = NO_SKETCH
+    table.at[d] = tick
+    return d
+
+
+@kernel
+def _free_sketch(table, d, which):
+    sketch = np.int64(table.sketch[d, which])
+    if sketch != NO_SKETCH:
+        meta = table.meta
+        table.sketches_free[meta[_SKETCHES_FREED]] = sketch
+        meta[_SKETCHES_FREED] += 1
+        meta[_SKETCHES] -= 1
+        table.sketch[d, which] = NO_SKETCH
+
+
+@kernel
+def _new_sketch(table, d, which):
+    """Give a full list its sketch, fed with all of the list."""
+    meta = table.meta
+    if meta[_SKETCHES_FREED]:
+        meta[_SKETCHES_FREED] -= 1
+        sketch = np.int64(table.sketches_free[meta[_SKETCHES_FREED]])
+    elif meta[_SKETCHES_USED] < table.cells.shape[0]:
+        sketch = meta[_SKETCHES_USED]
+        meta[_SKETCHES_USED] += 1
+    else:
+        meta[_SKETCHES_REFUSED] += 1
+        return
+    meta[_SKETCHES] += 1
+    table.sketch[d, which] = sketch
+    cells = table.cells[sketch]
+    cells[:, :] = 0
+    for i in range(EXACT):
+        fill_sketch(
+            cells,
+            table.his[d, which, i],
+            table.los[d, which, i],
+            np.int64(table.ticks[d, which, i]),
+        )
+
+
+@kernel
+def _bring_up(table, d, tick):
+    """Move a detail's counters and counts to ``tick``."""
+    before = np.int64(table.at[d])
+    if before == tick:
+        return
+    advance(table.panes[d], table.sums[d], before, tick)
+    for which in range(2):
+        distinct = table.distinct[d, which]
+        count_exact(table.ticks[d, which], table.sizes[d, which], table.cutoffs, distinct)
+        sketch = np.int64(table.sketch[d, which])
+        if sketch != NO_SKETCH:
+            if distinct[DAY] < EXACT // 2:
+                _free_sketch(table, d, which)  # the list alone is exact again
+            else:
+                count_sketch(table.cells[sketch], table.cutoffs, distinct, table.work)
+    table.at[d] = tick
+
+
+@kernel
+def _touch(table, d, which, hi, lo, tick):
+    known, size = touch(
+        table.his[d, which], table.los[d, which], table.ticks[d, which],
+        np.int64(table.sizes[d, which]), hi, lo, tick, table.cutoffs, table.distinct[d, which],
+    )  # fmt: skip
+    table.sizes[d, which] = size
+    if size == EXACT:
+        if table.sketch[d, which] == NO_SKETCH:
+            if not known:
+                _new_sketch(table, d, which)
+        else:
+            fill_sketch(table.cells[np.int64(table.sketch[d, which])], hi, lo, tick)
+    return known
+
+
+@kernel
+def _network(hi, lo):
+    """The /24 of an IPv4 address, the /48 of an IPv6 one."""
+    if hi == _ZERO and lo >> _SHIFT == _MAPPED_PREFIX:
+        return hi, lo & _NOT_BYTE
+    return hi & _NOT_SUBNET, _ZERO
+
+
+@kernel
+def _contact_detail(table, d, hi, lo, tick):
+    net_hi, net_lo = _network(hi, lo)
+    _touch(table, d, 0, net_hi, net_lo, tick)
+    known = _touch(table, d, 1, hi, lo, tick)
+    add(table.panes[d], table.sums[d], tick, 0, table.cutoffs)
+    return known
+
+
+@kernel
+def _count_detail(table, d, counter, first, tick):
+    add(table.panes[d], table.sums[d], tick, counter - _SYNS, table.cutoffs)
+    if first and counter >= _ANSWERED:
+        of_first = _FIRST_ANSWERED if counter == _ANSWERED else _FIRST_FAILED
+        add(table.panes[d], table.sums[d], tick, of_first - _SYNS, table.cutoffs)
+
+
+@kernel
+def _promote(table, h, tick):
+    """Move a host's log into a new detail; False when there is no room."""
+    d = _new_detail(table, h, tick)
+    if d < 0:
+        return False
+    row = table.rows[h]
+    for k in range(row.log_size):
+        code = np.int64(row.log_code[k])
+        when = np.int64(row.log_tick[k])
+        counter = code & 15
+        if counter == _SYNS and code >> 5 < DESTINATIONS:
+            which = code >> 5
+            _contact_detail(table, d, row.dst_hi[which], row.dst_lo[which], when)
+        else:
+            _count_detail(table, d, counter, code >> 4 & 1, when)
+    row.detail = d
+    row.log_size = 0
+    row.dst_size = 0
+    return True
+
+
+# --- what happens --------------------------------------------------------------------------------
+
+
+@kernel
+def contact(table, h, hi, lo, tick):
+    """Host ``h`` opens a connection to ``hi:lo``; returns whether this is its first contact there.
+
+    "First" is within the day and, for a very busy host, within its last EXACT destinations.
+    """
+    row = table.rows[h]
+    row.last_seen = tick
+    row.connections += 1
+    if row.detail == NO_DETAIL:
+        if row.log_size and row.log_tick[row.log_size - 1] < table.cutoffs[DAY]:
+            row.log_size = 0
+            row.dst_size = 0
+        which = 0
+        while which < row.dst_size and (row.dst_lo[which] != lo or row.dst_hi[which] != hi):
+            which += 1
+        if row.log_size < LOG and which < DESTINATIONS:
+            known = False
+            if which == row.dst_size:
+                row.dst_hi[which] = hi
+                row.dst_lo[which] = lo
+                row.dst_size += 1
+            else:
+                for k in range(row.log_size):
+                    if row.log_code[k] == (_SYNS | which << 5):
+                        known |= row.log_tick[k] >= table.cutoffs[DAY]
+            _log(row, _SYNS | which << 5, tick)
+            return not known
+        if not _promote(table, h, tick):
+            return False
+    d = np.int64(row.detail)
+    _bring_up(table, d, tick)
+    return not _contact_detail(table, d, hi, lo, tick)
+
+
+@kernel
+def _log(row, code, tick):
+    row.log_code[row.log_size] = code
+    row.log_tick[row.log_size] = tick
+    row.log_size += 1
+
+
+@kernel
+def happened(table, h, counter, first, tick):
+    """Count one more of ``counter`` (a Count from RETRIES to UNANSWERED) for host ``h``.
+
+    A retry counts as a SYN, too; an outcome of a ``first`` contact counts for those as well.
+    """
+    row = table.rows[h]
+    row.last_seen = tick
+    retry = counter == _SYNS + 1
+    if row.detail == NO_DETAIL:
+        if row.log_size + retry < LOG:
+            if retry:
+                _log(row, _SYNS | DESTINATIONS << 5, tick)
+            _log(row, counter | first << 4, tick)
+            return
+        if not _promote(table, h, tick):
+            return
+    d = np.int64(row.detail)
+    _bring_up(table, d, tick)
+    if retry:
+        _count_detail(table, d, _SYNS, 0, tick)
+    _count_detail(table, d, counter, first, tick)
+
+
+@kernel
+def collect(table, h, tick, counts, facts):
+    """Fill ``counts`` and ``facts`` (see ``evidence``) with what is known of host ``h``.
+
+    ``facts[REPLIES_VISIBLE]`` is the caller's.
+    """
+    row = table.rows[h]
+    facts[_CONNECTIONS] = row.connections
+    facts[_PROVEN] = row.proven
+    facts[_DISOWNED] = row.disowned
+    facts[_CLASS] = row.class_
+    facts[_FIRST_SEEN] = row.first_seen
+    facts[_BLIND] = row.blind
+    if row.detail != NO_DETAIL:
+        d = np.int64(row.detail)
+        _bring_up(table, d, tick)
+        for w in range(_N):
+            counts[0, w] = table.distinct[d, 0, w]
+            counts[1, w] = table.distinct[d, 1, w]
+            for c in range(_COUNTERS):
+                counts[_SYNS + c, w] = table.sums[d, w, c]
+        return
+    counts[:, :] = 0
+    newest_0 = np.int64(0)
+    newest_1 = np.int64(0)
+    for k in range(row.log_size):
+        code = np.int64(row.log_code[k])
+        when = np.int64(row.log_tick[k])
+        counter = code & 15
+        if code == _SYNS:
+            newest_0 = when
+        elif code == _SYNS | 1 << 5:
+            newest_1 = when
+        for w in range(_N):
+            if when >= table.cutoffs[w]:
+                counts[counter, w] += 1
+                if code >> 4 & 1:
+                    counts[_FIRST_ANSWERED if counter == _ANSWERED else _FIRST_FAILED, w] += 1
+    same = 0
+    if row.dst_size == 2:
+        same = _network(row.dst_hi[0], row.dst_lo[0]) == _network(row.dst_hi[1], row.dst_lo[1])
+    for w in range(_N):
+        both = newest_0 >= table.cutoffs[w], newest_1 >= table.cutoffs[w]
+        counts[1, w] = both[0] + both[1]
+        counts[0, w] = counts[1, w] - (same and both[0] and both[1])
+
+
+@kernel
+def recent_destinations(table, h, his, los, ticks):
+    """Fill the three arrays with the destinations contacted last, newest first; returns how many."""
+    row = table.rows[h]
+    n = 0
+    if row.detail == NO_DETAIL:
+        for k in range(row.log_size - 1, -1, -1):
+            which = np.int64(row.log_code[k]) >> 5
+            if row.log_code[k] & 15 == _SYNS and which < DESTINATIONS:
+                n = _insert_newest(
+                    his, los, ticks, n, row.dst_hi[which], row.dst_lo[which], row.log_tick[k]
+                )
+        return n
+    d = np.int64(row.detail)
+    for i in range(table.sizes[d, 1]):
+        n = _insert_newest(
+            his, los, ticks, n, table.his[d, 1, i], table.los[d, 1, i], table.ticks[d, 1, i]
+        )
+    return n
+
+
+@kernel
+def _insert_newest(his, los, ticks, n, hi, lo, tick):
+    """Insert into arrays sorted by tick (newest first; equal ones by address), each entry once."""
+    for k in range(n):
+        if his[k] == hi and los[k] == lo:
+            return n
+    at = n
+    while at > 0 and (
+        ticks[at - 1] < tick
+        or (ticks[at - 1] == tick and (his[at - 1] > hi or (his[at - 1] == hi and los[at - 1] > lo)))
+    ):
+        at -= 1
+    if at == his.shape[0]:
+        return n
+    n = min(n + 1, his.shape[0])
+    for k in range(n - 1, at, -1):
+        his[k] = his[k - 1]
+        los[k] = los[k - 1]
+        ticks[k] = ticks[k - 1]
+    his[at] = hi
+    los[at] = lo
+    ticks[at] = tick
+    return n

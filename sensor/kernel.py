@@ -1,0 +1,144 @@
+"""How a kernel is compiled, and where its machine code is kept.
+
+A *kernel* is a plain loop over arrays, written in Python and compiled by Numba. A kernel never
+raises: it returns counts and reasons, and the Python around it decides.
+
+The compile cache lies outside the package, so that an installation may be read-only:
+``$NUMBA_CACHE_DIR``, else ``$CACHE_DIRECTORY`` (set by systemd), else ``$XDG_CACHE_HOME/port25``,
+else ``~/.cache/port25``; where none can be written, a private folder that ends with the process.
+Below it, each state of the sources has a folder of its own. Numba looks only at the file a kernel
+stands in, not at those of the kernels it calls, and would run stale code after an edit elsewhere.
+
+Integers: Numba makes ``uint64 + int64`` a float64. Kernels therefore keep to int64, and to uint64
+only for addresses and hashes, with every operand cast.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+__all__ = ["INTERPRETED", "kernel", "mix", "prefetch"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+INTERPRETED: bool = bool(numba.config.DISABLE_JIT)
+"""True when kernels run as plain Python (``NUMBA_DISABLE_JIT=1``), for tests."""
+
+_KEPT_STATES = 4
+"""Folders of older source states kept in the cache; older ones are deleted."""
+
+
+def _stamp() -> str:
+    """Digest of every source that can end up in a kernel, and of what shapes the machine code."""
+    digest = hashlib.blake2b(digest_size=8)
+    package = Path(__file__).parent
+    for folder in (package, package.parent / "detectors"):
+        for source in sorted(folder.rglob("*.py")):
+            digest.update(source.read_bytes())
+    for name in ("NUMBA_BOUNDSCHECK", "PORT25_CHECKED_LOADS", "NUMBA_OPT"):
+        digest.update(f"{name}={os.environ.get(name)}".encode())
+    return digest.hexdigest()
+
+
+def _cache_root() -> Path:
+    for name, leaf in (
+        ("NUMBA_CACHE_DIR", ""),
+        ("CACHE_DIRECTORY", ""),
+        ("XDG_CACHE_HOME", "port25"),
+    ):
+        if value := os.environ.get(name):
+            return Path(value) / leaf
+    return Path("~/.cache/port25").expanduser()
+
+
+def _cache_folder() -> Path:
+    try:
+        root = _cache_root()
+        folder = root / _stamp()
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(folder)
+        _forget_old_states(root, folder)
+    except (OSError, RuntimeError):  # RuntimeError: no home directory
+        # Never a shared, guessable name: the cache holds pickles, which run code when read.
+        import atexit
+
+        folder = Path(tempfile.mkdtemp(prefix="port25-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _forget_old_states(root: Path, current: Path) -> None:
+    states = [p for p in root.iterdir() if p != current and len(p.name) == 16 and p.is_dir()]
+    states.sort(key=lambda p: p.stat().st_mtime)
+    for state in states[: max(0, len(states) + 1 - _KEPT_STATES)]:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+if not INTERPRETED:
+    numba.config.CACHE_DIR = str(_cache_folder())
+
+
+def kernel(function: Function) -> Function:
+    """Compile ``function`` on first call, keep the machine code, release the GIL while it runs.
+
+    Kernels own no memory, so the compiled code counts no references: a table is passed as a tuple
+    of many arrays, and counting those at every call would cost more than the work.
+    """
+    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    return compiled
+
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT = np.uint64(32)
+
+
+@kernel
+def mix(hashed, word):
+    """Fold one uint64 ``word`` into the uint64 ``hashed`` (Fibonacci multiply, fold halves)."""
+    product = (hashed ^ word) * _MULTIPLIER
+    return product ^ (product >> _SHIFT)
+
+
+if INTERPRETED:
+    import warnings
+
+    # Hashes wrap on purpose; NumPy scalars warn when they do.
+    warnings.filterwarnings("ignore", message="overflow encountered", category=RuntimeWarning)
+
+    def prefetch(array: Any, i: Any) -> None:  # noqa: ANN401
+        """Ask the processor to fetch ``array[i]``; nothing to do when interpreted."""
+
+else:
+
+    @intrinsic
+    def prefetch(_typing, array, i):
+        """Ask the processor to fetch ``array[i]`` (1-D, contiguous); never faults."""
+
+        def codegen(context, builder, signature, arguments):
+            array_type = signature.args[0]
+            view = context.make_array(array_type)(context, builder, arguments[0])
+            pointer = builder.gep(
+                builder.bitcast(view.data, ir.IntType(8).as_pointer()),
+                [builder.mul(arguments[1], view.itemsize)],
+            )
+            i32 = ir.IntType(32)
+            fetch = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), i32, i32, i32]),
+                "llvm.prefetch.p0",
+            )
+            builder.call(fetch, [pointer, i32(1), i32(3), i32(1)])
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64), codegen

@@ -1,0 +1,216 @@
+"""The stages wired together. Live and replay are the same pipeline with another source."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.detector import CENTIBANS
+from detectors.score import Model
+from sensor import addresses
+from sensor.alerts.alert import Alert, Destination, EvidenceLine, alert_id, rfc3339
+from sensor.alerts.lifecycle import (
+    OPEN_ALERTS,
+    REFUSED_ALERTS,
+    STATES,
+    Levels,
+    new_alert_table,
+)
+from sensor.capture.block import Block
+from sensor.decode.decoder import Decoder
+from sensor.decode.segment import Outcome, watched_ports
+from sensor.hosts.evidence import Evidence, Fact
+from sensor.hosts.subscribers import compile_subscribers, host_text, parse_host
+from sensor.hosts.table import META, new_host_table
+from sensor.packet_time import STEPS_BACK, STEPS_FORWARD, new_clock
+from sensor.settings import Settings, subscriber_prefixes
+from sensor.smtp.connections import EVICTED, new_connections
+from sensor.tracking import COUNTERS, WATCHED, Tracking, catch_up, new_told, track
+
+__all__ = ["Pipeline", "Watched"]
+
+_EVENTS = 1024
+_VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
+_CRITICAL = 300
+"""centibans above the raise level"""
+
+
+class Watched:
+    """The evidence of one host at the moment its score was highest."""
+
+    def __init__(self, ts: int, score: int, evidence: Evidence) -> None:
+        self.ts = ts
+        self.score = score
+        self.evidence = evidence
+
+
+class Pipeline:
+    """Blocks in, alerts out."""
+
+    def __init__(self, settings: Settings, watch: str | None = None) -> None:
+        """With ``watch``, keep the evidence of that host for :attr:`watched`.
+
+        Raises ValueError when ``watch`` names no host.
+        """
+        self.settings = settings
+        self.model = Model(settings.score, settings.detectors)
+        self.decoder = Decoder(settings.ports, settings.duplicate_window)
+        self.watched: Watched | None = None
+        self._last_ts: int | None = None
+        subscribers = compile_subscribers(
+            subscriber_prefixes(settings), settings.own_mail_servers, settings.exempt
+        )
+        key = np.zeros(3, np.uint64)
+        if watch is not None:
+            key[:] = *parse_host(watch, subscribers), 1
+        limits, alerts = settings.limits, settings.alerts
+        self._state = Tracking(
+            connections=new_connections(limits.max_connections),
+            hosts=new_host_table(limits.max_hosts, limits.max_details, limits.max_sketches),
+            alerts=new_alert_table(limits.max_alerts),
+            subscribers=subscribers,
+            model=self.model.tables,
+            levels=Levels(
+                self.model.raise_at,
+                self.model.clear_at,
+                round(alerts.escalate_step * CENTIBANS),
+                alerts.refresh,
+                alerts.enough_proof,
+            ),
+            told=new_told(_EVENTS),
+            watched=watched_ports(list(settings.ports)),
+            clock=new_clock(),
+            counters=np.zeros(len(COUNTERS), np.int64),
+            moments=np.zeros(3, np.int64),
+            watch=key,
+            timeout=round(settings.syn_timeout * 1e9),
+            visibility=_VISIBILITY[settings.replies],
+        )
+
+    def feed(self, block: Block) -> list[Alert]:
+        """Take one block; the alerts it gave rise to, in order."""
+        newest = int(block.frames["ts"].max())
+        self._last_ts = newest if self._last_ts is None else max(self._last_ts, newest)
+        return self.follow(self.decoder.decode(block))
+
+    def follow(self, segments: NDArray[np.void]) -> list[Alert]:
+        """Take decoded segments (dtype SEGMENT); the alerts they gave rise to."""
+        alerts: list[Alert] = []
+        at = 0
+        while at < len(segments):
+            at = track(segments, at, self._state)
+            alerts += self._take()
+        return alerts
+
+    def finish(self) -> list[Alert]:
+        """The capture has ended: let happen what was due by its last frame."""
+        alerts: list[Alert] = []
+        if self._last_ts is not None:
+            done = False
+            while not done:
+                done = catch_up(self._state, self._last_ts)
+                alerts += self._take()
+        return alerts
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """Every counter, by stage. Those of ``frames`` add up to the frames read."""
+        state = self._state
+        told = state.alerts.meta
+        return {
+            "frames": {o.name.lower(): int(self.decoder.counts[o]) for o in Outcome},
+            "connections": {name: int(state.counters[i]) for name, i in COUNTERS.items()}
+            | {"connections_evicted": int(state.connections.meta[EVICTED])},
+            "hosts": {
+                name: int(state.hosts.meta[i])
+                for name, i in META.items()
+                if not name.startswith("_")
+            },
+            "alerts": {
+                "alerts_open": int(told[OPEN_ALERTS]),
+                "alerts_refused": int(told[REFUSED_ALERTS]),
+            },
+            "time": {
+                "clock_steps_back": int(state.clock[STEPS_BACK]),
+                "clock_steps_forward": int(state.clock[STEPS_FORWARD]),
+            },
+        }
+
+    def _take(self) -> list[Alert]:
+        """Empty the buffer of told events."""
+        told = self._state.told
+        alerts = []
+        for n in range(int(told.size[0])):
+            event = told.events[n]
+            evidence = Evidence(told.counts[n], told.facts[n])
+            if event["state"] == WATCHED:
+                score = int(event["score"])
+                if self.watched is None or score > self.watched.score:
+                    kept = Evidence(evidence.counts.copy(), evidence.facts.copy())
+                    self.watched = Watched(int(event["ts"]), score, kept)
+            else:
+                alerts.append(self._alert(n, evidence))
+        told.size[0] = 0
+        return alerts
+
+    def _alert(self, n: int, evidence: Evidence) -> Alert:
+        told = self._state.told
+        event = told.events[n]
+        ts, opened = int(event["ts"]), int(event["opened"])
+        # Ticks are sensor time, which runs ahead where the clock of the packets stepped back.
+        ahead = int(event["tick"]) - ts // 1_000_000_000
+        class_ = self._state.subscribers.classes[evidence.fact(Fact.CLASS)]
+        host = host_text(
+            int(event["host_hi"]), int(event["host_lo"]), int(class_["fold"]), int(class_["ports"])
+        )
+        state = STATES[event["state"]]
+        score = int(event["score"])
+        proven = evidence.fact(Fact.PROVEN)
+        shared = bool(class_["shared"])
+        recommended, because = self._block(state, proven, shared)
+        critical = proven and score >= self.model.raise_at + _CRITICAL
+        return Alert(
+            id=alert_id(host, opened),
+            revision=int(event["revision"]),
+            ts=ts,
+            time=rfc3339(ts),
+            opened=opened,
+            state=state,  # type: ignore[arg-type]
+            host=host,
+            severity="critical" if critical else "high" if proven else "medium",
+            score=score / CENTIBANS,
+            raise_at=self.model.raise_at / CENTIBANS,
+            clear_at=self.model.clear_at / CENTIBANS,
+            evidence=[
+                EvidenceLine(f.detector, f.centibans / CENTIBANS, f.reason, f.figures)
+                for f in self.model.explain(evidence)
+            ],
+            handshake_proven=proven > 0,
+            proven_destinations=proven,
+            disowned=evidence.fact(Fact.DISOWNED),
+            shared_address=shared,
+            block_recommended=recommended,
+            block_reason=because,
+            replies_visible=bool(evidence.fact(Fact.REPLIES_VISIBLE)),
+            first_seen=evidence.fact(Fact.FIRST_SEEN) - ahead,
+            connections=evidence.fact(Fact.CONNECTIONS),
+            windows=evidence.windows(),
+            destinations=[
+                Destination(
+                    addresses.text(int(told.his[n, k]), int(told.los[n, k])),
+                    int(told.ticks[n, k]) - ahead,
+                )
+                for k in range(int(event["destinations"]))
+            ],
+        )
+
+    def _block(self, state: str, proven: int, shared: bool) -> tuple[bool, str]:
+        """Whether to recommend a block, and why or why not."""
+        enough = self.settings.alerts.enough_proof
+        if state == "closed":
+            return False, "the evidence has lapsed"
+        if proven < enough:
+            return False, (
+                f"the host proved only to {proven} of {enough} destinations that it spoke itself;"
+                " SYNs can be forged"
+            )
+        if shared:
+            return False, "shared address: look up the customer by port and time"
+        return True, f"the host proved to {proven} destinations that it spoke itself"

@@ -1,0 +1,176 @@
+"""All settings, one TOML file, checked whole before anything starts.
+
+Each stage declares its own settings; here they come together. Every mistake is reported with its
+key and what would be right, not just the first one.
+"""
+
+import difflib
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from detectors.score import DetectorSettings, ScoreSettings
+from sensor.hosts.subscribers import Exemption, SubscriberPrefix, compile_subscribers
+
+__all__ = ["AlertSettings", "Limits", "Settings", "SettingsError", "load_settings", "parse_settings"]
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ceilings of the tables; what goes first is said in each table's file."""
+
+    max_hosts: Annotated[int, msgspec.Meta(ge=16, le=100_000_000)] = 1_000_000
+    """128 bytes each, and 16 of index"""
+    max_details: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
+    """hosts with more than a handful of connections a day; 4.4 kB each"""
+    max_sketches: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 8_192
+    """lists of more than 64 destinations; 8 kB each"""
+    max_connections: Annotated[int, msgspec.Meta(ge=64, le=100_000_000)] = 1_000_000
+    """72 bytes each, and 32 of index and queue"""
+    max_alerts: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 65_536
+    """open at the same time"""
+
+
+class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When an open alert is told again, and what it takes to recommend a block."""
+
+    escalate_step: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    """decibans"""
+    refresh: Annotated[int, msgspec.Meta(ge=10)] = 600
+    """seconds"""
+    enough_proof: Annotated[int, msgspec.Meta(ge=1)] = 3
+    """destinations to which the host has proven that it spoke itself; a third party that runs one
+    server of its own can fake one"""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set. The defaults work for a first try."""
+
+    ports: Annotated[tuple[Port, ...], msgspec.Meta(min_length=1)] = (25,)
+    subscriber_prefixes: tuple[str | SubscriberPrefix, ...] = ()
+    """none: every host is a subscriber"""
+    own_mail_servers: tuple[str, ...] = ()
+    exempt: tuple[Exemption, ...] = ()
+    syn_timeout: Annotated[float, msgspec.Meta(gt=0, le=600)] = 10.0
+    """seconds a SYN may wait for its answer"""
+    replies: Literal["auto", "visible", "hidden"] = "auto"
+    """whether the mirror shows what becomes of connections"""
+    duplicate_window: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.005
+    """seconds within which the same packet again is the mirror's copy; 0 looks for none"""
+    limits: Limits = Limits()
+    score: ScoreSettings = ScoreSettings()
+    detectors: DetectorSettings = DetectorSettings()
+    alerts: AlertSettings = AlertSettings()
+
+
+class SettingsError(Exception):
+    """Settings cannot be used; one line for every mistake."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def load_settings(path: str | None) -> Settings:
+    """Read a TOML file, or give the defaults. Raises SettingsError."""
+    if path is None:
+        return Settings()
+    try:
+        text = Path(path).read_bytes().decode()
+    except OSError as error:
+        raise SettingsError([f"{path}: {error.strerror or error}"]) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"{path}: not UTF-8 at byte {error.start}"]) from None
+    try:
+        return parse_settings(text)
+    except SettingsError as error:
+        raise SettingsError([f"{path}: {mistake}" for mistake in error.mistakes]) from None
+
+
+def parse_settings(text: str) -> Settings:
+    """Settings from TOML text. Raises SettingsError."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError([f"not TOML: {error}"]) from None
+    mistakes: list[str] = []
+    settings = _convert(raw, Settings, "", mistakes)
+    if not mistakes:
+        mistakes += _check_prefixes(settings)
+    if mistakes:
+        raise SettingsError(mistakes)
+    typed: Settings = settings
+    return typed
+
+
+def _convert(raw: Any, kind: Any, key: str, mistakes: list[str]) -> Any:  # noqa: ANN401
+    """``raw`` as a ``kind``, with every mistake below ``key`` noted."""
+    bare = typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
+    if isinstance(raw, dict) and isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        hints = typing.get_type_hints(bare, include_extras=True)
+        values = {}
+        for name, value in raw.items():
+            path = f"{key}.{name}" if key else name
+            if name not in hints:
+                near = difflib.get_close_matches(name, hints, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(hints)}"
+                mistakes.append(f"{path}: no such setting; {hint}")
+            else:
+                values[name] = _convert(value, hints[name], path, mistakes)
+        required = {f.name for f in msgspec.structs.fields(bare) if f.required}
+        mistakes.extend(f"{key}.{name}: missing" for name in sorted(required - raw.keys()))
+        if any(name not in values for name in required):
+            return None
+        return bare(**values)
+    arguments = typing.get_args(bare)
+    if isinstance(raw, list) and typing.get_origin(bare) is tuple and arguments[-1] is Ellipsis:
+        items = [
+            _convert(item, _member(arguments[0], item), f"{key}[{i}]", mistakes)
+            for i, item in enumerate(raw)
+        ]
+        if raw or kind is bare:
+            return tuple(items)
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        mistakes.append(f"{key}: {str(error).partition(' - at ')[0]}")
+        return None
+
+
+def _member(kind: Any, value: Any) -> Any:  # noqa: ANN401
+    """Of a union, the member that fits the value's shape."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union) and isinstance(value, dict):
+        return next(k for k in typing.get_args(kind) if k is not str)
+    return kind
+
+
+def _check_prefixes(settings: Settings) -> list[str]:
+    """Each prefix by itself, so that every bad one is named."""
+    mistakes = []
+
+    def check(key: str, **lists: Any) -> None:  # noqa: ANN401
+        try:
+            compile_subscribers(**lists)
+        except ValueError as error:
+            mistakes.append(f"{key}: {error}")
+
+    for i, entry in enumerate(subscriber_prefixes(settings)):
+        check(f"subscriber_prefixes[{i}]", prefixes=(entry,))
+    for i, text in enumerate(settings.own_mail_servers):
+        check(f"own_mail_servers[{i}]", own_mail_servers=(text,))
+    for i, exemption in enumerate(settings.exempt):
+        check(f"exempt[{i}].prefix", exempt=(exemption,))
+    return mistakes
+
+
+def subscriber_prefixes(settings: Settings) -> tuple[SubscriberPrefix, ...]:
+    """The subscriber prefixes, plain texts as entries with defaults."""
+    return tuple(
+        SubscriberPrefix(entry) if isinstance(entry, str) else entry
+        for entry in settings.subscriber_prefixes
+    )

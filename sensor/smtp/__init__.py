@@ -1,0 +1,1 @@
+"""Connections to watched ports: who opened them, and what became of them."""
