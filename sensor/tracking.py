@@ -207,8 +207,11 @@ def _tell(t, h, state, opened, revision, score_, ts, tick):
     told.size[0] = n + 1
     if t.watch[2] and state != WATCHED:
         # The watched host may be told of next, from the same evidence.
-        told.counts[n + 1] = told.counts[n]
-        told.facts[n + 1] = told.facts[n]
+        for w in range(told.counts.shape[2]):
+            for c in range(told.counts.shape[1]):
+                told.counts[n + 1, c, w] = told.counts[n, c, w]
+        for f in range(told.facts.shape[1]):
+            told.facts[n + 1, f] = told.facts[n, f]
 
 
 @kernel
