@@ -17,6 +17,7 @@ from detectors import fan_out, first_contact
 from detectors.detector import Detector, Finding, centibans
 from detectors.fan_out import FanOut, FanOutSettings
 from detectors.first_contact import FirstContact, FirstContactSettings
+from sensor.hosts.distinct import EXACT
 from sensor.hosts.evidence import Evidence
 from sensor.kernel import kernel
 
@@ -45,6 +46,9 @@ class ModelTables(NamedTuple):
     """What :func:`score` needs, worked out from the settings."""
 
     prior: int
+    quiet_networks: int
+    """a host with no more destinations than these two cannot reach the raise level"""
+    quiet_addresses: int
     fan_out: NDArray[np.int32]
     first_contact: NDArray[np.int32]
 
@@ -75,7 +79,25 @@ class Model:
             FanOut(d.fan_out),
             FirstContact(d.first_contact),
         )
-        self.tables = ModelTables(self.prior, *(detector.tables for detector in self.detectors))
+        self.tables = ModelTables(
+            self.prior,
+            *self._quiet(d),
+            *(detector.tables for detector in self.detectors),
+        )
+
+    def _quiet(self, settings: DetectorSettings) -> tuple[int, int]:
+        """Fan-out too small to raise an alert even if every other detector said its most.
+
+        Most hosts stay below it for ever, and need not be weighed at each packet.
+        """
+        others = self.prior + centibans(settings.first_contact.most / 10)
+        worth = self.detectors[0].tables.max(axis=1)
+        enough = worth >= self.raise_at - others
+        # A list that is full may stand for more than it holds.
+        networks, addresses = (
+            min(int(e.argmax()) - 1 if e.any() else EXACT, EXACT - 1) for e in enough
+        )
+        return networks, addresses
 
     def explain(self, evidence: Evidence) -> list[Finding]:
         """The prior and every detector's finding; their centibans add up to the score."""

@@ -95,7 +95,7 @@ def kernel(function: Function) -> Function:
     Kernels own no memory, so the compiled code counts no references: a table is passed as a tuple
     of many arrays, and counting those at every call would cost more than the work.
     """
-    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
     return compiled
 
 

@@ -35,6 +35,7 @@ from sensor.hosts.table import (
     happened,
     host_row,
     recent_destinations,
+    within,
 )
 from sensor.hosts.windows import set_cutoffs
 from sensor.kernel import kernel
@@ -229,6 +230,12 @@ def _weigh(t, h, tick):
 def _evaluate(t, h, ts, tick):
     """The evidence of host ``h`` changed: does that open or change an alert?"""
     row = t.hosts.rows[h]
+    if (
+        row.alert == NO_ALERT
+        and t.watch[2] == 0
+        and within(t.hosts, h, t.model.quiet_networks, t.model.quiet_addresses)
+    ):
+        return
     total = _weigh(t, h, tick)
     class_ = t.subscribers.classes[row.class_]
     if class_.exempt >= 0 and ts < class_.exempt_until and row.alert == NO_ALERT:
@@ -379,7 +386,8 @@ def _outcome(t, event, i, ts, tick):
         row.proven += first
     if event == HEARD:
         row.blind += 1
-    _evaluate(t, h, ts, tick)
+    if event != RETRY and event != DISOWNED:  # no detector reads those
+        _evaluate(t, h, ts, tick)
 
 
 @kernel

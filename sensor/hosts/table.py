@@ -43,6 +43,7 @@ __all__ = [
     "lookup",
     "new_host_table",
     "recent_destinations",
+    "within",
 ]
 
 LOG: Final = 6
@@ -134,7 +135,9 @@ class HostTable(NamedTuple):
     sums: NDArray[np.uint32]
     """[D, 5, counters]"""
     at: NDArray[np.uint32]
-    """[D] the tick ``sums`` and ``distinct`` are of"""
+    """[D] the tick ``sums`` are of"""
+    counted: NDArray[np.uint32]
+    """[D] the tick ``distinct`` is of"""
     owner: NDArray[np.int32]
     """[D] row of the host, -1 when free"""
     his: NDArray[np.uint64]
@@ -169,6 +172,7 @@ def new_host_table(max_hosts: int, max_details: int, max_sketches: int) -> HostT
         panes=np.zeros((details, PANES_IN_ALL, _COUNTERS), np.uint32),
         sums=np.zeros((details, _N, _COUNTERS), np.uint32),
         at=np.zeros(details, np.uint32),
+        counted=np.zeros(details, np.uint32),
         owner=np.zeros(details, np.int32),
         his=np.zeros((details, 2, EXACT), np.uint64),
         los=np.zeros((details, 2, EXACT), np.uint64),
@@ -349,6 +353,7 @@ def _new_detail(table, h, tick):
     table.sizes[d, :] = 0
     table.sketch[d, :] = NO_SKETCH
     table.at[d] = tick
+    table.counted[d] = 0
     return d
 
 
@@ -391,11 +396,17 @@ def _new_sketch(table, d, which):
 
 @kernel
 def _bring_up(table, d, tick):
-    """Move a detail's counters and counts to ``tick``."""
-    before = np.int64(table.at[d])
-    if before == tick:
+    """Move a detail's counters to ``tick``."""
+    if table.at[d] != tick:
+        advance(table.panes[d], table.sums[d], np.int64(table.at[d]), tick)
+        table.at[d] = tick
+
+
+@kernel
+def _count_distinct(table, d, tick):
+    """Count a detail's destinations as of ``tick``; contacts in the same tick keep the counts."""
+    if table.counted[d] == tick:
         return
-    advance(table.panes[d], table.sums[d], before, tick)
     for which in range(2):
         distinct = table.distinct[d, which]
         count_exact(table.ticks[d, which], table.sizes[d, which], table.cutoffs, distinct)
@@ -405,7 +416,7 @@ def _bring_up(table, d, tick):
                 _free_sketch(table, d, which)  # the list alone is exact again
             else:
                 count_sketch(table.cells[sketch], table.cutoffs, distinct, table.work)
-    table.at[d] = tick
+    table.counted[d] = tick
 
 
 @kernel
@@ -556,6 +567,7 @@ def collect(table, h, tick, counts, facts):
     if row.detail != NO_DETAIL:
         d = np.int64(row.detail)
         _bring_up(table, d, tick)
+        _count_distinct(table, d, tick)
         for w in range(_N):
             counts[0, w] = table.distinct[d, 0, w]
             counts[1, w] = table.distinct[d, 1, w]
@@ -585,6 +597,16 @@ def collect(table, h, tick, counts, facts):
         both = newest_0 >= table.cutoffs[w], newest_1 >= table.cutoffs[w]
         counts[1, w] = both[0] + both[1]
         counts[0, w] = counts[1, w] - (same and both[0] and both[1])
+
+
+@kernel
+def within(table, h, networks, addresses):
+    """Whether host ``h`` has, in all the time remembered, no more destinations than these."""
+    row = table.rows[h]
+    if row.detail == NO_DETAIL:
+        return networks >= DESTINATIONS and addresses >= DESTINATIONS
+    d = np.int64(row.detail)
+    return table.sizes[d, 0] <= networks and table.sizes[d, 1] <= addresses
 
 
 @kernel

@@ -52,6 +52,13 @@ def advance(panes, sums, before, now):
     for w in range(_N):
         old = before // _SPAN[w]
         new = now // _SPAN[w]
+        if old == new:
+            break  # longer panes have not ended either
+        total = np.int64(0)
+        for c in range(sums.shape[1]):
+            total += sums[w, c]
+        if total == 0:
+            continue  # so are all its panes
         for k in range(1, min(new - old, _COUNT[w]) + 1):
             pane = panes[_FIRST[w] + (old + k) % _COUNT[w]]
             for c in range(pane.shape[0]):
