@@ -54,11 +54,12 @@ from sensor.smtp.connections import (
     Connections,
     due_at,
     follow,
+    look_ahead,
     overdue,
     release,
 )
 
-__all__ = ["COUNTERS", "DESTINATIONS", "TOLD", "Told", "Tracking", "new_told", "catch_up", "track"]
+__all__ = ["COUNTERS", "DESTINATIONS", "GROUP", "MOMENTS", "TOLD", "Told", "Tracking", "new_told", "catch_up", "track"]
 
 COUNTERS: Final = {
     "attempts": 0,  # SYNs that open a connection
@@ -105,6 +106,10 @@ TOLD = np.dtype(
 _TICK: Final = 0  # what the cutoffs are of
 _NEXT_SWEEP: Final = 1  # tick
 _CURSOR: Final = 2  # of a sweep that waits for room
+_DUE: Final = 3  # ns: nothing is due before
+MOMENTS: Final = 4
+
+GROUP: Final = 16
 
 # Tracking.visibility.
 _AUTO, _ALWAYS, _NEVER = 0, 1, 2
@@ -161,6 +166,8 @@ class Tracking(NamedTuple):
     clock: NDArray[np.int64]
     counters: NDArray[np.int64]
     moments: NDArray[np.int64]
+    tags: NDArray[np.uint64]
+    """of the segments looked ahead at"""
     watch: NDArray[np.uint64]
     """hi, lo, 1: tell every change of this host's evidence"""
     timeout: int
@@ -303,6 +310,7 @@ def _catch_up(t, now):
         sweep = t.moments[_NEXT_SWEEP] * _SECOND
         due = min(due_at(t.connections, t.timeout), now + 1)
         if sweep > now and due > now:
+            t.moments[_DUE] = min(sweep, due_at(t.connections, t.timeout))
             return True
         if not _room(t):
             return False
@@ -396,15 +404,21 @@ def track(segments, start, t):
 
     Returns where it stopped: before the end when the told events must be taken first.
     """
+    first = ahead = start
     for k in range(start, segments.shape[0]):
+        if k == ahead:
+            ahead = min(k + GROUP, segments.shape[0])
+            look_ahead(t.connections, segments, k, ahead, t.tags)
+            first = k
         segment = segments[k]
         if segment.duplicate:
             continue
         ts = segment.ts
         now = advance_clock(t.clock, ts)
-        if not _catch_up(t, now) or not _room(t):
+        if now >= t.moments[_DUE] and not _catch_up(t, now) or not _room(t):
             return k
-        event, i = follow(t.connections, segment, t.watched, now)
+        tag = t.tags[k - first]
+        event, i = follow(t.connections, segment, tag, t.watched, now)
         if event == NOTHING:
             continue
         if event == OUTSIDE:
@@ -415,6 +429,7 @@ def track(segments, start, t):
             tick = now // _SECOND
             _set_tick(t, tick)
             if event == ATTEMPT:
+                t.moments[_DUE] = min(t.moments[_DUE], due_at(t.connections, t.timeout))
                 _attempt(t, segment, i, ts, tick)
             else:
                 _outcome(t, event, i, ts, tick)
