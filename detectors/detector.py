@@ -12,7 +12,7 @@ that a printed table adds up to the digit: 10 decibans are a factor of ten, 3 a 
 """
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,14 @@ class Finding(NamedTuple):
 class Detector(Protocol):
     """One method."""
 
-    name: str
+    name: ClassVar[str]
 
     tables: NDArray[np.int32]
     """what the kernel needs to know, worked out once from the settings"""
 
-    ratio: Callable[..., Any]
-    """kernel ``(counts, facts, tables) -> centibans``"""
+    @property
+    def ratio(self) -> Callable[..., Any]:
+        """Kernel ``(counts, facts, tables) -> centibans``."""
 
     def explain(self, evidence: Evidence) -> Finding:
         """The same number, with its reasons."""

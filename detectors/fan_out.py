@@ -113,5 +113,8 @@ class FanOut:
         noun = what.name.lower()
         figures = {"window": WINDOWS[w], noun: n, "usual": usual}
         return Finding(
-            self.name, worth, f"{n} foreign {noun} in {WINDOWS[w]}, where {usual} are usual", figures
+            self.name,
+            worth,
+            f"{n} foreign {noun} in {WINDOWS[w]}, where {usual} are usual",
+            figures,
         )

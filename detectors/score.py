@@ -1,9 +1,10 @@
 """The score: prior plus the detectors' ratios, and the levels at which it means something.
 
 In decibans it is the log-odds that a host is a spam source: 0 is even, 20 is 100 to 1, -30 one in a
-thousand. Raise and clear levels are Wald's bounds for the wanted error rates ("Sequential Tests of
-Statistical Hypotheses", 1945): with alpha the false-positive and beta the miss rate, raise at
-10 log10((1 - beta) / alpha), clear at 10 log10(beta / (1 - alpha)). Between the two nothing changes.
+thousand. Raise and clear levels are Wald's bounds for the wanted error rates ("Sequential Tests
+of Statistical Hypotheses", 1945): with alpha the false-positive and beta the miss rate, raise at
+10 log10((1 - beta) / alpha), clear at 10 log10(beta / (1 - alpha)). Between the two nothing
+changes.
 """
 
 from math import log10

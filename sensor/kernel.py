@@ -95,7 +95,9 @@ def kernel(function: Function) -> Function:
     Kernels own no memory, so the compiled code counts no references: a table is passed as a tuple
     of many arrays, and counting those at every call would cost more than the work.
     """
-    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
+    compiled: Function = numba.njit(
+        cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True
+    )(function)
     return compiled
 
 
@@ -116,7 +118,7 @@ if INTERPRETED:
     # Hashes wrap on purpose; NumPy scalars warn when they do.
     warnings.filterwarnings("ignore", message="overflow encountered", category=RuntimeWarning)
 
-    def prefetch(array: Any, i: Any) -> None:  # noqa: ANN401
+    def prefetch(array: Any, i: Any) -> None:
         """Ask the processor to fetch ``array[i]``; nothing to do when interpreted."""
 
 else:

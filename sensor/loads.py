@@ -25,7 +25,7 @@ __all__ = ["u8", "u16be", "u16le", "u32be", "u32le", "u64be", "u64le"]
 CHECKED = INTERPRETED or os.environ.get("PORT25_CHECKED_LOADS") == "1"
 
 
-def _compiled(bits: int, swap: bool, result: Any) -> Callable[[Any, Any], Any]:  # noqa: ANN401
+def _compiled(bits: int, swap: bool, result: Any) -> Callable[[Any, Any], Any]:
     @intrinsic
     def load(_typing, data, i):
         def codegen(context, builder, signature, arguments):

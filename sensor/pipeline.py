@@ -1,5 +1,7 @@
 """The stages wired together. Live and replay are the same pipeline with another source."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,8 @@ _CRITICAL = 300
 class Watched:
     """The evidence of one host at the moment its score was highest."""
 
-    def __init__(self, ts: int, score: int, evidence: Evidence) -> None:
+    def __init__(self, host: str, ts: int, score: int, evidence: Evidence) -> None:
+        self.host = host
         self.ts = ts
         self.score = score
         self.evidence = evidence
@@ -145,11 +148,18 @@ class Pipeline:
                 score = int(event["score"])
                 if self.watched is None or score > self.watched.score:
                     kept = Evidence(evidence.counts.copy(), evidence.facts.copy())
-                    self.watched = Watched(int(event["ts"]), score, kept)
+                    self.watched = Watched(
+                        self._host(event, evidence), int(event["ts"]), score, kept
+                    )
             else:
                 alerts.append(self._alert(n, evidence))
         told.size[0] = 0
         return alerts
+
+    def _host(self, event: Any, evidence: Evidence) -> str:  # dtype TOLD
+        class_ = self._state.subscribers.classes[evidence.fact(Fact.CLASS)]
+        hi, lo = int(event["host_hi"]), int(event["host_lo"])
+        return host_text(hi, lo, int(class_["fold"]), int(class_["ports"]))
 
     def _alert(self, n: int, evidence: Evidence) -> Alert:
         told = self._state.told
@@ -158,9 +168,7 @@ class Pipeline:
         # Ticks are sensor time, which runs ahead where the clock of the packets stepped back.
         ahead = int(event["tick"]) - ts // 1_000_000_000
         class_ = self._state.subscribers.classes[evidence.fact(Fact.CLASS)]
-        host = host_text(
-            int(event["host_hi"]), int(event["host_lo"]), int(class_["fold"]), int(class_["ports"])
-        )
+        host = self._host(event, evidence)
         state = STATES[event["state"]]
         score = int(event["score"])
         proven = evidence.fact(Fact.PROVEN)

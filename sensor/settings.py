@@ -16,7 +16,14 @@ import msgspec
 from detectors.score import DetectorSettings, ScoreSettings
 from sensor.hosts.subscribers import Exemption, SubscriberPrefix, compile_subscribers
 
-__all__ = ["AlertSettings", "Limits", "Settings", "SettingsError", "load_settings", "parse_settings"]
+__all__ = [
+    "AlertSettings",
+    "Limits",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+    "parse_settings",
+]
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
@@ -108,7 +115,7 @@ def parse_settings(text: str) -> Settings:
     return typed
 
 
-def _convert(raw: Any, kind: Any, key: str, mistakes: list[str]) -> Any:  # noqa: ANN401
+def _convert(raw: Any, kind: Any, key: str, mistakes: list[str]) -> Any:
     """``raw`` as a ``kind``, with every mistake below ``key`` noted."""
     bare = typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
     if isinstance(raw, dict) and isinstance(bare, type) and issubclass(bare, msgspec.Struct):
@@ -142,7 +149,7 @@ def _convert(raw: Any, kind: Any, key: str, mistakes: list[str]) -> Any:  # noqa
         return None
 
 
-def _member(kind: Any, value: Any) -> Any:  # noqa: ANN401
+def _member(kind: Any, value: Any) -> Any:
     """Of a union, the member that fits the value's shape."""
     if typing.get_origin(kind) in (types.UnionType, typing.Union) and isinstance(value, dict):
         return next(k for k in typing.get_args(kind) if k is not str)
@@ -153,7 +160,7 @@ def _check_prefixes(settings: Settings) -> list[str]:
     """Each prefix by itself, so that every bad one is named."""
     mistakes = []
 
-    def check(key: str, **lists: Any) -> None:  # noqa: ANN401
+    def check(key: str, **lists: Any) -> None:
         try:
             compile_subscribers(**lists)
         except ValueError as error:

@@ -41,7 +41,6 @@ from sensor.hosts.windows import set_cutoffs
 from sensor.kernel import kernel
 from sensor.packet_time import NOW, OFFSET, advance_clock
 from sensor.smtp.connections import (
-    ANSWERED,
     ATTEMPT,
     DISOWNED,
     HEARD,
@@ -59,7 +58,18 @@ from sensor.smtp.connections import (
     release,
 )
 
-__all__ = ["COUNTERS", "DESTINATIONS", "GROUP", "MOMENTS", "TOLD", "Told", "Tracking", "new_told", "catch_up", "track"]
+__all__ = [
+    "COUNTERS",
+    "DESTINATIONS",
+    "GROUP",
+    "MOMENTS",
+    "TOLD",
+    "Told",
+    "Tracking",
+    "catch_up",
+    "new_told",
+    "track",
+]
 
 COUNTERS: Final = {
     "attempts": 0,  # SYNs that open a connection
@@ -356,9 +366,7 @@ def _attempt(t, segment, i, ts, tick):
         return
     connection.owner = h
     connection.serial = t.hosts.rows[h].serial
-    connection.first = contact(
-        t.hosts, h, connection.server_hi, connection.server_lo, tick
-    )
+    connection.first = contact(t.hosts, h, connection.server_hi, connection.server_lo, tick)
     _evaluate(t, h, ts, tick)
 
 
@@ -415,7 +423,7 @@ def track(segments, start, t):
             continue
         ts = segment.ts
         now = advance_clock(t.clock, ts)
-        if now >= t.moments[_DUE] and not _catch_up(t, now) or not _room(t):
+        if (now >= t.moments[_DUE] and not _catch_up(t, now)) or not _room(t):
             return k
         tag = t.tags[k - first]
         event, i = follow(t.connections, segment, tag, t.watched, now)

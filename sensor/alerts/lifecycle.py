@@ -20,7 +20,6 @@ from sensor.kernel import kernel
 
 __all__ = [
     "ALERT",
-    "AlertTable",
     "CLOSED",
     "ESCALATED",
     "NO_CHANGE",
@@ -30,11 +29,10 @@ __all__ = [
     "REFUSED_ALERTS",
     "STATES",
     "SWEEP",
+    "AlertTable",
     "Levels",
     "close_alert",
-    "on_evidence",
     "new_alert_table",
-    "on_evidence",
     "on_sweep",
 ]
 
@@ -75,6 +73,8 @@ class Levels(NamedTuple):
 
 
 class AlertTable(NamedTuple):
+    """The table, as kernels take it."""
+
     rows: NDArray[np.void]
     """dtype ALERT, the open ones first"""
     meta: NDArray[np.int64]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sensor.capture.block import Block, CaptureError
-from sensor.capture.pcapfile import open_capture
+from sensor.capture.pcapfile import CaptureFile
 
 __all__ = ["Captures"]
 
@@ -48,6 +48,12 @@ class Captures:
         self._paths = paths
         self._follow = follow
         self.faults: list[CaptureError] = []
+        self._reading: dict[str, CaptureFile] = {}
+
+    @property
+    def position(self) -> int:
+        """Bytes read of all files together."""
+        return sum(capture.position for capture in self._reading.values())
 
     def __iter__(self) -> Iterator[Block]:
         if len(self._paths) == 1:
@@ -56,8 +62,9 @@ class Captures:
             yield from self._merged()
 
     def _guarded(self, path: str) -> Iterator[Block]:
+        capture = self._reading[path] = CaptureFile(path, self._follow)
         try:
-            yield from open_capture(path, self._follow)
+            yield from capture
         except CaptureError as fault:
             self.faults.append(fault)
 

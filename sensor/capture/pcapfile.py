@@ -15,6 +15,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, cast
 
 import numpy as np
@@ -28,7 +29,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["open_capture"]
+__all__ = ["CaptureFile"]
 
 CHUNK: Final = 1 << 20
 """Bytes asked of a file at a time: as many as the L2 cache holds."""
@@ -94,48 +95,61 @@ class _Stream:
         self._file.close()
 
 
-def open_capture(path: str, follow: bool = False) -> Iterator[Block]:
-    """Yield the blocks of one capture file; ``-`` is standard input.
+class CaptureFile:
+    """The blocks of one capture file, to be iterated over once."""
 
-    With ``follow``, wait at the end of the file for more, for ever. Frames and data of a block are
-    valid until the next is asked for. Raises CaptureError.
-    """
-    name = "standard input" if path == "-" else path
-    source: _Stream | None = None
-    try:
-        source = _open(path, name, follow)
-        magic = _head(source, name)
-        reader = _pcapng_blocks if magic == _PCAPNG else _pcap_blocks
-        yield from reader(source, name)
-    except OSError as error:
-        raise CaptureError(name, None, error.strerror or str(error)) from error
-    except (EOFError, zlib.error, zstd.ZstdError) as error:
-        at = source.base + len(source.data) if source is not None else 0
-        raise CaptureError(
-            name, at, f"the compressed data is damaged or cut short: {error}"
-        ) from None
-    finally:
-        if source is not None:
-            source.close()
+    def __init__(self, path: str, follow: bool = False) -> None:
+        """``-`` is standard input. With ``follow``, wait at the end for more, for ever."""
+        self.name = "standard input" if path == "-" else path
+        self._path = path
+        self._follow = follow
+        self._file: io.BufferedReader | None = None
 
+    @property
+    def position(self) -> int:
+        """Bytes of the file read so far, compressed ones where it is compressed."""
+        try:
+            return self._file.tell() if self._file is not None else 0
+        except (OSError, ValueError):  # a pipe; closed
+            return 0
 
-def _open(path: str, name: str, follow: bool) -> _Stream:
-    opened = open(sys.stdin.fileno(), "rb", closefd=False) if path == "-" else open(path, "rb")  # noqa: PTH123, SIM115
-    file = cast(io.BufferedReader, opened)
-    try:
-        while not (head := file.peek(4)[:4]) or (len(head) < 4 and follow):
-            if not follow:
-                raise CaptureError(name, 0, "the file is empty")
+    def __iter__(self) -> Iterator[Block]:
+        """Yield blocks; frames and data of one are valid until the next is asked for.
+
+        Raises CaptureError.
+        """
+        source: _Stream | None = None
+        try:
+            source = self._open()
+            magic = _head(source, self.name)
+            reader = _pcapng_blocks if magic == _PCAPNG else _pcap_blocks
+            yield from reader(source, self.name)
+        except OSError as error:
+            raise CaptureError(self.name, None, error.strerror or str(error)) from error
+        except (EOFError, zlib.error, zstd.ZstdError) as error:
+            at = source.base + len(source.data) if source is not None else 0
+            fault = f"the compressed data is damaged or cut short: {error}"
+            raise CaptureError(self.name, at, fault) from None
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    def _open(self) -> _Stream:
+        if self._path == "-":
+            file = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+        else:
+            file = Path(self._path).open("rb")  # noqa: SIM115  closed by __iter__
+        self._file = file
+        while not (head := file.peek(4)[:4]) or (len(head) < 4 and self._follow):
+            if not self._follow:
+                raise CaptureError(self.name, 0, "the file is empty")
             time.sleep(_POLL)
-        if head.startswith((_GZIP, _ZSTD)):
-            if follow:
-                raise CaptureError(name, 0, "a compressed file cannot be followed")
-            unpacked = gzip.open if head.startswith(_GZIP) else zstd.open
-            return _Stream(cast(io.BufferedIOBase, unpacked(file)), None)
-    except (OSError, CaptureError):
-        file.close()
-        raise
-    return _Stream(file, _POLL if follow else None)
+        if not head.startswith((_GZIP, _ZSTD)):
+            return _Stream(file, _POLL if self._follow else None)
+        if self._follow:
+            raise CaptureError(self.name, 0, "a compressed file cannot be followed")
+        unpacked = gzip.open if head.startswith(_GZIP) else zstd.open
+        return _Stream(cast(io.BufferedIOBase, unpacked(file)), None)
 
 
 def _head(source: _Stream, name: str) -> bytes:

@@ -517,7 +517,7 @@ def _icmp(data, p, end, nominal, layer, watched, row):
         quoted, p, nominal = _ipv4(data, p, end, nominal, row)
     else:
         quoted, p, nominal = _ipv6(data, p, end, nominal, row)
-    if quoted != IPV4 + 6 and quoted != IPV6 + 6 or p + 8 > end:
+    if (quoted != IPV4 + 6 and quoted != IPV6 + 6) or p + 8 > end:
         return _ICMP
     row.sport = u16be(data, p)
     row.dport = u16be(data, p + 2)

@@ -90,7 +90,7 @@ class Outcome(IntEnum):
     MALFORMED_ICMP = 22
 
 
-def describe(row: Any) -> dict[str, Any]:  # noqa: ANN401  one record of dtype SEGMENT
+def describe(row: Any) -> dict[str, Any]:  # one record of dtype SEGMENT
     """One segment as ``port25 segments`` prints it."""
     return {
         "frame": int(row["frame"]),

@@ -1,7 +1,7 @@
 """How many distinct destinations a host contacted, in every window at once. Kernels only.
 
-Exact while small: the ``EXACT`` destinations contacted most recently stand in a list with the tick
-of their last contact. A window in which fewer than ``EXACT`` of them lie is counted exactly, always.
+Exact while small: the ``EXACT`` destinations contacted most recently stand in a list, each with the
+tick of its last contact. A window in which fewer than ``EXACT`` of them lie is counted exactly.
 
 HyperLogLog after: once the list is full, a *sketch* remembers, for each register and each rank,
 the tick at which that rank was last seen there. The largest rank seen since a window's start is

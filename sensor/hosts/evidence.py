@@ -4,8 +4,8 @@ Kernels see it as two arrays, ``counts`` (int64[len(Count), 5], a column a windo
 (int64[len(Fact)]); Python sees the same as an :class:`Evidence`.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,8 @@ class Fact(IntEnum):
     BLIND = 6  # connections answered out of our sight: the client alone told
 
 
-class Evidence(NamedTuple):
+@dataclass(frozen=True)
+class Evidence:
     """One host's evidence at a moment."""
 
     counts: NDArray[np.int64]

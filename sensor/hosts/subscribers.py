@@ -103,20 +103,20 @@ def compile_subscribers(
 
     The longest prefix wins, in each of the three lists by itself. ValueError names a bad prefix.
     """
-    nested: list[tuple[int, int, int, str, Any]] = []
-    for entry in prefixes:
-        nested.append((*_span(_network(entry.prefix)), 0, "subscriber", entry))
-    for text in own_mail_servers:
-        nested.append((*_span(_network(text)), 0, "own", True))
-    for row, exemption in enumerate(exempt):
-        nested.append((*_span(_network(exemption.prefix)), 0, "exempt", (row, exemption)))
-    bounds = sorted({0, 0xFFFF << 32, 0x10000 << 32} | {n[0] for n in nested} | {n[1] for n in nested})
+    nested: list[tuple[int, int, str, Any]] = [
+        *((*_span(_network(entry.prefix)), "subscriber", entry) for entry in prefixes),
+        *((*_span(_network(text)), "own", True) for text in own_mail_servers),
+        *((*_span(_network(e.prefix)), "exempt", (row, e)) for row, e in enumerate(exempt)),
+    ]
+    bounds = sorted(
+        {0, 0xFFFF << 32, 0x10000 << 32} | {n[0] for n in nested} | {n[1] for n in nested}
+    )
     bounds = [bound for bound in bounds if bound < 1 << 128]
     # Outer prefixes before inner ones, so that a later assignment is always the longer prefix.
     nested.sort(key=lambda n: (n[0], -n[1]))
     classes: dict[tuple[Any, ...], int] = {}
     of_range = []
-    open_at: list[tuple[int, int, int, str, Any]] = []
+    open_at: list[tuple[int, int, str, Any]] = []
     following = iter(nested)
     upcoming = next(following, None)
     for start in bounds:
@@ -124,10 +124,10 @@ def compile_subscribers(
         while upcoming is not None and upcoming[0] == start:
             open_at.append(upcoming)
             upcoming = next(following, None)
-        holds: dict[str, Any] = {n[3]: n[4] for n in open_at}
+        holds: dict[str, Any] = {n[2]: n[3] for n in open_at}
         ipv4 = 0xFFFF << 32 <= start < 0x10000 << 32
-        row = _class(holds, ipv4, everyone=not prefixes)
-        of_range.append(classes.setdefault(row, len(classes)))
+        found = _class(holds, ipv4, everyone=not prefixes)
+        of_range.append(classes.setdefault(found, len(classes)))
     half = (1 << 64) - 1
     return Subscribers(
         np.array([bound >> 64 for bound in bounds], np.uint64),
@@ -192,7 +192,7 @@ def fold(class_, hi, lo, port):
 
 
 def host_text(hi: int, lo: int, length: int, ports: int) -> str:
-    """A subscriber as people write it: ``192.0.2.1``, ``2001:db8::/64``, ``192.0.2.1:1024-2047``."""
+    """A subscriber as people write it: ``192.0.2.1``, ``2001:db8::/64``, ``192.0.2.1:0-2047``."""
     if ports:
         first = (hi - 1) * ports
         return f"{addresses.text(0, lo)}:{first}-{min(first + ports, 65536) - 1}"

@@ -126,7 +126,7 @@ _NOT_SUBNET = np.uint64(0xFFFFFFFFFFFF0000)
 class HostTable(NamedTuple):
     """The table, as kernels take it. D details, S sketches; of two lists, 0 is networks."""
 
-    index: NDArray[np.uint64]
+    slots: NDArray[np.uint64]
     rows: NDArray[np.void]
     """dtype HOST"""
     free: NDArray[np.int32]
@@ -166,7 +166,7 @@ def new_host_table(max_hosts: int, max_details: int, max_sketches: int) -> HostT
     """An empty table; memory is taken as rows are first used."""
     details, sketches = max_details, max_sketches
     return HostTable(
-        index=empty_index(max_hosts),
+        slots=empty_index(max_hosts),
         rows=np.zeros(max_hosts, HOST),
         free=np.zeros(max_hosts, np.int32),
         panes=np.zeros((details, PANES_IN_ALL, _COUNTERS), np.uint32),
@@ -200,15 +200,15 @@ def _tag(table, hi, lo):
 
 @kernel
 def _find(table, tag, hi, lo):
-    at = home(table.index, tag)
+    at = home(table.slots, tag)
     while True:
-        at, h = probe(table.index, tag, at)
+        at, h = probe(table.slots, tag, at)
         if h < 0:
             return at, h
         row = table.rows[h]
         if row.lo == lo and row.hi == hi:
             return at, h
-        at = after(table.index, at)
+        at = after(table.slots, at)
 
 
 @kernel
@@ -241,7 +241,7 @@ def host_row(table, hi, lo, class_, tick):
         _forget(table, h)
         meta[_FREED] -= 1
     at, _ = _find(table, tag, hi, lo)
-    put(table.index, tag, at, h)
+    put(table.slots, tag, at, h)
     meta[_HOSTS] += 1
     row = table.rows[h]
     row.hi = hi
@@ -265,7 +265,7 @@ def host_row(table, hi, lo, class_, tick):
 def _forget(table, h):
     """Free host ``h`` and all it holds."""
     row = table.rows[h]
-    remove(table.index, _tag(table, row.hi, row.lo), h)
+    remove(table.slots, _tag(table, row.hi, row.lo), h)
     row.serial += 1
     if row.detail != NO_DETAIL:
         _free_detail(table, np.int64(row.detail))
@@ -611,7 +611,7 @@ def within(table, h, networks, addresses):
 
 @kernel
 def recent_destinations(table, h, his, los, ticks):
-    """Fill the three arrays with the destinations contacted last, newest first; returns how many."""
+    """Fill the arrays with the destinations contacted last, newest first; returns how many."""
     row = table.rows[h]
     n = 0
     if row.detail == NO_DETAIL:
@@ -639,7 +639,9 @@ def _insert_newest(his, los, ticks, n, hi, lo, tick):
     at = n
     while at > 0 and (
         ticks[at - 1] < tick
-        or (ticks[at - 1] == tick and (his[at - 1] > hi or (his[at - 1] == hi and los[at - 1] > lo)))
+        or (
+            ticks[at - 1] == tick and (his[at - 1] > hi or (his[at - 1] == hi and los[at - 1] > lo))
+        )
     ):
         at -= 1
     if at == his.shape[0]:

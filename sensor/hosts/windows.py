@@ -38,7 +38,7 @@ _FIRST = np.cumsum(_COUNT) - _COUNT
 
 @kernel
 def set_cutoffs(tick, cutoffs):
-    """Fill ``cutoffs`` (int64[5]): what happened at or after them lies in the window at ``tick``."""
+    """Fill ``cutoffs`` (int64[5]): what happened since lies in the window at ``tick``."""
     for w in range(_N):
         cutoffs[w] = (tick // _SPAN[w] - _COUNT[w] + 1) * _SPAN[w]
 

@@ -117,7 +117,7 @@ _MOD: Final = 0xFFFFFFFF
 class Connections(NamedTuple):
     """The table, as kernels take it."""
 
-    index: NDArray[np.uint64]
+    slots: NDArray[np.uint64]
     rows: NDArray[np.void]
     """dtype CONNECTION"""
     free: NDArray[np.int32]
@@ -162,9 +162,9 @@ def look_ahead(table, segments, start, stop, tags):
         s = segments[k]
         tag = _tag(table, s.src_hi, s.src_lo, s.sport, s.dst_hi, s.dst_lo, s.dport)
         tags[k - start] = tag
-        prefetch(table.index, home(table.index, tag))
+        prefetch(table.slots, home(table.slots, tag))
     for k in range(stop - start):
-        _, i = probe(table.index, tags[k], home(table.index, tags[k]))
+        _, i = probe(table.slots, tags[k], home(table.slots, tags[k]))
         if i >= 0:
             prefetch(table.rows, i)
 
@@ -172,9 +172,9 @@ def look_ahead(table, segments, start, stop, tags):
 @kernel
 def _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port):
     """``(slot, row)``; row -1 when not there."""
-    at = home(table.index, tag)
+    at = home(table.slots, tag)
     while True:
-        at, i = probe(table.index, tag, at)
+        at, i = probe(table.slots, tag, at)
         if i < 0:
             return at, i
         row = table.rows[i]
@@ -187,7 +187,7 @@ def _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port):
             and row.server_hi == s_hi
         ):
             return at, i
-        at = after(table.index, at)
+        at = after(table.slots, at)
 
 
 @kernel
@@ -198,7 +198,7 @@ def release(table, i):
         table, row.client_hi, row.client_lo, row.client_port,
         row.server_hi, row.server_lo, row.server_port,
     )  # fmt: skip
-    remove(table.index, tag, i)
+    remove(table.slots, tag, i)
     row.state = _FREE
     table.free[table.meta[_FREED]] = i
     table.meta[_FREED] += 1
@@ -240,7 +240,7 @@ def _open(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port, seq, now):
         meta[_USED] += 1
     # Making room may have moved slots: look for the place again.
     at, _ = _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port)
-    put(table.index, tag, at, i)
+    put(table.slots, tag, at, i)
     row = table.rows[i]
     row.client_hi = c_hi
     row.client_lo = c_lo

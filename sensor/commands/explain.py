@@ -1,0 +1,65 @@
+"""``port25 explain``: one host's score as a sum a person can check."""
+
+import argparse
+
+from detectors.detector import CENTIBANS
+from detectors.score import Model
+from sensor.alerts.alert import rfc3339
+from sensor.capture.merge import Captures
+from sensor.commands import complain, printable, report_faults
+from sensor.hosts.evidence import Count, Fact
+from sensor.hosts.windows import WINDOWS
+from sensor.pipeline import Pipeline, Watched
+from sensor.settings import SettingsError, load_settings
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay, watching one host; print its evidence at the moment its score was highest."""
+    try:
+        settings = load_settings(options.config)
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            complain(mistake)
+        return 2
+    try:
+        pipeline = Pipeline(settings, watch=options.host)
+    except ValueError as error:
+        complain(f"{options.host}: {error}")
+        return 2
+    captures = Captures(options.files)
+    states = []
+    for block in captures:
+        states += pipeline.feed(block)
+    states += pipeline.finish()
+    if pipeline.watched is None:
+        print(f"{printable(options.host)} opened no connection to a foreign mail server")
+    else:
+        _print(printable(options.host), pipeline.model, pipeline.watched)
+        for alert in states:
+            if alert.host == pipeline.watched.host:
+                print(f"{alert.time}  {alert.state:<10} {alert.score:+6.1f}  {alert.block_reason}")
+    return report_faults(captures.faults)
+
+
+def _print(host: str, model: Model, watched: Watched) -> None:
+    evidence = watched.evidence
+    total = watched.score / CENTIBANS
+    print(f"{host} at {rfc3339(watched.ts)}, when its score was highest\n")
+    for finding in model.explain(evidence):
+        print(f"  {finding.detector:<14}{finding.centibans / CENTIBANS:+8.1f}  {finding.reason}")
+    meaning = "spam source" if watched.score >= model.raise_at else "no alert"
+    raise_at, clear_at = model.raise_at / CENTIBANS, model.clear_at / CENTIBANS
+    print(f"  {'score':<14}{total:+8.1f}  decibans: {meaning}")
+    print(
+        f"\n  raise at {raise_at:+.1f}, clear at {clear_at:+.1f}; 10 decibans are a factor of ten"
+    )
+    print(f"  connections {evidence.fact(Fact.CONNECTIONS):,}, of them to destinations that prove")
+    print(f"  the host spoke itself {evidence.fact(Fact.PROVEN):,}, disowned by it", end=" ")
+    print(f"{evidence.fact(Fact.DISOWNED):,}\n")
+    print("  " + " " * 16 + "".join(f"{window:>9}" for window in WINDOWS))
+    for what in Count:
+        row = "".join(f"{evidence.count(what, w):>9,}" for w in range(len(WINDOWS)))
+        print(f"  {what.name.lower():<16}{row}")
+    print()
