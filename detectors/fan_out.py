@@ -39,12 +39,13 @@ from sensor.hosts.evidence import Count, Evidence
 from sensor.hosts.windows import WINDOWS
 from sensor.kernel import kernel
 
-__all__ = ["FanOut", "FanOutSettings"]
+__all__ = ["FanOut", "FanOutSettings", "proven", "ratio"]
 
 _LARGEST: Final = 4096
 """Counts beyond are worth what this one is; at the defaults the cap is reached before."""
 _NETWORKS: Final = int(Count.NETWORKS)
 _ADDRESSES: Final = int(Count.ADDRESSES)
+_FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
 
 Usual = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
 
@@ -76,6 +77,15 @@ def ratio(counts, facts, tables):
     return most
 
 
+@kernel
+def proven(counts, tables):
+    """The same of proven first contacts alone: nobody but the host itself can bring it about."""
+    most = 0
+    for w in range(tables.shape[1]):
+        most = max(most, tables[0, w, min(counts[_FIRST_PROVEN, w], _LARGEST)])
+    return most
+
+
 class FanOut:
     """See the module."""
 
@@ -91,6 +101,15 @@ class FanOut:
             for n in range(usual + 1, _LARGEST + 1):
                 worth = min(settings.tail * log10(n / usual), settings.most / 10)
                 self.tables[which, w, n] = centibans(worth)
+
+    def proof(self, evidence: Evidence) -> Finding:
+        """What proven first contacts alone are worth, in the window where that is most."""
+        proven = [evidence.count(Count.FIRST_PROVEN, w) for w in range(len(WINDOWS))]
+        worth = [int(self.tables[0, w, min(n, _LARGEST)]) for w, n in enumerate(proven)]
+        w = max(range(len(WINDOWS)), key=lambda w: (worth[w], w))
+        usual = int(self.usual[0, w])
+        reason = f"{proven[w]} new destinations in {WINDOWS[w]}, where {usual} are usual"
+        return Finding("proof", worth[w], reason, {"window": WINDOWS[w], "proven": proven[w]})
 
     def explain(self, evidence: Evidence) -> Finding:
         """The window and count that weigh most."""

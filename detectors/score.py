@@ -76,10 +76,8 @@ class Model:
         self.raise_at = centibans(log10((1 - s.miss_rate) / s.false_positive_rate))
         self.clear_at = centibans(log10(s.miss_rate / (1 - s.false_positive_rate)))
         self._share = s.prior
-        self.detectors: tuple[Detector, ...] = (
-            FanOut(d.fan_out),
-            FirstContact(d.first_contact),
-        )
+        self.fan_out = FanOut(d.fan_out)
+        self.detectors: tuple[Detector, ...] = (self.fan_out, FirstContact(d.first_contact))
         self.tables = ModelTables(
             self.prior,
             *self._quiet(d),
@@ -92,7 +90,7 @@ class Model:
         Most hosts stay below it for ever, and need not be weighed at each packet.
         """
         others = self.prior + centibans(settings.first_contact.most / 10)
-        worth = self.detectors[0].tables.max(axis=1)
+        worth = self.fan_out.tables.max(axis=1)
         enough = worth >= self.raise_at - others
         # A list that is full may stand for more than it holds.
         networks, addresses = (

@@ -76,7 +76,7 @@ class Pipeline:
                 self.model.clear_at,
                 round(alerts.escalate_step * CENTIBANS),
                 alerts.refresh,
-                alerts.enough_proof,
+                round(alerts.enough_proof * CENTIBANS),
             ),
             told=new_told(_EVENTS),
             watched=watched_ports(list(settings.ports)),
@@ -171,10 +171,11 @@ class Pipeline:
         host = self._host(event, evidence)
         state = STATES[event["state"]]
         score = int(event["score"])
-        proven = evidence.fact(Fact.PROVEN)
         shared = bool(class_["shared"])
-        recommended, because = self._block(state, proven, shared)
-        critical = proven and score >= self.model.raise_at + _CRITICAL
+        proof = self.model.fan_out.proof(evidence)
+        enough = proof.centibans >= round(self.settings.alerts.enough_proof * CENTIBANS)
+        recommended, because = _block(state, enough, proof.reason, shared)
+        critical = enough and score >= self.model.raise_at + _CRITICAL
         return Alert(
             id=alert_id(host, opened),
             revision=int(event["revision"]),
@@ -183,7 +184,7 @@ class Pipeline:
             opened=opened,
             state=state,  # type: ignore[arg-type]
             host=host,
-            severity="critical" if critical else "high" if proven else "medium",
+            severity="critical" if critical else "high" if enough else "medium",
             score=score / CENTIBANS,
             raise_at=self.model.raise_at / CENTIBANS,
             clear_at=self.model.clear_at / CENTIBANS,
@@ -191,8 +192,8 @@ class Pipeline:
                 EvidenceLine(f.detector, f.centibans / CENTIBANS, f.reason, f.figures)
                 for f in self.model.explain(evidence)
             ],
-            handshake_proven=proven > 0,
-            proven_destinations=proven,
+            handshake_proven=evidence.fact(Fact.PROVEN) > 0,
+            proven=evidence.fact(Fact.PROVEN),
             disowned=evidence.fact(Fact.DISOWNED),
             shared_address=shared,
             block_recommended=recommended,
@@ -210,16 +211,17 @@ class Pipeline:
             ],
         )
 
-    def _block(self, state: str, proven: int, shared: bool) -> tuple[bool, str]:
-        """Whether to recommend a block, and why or why not."""
-        enough = self.settings.alerts.enough_proof
-        if state == "closed":
-            return False, "the evidence has lapsed"
-        if proven < enough:
-            return False, (
-                f"the host proved only to {proven} of {enough} destinations that it spoke itself;"
-                " SYNs can be forged"
-            )
-        if shared:
-            return False, "shared address: look up the customer by port and time"
-        return True, f"the host proved to {proven} destinations that it spoke itself"
+
+def _block(state: str, enough: bool, proof: str, shared: bool) -> tuple[bool, str]:
+    """Whether to recommend a block, and why or why not.
+
+    A SYN proves nothing, anyone can send it under another's address. Nor do a few proven contacts:
+    an innocent framed by forged SYNs has some of its own. What is proven must be unusual by itself.
+    """
+    if state == "closed":
+        return False, "the evidence has lapsed"
+    if not enough:
+        return False, f"SYNs can be forged, and what is proven is not enough: {proof}"
+    if shared:
+        return False, "shared address: look up the customer by port and time"
+    return True, f"the host itself spoke to {proof}"

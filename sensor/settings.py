@@ -50,9 +50,8 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """decibans"""
     refresh: Annotated[int, msgspec.Meta(ge=10)] = 600
     """seconds"""
-    enough_proof: Annotated[int, msgspec.Meta(ge=1)] = 3
-    """destinations to which the host has proven that it spoke itself; a third party that runs one
-    server of its own can fake one"""
+    enough_proof: Annotated[float, msgspec.Meta(ge=0)] = 12.0
+    """decibans that proven first contacts alone must be worth for a block: twice the usual"""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors import fan_out
 from detectors.score import ModelTables, score
 from sensor.alerts.lifecycle import (
     CLOSED,
@@ -130,6 +131,7 @@ _C_RETRIES: Final = int(Count.RETRIES)
 _C_ANSWERED: Final = int(Count.ANSWERED)
 _C_REFUSED: Final = int(Count.REFUSED)
 _C_UNANSWERED: Final = int(Count.UNANSWERED)
+_C_FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
 _VISIBLE: Final = int(Fact.REPLIES_VISIBLE)
 
 
@@ -244,6 +246,12 @@ def _weigh(t, h, tick):
 
 
 @kernel
+def _proof(t):
+    """What the proven part of the fan-out just weighed is worth by itself, in centibans."""
+    return fan_out.proven(t.told.counts[t.told.size[0]], t.model.fan_out)
+
+
+@kernel
 def _evaluate(t, h, ts, tick):
     """The evidence of host ``h`` changed: does that open or change an alert?"""
     row = t.hosts.rows[h]
@@ -260,7 +268,7 @@ def _evaluate(t, h, ts, tick):
             t.counters[_SUPPRESSED] += 1
     else:
         state, a = on_evidence(
-            t.alerts, t.levels, h, np.int64(row.alert), total, np.int64(row.proven), ts, tick
+            t.alerts, t.levels, h, np.int64(row.alert), total, _proof(t), ts, tick
         )
         if state != NO_CHANGE:
             row.alert = a
@@ -281,9 +289,7 @@ def _sweep(t, ts, tick):
         h = np.int64(alert.host)
         row = t.hosts.rows[h]
         total = _weigh(t, h, tick)
-        state = on_sweep(
-            t.alerts, t.levels, a, total, np.int64(row.proven), np.int64(row.last_seen), tick
-        )
+        state = on_sweep(t.alerts, t.levels, a, total, _proof(t), np.int64(row.last_seen), tick)
         if state != NO_CHANGE:
             _tell(t, h, state, alert.opened, alert.revision, total, ts, tick)
         if state == CLOSED:
@@ -399,7 +405,9 @@ def _outcome(t, event, i, ts, tick):
     elif event == DISOWNED:
         row.disowned += 1
     else:
-        row.proven += first
+        row.proven += 1
+        if first:
+            happened(t.hosts, h, _C_FIRST_PROVEN, 0, tick)
     if event == HEARD:
         row.blind += 1
     if event != RETRY and event != DISOWNED:  # no detector reads those

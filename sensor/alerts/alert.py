@@ -57,7 +57,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     evidence: list[EvidenceLine]
     handshake_proven: bool
     """the host itself completed a handshake; SYNs alone can be forged"""
-    proven_destinations: int
+    proven: int
+    """such handshakes"""
     disowned: int
     """answers the host reset, as one does whose address was forged (or one that scans)"""
     shared_address: bool

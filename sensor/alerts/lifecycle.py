@@ -1,8 +1,8 @@
 """When an alert is raised, escalated, refreshed and closed. Kernels only.
 
     raised      the score of a host without an open alert reaches the raise level
-    escalated   of an open one, the score grew by ``step`` since it was last told, or the host has
-                by now proven often enough that it spoke itself
+    escalated   of an open one, the score grew by ``step`` since it was last told, or by now the
+                contacts the host has proven are enough by themselves to recommend a block
     refreshed   at a sweep: ``refresh`` seconds have passed since it was last told, and the host was
                 active in them
     closed      at a sweep: the score is at or below the clear level
@@ -63,7 +63,7 @@ REFUSED_ALERTS: Final = 1
 
 
 class Levels(NamedTuple):
-    """The levels, in centibans, seconds and destinations."""
+    """The levels, in centibans; ``refresh`` in seconds."""
 
     raise_at: int
     clear_at: int
@@ -86,9 +86,9 @@ def new_alert_table(max_alerts: int) -> AlertTable:
 
 
 @kernel
-def on_evidence(alerts, levels, host, a, score, proven, ts, tick):
+def on_evidence(alerts, levels, host, a, score, proof, ts, tick):
     """A host's evidence changed: ``(state or NO_CHANGE, row)``. ``a`` is its open alert or -1."""
-    enough = proven >= levels.enough_proof
+    enough = proof >= levels.enough_proof
     if a < 0:
         if score < levels.raise_at:
             return NO_CHANGE, a
@@ -122,7 +122,7 @@ def _tell(row, score, enough, tick):
 
 
 @kernel
-def on_sweep(alerts, levels, a, score, proven, last_seen, tick):
+def on_sweep(alerts, levels, a, score, proof, last_seen, tick):
     """Look at open alert ``a``: its new state or NO_CHANGE. CLOSED leaves it for the caller."""
     row = alerts.rows[a]
     if score <= levels.clear_at:
@@ -131,7 +131,7 @@ def on_sweep(alerts, levels, a, score, proven, last_seen, tick):
         state = REFRESHED
     else:
         return NO_CHANGE
-    _tell(row, score, proven >= levels.enough_proof, tick)
+    _tell(row, score, proof >= levels.enough_proof, tick)
     return state
 
 

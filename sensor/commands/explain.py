@@ -55,8 +55,10 @@ def _print(host: str, model: Model, watched: Watched) -> None:
     print(
         f"\n  raise at {raise_at:+.1f}, clear at {clear_at:+.1f}; 10 decibans are a factor of ten"
     )
-    print(f"  connections {evidence.fact(Fact.CONNECTIONS):,}, of them to destinations that prove")
-    print(f"  the host spoke itself {evidence.fact(Fact.PROVEN):,}, disowned by it", end=" ")
+    print(
+        f"  {evidence.fact(Fact.CONNECTIONS):,} connections; handshakes that prove the host spoke"
+    )
+    print(f"  itself: {evidence.fact(Fact.PROVEN):,}; answers it disowned by a reset:", end=" ")
     print(f"{evidence.fact(Fact.DISOWNED):,}\n")
     print("  " + " " * 16 + "".join(f"{window:>9}" for window in WINDOWS))
     for what in Count:

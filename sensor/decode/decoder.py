@@ -49,7 +49,7 @@ class Decoder:
     def __init__(
         self, ports: Sequence[int] | None = (25,), duplicate_window: float = 0.005
     ) -> None:
-        """Watch ``ports`` (None: all); a copy comes within ``duplicate_window`` seconds (0: never)."""
+        """Watch ``ports`` (None: all); copies come within ``duplicate_window`` s (0: never)."""
         self._watched = watched_ports(None if ports is None else list(ports))
         self._window = round(duplicate_window * 1e9) if duplicate_window else -1
         self._recent = np.zeros(REMEMBERED, RECENT)

@@ -27,13 +27,14 @@ class Count(IntEnum):
     UNANSWERED = 6
     FIRST_ANSWERED = 7  # first contacts to a destination, by what became of them
     FIRST_FAILED = 8
+    FIRST_PROVEN = 9  # those whose handshake proves that the host itself spoke
 
 
 class Fact(IntEnum):
     """Entries of ``facts``."""
 
     CONNECTIONS = 0  # opened since the host was first seen
-    PROVEN = 1  # first contacts whose handshake proves that the host itself spoke
+    PROVEN = 1  # handshakes that prove that the host itself spoke
     DISOWNED = 2  # answers the host reset: it had sent no SYN
     REPLIES_VISIBLE = 3  # 1 where the mirror shows what became of connections
     CLASS = 4  # row of Subscribers.classes
