@@ -178,7 +178,7 @@ def dialogue(
 
 
 def servers(rng: random.Random, networks: int = 0) -> Iterator[str]:
-    """Mail servers, each in a /24 of its own (198.18.0.0/15 has 512), or in ``networks`` of them."""
+    """Mail servers, each in a /24 of its own (of 198.18.0.0/15), or in ``networks`` of them."""
     order = rng.sample(range(512), 512)
     k = 0
     while True:
