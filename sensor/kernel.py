@@ -26,8 +26,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
-__all__ = ["INTERPRETED", "kernel", "mix", "prefetch"]
+__all__ = ["INTERPRETED", "kernel", "mix", "prefetch", "table"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -99,6 +100,15 @@ def kernel(function: Function) -> Function:
         cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True
     )(function)
     return compiled
+
+
+def table(rows: int, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """An array of ``rows`` records, zeroed; memory is taken as rows are first used.
+
+    Kernels write ``row.field``, which interpreted NumPy understands of a record array only.
+    """
+    zeros = np.zeros(rows, dtype)
+    return zeros.view(np.recarray) if INTERPRETED else zeros
 
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

@@ -39,7 +39,7 @@ from sensor.hosts.table import (
     within,
 )
 from sensor.hosts.windows import set_cutoffs
-from sensor.kernel import kernel
+from sensor.kernel import kernel, table
 from sensor.packet_time import NOW, OFFSET, advance_clock
 from sensor.smtp.connections import (
     ATTEMPT,
@@ -153,7 +153,7 @@ class Told(NamedTuple):
 def new_told(events: int) -> Told:
     """An empty buffer."""
     return Told(
-        np.zeros(events, TOLD),
+        table(events, TOLD),
         np.zeros((events, len(Count), 5), np.int64),
         np.zeros((events, len(Fact)), np.int64),
         np.zeros((events, DESTINATIONS), np.uint64),

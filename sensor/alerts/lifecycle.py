@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.kernel import kernel
+from sensor.kernel import kernel, table
 
 __all__ = [
     "ALERT",
@@ -82,7 +82,7 @@ class AlertTable(NamedTuple):
 
 def new_alert_table(max_alerts: int) -> AlertTable:
     """An empty table of open alerts."""
-    return AlertTable(np.zeros(max_alerts, ALERT), np.zeros(2, np.int64))
+    return AlertTable(table(max_alerts, ALERT), np.zeros(2, np.int64))
 
 
 @kernel

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from sensor.capture import records
 from sensor.capture.block import FRAME, FRAMES_PER_BLOCK, Block, CaptureError
+from sensor.kernel import table
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -176,7 +177,7 @@ def _pcap_blocks(source: _Stream, name: str) -> Iterator[Block]:
     snaplen, link = struct.unpack(">II" if big else "<II", header[16:])
     link &= 0xFFFF  # the upper half tells of frame check sequences
     limit = max(snaplen if snaplen < _MOST_BLOCK else 0, _MOST_CAPTURED)
-    frames = np.empty(FRAMES_PER_BLOCK, FRAME)
+    frames = table(FRAMES_PER_BLOCK, FRAME)
     number, pos = 1, 24
     while True:
         n, pos, status = records.index_pcap(source.data, pos, big, fraction, link, limit, frames)
@@ -245,7 +246,7 @@ def _pcapng_blocks(source: _Stream, name: str) -> Iterator[Block]:
     interfaces = _Interfaces()
     big = False
     last = np.zeros(1, np.int64)
-    frames = np.empty(FRAMES_PER_BLOCK, FRAME)
+    frames = table(FRAMES_PER_BLOCK, FRAME)
     number, pos = 1, 0
     while True:
         n, pos, status = records.index_pcapng(

@@ -9,7 +9,7 @@ from sensor.capture.block import FRAMES_PER_BLOCK, Block
 from sensor.decode.duplicates import RECENT, REMEMBERED, seen_before
 from sensor.decode.ladder import decode_frame
 from sensor.decode.segment import SEGMENT, Outcome, watched_ports
-from sensor.kernel import kernel
+from sensor.kernel import kernel, table
 
 __all__ = ["Decoder"]
 
@@ -52,14 +52,14 @@ class Decoder:
         """Watch ``ports`` (None: all); copies come within ``duplicate_window`` s (0: never)."""
         self._watched = watched_ports(None if ports is None else list(ports))
         self._window = round(duplicate_window * 1e9) if duplicate_window else -1
-        self._recent = np.zeros(REMEMBERED, RECENT)
-        self._rows = np.empty(FRAMES_PER_BLOCK, SEGMENT)
+        self._recent = table(REMEMBERED, RECENT)
+        self._rows = table(FRAMES_PER_BLOCK, SEGMENT)
         self.counts = np.zeros(len(Outcome), np.int64)
 
     def decode(self, block: Block) -> NDArray[np.void]:
         """The segments of ``block``, dtype SEGMENT; valid until the next call."""
         if len(block.frames) > len(self._rows):
-            self._rows = np.empty(len(block.frames), SEGMENT)
+            self._rows = table(len(block.frames), SEGMENT)
         n = decode(
             block.data,
             block.frames,

@@ -28,7 +28,7 @@ _SHIFT = np.uint64(32)
 def seen_before(row, window, recent):
     """Whether the packet of ``row`` (dtype SEGMENT) was seen within ``window`` nanoseconds."""
     ports = np.uint64(row.sport) << np.uint64(16) | np.uint64(row.dport)
-    shape = np.uint64(row.flags) << np.uint64(32) | np.uint64(row.length)
+    shape = np.uint64(row.tcp_flags) << np.uint64(32) | np.uint64(row.length)
     numbers = np.uint64(row.seq) << _SHIFT | np.uint64(row.ack)
     marks = np.uint64(row.mark) << _SHIFT | ports
     left = mix(mix(row.src_hi, row.src_lo), numbers)

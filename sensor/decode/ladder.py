@@ -4,8 +4,9 @@ Each rung takes ``(data, p, end, nominal, ...)``: the buffer, the offset of its 
 captured bytes end and where the packet ended on the wire. It returns ``(layer, p, nominal)``: what
 comes next, where, and where that ends by this header's own length. A layer is
 
-* an EtherType (0x0600 and up), or a name below 0x0600 for what has none;
+* an EtherType, or below 0x0600 the length that IEEE 802.3 puts in its place;
 * ``IPV4 + protocol`` or ``IPV6 + protocol`` for what an IP header carries;
+* one of the names below for what has no number;
 * negative when the frame has ended: ``-1 - Outcome``.
 
 A header that is not all there is CUT where the capture ended early, else malformed. Every rung
@@ -28,12 +29,12 @@ MAX_LABELS: Final = 16
 MAX_EXTENSIONS: Final = 12
 
 # Layers that are not EtherTypes.
-ETHERNET: Final = 1
-PPP: Final = 2
-BY_NIBBLE: Final = 3  # IPv4 or IPv6, told by the version field
-ERSPAN_1: Final = 4
 IPV4: Final = 0x10000
 IPV6: Final = 0x20000
+ETHERNET: Final = 0x30001
+PPP: Final = 0x30002
+BY_NIBBLE: Final = 0x30003  # IPv4 or IPv6, told by the version field
+ERSPAN_1: Final = 0x30004
 
 TYPE_IPV4: Final = 0x0800
 TYPE_VLAN: Final = 0x8100
@@ -483,7 +484,7 @@ def _tcp(data, p, end, nominal, watched, row):
     row.seq = u32be(data, p + 4)
     row.ack = u32be(data, p + 8)
     word = u16be(data, p + 12)
-    row.flags = word & 0xFFF
+    row.tcp_flags = word & 0xFFF
     header = (word >> 12) * 4
     if header < 20 or p + header > nominal:
         return _BAD_TCP
@@ -525,7 +526,7 @@ def _icmp(data, p, end, nominal, layer, watched, row):
         return _ICMP
     row.seq = u32be(data, p + 4)
     row.ack = 0
-    row.flags = 0
+    row.tcp_flags = 0
     row.length = 0
     row.captured = 0
     row.payload = p
@@ -590,7 +591,7 @@ def decode_frame(data, frame, watched, row):
             layer, p, nominal = _authentication(data, p, end, nominal, layer - 51)
         elif layer >= IPV4:
             return _OTHER_IP
-        elif layer < 0x600 and layer > ERSPAN_1:
+        elif layer < 0x600:
             layer, p, nominal = _length_field(data, p, end, nominal, layer)
         else:
             return _NOT_IP

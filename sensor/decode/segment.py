@@ -34,7 +34,7 @@ SEGMENT = np.dtype(
         ("vlan", np.int32),  # outermost VLAN id or -1
         ("sport", np.uint16),
         ("dport", np.uint16),
-        ("flags", np.uint16),  # the twelve bits beside the data offset
+        ("tcp_flags", np.uint16),  # the twelve bits beside the data offset
         ("kind", np.uint8),  # TCP, or ICMP_ERROR: an error message quoting this segment
         ("duplicate", np.uint8),  # 1: the same packet was seen just before
     ],
@@ -101,7 +101,7 @@ def describe(row: Any) -> dict[str, Any]:  # one record of dtype SEGMENT
         "dport": int(row["dport"]),
         "seq": int(row["seq"]),
         "ack": int(row["ack"]),
-        "flags": int(row["flags"]),
+        "flags": int(row["tcp_flags"]),
         "len": int(row["length"]),
         "captured": int(row["captured"]),
         "vlan": int(row["vlan"]) if row["vlan"] >= 0 else None,

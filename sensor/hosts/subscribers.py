@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor import addresses
-from sensor.kernel import kernel
+from sensor.kernel import kernel, table
 
 __all__ = [
     "CLASS",
@@ -129,11 +129,13 @@ def compile_subscribers(
         found = _class(holds, ipv4, everyone=not prefixes)
         of_range.append(classes.setdefault(found, len(classes)))
     half = (1 << 64) - 1
+    rows = table(len(classes), CLASS)
+    rows[:] = list(classes)
     return Subscribers(
         np.array([bound >> 64 for bound in bounds], np.uint64),
         np.array([bound & half for bound in bounds], np.uint64),
         np.array(of_range, np.int32),
-        np.array(list(classes), CLASS),
+        rows,
     )
 
 

@@ -29,6 +29,7 @@ from sensor.hosts.distinct import (
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.windows import DAY, PANES_IN_ALL, WINDOWS, add, advance
 from sensor.kernel import kernel, mix
+from sensor.kernel import table as new_table
 from sensor.rowindex import after, empty_index, home, probe, put, remove
 
 __all__ = [
@@ -167,7 +168,7 @@ def new_host_table(max_hosts: int, max_details: int, max_sketches: int) -> HostT
     details, sketches = max_details, max_sketches
     return HostTable(
         slots=empty_index(max_hosts),
-        rows=np.zeros(max_hosts, HOST),
+        rows=new_table(max_hosts, HOST),
         free=np.zeros(max_hosts, np.int32),
         panes=np.zeros((details, PANES_IN_ALL, _COUNTERS), np.uint32),
         sums=np.zeros((details, _N, _COUNTERS), np.uint32),
@@ -540,6 +541,7 @@ def happened(table, h, counter, first, tick):
         if row.log_size + retry < LOG:
             if retry:
                 _log(row, _SYNS | DESTINATIONS << 5, tick)
+                first = 0  # a retry decides nothing
             _log(row, counter | first << 4, tick)
             return
         if not _promote(table, h, tick):

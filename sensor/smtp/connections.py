@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from sensor.decode.segment import ICMP_ERROR, TUNNELS
 from sensor.kernel import kernel, mix, prefetch
+from sensor.kernel import table as new_table
 from sensor.rowindex import after, empty_index, home, probe, put, remove
 
 __all__ = [
@@ -134,7 +135,7 @@ def new_connections(max_connections: int) -> Connections:
     """An empty table; memory is taken as rows are first used."""
     return Connections(
         empty_index(max_connections),
-        np.zeros(max_connections, CONNECTION),
+        new_table(max_connections, CONNECTION),
         np.zeros(max_connections, np.int32),
         np.zeros(max_connections, np.int32),
         np.zeros(max_connections, np.int64),
@@ -321,7 +322,7 @@ def follow(table, segment, tag, watched, now):
     After DISOWNED and REFUSED the caller must release the row; after a connection's normal end it
     is gone already.
     """
-    flags = segment.flags
+    flags = segment.tcp_flags
     opening = flags & (_SYN | _ACK | _RST)
     from_client = watched[segment.dport] and segment.kind != ICMP_ERROR
     if opening == _SYN | _ACK:
