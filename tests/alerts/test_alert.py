@@ -1,0 +1,31 @@
+import doctest
+import json
+
+import msgspec
+
+from sensor import addresses
+from sensor.alerts import alert
+from tests.conftest import ROOT
+
+
+def test_the_published_schema_is_the_programs():
+    published = json.loads((ROOT / "docs" / "alert.schema.json").read_text())
+    assert published == alert.json_schema(), "run: make schema"
+
+
+def test_ids_depend_on_host_and_moment_alone():
+    first = alert.alert_id("192.0.2.1", 5)
+    assert first == alert.alert_id("192.0.2.1", 5)
+    assert len({first, alert.alert_id("192.0.2.1", 6), alert.alert_id("192.0.2.2", 5)}) == 3
+
+
+def test_every_field_survives_json():
+    decoder = msgspec.json.Decoder(alert.Alert)
+    schema = alert.json_schema()
+    assert set(schema["$defs"]["Alert"]["properties"]) == set(alert.Alert.__struct_fields__)
+    assert decoder.type is alert.Alert
+
+
+def test_docstrings_tell_the_truth():
+    assert doctest.testmod(alert).failed == 0
+    assert doctest.testmod(addresses).failed == 0

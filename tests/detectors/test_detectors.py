@@ -1,0 +1,130 @@
+import doctest
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import detectors
+from detectors.detector import CENTIBANS
+from detectors.fan_out import FanOut, FanOutSettings
+from detectors.first_contact import FirstContact, FirstContactSettings
+from detectors.score import DetectorSettings, Model, ScoreSettings, score
+from sensor.hosts.evidence import Count, Evidence, Fact
+
+COUNTS = st.lists(
+    st.one_of(st.integers(0, 70), st.integers(0, 10_000)),
+    min_size=len(Count) * 5,
+    max_size=len(Count) * 5,
+)
+
+
+def evidence(values=None, visible=1, **counts) -> Evidence:
+    array = np.zeros((len(Count), 5), np.int64)
+    if values is not None:
+        array[:] = np.array(values).reshape(array.shape)
+    for name, value in counts.items():
+        array[Count[name.upper()]] = value
+    facts = np.zeros(len(Fact), np.int64)
+    facts[Fact.REPLIES_VISIBLE] = visible
+    return Evidence(array, facts)
+
+
+@given(COUNTS, st.integers(0, 1))
+def test_what_is_explained_is_what_the_kernel_says(values, visible):
+    model = Model()
+    e = evidence(values, visible)
+    findings = model.explain(e)
+    for detector, finding in zip(model.detectors, findings[1:], strict=True):
+        assert detector.ratio(e.counts, e.facts, detector.tables) == finding.centibans
+    assert score(e.counts, e.facts, model.tables) == sum(f.centibans for f in findings)
+
+
+@given(COUNTS)
+def test_a_quiet_host_can_never_raise_an_alert(values):
+    """The short cut the tracking takes must not change any result."""
+    model = Model()
+    e = evidence(values)
+    e.counts[Count.NETWORKS] %= model.tables.quiet_networks + 1
+    e.counts[Count.ADDRESSES] %= model.tables.quiet_addresses + 1
+    assert score(e.counts, e.facts, model.tables) < model.raise_at
+
+
+def test_the_short_cut_is_as_wide_as_it_may_be():
+    model = Model()
+    quiet = model.tables.quiet_networks
+    worst = evidence(first_failed=100)
+    worst.counts[Count.NETWORKS] = quiet + 1
+    assert 0 < quiet < 63
+    assert score(worst.counts, worst.facts, model.tables) >= model.raise_at
+
+
+def test_levels_are_walds():
+    model = Model(ScoreSettings(prior=0.001, false_positive_rate=0.01, miss_rate=0.01))
+    assert (model.raise_at, model.clear_at) == (200, -200)
+    assert model.prior == -300
+
+
+def test_threshold_random_walk_has_the_papers_steps():
+    up, down, *_ = FirstContact().tables.tolist()
+    assert (up, down) == (60, -60)  # log10(0.8 / 0.2) = 0.602
+    assert FirstContact(FirstContactSettings(theta0=0.9)).tables[0] == 90
+
+
+def test_replies_that_cannot_be_seen_are_not_held_against_anyone():
+    finding = FirstContact().explain(evidence(visible=0, first_failed=500))
+    assert finding.centibans == 0
+    assert "not measurable" in finding.reason
+
+
+def test_first_contacts_are_read_in_the_shortest_window_that_has_enough():
+    e = evidence()
+    e.counts[Count.FIRST_ANSWERED] = 0, 0, 2, 40, 500
+    e.counts[Count.FIRST_FAILED] = 0, 0, 9, 9, 9
+    finding = FirstContact().explain(e)
+    assert finding.figures == {"window": "10 min", "answered": 2, "failed": 9}
+    assert finding.centibans == 300
+    assert "at most +30.0" in finding.reason
+
+
+def test_many_addresses_in_few_networks_count_but_less():
+    few = FanOut().explain(evidence(networks=4, addresses=300))
+    many = FanOut().explain(evidence(networks=300, addresses=300))
+    assert 0 < few.centibans < many.centibans
+    assert "300 foreign addresses in 10 s" in few.reason
+
+
+def test_no_detector_but_extreme_fan_out_convicts_alone():
+    model = Model()
+    for name, e in {
+        "failures": evidence(first_failed=10_000),
+        "fan-out": evidence(networks=90, addresses=90),
+    }.items():
+        worth = score(e.counts, e.facts, model.tables)
+        assert (worth >= model.raise_at) == (name == "fan-out"), name
+
+
+def test_proof_counts_proven_contacts_alone():
+    fan_out = FanOut()
+    assert fan_out.proof(evidence(networks=500, addresses=500)).centibans == 0
+    assert fan_out.proof(evidence(first_proven=(0, 0, 0, 24, 24))).centibans == 120
+
+
+def test_printed_decibans_add_up():
+    findings = Model().explain(evidence(networks=17, addresses=19, first_failed=3))
+    shown = [float(f"{f.centibans / CENTIBANS:.1f}") for f in findings]
+    assert round(sum(shown) * CENTIBANS) == sum(f.centibans for f in findings)
+
+
+def test_settings_reach_the_detectors():
+    strict = DetectorSettings(fan_out=FanOutSettings(usual=(1, 1, 1, 1, 1), tail=10))
+    e = evidence(networks=10)
+    assert score(e.counts, e.facts, Model(detectors=strict).tables) > 400
+
+
+@pytest.mark.parametrize("name", [m.name for m in pkgutil.iter_modules(detectors.__path__)])
+def test_docstrings_tell_the_truth(name):
+    module = importlib.import_module(f"detectors.{name}")
+    assert doctest.testmod(module).failed == 0

@@ -1,0 +1,186 @@
+"""The command as a user meets it: exit codes, streams, hostile input, read-only installations."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from sensor.commands import printable
+from tests.conftest import PCAPS, ROOT, port25
+from tests.frames import pcap
+
+DEMO = str(PCAPS / "demo.pcap")
+
+
+def test_help_and_version_import_nothing_heavy():
+    for argument in ("--version", "--help"):
+        run = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "sensor", argument],
+            capture_output=True, text=True, check=True, cwd=ROOT,
+        )  # fmt: skip
+        assert "argparse" in run.stderr
+        for heavy in ("numpy", "numba", "msgspec", "rich"):
+            assert f" {heavy}\n" not in run.stderr
+
+
+def test_replay_prints_json_lines_in_a_pipe_and_a_summary_beside():
+    run = port25("replay", DEMO)
+    assert run.returncode == 0
+    alerts = [json.loads(line) for line in run.stdout.splitlines()]
+    needed = "id ts host state severity score evidence handshake_proven block_recommended schema"
+    assert all(set(needed.split()) <= alert.keys() for alert in alerts)
+    assert set(alerts[0]["evidence"][0]) == {"detector", "decibans", "reason", "figures"}
+    summary = run.stderr.decode()
+    for name in ("segment", "malformed_tcp", "attempts", "hosts_evicted", "clock_steps_back"):
+        assert name in summary
+
+
+def test_replay_on_a_terminal_is_a_table():
+    parent, child = pty.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "sensor", "replay", "-q", DEMO],
+        stdout=child, stderr=subprocess.PIPE, cwd=ROOT, env=os.environ | {"COLUMNS": "150"},
+    )  # fmt: skip
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(parent, 65536)
+        except OSError:
+            break
+    assert run.wait() == 0
+    assert b"203.0.113.10" in shown and b"severity" in shown and b"{" not in shown
+
+
+def test_a_damaged_file_is_processed_up_to_the_damage_and_fails(tmp_path):
+    broken = tmp_path / "broken.pcap"
+    broken.write_bytes((PCAPS / "worm.pcap").read_bytes()[:-3])
+    run = port25("replay", str(broken))
+    assert run.returncode == 1
+    assert b"203.0.113.30" in run.stdout
+    assert f"{broken} at byte ".encode() in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("replay", "none.pcap"), 1, "none.pcap: No such file or directory"),
+        (("replay", "-c", "none.toml", DEMO), 2, "none.toml: No such file"),
+        (("explain", "mail.example", "-r", DEMO), 2, "does not appear to be an IPv4 or IPv6"),
+        (("segments", "-p", "http", DEMO), 2, "expected numbers from 1 to 65535"),
+        (("segments", "-p", "25,99999", DEMO), 2, "expected numbers from 1 to 65535"),
+        (("replay",), 2, "usage:"),
+        (("fly",), 2, "invalid choice"),
+    ],
+)
+def test_mistakes_are_one_clear_line(arguments, code, said):
+    run = port25(*arguments)
+    assert run.returncode == code
+    assert said in run.stderr.decode()
+    assert "Traceback" not in run.stderr.decode()
+
+
+def test_every_mistake_in_the_settings_is_named(tmp_path):
+    config = tmp_path / "bad.toml"
+    config.write_text(
+        """
+ports = [25, 99999]
+subscriber_prefixs = []
+subscriber_prefixes = ["192.0.2.0/24", "192.0.2.1/24", { prefix = "10.0.0.0/8", delegatd = 3 }]
+syn_timeout = "soon"
+exempt = [{ prefix = "192.0.2.1", until = 2026-01-01 }]
+[detectors.fan_out]
+usual = [1, 2, 3]
+[score]
+prior = 2
+"""
+    )
+    run = port25("check-config", str(config))
+    assert run.returncode == 2
+    said = run.stderr.decode()
+    for mistake in (
+        "ports[1]: Expected `int` <= 65535",
+        "subscriber_prefixs: no such setting; did you mean 'subscriber_prefixes'?",
+        "subscriber_prefixes[2].delegatd: no such setting; did you mean 'delegated'?",
+        "syn_timeout: Expected `float`, got `str`",
+        "exempt[0].reason: missing",
+        "detectors.fan_out.usual: Expected `array` of length 5",
+        "score.prior: Expected `float`",
+    ):
+        assert mistake in said, said
+    assert port25("replay", "-c", str(config), DEMO).returncode == 2
+
+
+def test_prefixes_with_host_bits_are_named(tmp_path):
+    config = tmp_path / "bad.toml"
+    config.write_text('subscriber_prefixes = ["192.0.2.1/24"]\nown_mail_servers = ["mx"]\n')
+    said = port25("check-config", str(config)).stderr.decode()
+    assert "subscriber_prefixes[0]: 192.0.2.1/24 has host bits set" in said
+    assert "own_mail_servers[0]: 'mx' does not appear" in said
+
+
+@pytest.mark.parametrize("text", [b"ports = [", b"\xff\xfe", b"a = 1\na = 2"])
+def test_what_is_no_toml(tmp_path, text):
+    config = tmp_path / "bad.toml"
+    config.write_bytes(text)
+    run = port25("check-config", str(config))
+    assert run.returncode == 2 and b"Traceback" not in run.stderr
+
+
+def test_a_good_file_is_fine():
+    run = port25("check-config", "pcaps/cgn.toml")
+    assert (run.returncode, run.stdout) == (0, b"pcaps/cgn.toml: fine\n")
+
+
+def test_explain_prints_a_sum_that_adds_up():
+    out = port25("explain", "203.0.113.30", "-r", DEMO, check=True).stdout.decode()
+    rows = [line.split() for line in out.splitlines()]
+    named = {row[0]: float(row[1]) for row in rows if len(row) > 2 and row[1][0] in "+-"}
+    total = named.pop("score")
+    assert set(named) == {"prior", "fan_out", "first_contact"}
+    assert round(sum(named.values()), 1) == total
+    assert "raised" in out
+    other = port25("explain", "198.51.100.77", "-r", DEMO, check=True).stdout
+    assert b"opened no connection" in other
+
+
+def test_a_reader_that_goes_away_is_no_crash():
+    run = subprocess.run(
+        f"{sys.executable} -m sensor segments {DEMO} | head -1",
+        shell=True, capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert run.stdout.count("\n") == 1
+    assert "Traceback" not in run.stderr and "Exception" not in run.stderr
+
+
+def test_hostile_names_cannot_reach_the_terminal(tmp_path):
+    assert printable("a\x1b[31m\u202eb\n") == "a\\x1b[31m\\u202eb\\n"
+    run = port25("replay", "\x1b]0;owned\x07.pcap")
+    assert b"\x1b" not in run.stderr and b"\\x1b" in run.stderr
+
+
+def test_the_compile_cache_lies_outside_a_read_only_package(tmp_path):
+    """A second run compiles nothing, though the first could not write into the package."""
+    caches = tmp_path / "cache"
+    capture = tmp_path / "one.pcap"
+    capture.write_bytes(pcap([(0, bytes(60))]))
+    before = {p: p.stat().st_mtime_ns for p in (ROOT / "sensor").rglob("*.nb[ic]")}
+    assert not before, "numba wrote into the package"
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(caches)
+    assert port25("segments", str(capture), env=environment).returncode == 0
+    first = {p: p.stat().st_mtime_ns for p in caches.rglob("*.nb[ic]")}
+    assert first
+    assert port25("segments", str(capture), env=environment).returncode == 0
+    assert {p: p.stat().st_mtime_ns for p in caches.rglob("*.nb[ic]")} == first
+
+
+def test_without_any_place_for_a_cache_it_still_works(tmp_path):
+    capture = tmp_path / "one.pcap"
+    capture.write_bytes(pcap([(0, bytes(60))]))
+    environment = os.environ | {"NUMBA_CACHE_DIR": "/proc/nowhere"}
+    run = port25("segments", str(capture), env=environment)
+    assert run.returncode == 0, run.stderr
