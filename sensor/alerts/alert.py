@@ -93,3 +93,9 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of an alert."""
     schema = msgspec.json.schema(Alert)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(json_schema(), indent=2))

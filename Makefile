@@ -1,0 +1,41 @@
+# Each target sets up .venv first; afterwards .venv/bin/port25 runs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench schema fixtures lock clean
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: .venv/ready ## bots and legitimate mailers in one capture: who is found, and why
+	@echo "The first run compiles the kernels, which takes about a minute; later runs do not."
+	$(BIN)/port25 replay pcaps/demo.pcap
+	$(BIN)/port25 explain 203.0.113.30 -r pcaps/demo.pcap
+
+test: .venv/ready
+	$(BIN)/python -m pytest -n auto
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready ## this sensor beside tcpdump, tshark, dpkt and scapy on the same files
+	$(BIN)/python -m benchmarks.bench
+
+schema: .venv/ready ## write docs/alert.schema.json from the program
+	$(BIN)/python -m sensor.alerts.alert > docs/alert.schema.json
+
+fixtures: .venv/ready ## make the captures in pcaps/ anew
+	$(BIN)/python pcaps/scenarios.py
+
+lock: ## pin what pyproject.toml asks for (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
+	  --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,171 @@
+"""This sensor beside its peers on the same files, in one run, as ratios.
+
+    python -m benchmarks.bench [--packets N] [--hosts N ...]
+
+Prints Markdown. Slow peers read the first part of the file and are scaled to packets a second.
+Every row of a table was measured one after the other on one core; the best of three runs counts.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.generate import generate, write
+from sensor.capture.block import FRAME, Block
+from sensor.capture.merge import Captures
+from sensor.pipeline import Pipeline
+from sensor.settings import Limits, Settings
+
+RUNS = 3
+SLICES = {"dpkt": 200_000, "scapy": 20_000, "tshark": 100_000}
+
+
+def best(run: Callable[[], object]) -> float:
+    """Seconds of the fastest of RUNS."""
+    times = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def command(*words: str) -> Callable[[], object]:
+    """A program run to its end, its output thrown away."""
+    return lambda: subprocess.run(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+    )
+
+
+def replay(blocks: Iterable[Block], settings: Settings) -> Pipeline:
+    """The pipeline proper: blocks to scores and alerts."""
+    pipeline = Pipeline(settings)
+    for block in blocks:
+        pipeline.feed(block)
+    pipeline.finish()
+    return pipeline
+
+
+def with_dpkt(path: Path) -> None:
+    """The home-made script: count SYNs to port 25 by source and destination."""
+    import dpkt
+
+    contacts: dict[bytes, set[bytes]] = {}
+    with path.open("rb") as file:
+        for _, raw in dpkt.pcap.Reader(file):
+            ip = dpkt.ethernet.Ethernet(raw).data
+            tcp = ip.data
+            if tcp.dport == 25 and tcp.flags & 18 == 2:
+                contacts.setdefault(ip.src, set()).add(ip.dst)
+
+
+def with_scapy(path: Path) -> None:
+    """The same with scapy."""
+    from scapy.layers.inet import IP, TCP
+    from scapy.utils import PcapReader
+
+    contacts: dict[str, set[str]] = {}
+    with PcapReader(str(path)) as packets:
+        for packet in packets:
+            if TCP in packet and packet[TCP].dport == 25 and packet[TCP].flags == "S":
+                contacts.setdefault(packet[IP].src, set()).add(packet[IP].dst)
+
+
+def compare(folder: Path, packets: int, share: float) -> None:
+    """One table: the same file through everybody."""
+    path = folder / f"{share}.pcap"
+    records, offsets = generate(packets, share)
+    write(path, records)
+    for name, count in SLICES.items():
+        write(folder / name, records[: offsets[min(count, packets)]])
+    del records
+    rows: list[tuple[str, float, int]] = []
+    proper = best(lambda: replay(Captures([str(path)]), Settings()))
+    rows.append(("port25, pipeline proper", proper, packets))
+    rows.append(("port25 replay, whole process", best(command(*PORT25, str(path))), packets))
+    if shutil.which("tcpdump"):
+        words = ("tcpdump", "-r", str(path), "-w", "/dev/null", "tcp port 25")
+        rows.append(("tcpdump, filter only", best(command(*words)), packets))
+    if shutil.which("tshark"):
+        part = str(folder / "tshark")
+        words = ("tshark", "-r", part, "-n", "-Y", "tcp.port==25", "-T", "fields", "-e", "ip.src")
+        rows.append(("tshark, fields", best(command(*words)), min(packets, SLICES["tshark"])))
+    for name, run in (("dpkt", with_dpkt), ("scapy", with_scapy)):
+        seconds = best(lambda run=run, name=name: run(folder / name))  # type: ignore[misc]
+        rows.append((f"{name}, a script that counts SYNs", seconds, min(packets, SLICES[name])))
+    print(f"\n### {packets:,} packets, {share:.0%} of them on port 25\n")
+    print("| | seconds | million packets/s | time against tcpdump |\n| --- | ---: | ---: | ---: |")
+    reference = next((s / n for name, s, n in rows if name.startswith("tcpdump")), None)
+    for name, seconds, count in rows:
+        ratio = f"{seconds / count / reference:.2f} x" if reference else ""
+        print(f"| {name} | {seconds:.2f} | {count / seconds / 1e6:.3f} | {ratio} |")
+
+
+PORT25 = (sys.executable, "-m", "sensor", "replay", "-q")
+
+
+def scale(hosts: int) -> None:
+    """One row: SYNs of minimum size, one after the other over ``hosts`` hosts, from memory."""
+    count = max(2 * hosts, 2_000_000)
+    chunk = 131_072
+    settings = Settings(limits=Limits(max_hosts=max(hosts, 16), max_connections=1_000_000))
+    pipeline = Pipeline(settings)
+    seconds, frames_seen = 0.0, 0
+    for start in range(0, count, chunk):  # small chunks: memory shall be the sensor's
+        records, offsets = generate(chunk, hosts=hosts, seed=start, only_syns=True)
+        data = records
+        frames = np.zeros(chunk, FRAME)
+        frames["offset"] = offsets[:-1] + 16
+        frames["captured"] = frames["wire"] = 60
+        frames["link"], frames["vlan"] = 1, -1
+        frames["ts"] = 1_700_000_000_000_000_000 + (start + np.arange(chunk)) * 20_000
+        addresses = (0x0A000000 + (start + np.arange(chunk)) % hosts).astype(">u4")
+        columns = (offsets[:-1] + 16 + 26)[:, None] + np.arange(4)
+        data[columns] = addresses.view(np.uint8).reshape(-1, 4)
+        began = time.perf_counter()
+        for at in range(0, chunk, 8192):
+            pipeline.feed(Block(data, frames[at : at + 8192], start + at + 1, "memory"))
+        if start:
+            seconds += time.perf_counter() - began
+            frames_seen += chunk
+    tracked = pipeline.counters()["hosts"]["hosts"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    rate = frames_seen / seconds / 1e6
+    print(f"| {tracked:,} | {1000 / rate:.0f} | {rate:.1f} | {peak:.2f} |", flush=True)
+
+
+def main() -> None:
+    """All tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--packets", type=int, default=3_000_000)
+    parser.add_argument("--hosts", type=int, nargs="*", default=[10**4, 10**5, 10**6, 10**7])
+    parser.add_argument("--one-scale", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if options.one_scale:
+        scale(options.one_scale)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for share in (1.0, 0.02):
+            compare(Path(folder), options.packets, share)
+    print("\n### New connections only: a SYN each, over ever more hosts\n")
+    print("| hosts tracked | ns a packet | million packets/s | peak memory, GB |")
+    print("| ---: | ---: | ---: | ---: |", flush=True)
+    for hosts in options.hosts:  # a process each, to see its own memory
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.bench", "--one-scale", str(hosts)], check=True
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Every command the README names runs, every setting is read, every link leads somewhere."""
+
+import re
+import shlex
+
+import pytest
+
+from sensor.settings import parse_settings
+from tests.conftest import ROOT, port25
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^\.venv/bin/port25 ([^#\n]*)", README, re.MULTILINE)
+PIPE = re.search(r"\| (port25 replay -)$", README, re.MULTILINE)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command):
+    run = port25(*shlex.split(command))
+    assert run.returncode == 0, run.stderr
+    assert run.stdout
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 6
+
+
+def test_the_live_pipe():
+    assert PIPE is not None
+    with (ROOT / "pcaps" / "worm.pcap").open("rb") as stdin:
+        assert b"203.0.113.30" in port25("replay", "-", stdin=stdin, check=True).stdout
+
+
+def test_settings():
+    for text in blocks("toml"):
+        parse_settings(text)
+
+
+def test_the_alert_shown_is_the_one_it_prints():
+    shown = next(block for block in blocks("text") if "prior" in block)
+    out = port25("explain", "203.0.113.30", "-r", "pcaps/demo.pcap", check=True).stdout.decode()
+    assert shown.strip() in out
+
+
+def test_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_links():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
