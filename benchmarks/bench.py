@@ -121,7 +121,7 @@ def scale(hosts: int) -> None:
     pipeline = Pipeline(settings)
     seconds, frames_seen = 0.0, 0
     for start in range(0, count, chunk):  # small chunks: memory shall be the sensor's
-        records, offsets = generate(chunk, hosts=hosts, seed=start, only_syns=True)
+        records, offsets = generate(chunk, hosts=hosts, bots=0, seed=start, only_syns=True)
         data = records
         frames = np.zeros(chunk, FRAME)
         frames["offset"] = offsets[:-1] + 16

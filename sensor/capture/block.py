@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 __all__ = ["FRAME", "FRAMES_PER_BLOCK", "NO_VLAN", "Block", "CaptureError"]
 
-FRAMES_PER_BLOCK = 8192
+FRAMES_PER_BLOCK = 4096
 """Most frames in one block: large enough to hide Python's cost, small enough for the L2 cache."""
 
 NO_VLAN = -1

@@ -226,7 +226,7 @@ def host_row(table, hi, lo, class_, tick):
     if h >= 0:
         return h
     meta = table.meta
-    _forget_idle(table, tick)
+    moved = _forget_idle(table, tick)
     if meta[_FREED]:
         meta[_FREED] -= 1
         h = np.int64(table.free[meta[_FREED]])
@@ -241,7 +241,9 @@ def host_row(table, hi, lo, class_, tick):
         meta[_EVICTED] += 1
         _forget(table, h)
         meta[_FREED] -= 1
-    at, _ = _find(table, tag, hi, lo)
+        moved = True
+    if moved:
+        at, _ = _find(table, tag, hi, lo)
     put(table.slots, tag, at, h)
     meta[_HOSTS] += 1
     row = table.rows[h]
@@ -280,15 +282,21 @@ def _forget(table, h):
 
 @kernel
 def _forget_idle(table, tick):
-    """Look at two rows in turn; a host without anything in the last day goes."""
+    """Look at two rows in turn; a host without anything in the last day goes.
+
+    Returns whether one did.
+    """
     meta = table.meta
+    dropped = False
     for _ in range(min(2, meta[_USED])):
-        h = meta[_HAND] % meta[_USED]
-        meta[_HAND] = h + 1
+        h = meta[_HAND]
+        meta[_HAND] = h + 1 if h + 1 < meta[_USED] else 0
         row = table.rows[h]
         if row.last_seen and row.alert == NO_ALERT and row.last_seen < table.cutoffs[DAY]:
             meta[_FORGOTTEN] += 1
             _forget(table, h)
+            dropped = True
+    return dropped
 
 
 @kernel

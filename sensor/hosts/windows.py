@@ -34,13 +34,44 @@ _N: Final = len(WINDOWS)
 _SPAN = np.array(SPANS, np.int64)
 _COUNT = np.array(PANES, np.int64)
 _FIRST = np.cumsum(_COUNT) - _COUNT
+_SPAN_0, _SPAN_1, _SPAN_2, _SPAN_3, _SPAN_4 = SPANS
+_COUNT_0, _COUNT_1, _COUNT_2, _COUNT_3, _COUNT_4 = PANES
+
+
+# Written out, the divisors are constants, and dividing by a constant is a multiplication.
+@kernel
+def _pane(w, tick):
+    """The number of the pane ``tick`` lies in, since 1970."""
+    if w == 0:
+        return tick // _SPAN_0
+    if w == 1:
+        return tick // _SPAN_1
+    if w == 2:
+        return tick // _SPAN_2
+    if w == 3:
+        return tick // _SPAN_3
+    return tick // _SPAN_4
+
+
+@kernel
+def _place(w, pane):
+    """Where that pane stands in the row of all panes."""
+    if w == 0:
+        return pane % _COUNT_0
+    if w == 1:
+        return _FIRST[1] + pane % _COUNT_1
+    if w == 2:
+        return _FIRST[2] + pane % _COUNT_2
+    if w == 3:
+        return _FIRST[3] + pane % _COUNT_3
+    return _FIRST[4] + pane % _COUNT_4
 
 
 @kernel
 def set_cutoffs(tick, cutoffs):
     """Fill ``cutoffs`` (int64[5]): what happened since lies in the window at ``tick``."""
     for w in range(_N):
-        cutoffs[w] = (tick // _SPAN[w] - _COUNT[w] + 1) * _SPAN[w]
+        cutoffs[w] = (_pane(w, tick) - _COUNT[w] + 1) * _SPAN[w]
 
 
 @kernel
@@ -50,8 +81,8 @@ def advance(panes, sums, before, now):
     ``panes`` is uint32[PANES_IN_ALL, C], ``sums`` (uint32[5, C]) the totals of each window.
     """
     for w in range(_N):
-        old = before // _SPAN[w]
-        new = now // _SPAN[w]
+        old = _pane(w, before)
+        new = _pane(w, now)
         if old == new:
             break  # longer panes have not ended either
         total = np.int64(0)
@@ -60,7 +91,7 @@ def advance(panes, sums, before, now):
         if total == 0:
             continue  # so are all its panes
         for k in range(1, min(new - old, _COUNT[w]) + 1):
-            pane = panes[_FIRST[w] + (old + k) % _COUNT[w]]
+            pane = panes[_place(w, old + k)]
             for c in range(pane.shape[0]):
                 sums[w, c] -= pane[c]
                 pane[c] = 0
@@ -71,5 +102,5 @@ def add(panes, sums, tick, counter, cutoffs):
     """Count one event of ``tick``, which may lie in the past; windows it has left ignore it."""
     for w in range(_N):
         if tick >= cutoffs[w]:
-            panes[_FIRST[w] + tick // _SPAN[w] % _COUNT[w], counter] += 1
+            panes[_place(w, _pane(w, tick)), counter] += 1
             sums[w, counter] += 1

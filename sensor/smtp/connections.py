@@ -101,7 +101,7 @@ _USED: Final = 0  # rows ever used
 _FREED: Final = 1  # rows on the free list
 _HAND: Final = 2
 _QUEUE_HEAD: Final = 3
-_QUEUE_TAIL: Final = 4
+_WAITING: Final = 4  # SYNs in the queue
 EVICTED: Final = 5  # counter: rows taken from live connections
 _SYNS: Final = 6
 _ORPHANS: Final = 7
@@ -207,17 +207,22 @@ def release(table, i):
 
 @kernel
 def _make_room(table, tick):
-    """Drop what has been idle too long; when still full, the least recently used of the next 16."""
+    """Drop what has been idle too long; when still full, the least recently used of the next 16.
+
+    Returns whether anything was dropped.
+    """
     meta = table.meta
     used = meta[_USED]
+    dropped = False
     for _ in range(min(2, used)):
-        i = meta[_HAND] % used
-        meta[_HAND] = i + 1
+        i = meta[_HAND]
+        meta[_HAND] = i + 1 if i + 1 < used else 0
         row = table.rows[i]
         if row.state != _FREE and row.state != _SYN_SENT and row.last + IDLE_SECONDS < tick:
             release(table, i)
+            dropped = True
     if used < table.rows.shape[0] or meta[_FREED]:
-        return
+        return dropped
     oldest = -1
     for k in range(LOOK_AT):
         i = (meta[_HAND] + k) % used
@@ -226,21 +231,22 @@ def _make_room(table, tick):
     meta[_HAND] = (meta[_HAND] + LOOK_AT) % used
     meta[EVICTED] += 1
     release(table, oldest)
+    return True
 
 
 @kernel
-def _open(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port, seq, now):
-    """A new row for a SYN seen now."""
+def _open(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, seq, now):
+    """A new row for a SYN seen now, whose place is slot ``at``."""
     meta = table.meta
-    _make_room(table, now // 1_000_000_000)
+    moved = _make_room(table, now // 1_000_000_000)
     if meta[_FREED]:
         meta[_FREED] -= 1
         i = np.int64(table.free[meta[_FREED]])
     else:
         i = meta[_USED]
         meta[_USED] += 1
-    # Making room may have moved slots: look for the place again.
-    at, _ = _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port)
+    if moved:
+        at, _ = _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port)
     put(table.slots, tag, at, i)
     row = table.rows[i]
     row.client_hi = c_hi
@@ -267,10 +273,12 @@ def _begin(table, i, seq, now):
     row.tunnelled = 0
     row.fins = 0
     meta = table.meta
-    tail = meta[_QUEUE_TAIL] % table.queue_row.shape[0]
+    tail = meta[_QUEUE_HEAD] + meta[_WAITING]
+    if tail >= table.queue_row.shape[0]:
+        tail -= table.queue_row.shape[0]
     table.queue_row[tail] = i
     table.queue_opened[tail] = now
-    meta[_QUEUE_TAIL] += 1
+    meta[_WAITING] += 1
 
 
 @kernel
@@ -280,10 +288,10 @@ def due_at(table, timeout):
     A full queue makes its oldest SYN overdue at once.
     """
     meta = table.meta
-    waiting = meta[_QUEUE_TAIL] - meta[_QUEUE_HEAD]
+    waiting = meta[_WAITING]
     if waiting == 0:
         return _NEVER
-    opened = table.queue_opened[meta[_QUEUE_HEAD] % table.queue_row.shape[0]]
+    opened = table.queue_opened[meta[_QUEUE_HEAD]]
     if waiting >= table.queue_row.shape[0]:
         return opened
     return opened + timeout
@@ -296,8 +304,9 @@ def overdue(table):
     The caller takes note and must release the connection.
     """
     meta = table.meta
-    head = meta[_QUEUE_HEAD] % table.queue_row.shape[0]
-    meta[_QUEUE_HEAD] += 1
+    head = meta[_QUEUE_HEAD]
+    meta[_QUEUE_HEAD] = head + 1 if head + 1 < table.queue_row.shape[0] else 0
+    meta[_WAITING] -= 1
     i = np.int64(table.queue_row[head])
     row = table.rows[i]
     waits = row.state == _SYN_SENT and row.opened == table.queue_opened[head]
@@ -338,14 +347,14 @@ def follow(table, segment, tag, watched, now):
     else:
         c_hi, c_lo, c_port = segment.dst_hi, segment.dst_lo, segment.dport
         s_hi, s_lo, s_port = segment.src_hi, segment.src_lo, segment.sport
-    _, i = _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port)
+    at, i = _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port)
     seq = np.int64(segment.seq)
     ack = np.int64(segment.ack)
 
     if i < 0:
         if opening == _SYN and from_client and watched[segment.dport]:
             table.meta[_SYNS] += 1
-            i = _open(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port, seq, now)
+            i = _open(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, seq, now)
             table.rows[i].last = now // 1_000_000_000
             table.rows[i].tunnelled = _in_tunnel(segment.tunnels)
             return ATTEMPT, i
@@ -354,7 +363,7 @@ def follow(table, segment, tag, watched, now):
             if table.meta[_SYNS] == 0 and table.meta[_ORPHANS] > 16:
                 # The mirror shows servers only: their answers are all we will know of.
                 isn = (ack - 1) & _MOD
-                i = _open(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port, isn, now)
+                i = _open(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, isn, now)
                 table.rows[i].last = now // 1_000_000_000
                 table.rows[i].tunnelled = 1  # nothing a client did not send can prove it
                 return ATTEMPT, i
