@@ -102,7 +102,7 @@ def kernel(function: Function) -> Function:
     return compiled
 
 
-def table(rows: int, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+def table(rows: int, dtype: Any) -> NDArray[Any]:
     """An array of ``rows`` records, zeroed; memory is taken as rows are first used.
 
     Kernels write ``row.field``, which interpreted NumPy understands of a record array only.

@@ -25,7 +25,7 @@ from sensor.hosts.table import META, new_host_table
 from sensor.packet_time import STEPS_BACK, STEPS_FORWARD, new_clock
 from sensor.settings import Settings, subscriber_prefixes
 from sensor.smtp.connections import EVICTED, new_connections
-from sensor.tracking import COUNTERS, GROUP, MOMENTS, WATCHED, Tracking, catch_up, new_told, track
+from sensor.tracking import COUNTERS, MOMENTS, WATCHED, Tracking, catch_up, new_told, track
 
 __all__ = ["Pipeline", "Watched"]
 
@@ -83,7 +83,6 @@ class Pipeline:
             clock=new_clock(),
             counters=np.zeros(len(COUNTERS), np.int64),
             moments=np.zeros(MOMENTS, np.int64),
-            tags=np.zeros(GROUP, np.uint64),
             watch=key,
             timeout=round(settings.syn_timeout * 1e9),
             visibility=_VISIBILITY[settings.replies],

@@ -2,7 +2,8 @@
 
 A slot is ``tag << 32 | row + 1``, zero when empty; the tag is the hash's upper half, and its low
 bits are the slot's home. Removal shifts later slots back, so there are no tombstones and a table
-that has been full works like a new one. The caller compares keys: a tag may match by chance.
+that has been full works like a new one. The index starts small and doubles at a load of two thirds,
+so that few rows stay in the cache. The caller compares keys: a tag may match by chance.
 
     at = home(index, tag)
     while True:
@@ -12,41 +13,69 @@ that has been full works like a new one. The caller compares keys: a tag may mat
         at = after(index, at)
 """
 
+from typing import Final, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.kernel import kernel
+from sensor.kernel import kernel, prefetch
 
-__all__ = ["after", "empty_index", "home", "probe", "put", "remove"]
+__all__ = ["Index", "after", "empty_index", "fetch", "home", "probe", "put", "remove"]
 
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 _EMPTY = np.uint64(0)
+_SMALLEST: Final = 1 << 10
+
+_MASK: Final = 0
+_USED: Final = 1
 
 
-def empty_index(rows: int) -> NDArray[np.uint64]:
-    """An index with room for ``rows`` rows at a load of at most two thirds."""
-    return np.zeros(1 << max(4, int(rows * 1.5).bit_length()), np.uint64)
+class Index(NamedTuple):
+    """The index, as kernels take it."""
+
+    slots: NDArray[np.uint64]
+    """the first ``mask + 1`` are in use"""
+    spare: NDArray[np.uint64]
+    """room to grow through"""
+    state: NDArray[np.int64]
+    """[2] mask, slots taken"""
+
+
+def empty_index(rows: int) -> Index:
+    """An index that can grow to ``rows`` rows; memory is taken as it grows."""
+    largest = 1 << max(_SMALLEST.bit_length() - 1, int(rows * 1.5).bit_length())
+    return Index(
+        np.zeros(largest, np.uint64),
+        np.zeros(rows, np.uint64),
+        np.array([_SMALLEST - 1, 0], np.int64),
+    )
 
 
 @kernel
 def home(index, tag):
     """Where a tag (uint64 below 2^32) belongs."""
-    return np.int64(tag) & (index.shape[0] - 1)
+    return np.int64(tag) & index.state[_MASK]
 
 
 @kernel
 def after(index, at):
     """The slot after ``at``."""
-    return (at + 1) & (index.shape[0] - 1)
+    return (at + 1) & index.state[_MASK]
+
+
+@kernel
+def fetch(index, tag):
+    """Have the tag's home fetched into the cache."""
+    prefetch(index.slots, home(index, tag))
 
 
 @kernel
 def probe(index, tag, at):
     """From slot ``at`` on, the first with this tag, as ``(slot, row)``; row -1 at an empty one."""
-    mask = index.shape[0] - 1
+    mask = index.state[_MASK]
     while True:
-        slot = index[at]
+        slot = index.slots[at]
         if slot == _EMPTY:
             return at, -1
         if slot >> _HALF == tag:
@@ -56,25 +85,50 @@ def probe(index, tag, at):
 
 @kernel
 def put(index, tag, at, row):
-    """Fill the empty slot ``at``."""
-    index[at] = tag << _HALF | np.uint64(row + 1)
+    """Fill the empty slot ``at``. Slots may move: those known before no longer hold."""
+    index.slots[at] = tag << _HALF | np.uint64(row + 1)
+    index.state[_USED] += 1
+    size = index.state[_MASK] + 1
+    if index.state[_USED] * 3 > size * 2 and size < index.slots.shape[0]:
+        _grow(index, size)
+
+
+@kernel
+def _grow(index, size):
+    n = 0
+    for at in range(size):
+        slot = index.slots[at]
+        if slot != _EMPTY:
+            index.spare[n] = slot
+            index.slots[at] = _EMPTY
+            n += 1
+    mask = 2 * size - 1
+    index.state[_MASK] = mask
+    for k in range(n):
+        slot = index.spare[k]
+        at = home(index, slot >> _HALF)
+        while index.slots[at] != _EMPTY:
+            at = (at + 1) & mask
+        index.slots[at] = slot
 
 
 @kernel
 def remove(index, tag, row):
     """Remove the slot of ``row``, which is there."""
-    mask = index.shape[0] - 1
+    mask = index.state[_MASK]
+    slots = index.slots
     at = home(index, tag)
-    while np.int64(index[at] & _LOW) != row + 1:
+    while np.int64(slots[at] & _LOW) != row + 1:
         at = (at + 1) & mask
     hole = at
     while True:
         at = (at + 1) & mask
-        slot = index[at]
+        slot = slots[at]
         if slot == _EMPTY:
             break
         # A slot may move back to the hole unless its home lies after the hole.
         if (at - home(index, slot >> _HALF)) & mask >= (at - hole) & mask:
-            index[hole] = slot
+            slots[hole] = slot
             hole = at
-    index[hole] = _EMPTY
+    slots[hole] = _EMPTY
+    index.state[_USED] -= 1

@@ -62,7 +62,6 @@ from sensor.smtp.connections import (
 __all__ = [
     "COUNTERS",
     "DESTINATIONS",
-    "GROUP",
     "MOMENTS",
     "TOLD",
     "Told",
@@ -120,7 +119,7 @@ _CURSOR: Final = 2  # of a sweep that waits for room
 _DUE: Final = 3  # ns: nothing is due before
 MOMENTS: Final = 4
 
-GROUP: Final = 16
+_GROUP: Final = 16
 
 # Tracking.visibility.
 _AUTO, _ALWAYS, _NEVER = 0, 1, 2
@@ -178,8 +177,6 @@ class Tracking(NamedTuple):
     clock: NDArray[np.int64]
     counters: NDArray[np.int64]
     moments: NDArray[np.int64]
-    tags: NDArray[np.uint64]
-    """of the segments looked ahead at"""
     watch: NDArray[np.uint64]
     """hi, lo, 1: tell every change of this host's evidence"""
     timeout: int
@@ -420,12 +417,11 @@ def track(segments, start, t):
 
     Returns where it stopped: before the end when the told events must be taken first.
     """
-    first = ahead = start
+    ahead = start
     for k in range(start, segments.shape[0]):
         if k == ahead:
-            ahead = min(k + GROUP, segments.shape[0])
-            look_ahead(t.connections, segments, k, ahead, t.tags)
-            first = k
+            ahead = min(k + _GROUP, segments.shape[0])
+            look_ahead(t.connections, segments, k, ahead)
         segment = segments[k]
         if segment.duplicate:
             continue
@@ -433,8 +429,7 @@ def track(segments, start, t):
         now = advance_clock(t.clock, ts)
         if (now >= t.moments[_DUE] and not _catch_up(t, now)) or not _room(t):
             return k
-        tag = t.tags[k - first]
-        event, i = follow(t.connections, segment, tag, t.watched, now)
+        event, i = follow(t.connections, segment, t.watched, now)
         if event == NOTHING:
             continue
         if event == OUTSIDE:

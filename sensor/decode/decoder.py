@@ -9,7 +9,7 @@ from sensor.capture.block import FRAMES_PER_BLOCK, Block
 from sensor.decode.duplicates import RECENT, REMEMBERED, seen_before
 from sensor.decode.ladder import decode_frame
 from sensor.decode.segment import SEGMENT, Outcome, watched_ports
-from sensor.kernel import kernel, table
+from sensor.kernel import kernel, mix, table
 
 __all__ = ["Decoder"]
 
@@ -19,7 +19,19 @@ _DUPLICATE = int(Outcome.DUPLICATE)
 
 
 @kernel
-def decode(data, frames, number, watched, window, recent, counts, rows):
+def flow_hash(row, seed):
+    """A hash (uint64) of both ends, the same in both directions.
+
+    The seed makes it unguessable to who sends the packets, so that nobody can aim at one slot of a
+    table. It decides where things lie, never what comes out.
+    """
+    source = mix(mix(seed ^ np.uint64(row.sport), row.src_hi), row.src_lo)
+    destination = mix(mix(seed ^ np.uint64(row.dport), row.dst_hi), row.dst_lo)
+    return mix(seed, source + destination)
+
+
+@kernel
+def decode(data, frames, number, watched, window, seed, recent, counts, rows):
     """Decode ``frames`` into ``rows``; one of ``counts`` goes up for each. Returns the rows filled.
 
     ``window`` is the longest time between copies of a packet in nanoseconds; negative: none are
@@ -32,6 +44,7 @@ def decode(data, frames, number, watched, window, recent, counts, rows):
         if outcome == _SEGMENT or outcome == _ICMP_ERROR:
             row.ts = frames[i].ts
             row.frame = number + i
+            row.flow = flow_hash(row, seed)
             if window >= 0 and seen_before(row, window, recent):
                 row.duplicate = 1
                 outcome = _DUPLICATE
@@ -52,6 +65,7 @@ class Decoder:
         """Watch ``ports`` (None: all); copies come within ``duplicate_window`` s (0: never)."""
         self._watched = watched_ports(None if ports is None else list(ports))
         self._window = round(duplicate_window * 1e9) if duplicate_window else -1
+        self._seed = np.frombuffer(np.random.default_rng().bytes(8), np.uint64)[0]
         self._recent = table(REMEMBERED, RECENT)
         self._rows = table(FRAMES_PER_BLOCK, SEGMENT)
         self.counts = np.zeros(len(Outcome), np.int64)
@@ -66,6 +80,7 @@ class Decoder:
             block.number,
             self._watched,
             self._window,
+            self._seed,
             self._recent,
             self.counts,
             self._rows,

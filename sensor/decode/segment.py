@@ -25,6 +25,7 @@ SEGMENT = np.dtype(
         ("src_lo", np.uint64),
         ("dst_hi", np.uint64),
         ("dst_lo", np.uint64),
+        ("flow", np.uint64),  # hash of addresses and ports, the same in both directions
         ("tunnels", np.int64),  # codes of TUNNELS, four bits each, the innermost lowest
         ("seq", np.uint32),
         ("ack", np.uint32),
@@ -40,7 +41,7 @@ SEGMENT = np.dtype(
     ],
     align=True,
 )
-"""One segment (104 bytes). Of an ICMP error: the quoted addresses, ports and sequence number."""
+"""One segment (112 bytes). Of an ICMP error: the quoted addresses, ports and sequence number."""
 
 TUNNELS: Final = (
     "",

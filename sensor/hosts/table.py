@@ -30,7 +30,7 @@ from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.windows import DAY, PANES_IN_ALL, WINDOWS, add, advance
 from sensor.kernel import kernel, mix
 from sensor.kernel import table as new_table
-from sensor.rowindex import after, empty_index, home, probe, put, remove
+from sensor.rowindex import Index, after, empty_index, home, probe, put, remove
 
 __all__ = [
     "HOST",
@@ -54,6 +54,7 @@ NO_ALERT: Final = -1
 NO_DETAIL: Final = -1
 _HOUR: Final = 3600
 _N: Final = len(WINDOWS)
+_COUNTERS: Final = len(Count) - int(Count.SYNS)
 
 HOST = np.dtype(
     [
@@ -79,6 +80,24 @@ HOST = np.dtype(
     align=True,
 )
 """One host (128 bytes)."""
+
+DETAIL = np.dtype(
+    [
+        ("at", np.uint32),  # the tick ``sums`` are of
+        ("counted", np.uint32),  # the tick ``distinct`` is of
+        ("owner", np.int32),  # row of the host, -1 when free
+        ("sizes", np.int32, 2),  # of the two lists: 0 networks, 1 addresses
+        ("sketch", np.int32, 2),  # row of ``cells`` or NO_SKETCH
+        ("distinct", np.uint32, (2, _N)),
+        ("sums", np.uint32, (_N, _COUNTERS)),
+        ("ticks", np.uint32, (2, EXACT)),
+        ("los", np.uint64, (2, EXACT)),
+        ("his", np.uint64, (2, EXACT)),
+        ("panes", np.uint32, (PANES_IN_ALL, _COUNTERS)),
+    ],
+    align=True,
+)
+"""What a busy host has beside its row (4.6 kB): counters by pane, lists of destinations."""
 
 META: Final = {
     "hosts": 0,  # rows in use
@@ -106,7 +125,6 @@ META: Final = {
 ) = META.values()  # fmt: skip
 
 _SYNS: Final = int(Count.SYNS)
-_COUNTERS: Final = len(Count) - int(Count.SYNS)
 _ANSWERED: Final = int(Count.ANSWERED)
 _FIRST_ANSWERED: Final = int(Count.FIRST_ANSWERED)
 _FIRST_FAILED: Final = int(Count.FIRST_FAILED)
@@ -125,35 +143,17 @@ _NOT_SUBNET = np.uint64(0xFFFFFFFFFFFF0000)
 
 
 class HostTable(NamedTuple):
-    """The table, as kernels take it. D details, S sketches; of two lists, 0 is networks."""
+    """The table, as kernels take it."""
 
-    slots: NDArray[np.uint64]
+    rowindex: Index
     rows: NDArray[np.void]
     """dtype HOST"""
     free: NDArray[np.int32]
-    panes: NDArray[np.uint32]
-    """[D, PANES_IN_ALL, counters]"""
-    sums: NDArray[np.uint32]
-    """[D, 5, counters]"""
-    at: NDArray[np.uint32]
-    """[D] the tick ``sums`` are of"""
-    counted: NDArray[np.uint32]
-    """[D] the tick ``distinct`` is of"""
-    owner: NDArray[np.int32]
-    """[D] row of the host, -1 when free"""
-    his: NDArray[np.uint64]
-    """[D, 2, EXACT] destinations"""
-    los: NDArray[np.uint64]
-    ticks: NDArray[np.uint32]
-    sizes: NDArray[np.int32]
-    """[D, 2]"""
-    sketch: NDArray[np.int32]
-    """[D, 2] row of ``cells`` or NO_SKETCH"""
-    distinct: NDArray[np.uint32]
-    """[D, 2, 5]"""
+    details: NDArray[np.void]
+    """dtype DETAIL"""
     details_free: NDArray[np.int32]
     cells: NDArray[np.uint32]
-    """[S, REGISTERS, RANKS]"""
+    """one sketch a row, [REGISTERS, RANKS] each"""
     sketches_free: NDArray[np.int32]
     cutoffs: NDArray[np.int64]
     """[5] where each window begins now; the caller keeps it (``windows.set_cutoffs``)"""
@@ -165,25 +165,14 @@ class HostTable(NamedTuple):
 
 def new_host_table(max_hosts: int, max_details: int, max_sketches: int) -> HostTable:
     """An empty table; memory is taken as rows are first used."""
-    details, sketches = max_details, max_sketches
     return HostTable(
-        slots=empty_index(max_hosts),
+        rowindex=empty_index(max_hosts),
         rows=new_table(max_hosts, HOST),
         free=np.zeros(max_hosts, np.int32),
-        panes=np.zeros((details, PANES_IN_ALL, _COUNTERS), np.uint32),
-        sums=np.zeros((details, _N, _COUNTERS), np.uint32),
-        at=np.zeros(details, np.uint32),
-        counted=np.zeros(details, np.uint32),
-        owner=np.zeros(details, np.int32),
-        his=np.zeros((details, 2, EXACT), np.uint64),
-        los=np.zeros((details, 2, EXACT), np.uint64),
-        ticks=np.zeros((details, 2, EXACT), np.uint32),
-        sizes=np.zeros((details, 2), np.int32),
-        sketch=np.zeros((details, 2), np.int32),
-        distinct=np.zeros((details, 2, _N), np.uint32),
-        details_free=np.zeros(details, np.int32),
-        cells=np.zeros((sketches, REGISTERS, RANKS), np.uint32),
-        sketches_free=np.zeros(sketches, np.int32),
+        details=new_table(max_details, DETAIL),
+        details_free=np.zeros(max_details, np.int32),
+        cells=np.zeros((max_sketches, REGISTERS, RANKS), np.uint32),
+        sketches_free=np.zeros(max_sketches, np.int32),
         cutoffs=np.zeros(_N, np.int64),
         work=np.zeros((2, _N)),
         meta=np.zeros(len(META), np.int64),
@@ -201,15 +190,15 @@ def _tag(table, hi, lo):
 
 @kernel
 def _find(table, tag, hi, lo):
-    at = home(table.slots, tag)
+    at = home(table.rowindex, tag)
     while True:
-        at, h = probe(table.slots, tag, at)
+        at, h = probe(table.rowindex, tag, at)
         if h < 0:
             return at, h
         row = table.rows[h]
         if row.lo == lo and row.hi == hi:
             return at, h
-        at = after(table.slots, at)
+        at = after(table.rowindex, at)
 
 
 @kernel
@@ -244,7 +233,7 @@ def host_row(table, hi, lo, class_, tick):
         moved = True
     if moved:
         at, _ = _find(table, tag, hi, lo)
-    put(table.slots, tag, at, h)
+    put(table.rowindex, tag, at, h)
     meta[_HOSTS] += 1
     row = table.rows[h]
     row.hi = hi
@@ -268,7 +257,7 @@ def host_row(table, hi, lo, class_, tick):
 def _forget(table, h):
     """Free host ``h`` and all it holds."""
     row = table.rows[h]
-    remove(table.slots, _tag(table, row.hi, row.lo), h)
+    remove(table.rowindex, _tag(table, row.hi, row.lo), h)
     row.serial += 1
     if row.detail != NO_DETAIL:
         _free_detail(table, np.int64(row.detail))
@@ -322,7 +311,7 @@ def _least_recent(table):
 @kernel
 def _free_detail(table, d):
     meta = table.meta
-    table.owner[d] = -1
+    table.details[d].owner = -1
     for which in range(2):
         _free_sketch(table, d, which)
     table.details_free[meta[_DETAILS_FREED]] = d
@@ -334,11 +323,11 @@ def _free_detail(table, d):
 def _new_detail(table, h, tick):
     """A detail for host ``h``, emptied; -1 when there is no room."""
     meta = table.meta
-    if meta[_DETAILS_FREED] == 0 and meta[_DETAILS_USED] == table.owner.shape[0]:
+    if meta[_DETAILS_FREED] == 0 and meta[_DETAILS_USED] == table.details.shape[0]:
         used = meta[_DETAILS_USED]
         best = -1
         for k in range(min(LOOK_AT, used)):
-            owner = np.int64(table.owner[(meta[_DETAILS_HAND] + k) % used])
+            owner = np.int64(table.details[(meta[_DETAILS_HAND] + k) % used].owner)
             row = table.rows[owner]
             if row.alert == NO_ALERT and (best < 0 or row.last_seen < table.rows[best].last_seen):
                 best = owner
@@ -355,26 +344,26 @@ def _new_detail(table, h, tick):
         d = meta[_DETAILS_USED]
         meta[_DETAILS_USED] += 1
     meta[_DETAILS] += 1
-    table.owner[d] = h
-    table.panes[d, :, :] = 0
-    table.sums[d, :, :] = 0
-    table.distinct[d, :, :] = 0
-    table.sizes[d, :] = 0
-    table.sketch[d, :] = NO_SKETCH
-    table.at[d] = tick
-    table.counted[d] = 0
+    table.details[d].owner = h
+    table.details[d].panes[:, :] = 0
+    table.details[d].sums[:, :] = 0
+    table.details[d].distinct[:, :] = 0
+    table.details[d].sizes[:] = 0
+    table.details[d].sketch[:] = NO_SKETCH
+    table.details[d].at = tick
+    table.details[d].counted = 0
     return d
 
 
 @kernel
 def _free_sketch(table, d, which):
-    sketch = np.int64(table.sketch[d, which])
+    sketch = np.int64(table.details[d].sketch[which])
     if sketch != NO_SKETCH:
         meta = table.meta
         table.sketches_free[meta[_SKETCHES_FREED]] = sketch
         meta[_SKETCHES_FREED] += 1
         meta[_SKETCHES] -= 1
-        table.sketch[d, which] = NO_SKETCH
+        table.details[d].sketch[which] = NO_SKETCH
 
 
 @kernel
@@ -391,56 +380,59 @@ def _new_sketch(table, d, which):
         meta[_SKETCHES_REFUSED] += 1
         return
     meta[_SKETCHES] += 1
-    table.sketch[d, which] = sketch
+    table.details[d].sketch[which] = sketch
     cells = table.cells[sketch]
     cells[:, :] = 0
     for i in range(EXACT):
         fill_sketch(
             cells,
-            table.his[d, which, i],
-            table.los[d, which, i],
-            np.int64(table.ticks[d, which, i]),
+            table.details[d].his[which, i],
+            table.details[d].los[which, i],
+            np.int64(table.details[d].ticks[which, i]),
         )
 
 
 @kernel
 def _bring_up(table, d, tick):
     """Move a detail's counters to ``tick``."""
-    if table.at[d] != tick:
-        advance(table.panes[d], table.sums[d], np.int64(table.at[d]), tick)
-        table.at[d] = tick
+    if table.details[d].at != tick:
+        advance(table.details[d].panes, table.details[d].sums, np.int64(table.details[d].at), tick)
+        table.details[d].at = tick
 
 
 @kernel
 def _count_distinct(table, d, tick):
     """Count a detail's destinations as of ``tick``; contacts in the same tick keep the counts."""
-    if table.counted[d] == tick:
+    if table.details[d].counted == tick:
         return
     for which in range(2):
-        distinct = table.distinct[d, which]
-        count_exact(table.ticks[d, which], table.sizes[d, which], table.cutoffs, distinct)
-        sketch = np.int64(table.sketch[d, which])
+        distinct = table.details[d].distinct[which]
+        count_exact(
+            table.details[d].ticks[which], table.details[d].sizes[which], table.cutoffs, distinct
+        )
+        sketch = np.int64(table.details[d].sketch[which])
         if sketch != NO_SKETCH:
             if distinct[DAY] < EXACT // 2:
                 _free_sketch(table, d, which)  # the list alone is exact again
             else:
                 count_sketch(table.cells[sketch], table.cutoffs, distinct, table.work)
-    table.counted[d] = tick
+    table.details[d].counted = tick
 
 
 @kernel
 def _touch(table, d, which, hi, lo, tick):
+    detail = table.details[d]
     known, size = touch(
-        table.his[d, which], table.los[d, which], table.ticks[d, which],
-        np.int64(table.sizes[d, which]), hi, lo, tick, table.cutoffs, table.distinct[d, which],
+        detail.his[which], detail.los[which], detail.ticks[which],
+        np.int64(detail.sizes[which]), hi, lo, tick, table.cutoffs, detail.distinct[which],
     )  # fmt: skip
-    table.sizes[d, which] = size
+    detail.sizes[which] = size
     if size == EXACT:
-        if table.sketch[d, which] == NO_SKETCH:
+        if table.details[d].sketch[which] == NO_SKETCH:
             if not known:
                 _new_sketch(table, d, which)
         else:
-            fill_sketch(table.cells[np.int64(table.sketch[d, which])], hi, lo, tick)
+            fill_sketch(table.cells[np.int64(table.details[d].sketch[which])], hi, lo, tick)
     return known
 
 
@@ -457,16 +449,16 @@ def _contact_detail(table, d, hi, lo, tick):
     net_hi, net_lo = _network(hi, lo)
     _touch(table, d, 0, net_hi, net_lo, tick)
     known = _touch(table, d, 1, hi, lo, tick)
-    add(table.panes[d], table.sums[d], tick, 0, table.cutoffs)
+    add(table.details[d].panes, table.details[d].sums, tick, 0, table.cutoffs)
     return known
 
 
 @kernel
 def _count_detail(table, d, counter, first, tick):
-    add(table.panes[d], table.sums[d], tick, counter - _SYNS, table.cutoffs)
+    add(table.details[d].panes, table.details[d].sums, tick, counter - _SYNS, table.cutoffs)
     if first and counter >= _ANSWERED:
         of_first = _FIRST_ANSWERED if counter == _ANSWERED else _FIRST_FAILED
-        add(table.panes[d], table.sums[d], tick, of_first - _SYNS, table.cutoffs)
+        add(table.details[d].panes, table.details[d].sums, tick, of_first - _SYNS, table.cutoffs)
 
 
 @kernel
@@ -579,10 +571,10 @@ def collect(table, h, tick, counts, facts):
         _bring_up(table, d, tick)
         _count_distinct(table, d, tick)
         for w in range(_N):
-            counts[0, w] = table.distinct[d, 0, w]
-            counts[1, w] = table.distinct[d, 1, w]
+            counts[0, w] = table.details[d].distinct[0, w]
+            counts[1, w] = table.details[d].distinct[1, w]
             for c in range(_COUNTERS):
-                counts[_SYNS + c, w] = table.sums[d, w, c]
+                counts[_SYNS + c, w] = table.details[d].sums[w, c]
         return
     counts[:, :] = 0
     newest_0 = np.int64(0)
@@ -616,7 +608,7 @@ def within(table, h, networks, addresses):
     if row.detail == NO_DETAIL:
         return networks >= DESTINATIONS and addresses >= DESTINATIONS
     d = np.int64(row.detail)
-    return table.sizes[d, 0] <= networks and table.sizes[d, 1] <= addresses
+    return table.details[d].sizes[0] <= networks and table.details[d].sizes[1] <= addresses
 
 
 @kernel
@@ -633,9 +625,15 @@ def recent_destinations(table, h, his, los, ticks):
                 )
         return n
     d = np.int64(row.detail)
-    for i in range(table.sizes[d, 1]):
+    for i in range(table.details[d].sizes[1]):
         n = _insert_newest(
-            his, los, ticks, n, table.his[d, 1, i], table.los[d, 1, i], table.ticks[d, 1, i]
+            his,
+            los,
+            ticks,
+            n,
+            table.details[d].his[1, i],
+            table.details[d].los[1, i],
+            table.details[d].ticks[1, i],
         )
     return n
 

@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.decode.segment import ICMP_ERROR, TUNNELS
-from sensor.kernel import kernel, mix, prefetch
+from sensor.kernel import kernel, prefetch
 from sensor.kernel import table as new_table
-from sensor.rowindex import after, empty_index, home, probe, put, remove
+from sensor.rowindex import Index, after, empty_index, fetch, home, probe, put, remove
 
 __all__ = [
     "ANSWERED",
@@ -82,6 +82,7 @@ CONNECTION = np.dtype(
         ("last", np.uint32),  # sensor time of the newest segment, s
         ("owner", np.int32),  # for the caller: the host's row, or -1
         ("serial", np.uint32),  # for the caller: tells whether that row is still the same host's
+        ("tag", np.uint32),  # upper half of the flow hash
         ("client_port", np.uint16),
         ("server_port", np.uint16),
         ("state", np.uint8),
@@ -118,7 +119,7 @@ _MOD: Final = 0xFFFFFFFF
 class Connections(NamedTuple):
     """The table, as kernels take it."""
 
-    slots: NDArray[np.uint64]
+    rowindex: Index
     rows: NDArray[np.void]
     """dtype CONNECTION"""
     free: NDArray[np.int32]
@@ -127,8 +128,6 @@ class Connections(NamedTuple):
     """SYNs waiting for an answer, oldest first"""
     queue_opened: NDArray[np.int64]
     meta: NDArray[np.int64]
-    seed: NDArray[np.uint64]
-    """[1]: makes slots unguessable to who sends the packets; changes no result"""
 
 
 def new_connections(max_connections: int) -> Connections:
@@ -140,32 +139,20 @@ def new_connections(max_connections: int) -> Connections:
         np.zeros(max_connections, np.int32),
         np.zeros(max_connections, np.int64),
         np.zeros(8, np.int64),
-        np.frombuffer(np.random.default_rng().bytes(8), np.uint64).copy(),
     )
 
 
 @kernel
-def _tag(table, a_hi, a_lo, a_port, b_hi, b_lo, b_port):
-    """The same for both directions."""
-    seed = table.seed[0]
-    a = mix(mix(seed ^ np.uint64(a_port), a_hi), a_lo)
-    b = mix(mix(seed ^ np.uint64(b_port), b_hi), b_lo)
-    return mix(seed, a + b) >> _SHIFT
+def look_ahead(table, segments, start, stop):
+    """Have the connections of these segments fetched into the cache.
 
-
-@kernel
-def look_ahead(table, segments, start, stop, tags):
-    """Work out the tags of up to 16 segments, and have their connections fetched into the cache.
-
-    The table is far larger than the cache. Sixteen fetches at a time wait together, not in turn.
+    The table is larger than the cache. Sixteen fetches at a time wait together, not in turn.
     """
     for k in range(start, stop):
-        s = segments[k]
-        tag = _tag(table, s.src_hi, s.src_lo, s.sport, s.dst_hi, s.dst_lo, s.dport)
-        tags[k - start] = tag
-        prefetch(table.slots, home(table.slots, tag))
-    for k in range(stop - start):
-        _, i = probe(table.slots, tags[k], home(table.slots, tags[k]))
+        fetch(table.rowindex, segments[k].flow >> _SHIFT)
+    for k in range(start, stop):
+        tag = segments[k].flow >> _SHIFT
+        _, i = probe(table.rowindex, tag, home(table.rowindex, tag))
         if i >= 0:
             prefetch(table.rows, i)
 
@@ -173,9 +160,9 @@ def look_ahead(table, segments, start, stop, tags):
 @kernel
 def _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port):
     """``(slot, row)``; row -1 when not there."""
-    at = home(table.slots, tag)
+    at = home(table.rowindex, tag)
     while True:
-        at, i = probe(table.slots, tag, at)
+        at, i = probe(table.rowindex, tag, at)
         if i < 0:
             return at, i
         row = table.rows[i]
@@ -188,18 +175,14 @@ def _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port):
             and row.server_hi == s_hi
         ):
             return at, i
-        at = after(table.slots, at)
+        at = after(table.rowindex, at)
 
 
 @kernel
 def release(table, i):
     """Forget connection ``i``."""
     row = table.rows[i]
-    tag = _tag(
-        table, row.client_hi, row.client_lo, row.client_port,
-        row.server_hi, row.server_lo, row.server_port,
-    )  # fmt: skip
-    remove(table.slots, tag, i)
+    remove(table.rowindex, np.uint64(row.tag), i)
     row.state = _FREE
     table.free[table.meta[_FREED]] = i
     table.meta[_FREED] += 1
@@ -247,8 +230,9 @@ def _open(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, seq, now):
         meta[_USED] += 1
     if moved:
         at, _ = _find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port)
-    put(table.slots, tag, at, i)
+    put(table.rowindex, tag, at, i)
     row = table.rows[i]
+    row.tag = tag
     row.client_hi = c_hi
     row.client_lo = c_lo
     row.client_port = c_port
@@ -323,15 +307,14 @@ def _in_tunnel(codes):
 
 
 @kernel
-def follow(table, segment, tag, watched, now):
+def follow(table, segment, watched, now):
     """What ``segment`` (dtype SEGMENT) tells: ``(event, row)``; the row is -1 for none.
-
-    ``tag`` is what :func:`look_ahead` worked out for it.
 
     After DISOWNED and REFUSED the caller must release the row; after a connection's normal end it
     is gone already.
     """
     flags = segment.tcp_flags
+    tag = segment.flow >> _SHIFT
     opening = flags & (_SYN | _ACK | _RST)
     from_client = watched[segment.dport] and segment.kind != ICMP_ERROR
     if opening == _SYN | _ACK:
