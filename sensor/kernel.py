@@ -17,6 +17,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,8 +36,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 INTERPRETED: bool = bool(numba.config.DISABLE_JIT)
 """True when kernels run as plain Python (``NUMBA_DISABLE_JIT=1``), for tests."""
 
-_KEPT_STATES = 4
-"""Folders of older source states kept in the cache; older ones are deleted."""
+_KEPT_SECONDS = 30 * 86_400
+"""Code of source states that nobody has used for this long is deleted from the cache."""
 
 
 def _stamp() -> str:
@@ -69,7 +70,8 @@ def _cache_folder() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(folder)
-        _forget_old_states(root, folder)
+        os.utime(folder)
+        _forget_old_states(root)
     except (OSError, RuntimeError):  # RuntimeError: no home directory
         # Never a shared, guessable name: the cache holds pickles, which run code when read.
         import atexit
@@ -79,11 +81,10 @@ def _cache_folder() -> Path:
     return folder
 
 
-def _forget_old_states(root: Path, current: Path) -> None:
-    states = [p for p in root.iterdir() if p != current and len(p.name) == 16 and p.is_dir()]
-    states.sort(key=lambda p: p.stat().st_mtime)
-    for state in states[: max(0, len(states) + 1 - _KEPT_STATES)]:
-        shutil.rmtree(state, ignore_errors=True)
+def _forget_old_states(root: Path) -> None:
+    for state in root.iterdir():
+        if len(state.name) == 16 and state.stat().st_mtime < time.time() - _KEPT_SECONDS:
+            shutil.rmtree(state, ignore_errors=True)
 
 
 if not INTERPRETED:

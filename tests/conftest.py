@@ -7,10 +7,24 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 PCAPS = ROOT / "pcaps"
 SHARED = ROOT.parent / "shared" / "captures"
+
+
+settings.register_profile("port25", deadline=None)  # a first call compiles
+settings.load_profile("port25")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the kernels once, before workers would each do it.
+
+    Numba's cache is not made for two processes that compile different signatures at a time.
+    """
+    if not hasattr(config, "workerinput"):
+        port25("replay", "-q", "pcaps/home_user.pcap", check=True)
 
 
 def port25(*arguments: str, check: bool = False, **options) -> subprocess.CompletedProcess[bytes]:

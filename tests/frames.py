@@ -16,7 +16,7 @@ Frame = tuple[int, bytes]
 def block(frames: Iterable[bytes], link: int = 1, cut: int = 0) -> Block:
     """Frames as a block; the last ``cut`` bytes of each are on the wire only."""
     frames = list(frames)
-    data = np.frombuffer(b"".join(frames), np.uint8)
+    data = np.frombuffer(bytearray(b"".join(frames)), np.uint8)
     rows = np.zeros(len(frames), FRAME)
     at = 0
     for row, frame in zip(rows, frames, strict=True):

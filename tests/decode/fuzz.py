@@ -90,7 +90,7 @@ def main() -> None:
             link = rng.choice(links)
         wire = len(frame) + rng.choice((0, 0, 0, 1, 40, 70_000))
         row[0] = (done, 0, len(frame), wire, link, -1)
-        decoder.decode(Block(np.frombuffer(frame, np.uint8), row, done, "fuzz"))
+        decoder.decode(Block(np.frombuffer(bytearray(frame), np.uint8), row, done, "fuzz"))
         if len(corpus) < 3000 and rng.random() < 0.01 and frame:
             corpus.append((link, frame))
     assert decoder.counts.sum() == count, "counters do not add up to the frames"
