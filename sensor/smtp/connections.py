@@ -257,6 +257,8 @@ def _begin(table, i, seq, now):
     row.tunnelled = 0
     row.fins = 0
     meta = table.meta
+    if meta[_WAITING] == table.queue_row.shape[0]:
+        overdue(table)  # a caller that heeds due_at never lets it come to this
     tail = meta[_QUEUE_HEAD] + meta[_WAITING]
     if tail >= table.queue_row.shape[0]:
         tail -= table.queue_row.shape[0]
