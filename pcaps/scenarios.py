@@ -317,7 +317,7 @@ def cgn(s: Scenario, address: str = "100.64.1.1") -> None:
     for k in range(240):
         outcome = s.random.choices(OUTCOMES[:3], (60, 15, 25))[0]
         lines = dialogue(s.random, helo="localhost", code=550, quits=False)
-        s.session(START + k * 0.4, address, next(mx), lines, outcome, 8192 + k % 1024)
+        s.session(START + k * 0.25, address, next(mx), lines, outcome, 8192 + k % 1024)
     for k in range(30):
         port = 1024 * s.random.randrange(10, 60) + k
         s.session(START + k * 9, address, "198.51.100.25", sport=port)

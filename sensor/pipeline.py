@@ -172,8 +172,10 @@ class Pipeline:
         score = int(event["score"])
         shared = bool(class_["shared"])
         proof = self.model.fan_out.proof(evidence)
-        enough = proof.centibans >= round(self.settings.alerts.enough_proof * CENTIBANS)
-        recommended, because = _block(state, enough, proof.reason, shared)
+        enough = bool(event["proven"])
+        still = proof.centibans >= round(self.settings.alerts.enough_proof * CENTIBANS)
+        proven = proof.reason if still or not enough else "enough new destinations before"
+        recommended, because = _block(state, enough, proven, shared)
         critical = enough and score >= self.model.raise_at + _CRITICAL
         return Alert(
             id=alert_id(host, opened),

@@ -108,6 +108,7 @@ TOLD = np.dtype(
         ("tick", np.uint32),
         ("state", np.uint8),  # alerts.lifecycle.STATES, or WATCHED
         ("destinations", np.uint8),
+        ("proven", np.uint8),  # 1: at some time in this alert the proof was enough for a block
     ],
     align=True,
 )
@@ -206,20 +207,23 @@ def _replies_visible(t):
 
 
 @kernel
-def _tell(t, h, state, opened, revision, score_, ts, tick):
+def _tell(t, h, state, a, score_, ts, tick):
     """Put an event about host ``h``, whose evidence lies in the next place, into the buffer."""
     told = t.told
     n = told.size[0]
     row = t.hosts.rows[h]
     event = told.events[n]
     event.ts = ts
-    event.opened = opened
     event.host_hi = row.hi
     event.host_lo = row.lo
     event.score = score_
-    event.revision = revision
     event.tick = tick
     event.state = state
+    if a >= 0:
+        alert = t.alerts.rows[a]
+        event.opened = alert.opened
+        event.revision = alert.revision
+        event.proven = alert.proven
     event.destinations = recent_destinations(t.hosts, h, told.his[n], told.los[n], told.ticks[n])
     told.size[0] = n + 1
     if t.watch[2] and state != WATCHED:
@@ -269,10 +273,9 @@ def _evaluate(t, h, ts, tick):
         )
         if state != NO_CHANGE:
             row.alert = a
-            alert = t.alerts.rows[a]
-            _tell(t, h, state, alert.opened, alert.revision, total, ts, tick)
+            _tell(t, h, state, a, total, ts, tick)
     if t.watch[2] and row.hi == t.watch[0] and row.lo == t.watch[1]:
-        _tell(t, h, WATCHED, 0, 0, total, ts, tick)
+        _tell(t, h, WATCHED, -1, total, ts, tick)
 
 
 @kernel
@@ -288,7 +291,7 @@ def _sweep(t, ts, tick):
         total = _weigh(t, h, tick)
         state = on_sweep(t.alerts, t.levels, a, total, _proof(t), np.int64(row.last_seen), tick)
         if state != NO_CHANGE:
-            _tell(t, h, state, alert.opened, alert.revision, total, ts, tick)
+            _tell(t, h, state, a, total, ts, tick)
         if state == CLOSED:
             row.alert = NO_ALERT
             moved = close_alert(t.alerts, a)

@@ -571,10 +571,13 @@ def collect(table, h, tick, counts, facts):
         _bring_up(table, d, tick)
         _count_distinct(table, d, tick)
         for w in range(_N):
-            counts[0, w] = table.details[d].distinct[0, w]
-            counts[1, w] = table.details[d].distinct[1, w]
             for c in range(_COUNTERS):
                 counts[_SYNS + c, w] = table.details[d].sums[w, c]
+            # An estimate is never above what is known for certain: each contact has one address,
+            # and each address one network.
+            contacts = counts[_SYNS, w] - counts[_SYNS + 1, w]
+            counts[1, w] = min(np.int64(table.details[d].distinct[1, w]), contacts)
+            counts[0, w] = min(np.int64(table.details[d].distinct[0, w]), counts[1, w])
         return
     counts[:, :] = 0
     newest_0 = np.int64(0)

@@ -139,6 +139,8 @@ def test_the_switch_to_sketches_is_seamless(spread):
         if 60 < k < 70:
             assert abs(counts[Count.ADDRESSES, 4] - before) <= 8
         before = counts[Count.ADDRESSES, 4]
+        assert (counts[Count.NETWORKS] <= counts[Count.ADDRESSES]).all()
+        assert (counts[Count.ADDRESSES] <= k).all(), "never more than was contacted"
     assert table.meta[META["sketches"]] >= 1
     later = now + 90_000
     collected(table, h, later)
