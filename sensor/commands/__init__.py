@@ -3,8 +3,9 @@
 import sys
 
 from sensor.capture.block import CaptureError
+from sensor.settings import Settings, SettingsError, load_settings
 
-__all__ = ["complain", "printable", "report_faults"]
+__all__ = ["complain", "printable", "report_faults", "settings_from"]
 
 
 def printable(text: str) -> str:
@@ -15,6 +16,16 @@ def printable(text: str) -> str:
 def complain(line: str) -> None:
     """One line on standard error, safe for a terminal."""
     print(f"port25: {printable(line)}", file=sys.stderr)
+
+
+def settings_from(path: str | None) -> Settings | None:
+    """The settings in a file, or the defaults; None after complaining of every mistake."""
+    try:
+        return load_settings(path)
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            complain(mistake)
+        return None
 
 
 def report_faults(faults: list[CaptureError]) -> int:

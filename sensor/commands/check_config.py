@@ -2,19 +2,14 @@
 
 import argparse
 
-from sensor.commands import complain, printable
-from sensor.settings import SettingsError, load_settings
+from sensor.commands import printable, settings_from
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> int:
     """Check one file; every mistake is a line."""
-    try:
-        load_settings(options.config)
-    except SettingsError as error:
-        for mistake in error.mistakes:
-            complain(mistake)
+    if settings_from(options.config) is None:
         return 2
     print(f"{printable(options.config)}: fine")
     return 0

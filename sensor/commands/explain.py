@@ -6,22 +6,18 @@ from detectors.detector import CENTIBANS
 from detectors.score import Model
 from sensor.alerts.alert import rfc3339
 from sensor.capture.merge import Captures
-from sensor.commands import complain, printable, report_faults
+from sensor.commands import complain, printable, report_faults, settings_from
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.windows import WINDOWS
 from sensor.pipeline import Pipeline, Watched
-from sensor.settings import SettingsError, load_settings
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> int:
     """Replay, watching one host; print its evidence at the moment its score was highest."""
-    try:
-        settings = load_settings(options.config)
-    except SettingsError as error:
-        for mistake in error.mistakes:
-            complain(mistake)
+    settings = settings_from(options.config)
+    if settings is None:
         return 2
     try:
         pipeline = Pipeline(settings, watch=options.host)

@@ -6,10 +6,9 @@ import time
 
 from sensor.alerts.alert import Alert
 from sensor.capture.merge import Captures
-from sensor.commands import complain, report_faults
+from sensor.commands import report_faults, settings_from
 from sensor.commands.progress import Progress
 from sensor.pipeline import Pipeline
-from sensor.settings import SettingsError, load_settings
 from sensor.sinks.jsonl import JsonLines
 from sensor.sinks.table import Table
 
@@ -18,11 +17,8 @@ __all__ = ["run"]
 
 def run(options: argparse.Namespace) -> int:
     """Replay; alerts on standard output, progress and summary on standard error."""
-    try:
-        settings = load_settings(options.config)
-    except SettingsError as error:
-        for mistake in error.mistakes:
-            complain(mistake)
+    settings = settings_from(options.config)
+    if settings is None:
         return 2
     pipeline = Pipeline(settings)
     captures = Captures(options.files, options.follow)
