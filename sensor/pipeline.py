@@ -116,7 +116,6 @@ class Pipeline:
     def counters(self) -> dict[str, dict[str, int]]:
         """Every counter, by stage. Those of ``frames`` add up to the frames read."""
         state = self._state
-        told = state.alerts.meta
         return {
             "frames": {o.name.lower(): int(self.decoder.counts[o]) for o in Outcome},
             "connections": {name: int(state.counters[i]) for name, i in COUNTERS.items()}
@@ -127,8 +126,8 @@ class Pipeline:
                 if not name.startswith("_")
             },
             "alerts": {
-                "alerts_open": int(told[OPEN_ALERTS]),
-                "alerts_refused": int(told[REFUSED_ALERTS]),
+                "alerts_open": int(state.alerts.meta[OPEN_ALERTS]),
+                "alerts_refused": int(state.alerts.meta[REFUSED_ALERTS]),
             },
             "time": {
                 "clock_steps_back": int(state.clock[STEPS_BACK]),
@@ -173,7 +172,7 @@ class Pipeline:
         shared = bool(class_["shared"])
         proof = self.model.fan_out.proof(evidence)
         enough = bool(event["proven"])
-        still = proof.centibans >= round(self.settings.alerts.enough_proof * CENTIBANS)
+        still = proof.centibans >= self._state.levels.enough_proof
         proven = proof.reason if still or not enough else "enough new destinations before"
         recommended, because = _block(state, enough, proven, shared)
         critical = enough and score >= self.model.raise_at + _CRITICAL

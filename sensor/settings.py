@@ -32,9 +32,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ceilings of the tables; what goes first is said in each table's file."""
 
     max_hosts: Annotated[int, msgspec.Meta(ge=16, le=100_000_000)] = 1_000_000
-    """128 bytes each, and 16 of index"""
+    """120 bytes each, and up to 36 to find and reuse them"""
     max_details: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
-    """hosts with more than a handful of connections a day; 4.4 kB each"""
+    """hosts with more than a handful of connections a day; 4.6 kB each"""
     max_sketches: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 8_192
     """lists of more than 64 destinations; 8 kB each"""
     max_connections: Annotated[int, msgspec.Meta(ge=64, le=100_000_000)] = 1_000_000

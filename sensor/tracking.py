@@ -44,7 +44,6 @@ from sensor.packet_time import NOW, OFFSET, advance_clock
 from sensor.smtp.connections import (
     ATTEMPT,
     DISOWNED,
-    HEARD,
     NOTHING,
     OUTSIDE,
     PROVEN,
@@ -324,9 +323,10 @@ def _catch_up(t, now):
         t.moments[_NEXT_SWEEP] = (now // _SECOND // SWEEP + 1) * SWEEP
     while True:
         sweep = t.moments[_NEXT_SWEEP] * _SECOND
-        due = min(due_at(t.connections, t.timeout), now + 1)
+        waiting = due_at(t.connections, t.timeout)
+        due = min(waiting, now + 1)
         if sweep > now and due > now:
-            t.moments[_DUE] = min(sweep, due_at(t.connections, t.timeout))
+            t.moments[_DUE] = min(sweep, waiting)
             return True
         if not _room(t):
             return False
@@ -348,7 +348,7 @@ def _catch_up(t, now):
 
 
 @kernel
-def _attempt(t, segment, i, ts, tick):
+def _attempt(t, i, ts, tick):
     """A new connection: whose is it, and is it anything to us?"""
     t.counters[_ATTEMPTS] += 1
     connection = t.connections.rows[i]
@@ -408,8 +408,6 @@ def _outcome(t, event, i, ts, tick):
         row.proven += 1
         if first:
             happened(t.hosts, h, _C_FIRST_PROVEN, 0, tick)
-    if event == HEARD:
-        row.blind += 1
     if event != RETRY and event != DISOWNED:  # no detector reads those
         _evaluate(t, h, ts, tick)
 
@@ -444,7 +442,7 @@ def track(segments, start, t):
             _set_tick(t, tick)
             if event == ATTEMPT:
                 t.moments[_DUE] = min(t.moments[_DUE], due_at(t.connections, t.timeout))
-                _attempt(t, segment, i, ts, tick)
+                _attempt(t, i, ts, tick)
             else:
                 _outcome(t, event, i, ts, tick)
     return segments.shape[0]

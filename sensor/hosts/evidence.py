@@ -39,7 +39,6 @@ class Fact(IntEnum):
     REPLIES_VISIBLE = 3  # 1 where the mirror shows what became of connections
     CLASS = 4  # row of Subscribers.classes
     FIRST_SEEN = 5  # tick
-    BLIND = 6  # connections answered out of our sight: the client alone told
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,6 @@ HOST = np.dtype(
         ("connections", np.uint32),
         ("proven", np.uint32),
         ("disowned", np.uint32),
-        ("blind", np.uint32),
         ("detail", np.int32),
         ("alert", np.int32),
         ("class_", np.int16),
@@ -79,7 +78,7 @@ HOST = np.dtype(
     ],
     align=True,
 )
-"""One host (128 bytes)."""
+"""One host (120 bytes)."""
 
 DETAIL = np.dtype(
     [
@@ -133,7 +132,6 @@ _PROVEN: Final = int(Fact.PROVEN)
 _DISOWNED: Final = int(Fact.DISOWNED)
 _CLASS: Final = int(Fact.CLASS)
 _FIRST_SEEN: Final = int(Fact.FIRST_SEEN)
-_BLIND: Final = int(Fact.BLIND)
 
 _SHIFT = np.uint64(32)
 _ZERO = np.uint64(0)
@@ -244,7 +242,6 @@ def host_row(table, hi, lo, class_, tick):
     row.connections = 0
     row.proven = 0
     row.disowned = 0
-    row.blind = 0
     row.detail = NO_DETAIL
     row.alert = NO_ALERT
     row.class_ = class_
@@ -344,14 +341,15 @@ def _new_detail(table, h, tick):
         d = meta[_DETAILS_USED]
         meta[_DETAILS_USED] += 1
     meta[_DETAILS] += 1
-    table.details[d].owner = h
-    table.details[d].panes[:, :] = 0
-    table.details[d].sums[:, :] = 0
-    table.details[d].distinct[:, :] = 0
-    table.details[d].sizes[:] = 0
-    table.details[d].sketch[:] = NO_SKETCH
-    table.details[d].at = tick
-    table.details[d].counted = 0
+    detail = table.details[d]
+    detail.owner = h
+    detail.panes[:, :] = 0
+    detail.sums[:, :] = 0
+    detail.distinct[:, :] = 0
+    detail.sizes[:] = 0
+    detail.sketch[:] = NO_SKETCH
+    detail.at = tick
+    detail.counted = 0
     return d
 
 
@@ -395,28 +393,28 @@ def _new_sketch(table, d, which):
 @kernel
 def _bring_up(table, d, tick):
     """Move a detail's counters to ``tick``."""
-    if table.details[d].at != tick:
-        advance(table.details[d].panes, table.details[d].sums, np.int64(table.details[d].at), tick)
-        table.details[d].at = tick
+    detail = table.details[d]
+    if detail.at != tick:
+        advance(detail.panes, detail.sums, np.int64(detail.at), tick)
+        detail.at = tick
 
 
 @kernel
 def _count_distinct(table, d, tick):
     """Count a detail's destinations as of ``tick``; contacts in the same tick keep the counts."""
-    if table.details[d].counted == tick:
+    detail = table.details[d]
+    if detail.counted == tick:
         return
     for which in range(2):
-        distinct = table.details[d].distinct[which]
-        count_exact(
-            table.details[d].ticks[which], table.details[d].sizes[which], table.cutoffs, distinct
-        )
-        sketch = np.int64(table.details[d].sketch[which])
+        distinct = detail.distinct[which]
+        count_exact(detail.ticks[which], detail.sizes[which], table.cutoffs, distinct)
+        sketch = np.int64(detail.sketch[which])
         if sketch != NO_SKETCH:
             if distinct[DAY] < EXACT // 2:
                 _free_sketch(table, d, which)  # the list alone is exact again
             else:
                 count_sketch(table.cells[sketch], table.cutoffs, distinct, table.work)
-    table.details[d].counted = tick
+    detail.counted = tick
 
 
 @kernel
@@ -428,11 +426,11 @@ def _touch(table, d, which, hi, lo, tick):
     )  # fmt: skip
     detail.sizes[which] = size
     if size == EXACT:
-        if table.details[d].sketch[which] == NO_SKETCH:
+        if detail.sketch[which] == NO_SKETCH:
             if not known:
                 _new_sketch(table, d, which)
         else:
-            fill_sketch(table.cells[np.int64(table.details[d].sketch[which])], hi, lo, tick)
+            fill_sketch(table.cells[np.int64(detail.sketch[which])], hi, lo, tick)
     return known
 
 
@@ -565,7 +563,6 @@ def collect(table, h, tick, counts, facts):
     facts[_DISOWNED] = row.disowned
     facts[_CLASS] = row.class_
     facts[_FIRST_SEEN] = row.first_seen
-    facts[_BLIND] = row.blind
     if row.detail != NO_DETAIL:
         d = np.int64(row.detail)
         _bring_up(table, d, tick)

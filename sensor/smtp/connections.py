@@ -43,7 +43,6 @@ __all__ = [
     "PROVEN",
     "REFUSED",
     "RETRY",
-    "UNANSWERED",
     "UNSOLICITED",
     "Connections",
     "due_at",
@@ -59,7 +58,6 @@ ATTEMPT: Final = 1
 RETRY: Final = 2
 ANSWERED: Final = 3
 REFUSED: Final = 4
-UNANSWERED: Final = 5
 PROVEN: Final = 6
 DISOWNED: Final = 7
 UNSOLICITED: Final = 8
@@ -248,6 +246,7 @@ def _begin(table, i, seq, now):
     """Connection ``i`` begins (again) with a SYN; it waits for an answer from now on."""
     row = table.rows[i]
     row.opened = now
+    row.last = now // 1_000_000_000
     row.client_isn = seq
     row.server_next = 0
     row.owner = -1
@@ -340,7 +339,6 @@ def follow(table, segment, watched, now):
         if opening == _SYN and from_client and watched[segment.dport]:
             table.meta[_SYNS] += 1
             i = _open(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, seq, now)
-            table.rows[i].last = now // 1_000_000_000
             table.rows[i].tunnelled = _in_tunnel(segment.tunnels)
             return ATTEMPT, i
         if opening == _SYN | _ACK and watched[segment.sport]:
@@ -349,7 +347,6 @@ def follow(table, segment, watched, now):
                 # The mirror shows servers only: their answers are all we will know of.
                 isn = (ack - 1) & _MOD
                 i = _open(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, isn, now)
-                table.rows[i].last = now // 1_000_000_000
                 table.rows[i].tunnelled = 1  # nothing a client did not send can prove it
                 return ATTEMPT, i
             return UNSOLICITED, -1
