@@ -62,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("-r", dest="files", nargs="+", required=True, metavar="FILE", help="captures")
     verb.set_defaults(module="explain")
 
+    verb = verbs.add_parser(
+        "sessions", parents=[settings], help="print what was said in each connection as JSON lines"
+    )
+    verb.add_argument("files", nargs="+", metavar="FILE")
+    verb.add_argument("-p", "--ports", help="watched ports, comma-separated (the settings' ports)")
+    verb.set_defaults(module="sessions")
+
     verb = verbs.add_parser("segments", help="print the decoded TCP segments as JSON lines")
     verb.add_argument("files", nargs="+", metavar="FILE")
     verb.add_argument(

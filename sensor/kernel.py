@@ -29,7 +29,16 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["INTERPRETED", "kernel", "mix", "prefetch", "table"]
+__all__ = [
+    "INTERPRETED",
+    "inner",
+    "inner_routine",
+    "kernel",
+    "mix",
+    "prefetch",
+    "routine",
+    "table",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -91,15 +100,45 @@ if not INTERPRETED:
     numba.config.CACHE_DIR = str(_cache_folder())
 
 
+_OPTIONS: Any = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+}
+
+
 def kernel(function: Function) -> Function:
     """Compile ``function`` on first call, keep the machine code, release the GIL while it runs.
 
     Kernels own no memory, so the compiled code counts no references: a table is passed as a tuple
     of many arrays, and counting those at every call would cost more than the work.
     """
-    compiled: Function = numba.njit(
-        cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True
-    )(function)
+    compiled: Function = numba.njit(forceinline=True, **_OPTIONS)(function)
+    return compiled
+
+
+def inner(function: Function) -> Function:
+    """A kernel that only kernels call.
+
+    It has no entry from Python, which for one that takes many tables is most of the compiling.
+    """
+    compiled: Function = numba.njit(forceinline=True, no_cpython_wrapper=True, **_OPTIONS)(function)
+    return compiled
+
+
+def routine(function: Function) -> Function:
+    """A kernel that is called, not inlined: for work that is large beside its few arguments."""
+    compiled: Function = numba.njit(forceinline=False, **_OPTIONS)(function)
+    return compiled
+
+
+def inner_routine(function: Function) -> Function:
+    """A routine that only kernels call."""
+    compiled: Function = numba.njit(forceinline=False, no_cpython_wrapper=True, **_OPTIONS)(
+        function
+    )
     return compiled
 
 

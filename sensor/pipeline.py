@@ -1,5 +1,6 @@
 """The stages wired together. Live and replay are the same pipeline with another source."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,27 @@ from sensor.hosts.table import META, new_host_table
 from sensor.packet_time import STEPS_BACK, STEPS_FORWARD, new_clock
 from sensor.settings import Settings, subscriber_prefixes
 from sensor.smtp.connections import EVICTED, new_connections
-from sensor.tracking import COUNTERS, MOMENTS, WATCHED, Tracking, catch_up, new_told, track
+from sensor.smtp.record import Session, session_record
+from sensor.smtp.session import PIECES, PIECES_REFUSED, SESSIONS, new_sessions
+from sensor.tracking import (
+    COUNTERS,
+    MOMENTS,
+    WATCHED,
+    ENDS,
+    Records,
+    Tracking,
+    catch_up,
+    end_all,
+    new_records,
+    new_told,
+    track,
+)
 
 __all__ = ["Pipeline", "Watched"]
 
 _EVENTS = 1024
+_RECORDS = 4096
+_TEXTS = {"helo", "from_", "sni", "alpn", "mechanism", "rcpt"}
 _VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
 _CRITICAL = 300
 """centibans above the raise level"""
@@ -48,10 +65,16 @@ class Watched:
 class Pipeline:
     """Blocks in, alerts out."""
 
-    def __init__(self, settings: Settings, watch: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        watch: str | None = None,
+        on_sessions: Callable[[list[Session]], None] | None = None,
+    ) -> None:
         """With ``watch``, keep the evidence of that host for :attr:`watched`.
 
-        Raises ValueError when ``watch`` names no host.
+        ``on_sessions`` is given the connections that ended, many at a time. Raises ValueError when
+        ``watch`` names no host.
         """
         self.settings = settings
         self.model = Model(settings.score, settings.detectors)
@@ -65,8 +88,10 @@ class Pipeline:
         if watch is not None:
             key[:] = *parse_host(watch, subscribers), 1
         limits, alerts = settings.limits, settings.alerts
+        self._on_sessions = on_sessions
         self._state = Tracking(
             connections=new_connections(limits.max_connections),
+            sessions=new_sessions(limits.max_sessions, limits.max_pieces),
             hosts=new_host_table(limits.max_hosts, limits.max_details, limits.max_sketches),
             alerts=new_alert_table(limits.max_alerts),
             subscribers=subscribers,
@@ -79,6 +104,7 @@ class Pipeline:
                 round(alerts.enough_proof * CENTIBANS),
             ),
             told=new_told(_EVENTS),
+            records=new_records(_RECORDS if on_sessions else 0),
             watched=watched_ports(list(settings.ports)),
             clock=new_clock(),
             counters=np.zeros(len(COUNTERS), np.int64),
@@ -86,31 +112,37 @@ class Pipeline:
             watch=key,
             timeout=round(settings.syn_timeout * 1e9),
             visibility=_VISIBILITY[settings.replies],
+            reads=settings.privacy != "headers",
         )
 
     def feed(self, block: Block) -> list[Alert]:
         """Take one block; the alerts it gave rise to, in order."""
         newest = int(block.frames["ts"].max())
         self._last_ts = newest if self._last_ts is None else max(self._last_ts, newest)
-        return self.follow(self.decoder.decode(block))
+        return self.follow(self.decoder.decode(block), block.data)
 
-    def follow(self, segments: NDArray[np.void]) -> list[Alert]:
-        """Take decoded segments (dtype SEGMENT); the alerts they gave rise to."""
+    def follow(self, segments: NDArray[np.void], data: NDArray[np.uint8]) -> list[Alert]:
+        """Take decoded segments (dtype SEGMENT) whose bytes lie in ``data``."""
         alerts: list[Alert] = []
         at = 0
         while at < len(segments):
-            at = track(segments, at, self._state)
+            at = track(segments, data, at, self._state)
             alerts += self._take()
         return alerts
 
     def finish(self) -> list[Alert]:
-        """The capture has ended: let happen what was due by its last frame."""
+        """The capture has ended: let happen what was due by its last frame.
+
+        Where sessions are asked for, those still open are told, too.
+        """
         alerts: list[Alert] = []
         if self._last_ts is not None:
-            done = False
-            while not done:
-                done = catch_up(self._state, self._last_ts)
-                alerts += self._take()
+            steps = (catch_up, end_all) if self._on_sessions else (catch_up,)
+            for step in steps:
+                done = False
+                while not done:
+                    done = step(self._state, self._last_ts)
+                    alerts += self._take()
         return alerts
 
     def counters(self) -> dict[str, dict[str, int]]:
@@ -119,7 +151,12 @@ class Pipeline:
         return {
             "frames": {o.name.lower(): int(self.decoder.counts[o]) for o in Outcome},
             "connections": {name: int(state.counters[i]) for name, i in COUNTERS.items()}
-            | {"connections_evicted": int(state.connections.meta[EVICTED])},
+            | {
+                "connections_evicted": int(state.connections.meta[EVICTED]),
+                "sessions_open": int(state.sessions.meta[SESSIONS]),
+                "pieces_held": int(state.sessions.meta[PIECES]),
+                "pieces_refused": int(state.sessions.meta[PIECES_REFUSED]),
+            },
             "hosts": {
                 name: int(state.hosts.meta[i])
                 for name, i in META.items()
@@ -152,6 +189,11 @@ class Pipeline:
             else:
                 alerts.append(self._alert(n, evidence))
         told.size[0] = 0
+        records = self._state.records
+        size = int(records.size[0])
+        if self._on_sessions and size:
+            self._on_sessions(session_records(records, size))
+            records.size[0] = 0
         return alerts
 
     def _host(self, event: Any, evidence: Evidence) -> str:  # dtype TOLD
@@ -210,6 +252,32 @@ class Pipeline:
                 for k in range(int(event["destinations"]))
             ],
         )
+
+
+def session_records(records: Records, size: int) -> list[Session]:
+    """What is told of the first ``size`` connections of the buffer."""
+    columns = [_columns(records.connections[:size]), _columns(records.sessions[:size])]
+    connections, sessions = (
+        [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+        for names, values in columns
+    )
+    ends = [ENDS[end] for end in records.ends[:size].tolist()]
+    return list(map(session_record, connections, sessions, ends))
+
+
+def _columns(rows: NDArray[np.void]) -> tuple[list[str], list[Any]]:
+    """A table's fields as lists of plain values; those of bytes as bytes."""
+    names = list(rows.dtype.names or ())
+    values: list[Any] = []
+    for name in names:
+        column = rows[name]
+        if name in _TEXTS:
+            width = column.shape[-1]
+            texts = np.ascontiguousarray(column).view(f"V{width}").reshape(column.shape[:-1])
+            values.append(texts.tolist())
+        else:
+            values.append(column.tolist())
+    return names, values
 
 
 def _block(state: str, enough: bool, proof: str, shared: bool) -> tuple[bool, str]:

@@ -34,11 +34,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_hosts: Annotated[int, msgspec.Meta(ge=16, le=100_000_000)] = 1_000_000
     """120 bytes each, and up to 36 to find and reuse them"""
     max_details: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
-    """hosts with more than a handful of connections a day; 4.6 kB each"""
+    """hosts with more than a handful of connections a day; 6.1 kB each"""
     max_sketches: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 8_192
     """lists of more than 64 destinations; 8 kB each"""
     max_connections: Annotated[int, msgspec.Meta(ge=64, le=100_000_000)] = 1_000_000
-    """72 bytes each, and 32 of index and queue"""
+    """120 bytes each, and 20 of index"""
+    max_sessions: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
+    """connections in which something is being said; 2.6 kB each"""
+    max_pieces: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 8_192
+    """of segments out of order, for all sessions together; 1.5 kB each"""
     max_alerts: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 65_536
     """open at the same time"""
 
@@ -68,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """whether the mirror shows what becomes of connections"""
     duplicate_window: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.005
     """seconds within which the same packet again is the mirror's copy; 0 looks for none"""
+    privacy: Literal["headers", "envelope"] = "envelope"
+    """``headers``: TCP/IP only; ``envelope``: verbs, reply codes, HELO, domains, counts as well"""
     limits: Limits = Limits()
     score: ScoreSettings = ScoreSettings()
     detectors: DetectorSettings = DetectorSettings()

@@ -26,6 +26,7 @@ from sensor.alerts.lifecycle import (
     on_evidence,
     on_sweep,
 )
+from sensor.decode.checksum import checksum_is_good
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.subscribers import Subscribers, classify, fold
 from sensor.hosts.table import (
@@ -39,33 +40,54 @@ from sensor.hosts.table import (
     within,
 )
 from sensor.hosts.windows import set_cutoffs
-from sensor.kernel import kernel, table
+from sensor.kernel import inner, inner_routine, kernel, table
 from sensor.packet_time import NOW, OFFSET, advance_clock
 from sensor.smtp.connections import (
+    ANSWERED,
     ATTEMPT,
+    CLIENT,
+    CLOSING,
+    CONNECTION,
     DISOWNED,
+    MIDSTREAM,
     NOTHING,
     OUTSIDE,
     PROVEN,
+    QUIET,
     REFUSED,
+    REOPENED,
     RETRY,
+    SERVER,
+    TALKING,
     UNSOLICITED,
+    WAITING,
     Connections,
-    due_at,
+    due,
+    first_of,
     follow,
+    full,
     look_ahead,
-    overdue,
+    move,
     release,
+    victim,
 )
+from sensor.smtp.dialogue import begin
+from sensor.smtp.manners import judge
+from sensor.smtp.session import ANOMALIES, SESSION, Sessions, free_session, new_session, note
+from sensor.smtp.streams import end_streams, receive, start_stream
 
 __all__ = [
     "COUNTERS",
     "DESTINATIONS",
+    "ENDS",
     "MOMENTS",
     "TOLD",
+    "Records",
     "Told",
     "Tracking",
     "catch_up",
+    "end_all",
+    "new_records",
     "new_told",
     "track",
 ]
@@ -84,11 +106,21 @@ COUNTERS: Final = {
     "attempts_by_own_servers": 10,
     "attempts_from_elsewhere": 11,  # by hosts outside the subscriber prefixes
     "suppressed_by_exemption": 12,
+    "midstream": 13,  # connections picked up without their SYN
+    "sessions": 14,  # connections in which something was said
+    "sessions_evicted": 15,
+    "transactions_accepted": 16,
+    "transactions_rejected": 17,
 }
 (
     _ATTEMPTS, _RETRIES, _ANSWERED, _REFUSED, _UNANSWERED, _PROVEN, _DISOWNED, _UNSOLICITED,
-    _OUTSIDE, _TO_OWN, _BY_OWN, _ELSEWHERE, _SUPPRESSED,
+    _OUTSIDE, _TO_OWN, _BY_OWN, _ELSEWHERE, _SUPPRESSED, _MIDSTREAM, _SESSIONS, _SESSIONS_EVICTED,
+    _TAKEN, _TURNED_DOWN,
 ) = COUNTERS.values()  # fmt: skip
+
+ENDS: Final = ("closed", "reset", "refused", "unanswered", "idle", "evicted", "open")
+"""How a connection ended, for the sensor."""
+_CLOSED, _RESET, _ENDED_REFUSED, _ENDED_UNANSWERED, _IDLE, _EVICTED, _STILL_OPEN = range(len(ENDS))
 
 DESTINATIONS: Final = 10
 """Destinations told with an event, the newest."""
@@ -131,6 +163,14 @@ _C_ANSWERED: Final = int(Count.ANSWERED)
 _C_REFUSED: Final = int(Count.REFUSED)
 _C_UNANSWERED: Final = int(Count.UNANSWERED)
 _C_FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
+_C_REJECTED: Final = int(Count.REJECTED)
+_C_ACCEPTED: Final = int(Count.ACCEPTED)
+_C_RUDE: Final = int(Count.RUDE)
+_C_POLITE: Final = int(Count.POLITE)
+_C_SUBMITTED: Final = int(Count.SUBMITTED)
+_EVICTED_BIT: Final = ANOMALIES.index("evicted")
+_AFTER_RESET: Final = ANOMALIES.index("after_reset")
+_SMTPS: Final = 465
 _VISIBLE: Final = int(Fact.REPLIES_VISIBLE)
 
 
@@ -162,16 +202,41 @@ def new_told(events: int) -> Told:
     )
 
 
+class Records(NamedTuple):
+    """Connections that ended and were not yet taken by Python; a buffer of no size keeps none."""
+
+    connections: NDArray[np.void]
+    """dtype CONNECTION"""
+    sessions: NDArray[np.void]
+    """dtype SESSION: of each, blank where nothing was said"""
+    ends: NDArray[np.uint8]
+    """numbers in ENDS"""
+    size: NDArray[np.int64]
+    """[1]"""
+
+
+def new_records(connections: int) -> Records:
+    """An empty buffer; of no size where nobody asks for sessions."""
+    return Records(
+        table(connections, CONNECTION),
+        table(connections, SESSION),
+        np.zeros(connections, np.uint8),
+        np.zeros(1, np.int64),
+    )
+
+
 class Tracking(NamedTuple):
     """All the state there is, and the settings the kernels need."""
 
     connections: Connections
+    sessions: Sessions
     hosts: HostTable
     alerts: AlertTable
     subscribers: Subscribers
     model: ModelTables
     levels: Levels
     told: Told
+    records: Records
     watched: NDArray[np.bool_]
     """ports"""
     clock: NDArray[np.int64]
@@ -182,21 +247,27 @@ class Tracking(NamedTuple):
     timeout: int
     """ns a SYN may wait for its answer"""
     visibility: int
+    reads: bool
+    """whether what is said is read at all, or only headers"""
 
 
-@kernel
+@inner
 def _room(t):
-    return t.told.size[0] + 2 <= t.told.events.shape[0]
+    """Whether the buffers take what one segment, or one due moment, can give rise to."""
+    ends = t.records.ends.shape[0]
+    return t.told.size[0] + 2 <= t.told.events.shape[0] and (
+        ends == 0 or t.records.size[0] + 4 <= ends
+    )
 
 
-@kernel
+@inner
 def _set_tick(t, tick):
     if t.moments[_TICK] != tick:
         t.moments[_TICK] = tick
         set_cutoffs(tick, t.hosts.cutoffs)
 
 
-@kernel
+@inner
 def _replies_visible(t):
     """Whether the mirror shows what becomes of connections."""
     if t.visibility != _AUTO:
@@ -205,7 +276,7 @@ def _replies_visible(t):
     return seen >= _ENOUGH_SEEN and seen * 100 >= t.counters[_ATTEMPTS]
 
 
-@kernel
+@inner
 def _tell(t, h, state, a, score_, ts, tick):
     """Put an event about host ``h``, whose evidence lies in the next place, into the buffer."""
     told = t.told
@@ -234,7 +305,7 @@ def _tell(t, h, state, a, score_, ts, tick):
             told.facts[n + 1, f] = told.facts[n, f]
 
 
-@kernel
+@inner
 def _weigh(t, h, tick):
     """Collect the evidence of host ``h`` into the next place of the buffer; its score."""
     n = t.told.size[0]
@@ -245,13 +316,13 @@ def _weigh(t, h, tick):
     return score(counts, facts, t.model)
 
 
-@kernel
+@inner
 def _proof(t):
     """What the proven part of the fan-out just weighed is worth by itself, in centibans."""
     return fan_out.proven(t.told.counts[t.told.size[0]], t.model.fan_out)
 
 
-@kernel
+@inner
 def _evaluate(t, h, ts, tick):
     """The evidence of host ``h`` changed: does that open or change an alert?"""
     row = t.hosts.rows[h]
@@ -277,7 +348,7 @@ def _evaluate(t, h, ts, tick):
         _tell(t, h, WATCHED, -1, total, ts, tick)
 
 
-@kernel
+@inner
 def _sweep(t, ts, tick):
     """Look at every open alert; False when the buffer has no more room, to be called again."""
     while t.moments[_CURSOR] < t.alerts.meta[OPEN_ALERTS]:
@@ -302,54 +373,158 @@ def _sweep(t, ts, tick):
     return True
 
 
-@kernel
-def _unanswered(t, i, ts, tick):
-    """The SYN of connection ``i`` has waited long enough."""
-    t.counters[_UNANSWERED] += 1
-    connection = t.connections.rows[i]
+@inner
+def _owner(t, connection):
+    """The host's row that a connection counts for, or -1."""
     h = np.int64(connection.owner)
-    first = np.int64(connection.first)
-    serial = connection.serial
+    return h if h >= 0 and t.hosts.rows[h].serial == connection.serial else -1
+
+
+@inner
+def _conclude(t, i, ts, tick):
+    """A connection has closed: what does its session tell of the host?
+
+    Of first contacts only: what is said twice to the same server is no new evidence. Gives the host
+    whose evidence changed, or -1.
+    """
+    connection = t.connections.rows[i]
+    n = np.int64(connection.session)
+    s = t.sessions.rows[n]
+    if s.judged:
+        return -1
+    s.judged = 1
+    end_streams(t.sessions, n, ts, connection.seen == 3)
+    manners = judge(s, connection.seen == 3)
+    h = _owner(t, connection)
+    if h >= 0 and connection.first and manners:
+        happened(t.hosts, h, _C_RUDE if manners < 0 else _C_POLITE, 0, tick)
+        _outcomes(t, connection, s, tick)
+        return h
+    return _outcomes(t, connection, s, tick)
+
+
+@inner
+def _outcomes(t, connection, s, tick):
+    """What a session decided and has not told; the host whose evidence that changed, or -1."""
+    accepted = np.int64(s.accepted)
+    rejected = np.int64(s.rejected)
+    submitted = s.auth == 2 and not s.told_auth
+    if accepted + rejected + submitted == 0:
+        return -1
+    s.accepted = 0
+    s.rejected = 0
+    t.counters[_TAKEN] += accepted
+    t.counters[_TURNED_DOWN] += rejected
+    h = _owner(t, connection)
+    changed = -1
+    if submitted:
+        s.told_auth = 1
+        if h >= 0:
+            happened(t.hosts, h, _C_SUBMITTED, 0, tick)
+            changed = h
+    # One outcome a contact: a hundred recipients refused by one server are one opinion.
+    if h >= 0 and connection.first and s.outcomes == 0 and accepted + rejected:
+        s.outcomes = 1
+        happened(t.hosts, h, _C_REJECTED if rejected > accepted else _C_ACCEPTED, 0, tick)
+        changed = h
+    return changed
+
+
+@inner_routine
+def _end(t, i, how, ts, tick):
+    """Connection ``i`` has ended for us: its session is concluded, recorded and forgotten.
+
+    Gives the host whose evidence that changed, or -1.
+    """
+    connection = t.connections.rows[i]
+    n = np.int64(connection.session)
+    changed = -1
+    if n == -2:
+        return changed
+    if n >= 0 and how == _STILL_OPEN:
+        end_streams(t.sessions, n, ts, connection.seen == 3)
+    elif n >= 0 and how != _EVICTED:
+        changed = _conclude(t, i, ts, tick)
+    k = t.records.size[0]
+    if k < t.records.ends.shape[0]:
+        t.records.connections[k] = connection
+        t.records.ends[k] = how
+        if n >= 0:
+            t.records.sessions[k] = t.sessions.rows[n]
+        else:
+            t.records.sessions[k] = t.sessions.blank[0]
+        t.records.size[0] = k + 1
+    if n >= 0:
+        free_session(t.sessions, n)
+    connection.session = -2
+    return changed
+
+
+@inner_routine
+def _drop(t, i, how, ts, tick):
+    """End connection ``i`` and forget it."""
+    changed = _end(t, i, how, ts, tick)
     release(t.connections, i)
-    if h >= 0 and t.hosts.rows[h].serial == serial:
+    return changed
+
+
+@inner
+def _happens(t, i, ts, tick):
+    """Connection ``i`` was due: unanswered, idle, or closed long enough.
+
+    Gives the host whose evidence that changed, or -1.
+    """
+    connection = t.connections.rows[i]
+    h = -1
+    how = _IDLE
+    first = np.int64(connection.first)
+    if connection.list_ == WAITING:
+        how = _ENDED_UNANSWERED
+        t.counters[_UNANSWERED] += 1
+        h = _owner(t, connection)
+    elif connection.list_ == CLOSING:
+        how = _RESET if connection.fins & 4 else _CLOSED
+    changed = _drop(t, i, how, ts, tick)
+    if h >= 0:
         happened(t.hosts, h, _C_UNANSWERED, first, tick)
-        _evaluate(t, h, ts, tick)
+        return h
+    return changed
 
 
-@kernel
+@inner_routine
 def _catch_up(t, now):
     """Let happen, in order, what is due by ``now``; False when the buffer has no more room."""
     if t.moments[_NEXT_SWEEP] == 0:
         t.moments[_NEXT_SWEEP] = (now // _SECOND // SWEEP + 1) * SWEEP
     while True:
         sweep = t.moments[_NEXT_SWEEP] * _SECOND
-        waiting = due_at(t.connections, t.timeout)
-        due = min(waiting, now + 1)
-        if sweep > now and due > now:
-            t.moments[_DUE] = min(sweep, waiting)
+        waiting, i = due(t.connections, t.timeout)
+        if min(sweep, waiting) > now:
+            # What begins from now on is due at least so much later.
+            t.moments[_DUE] = min(sweep, waiting, now + min(t.timeout, _SECOND))
             return True
         if not _room(t):
             return False
-        # A full queue makes SYNs due before their time, but time never runs backwards.
-        moment = max(min(sweep, due), t.moments[_TICK] * _SECOND)
+        moment = max(min(sweep, waiting), t.moments[_TICK] * _SECOND)
         tick = moment // _SECOND
         _set_tick(t, tick)
-        if sweep <= due:
+        if sweep <= waiting:
             if t.alerts.meta[OPEN_ALERTS]:
                 if not _sweep(t, moment - t.clock[OFFSET], tick):
                     return False
                 t.moments[_NEXT_SWEEP] += SWEEP
             else:  # nothing to look at until the next alert
-                t.moments[_NEXT_SWEEP] = (due // _SECOND // SWEEP + 1) * SWEEP
+                t.moments[_NEXT_SWEEP] = (min(waiting, now) // _SECOND // SWEEP + 1) * SWEEP
         else:
-            i = overdue(t.connections)
-            if i >= 0:
-                _unanswered(t, i, moment - t.clock[OFFSET], tick)
+            ts = moment - t.clock[OFFSET]
+            h = _happens(t, i, ts, tick)
+            if h >= 0:
+                _evaluate(t, h, ts, tick)
 
 
-@kernel
-def _attempt(t, i, ts, tick):
-    """A new connection: whose is it, and is it anything to us?"""
+@inner
+def _attempt(t, i, tick):
+    """A new connection: whose is it, and is it anything to us? The host, or -1."""
     t.counters[_ATTEMPTS] += 1
     connection = t.connections.rows[i]
     hi = connection.client_hi
@@ -358,27 +533,26 @@ def _attempt(t, i, ts, tick):
     class_ = t.subscribers.classes[c]
     if class_.own:
         t.counters[_BY_OWN] += 1
-        return
+        return -1
     if not class_.subscriber:
         t.counters[_ELSEWHERE] += 1
-        return
+        return -1
     server = classify(t.subscribers, connection.server_hi, connection.server_lo)
     if t.subscribers.classes[server].own:
         t.counters[_TO_OWN] += 1
-        return
+        return -1
     key_hi, key_lo = fold(class_, hi, lo, connection.client_port)
     h = host_row(t.hosts, key_hi, key_lo, c, tick)
-    if h < 0:
-        return
-    connection.owner = h
-    connection.serial = t.hosts.rows[h].serial
-    connection.first = contact(t.hosts, h, connection.server_hi, connection.server_lo, tick)
-    _evaluate(t, h, ts, tick)
+    if h >= 0:
+        connection.owner = h
+        connection.serial = t.hosts.rows[h].serial
+        connection.first = contact(t.hosts, h, connection.server_hi, connection.server_lo, tick)
+    return h
 
 
-@kernel
+@inner
 def _outcome(t, event, i, ts, tick):
-    """Something happened to connection ``i``."""
+    """Something happened to connection ``i``; the host whose evidence that changed, or -1."""
     if event == RETRY:
         counter = _C_RETRIES
         t.counters[_RETRIES] += 1
@@ -392,13 +566,12 @@ def _outcome(t, event, i, ts, tick):
         counter = _C_ANSWERED
         t.counters[_ANSWERED] += 1
     connection = t.connections.rows[i]
-    h = np.int64(connection.owner)
+    h = _owner(t, connection)
     first = np.int64(connection.first)
-    serial = connection.serial
     if event == REFUSED or event == DISOWNED:
-        release(t.connections, i)
-    if h < 0 or t.hosts.rows[h].serial != serial:
-        return
+        _drop(t, i, _ENDED_REFUSED if event == REFUSED else _RESET, ts, tick)
+    if h < 0:
+        return h
     row = t.hosts.rows[h]
     if counter >= 0:
         happened(t.hosts, h, counter, first, tick)
@@ -408,13 +581,84 @@ def _outcome(t, event, i, ts, tick):
         row.proven += 1
         if first:
             happened(t.hosts, h, _C_FIRST_PROVEN, 0, tick)
-    if event != RETRY and event != DISOWNED:  # no detector reads those
-        _evaluate(t, h, ts, tick)
+    return h if event != RETRY and event != DISOWNED else -1  # no detector reads those
+
+
+@inner_routine
+def _session(t, i, ts, tick):
+    """The row of the session of connection ``i``, begun if need be; -1 when there is no room."""
+    connection = t.connections.rows[i]
+    n = np.int64(connection.session)
+    if n >= 0:
+        return n
+    n = new_session(t.sessions)
+    if n < 0:  # the one that was silent longest gives way
+        silent = first_of(t.connections, TALKING)
+        if silent < 0:
+            silent = first_of(t.connections, CLOSING)
+        if silent < 0 or t.connections.rows[silent].session < 0:
+            return -1
+        t.counters[_SESSIONS_EVICTED] += 1
+        note(t.sessions.rows[np.int64(t.connections.rows[silent].session)], _EVICTED_BIT)
+        _end(t, silent, _EVICTED, ts, tick)
+        move(t.connections, silent, CLOSING)
+        n = new_session(t.sessions)
+    t.counters[_SESSIONS] += 1
+    connection.session = n
+    if connection.list_ != CLOSING:
+        move(t.connections, i, TALKING)
+    s = t.sessions.rows[n]
+    if connection.seen & 1 or not connection.midstream:
+        start_stream(s, CLIENT, np.int64(connection.client_isn) + 1)
+    if connection.server_next:
+        start_stream(s, SERVER, np.int64(connection.server_isn) + 1)
+    begin(s, not connection.midstream, connection.ts, connection.server_port == _SMTPS)
+    return n
+
+
+@inner
+def _said(t, i, side, segment, data, ts, tick):
+    """Bytes, or an acknowledgement of some, on connection ``i``; the host that changed, or -1."""
+    connection = t.connections.rows[i]
+    n = np.int64(connection.session)
+    if n == -2 or (n == -1 and segment.length == 0):
+        return -1
+    n = _session(t, i, ts, tick)
+    if n < 0:
+        return -1
+    s = t.sessions.rows[n]
+    if connection.told_fins & 4 and segment.length and segment.tcp_flags & 4 == 0:
+        note(s, _AFTER_RESET)
+    checked = connection.sums >> side & 1
+    if checked and connection.sums < 4 and segment.length:
+        connection.sums |= checksum_is_good(data, segment) << 2
+    checked &= connection.sums >> 2
+    receive(t.sessions, n, side, segment, data, checked, connection.seen == 3)
+    return _outcomes(t, connection, s, tick)
+
+
+@inner_routine
+def _closed(t, i, side, ts, tick):
+    """A FIN or a reset came from ``side``; the host whose evidence that changed, or -1."""
+    connection = t.connections.rows[i]
+    n = np.int64(connection.session)
+    fins = np.int64(connection.fins)
+    if n >= 0 and connection.told_fins == 0:
+        t.sessions.rows[n].closer = 1 + side
+    connection.told_fins = fins
+    if fins < 3:
+        return -1
+    if n >= 0:
+        s = t.sessions.rows[n]
+        if fins & 4 or s.held[0] >= 0 or s.held[1] >= 0:
+            # A reset may be forged or late: the record waits for what may still come.
+            return _conclude(t, i, ts, tick) if fins & 4 else -1
+    return _end(t, i, _RESET if fins & 4 else _CLOSED, ts, tick)
 
 
 @kernel
-def track(segments, start, t):
-    """Follow ``segments`` (dtype SEGMENT) from number ``start`` on.
+def track(segments, data, start, t):
+    """Follow ``segments`` (dtype SEGMENT) from number ``start`` on; ``data`` is their block's.
 
     Returns where it stopped: before the end when the told events must be taken first.
     """
@@ -430,21 +674,41 @@ def track(segments, start, t):
         now = advance_clock(t.clock, ts)
         if (now >= t.moments[_DUE] and not _catch_up(t, now)) or not _room(t):
             return k
-        event, i = follow(t.connections, segment, t.watched, now)
-        if event == NOTHING:
-            continue
+        tick = now // _SECOND
+        h = -1
+        if full(t.connections):
+            _drop(t, victim(t.connections), _EVICTED, ts, tick)
+        event, i, side = follow(t.connections, segment, t.watched, now)
+        if event == REOPENED:
+            _set_tick(t, tick)
+            how = _RESET if t.connections.rows[i].fins & 4 else _IDLE
+            h = _drop(t, i, how, ts, tick)
+            event, i, side = follow(t.connections, segment, t.watched, now)
         if event == OUTSIDE:
             t.counters[_OUTSIDE] += 1
         elif event == UNSOLICITED:
             t.counters[_UNSOLICITED] += 1
-        else:
-            tick = now // _SECOND
+        elif event == MIDSTREAM:
+            t.counters[_MIDSTREAM] += 1
+        elif event != NOTHING:
             _set_tick(t, tick)
             if event == ATTEMPT:
-                t.moments[_DUE] = min(t.moments[_DUE], due_at(t.connections, t.timeout))
-                _attempt(t, i, ts, tick)
+                h = max(h, _attempt(t, i, tick))
             else:
-                _outcome(t, event, i, ts, tick)
+                h = max(h, _outcome(t, event, i, ts, tick))
+        if i >= 0 and segment.kind == 0 and event != REFUSED and event != DISOWNED:
+            connection = t.connections.rows[i]
+            if t.reads:
+                if event == ATTEMPT or event == ANSWERED:
+                    connection.sums |= checksum_is_good(data, segment) << side
+                if segment.length or connection.session >= 0:
+                    _set_tick(t, tick)
+                    h = max(h, _said(t, i, side, segment, data, ts, tick))
+            if connection.fins != connection.told_fins:
+                _set_tick(t, tick)
+                h = max(h, _closed(t, i, side, ts, tick))
+        if h >= 0:
+            _evaluate(t, h, ts, tick)
     return segments.shape[0]
 
 
@@ -455,3 +719,22 @@ def catch_up(t, ts):
     if now > t.clock[NOW]:
         now = advance_clock(t.clock, ts)
     return _catch_up(t, t.clock[NOW])
+
+
+@kernel
+def end_all(t, ts):
+    """The capture is over: end every connection; False when told events must be taken first.
+
+    Nothing is concluded that time would have told: a SYN still waiting is not unanswered.
+    """
+    tick = t.clock[NOW] // _SECOND
+    _set_tick(t, tick)
+    for which in (CLOSING, WAITING, QUIET, TALKING):
+        while first_of(t.connections, which) >= 0:
+            if not _room(t):
+                return False
+            i = first_of(t.connections, which)
+            fins = t.connections.rows[i].fins
+            how = _RESET if fins & 4 else _CLOSED if fins == 3 else _STILL_OPEN
+            _drop(t, i, how, ts, tick)
+    return True

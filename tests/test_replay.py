@@ -79,7 +79,7 @@ def test_only_syns_show_no_failures():
     alerts = []
     for block in Captures([str(PCAPS / "fast_bot.pcap")]):
         segments = pipeline.decoder.decode(block)
-        alerts += pipeline.follow(segments[segments["tcp_flags"] == 2])
+        alerts += pipeline.follow(segments[segments["tcp_flags"] == 2], block.data)
     assert not any(a.replies_visible for a in alerts)
     assert all(a.evidence[2].decibans == 0 for a in alerts)
 

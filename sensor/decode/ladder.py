@@ -491,6 +491,7 @@ def _tcp(data, p, end, nominal, watched, row):
     if p + 18 <= end:
         row.mark |= u16be(data, p + 16)
     p += header
+    row.header = header
     row.payload = p
     row.length = nominal - p
     row.captured = max(0, end - p)

@@ -38,6 +38,7 @@ SEGMENT = np.dtype(
         ("tcp_flags", np.uint16),  # the twelve bits beside the data offset
         ("kind", np.uint8),  # TCP, or ICMP_ERROR: an error message quoting this segment
         ("duplicate", np.uint8),  # 1: the same packet was seen just before
+        ("header", np.uint8),  # bytes of the TCP header, which lies right before the payload
     ],
     align=True,
 )

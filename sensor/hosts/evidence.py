@@ -28,6 +28,12 @@ class Count(IntEnum):
     FIRST_ANSWERED = 7  # first contacts to a destination, by what became of them
     FIRST_FAILED = 8
     FIRST_PROVEN = 9  # those whose handshake proves that the host itself spoke
+    REJECTED = 10  # those whose server refused what it was sent, for good (5yz)
+    ACCEPTED = 11  # those whose server took it
+    RUDE = 12  # those whose client spoke as no mail server does
+    POLITE = 13  # those whose client spoke as one does
+    SUBMITTED = 14  # sessions, of any contact, whose client authenticated itself
+    MX_LOOKUPS = 15  # DNS queries for MX records
 
 
 class Fact(IntEnum):

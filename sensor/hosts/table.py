@@ -28,7 +28,7 @@ from sensor.hosts.distinct import (
 )
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.windows import DAY, PANES_IN_ALL, WINDOWS, add, advance
-from sensor.kernel import kernel, mix
+from sensor.kernel import kernel, mix, routine
 from sensor.kernel import table as new_table
 from sensor.rowindex import Index, after, empty_index, home, probe, put, remove
 
@@ -205,7 +205,7 @@ def lookup(table, hi, lo):
     return _find(table, _tag(table, hi, lo), hi, lo)[1]
 
 
-@kernel
+@routine
 def host_row(table, hi, lo, class_, tick):
     """The row of a host, made if need be; -1 when there is no room for it."""
     tag = _tag(table, hi, lo)
@@ -399,7 +399,7 @@ def _bring_up(table, d, tick):
         detail.at = tick
 
 
-@kernel
+@routine
 def _count_distinct(table, d, tick):
     """Count a detail's destinations as of ``tick``; contacts in the same tick keep the counts."""
     detail = table.details[d]
@@ -459,7 +459,7 @@ def _count_detail(table, d, counter, first, tick):
         add(table.details[d].panes, table.details[d].sums, tick, of_first - _SYNS, table.cutoffs)
 
 
-@kernel
+@routine
 def _promote(table, h, tick):
     """Move a host's log into a new detail; False when there is no room."""
     d = _new_detail(table, h, tick)
@@ -484,7 +484,7 @@ def _promote(table, h, tick):
 # --- what happens --------------------------------------------------------------------------------
 
 
-@kernel
+@routine
 def contact(table, h, hi, lo, tick):
     """Host ``h`` opens a connection to ``hi:lo``; returns whether this is its first contact there.
 
@@ -526,7 +526,7 @@ def _log(row, code, tick):
     row.log_size += 1
 
 
-@kernel
+@routine
 def happened(table, h, counter, first, tick):
     """Count one more of ``counter`` (a Count from RETRIES to UNANSWERED) for host ``h``.
 
@@ -551,7 +551,7 @@ def happened(table, h, counter, first, tick):
     _count_detail(table, d, counter, first, tick)
 
 
-@kernel
+@routine
 def collect(table, h, tick, counts, facts):
     """Fill ``counts`` and ``facts`` (see ``evidence``) with what is known of host ``h``.
 
@@ -611,7 +611,7 @@ def within(table, h, networks, addresses):
     return table.details[d].sizes[0] <= networks and table.details[d].sizes[1] <= addresses
 
 
-@kernel
+@routine
 def recent_destinations(table, h, his, los, ticks):
     """Fill the arrays with the destinations contacted last, newest first; returns how many."""
     row = table.rows[h]

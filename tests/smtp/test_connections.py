@@ -8,22 +8,29 @@ from sensor.kernel import table as new_table
 from sensor.smtp.connections import (
     ANSWERED,
     ATTEMPT,
+    CLOSING,
     CONNECTION,
     DISOWNED,
     EVICTED,
+    LINGER,
+    MIDSTREAM,
     HEARD,
     NOTHING,
     OUTSIDE,
     PROVEN,
     REFUSED,
+    REOPENED,
     RETRY,
     UNSOLICITED,
+    due,
     due_at,
+    first_of,
     follow,
+    full,
     look_ahead,
     new_connections,
-    overdue,
     release,
+    victim,
 )
 
 S, A, R, F, SA, FA, RA = 2, 16, 4, 1, 18, 17, 20
@@ -53,9 +60,14 @@ class Talk:
             segment[name] = value
         self.now += 1000
         look_ahead(self.table, segment, 0, 1)
-        event, i = follow(self.table, segment[0], self.watched, self.now)
+        if full(self.table):
+            release(self.table, victim(self.table))
+        event, i, self.side = follow(self.table, segment[0], self.watched, self.now)
         if event in (REFUSED, DISOWNED):
             release(self.table, i)
+        if event == REOPENED:
+            release(self.table, i)
+            event, i, self.side = follow(self.table, segment[0], self.watched, self.now)
         return event
 
     def live(self) -> int:
@@ -71,8 +83,13 @@ def test_a_whole_connection_proves_its_client_and_leaves():
     assert talk("c", A, 101, 521, 5) == NOTHING
     assert talk("c", FA, 106, 521) == NOTHING
     assert talk("s", FA, 521, 107) == NOTHING
+    assert talk("c", A, 107, 522) == NOTHING, "a straggler opens nothing"
+    assert talk("s", A, 501, 101, 20) == NOTHING, "nor does one with bytes"
+    moment, i = due(talk.table, 10 * SECOND)
+    assert i == first_of(talk.table, CLOSING)
+    assert moment == (talk.now // SECOND + LINGER) * SECOND
+    release(talk.table, i)
     assert talk.live() == 0
-    assert talk("c", A, 107, 522) == OUTSIDE
 
 
 def test_sequence_numbers_wrap():
@@ -166,8 +183,20 @@ def test_where_both_ports_are_watched_the_syn_tells_the_client():
 
 def test_a_server_that_only_answers_never_opens_anything():
     talk = Talk()
-    assert talk("s", A, 1, 1, 100) == OUTSIDE
+    assert talk("s", A, 1, 1) == OUTSIDE
     assert talk.live() == 0
+
+
+def test_bytes_without_a_syn_are_picked_up_from_either_side():
+    for side in "cs":
+        talk = Talk()
+        assert talk(side, A, 1, 1, 100) == MIDSTREAM
+        assert talk.side == "cs".index(side)
+        other = "s" if side == "c" else "c"
+        assert talk(other, A, 1, 101, 100) == NOTHING
+        assert talk.live() == 1
+    for flags in (R, S | A | R, S | F):
+        assert Talk()("c", flags, 1, 1, 100) in (OUTSIDE, ATTEMPT)
 
 
 def test_silence_is_overdue_in_order():
@@ -178,10 +207,9 @@ def test_silence_is_overdue_in_order():
     assert due_at(talk.table, 10 * SECOND) <= talk.now + 10 * SECOND
     ports = []
     while due_at(talk.table, 10 * SECOND) < talk.now + 20 * SECOND:
-        i = overdue(talk.table)
-        if i >= 0:
-            ports.append(int(talk.table.rows[i]["client_port"]))
-            release(talk.table, i)
+        _, i = due(talk.table, 10 * SECOND)
+        ports.append(int(talk.table.rows[i]["client_port"]))
+        release(talk.table, i)
     assert ports == [5001, 5002]
 
 
@@ -190,10 +218,19 @@ def test_a_full_table_gives_up_the_least_recently_used_and_counts_it():
     for k in range(200):
         talk("c", S, k, sport=5000 + k)
         talk("s", SA, 1, k + 1, sport=5000 + k)
-    assert talk.live() == 64
-    assert talk.table.meta[EVICTED] == 200 - 64
+    assert talk.live() == 63, "one is made free before each segment"
+    assert talk.table.meta[EVICTED] == 200 - 63
     assert talk("c", A, 200, 2, sport=5199) == PROVEN
 
 
-def test_a_row_is_72_bytes_as_the_settings_say():
-    assert CONNECTION.itemsize == 72
+def test_a_flood_of_syns_pushes_out_syns_not_conversations():
+    talk = Talk(size=64)
+    talk("c", S, 1, sport=4000)
+    talk("s", SA, 500, 2, sport=4000)
+    for k in range(500):
+        talk("c", S, k, sport=5000 + k)
+    assert talk("c", A, 2, 501, sport=4000) == PROVEN
+
+
+def test_a_row_is_120_bytes_as_the_settings_say():
+    assert CONNECTION.itemsize == 120

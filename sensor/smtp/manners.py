@@ -1,0 +1,74 @@
+"""Did the client speak as a mail server does? Kernels only.
+
+What spam engines get wrong is how they are told apart (Stringhini, Egele, Zarras, Holz, Kruegel,
+Vigna: "B@bel: Leveraging Email Delivery for Spam Mitigation", USENIX Security 2012): they hurry, so
+they talk before they are asked; they do not say goodbye; they name themselves with whatever is at
+hand. RFC 5321 asks for the rest: a name that is a domain or an address literal (4.1.1.1), MAIL
+after the greeting (4.1.4), QUIT at the end (4.1.1.10).
+
+A session is *rude* when its client did any of ``RUDE``, gave a name that no mail server has, or
+closed the connection itself without QUIT; *polite* when it did nothing of that and said QUIT.
+Neither is said of a session whose end is encrypted, of one side alone, of one that the server
+turned away before anything was said, or that has holes.
+"""
+
+from typing import Final
+
+from sensor.kernel import kernel, routine
+from sensor.smtp.dialogue import conclude
+from sensor.smtp.session import ANOMALIES
+
+__all__ = ["RUDE", "judge", "name_is_odd"]
+
+RUDE: Final = (
+    "early_talker",
+    "unadvertised_pipelining",
+    "data_before_354",
+    "bare_lf",
+    "binary_command",
+    "out_of_sequence",
+    "commands_before_tls",
+    "http",
+    "socks",
+    "binary_client",
+)
+"""Anomalies that are the client's, and that no mail server shows."""
+
+_RUDE: Final = sum(1 << ANOMALIES.index(name) for name in RUDE)
+_UNSURE: Final = sum(1 << ANOMALIES.index(name) for name in ("gap", "cut", "evicted"))
+
+
+@kernel
+def name_is_odd(name, size):
+    """Whether a HELO name is neither a domain with a dot nor an address literal in brackets."""
+    if size == 0:
+        return True
+    if name[0] == 0x5B:
+        return name[size - 1] != 0x5D
+    dots = 0
+    letters = 0
+    for k in range(size):
+        byte = name[k]
+        if byte == 0x2E:
+            dots += 1
+        elif byte < 0x30 or byte > 0x39:
+            letters += 1
+    return dots == 0 or letters == 0
+
+
+@routine
+def judge(s, both):
+    """Conclude session ``s``: -1 rude, 1 polite, 0 cannot be said."""
+    conclude(s)
+    if not both or s.tls == 1 or s.anomalies & _UNSURE or s.greeted != 1:
+        if not both or s.anomalies & _RUDE == 0 or s.tls == 1:
+            return 0
+    if s.anomalies & _RUDE:
+        return -1
+    if s.commands == 0 or s.banner_code >= 400:
+        return 0
+    if s.helo_size and name_is_odd(s.helo, s.helo_size):
+        return -1
+    if s.quit:
+        return 1
+    return -1 if s.closer == 1 else 0

@@ -1,0 +1,383 @@
+"""What is known of one SMTP session: the row that streams and dialogue fill. All names are here.
+
+Only what the dialogue needs is kept: verbs, reply codes, the HELO name, domains, counts. No local
+part of an address, no reply text, no credential and no byte of a message is ever stored.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor.kernel import kernel
+from sensor.kernel import table as new_table
+
+__all__ = [
+    "ANOMALIES",
+    "CAPABILITIES",
+    "CHUNK",
+    "CODES",
+    "DOMAIN",
+    "DOMAINS",
+    "HELD",
+    "LINE",
+    "MECHANISM",
+    "NAME",
+    "NO_ENHANCED",
+    "OUTSTANDING",
+    "PARAMETERS",
+    "PIECES",
+    "PIECES_REFUSED",
+    "RECENT",
+    "SESSION",
+    "SESSIONS",
+    "VERBS",
+    "Sessions",
+    "free_piece",
+    "free_session",
+    "new_piece",
+    "new_session",
+    "new_sessions",
+    "note",
+]
+
+LINE: Final = 512
+"""Bytes of a line that are read: the longest command and reply of RFC 5321, 4.5.3.1."""
+NAME: Final = 128
+"""Bytes of a HELO name, a sender's domain or a server name that are kept."""
+DOMAIN: Final = 64
+"""Bytes of a recipient's domain that are kept."""
+DOMAINS: Final = 8
+"""Recipients' domains of one session that are kept, the first ones."""
+CODES: Final = 12
+"""Different reply codes of one session that are counted."""
+MECHANISM: Final = 16
+OUTSTANDING: Final = 16
+"""Runs of equal commands that may wait for their replies."""
+RECENT: Final = 4
+"""Segments of each side whose digest is kept, to know a retransmission with other bytes."""
+CHUNK: Final = 1480
+"""Bytes of one piece held until what lies before it has come."""
+HELD: Final = 48
+"""Pieces one stream may hold: some 70 kB."""
+
+VERBS: Final = (
+    "",  # none, or one this sensor does not know
+    "GREETING",  # not a command: the server speaks first
+    "HELO",
+    "EHLO",
+    "MAIL",
+    "RCPT",
+    "DATA",
+    "BODY",  # not a command: the end of the message after DATA
+    "BDAT",
+    "BDAT LAST",
+    "RSET",
+    "VRFY",
+    "EXPN",
+    "HELP",
+    "NOOP",
+    "QUIT",
+    "AUTH",
+    "STARTTLS",
+    "ETRN",
+    "TURN",
+    "XCLIENT",
+    "XFORWARD",
+)
+"""What a reply may answer."""
+
+ANOMALIES: Final = (
+    "early_talker",  # the client spoke before the greeting was complete
+    "unadvertised_pipelining",  # more commands before the reply, where PIPELINING was not offered
+    "data_before_354",  # the message came before the server had asked for it
+    "bare_lf",  # a command line that ends in LF alone
+    "bare_end_of_data",  # a dot between line ends of which one is not CR LF: smuggling
+    "overlong_command",  # more than 512 bytes
+    "overlong_reply",
+    "unknown_command",
+    "binary_command",  # control characters in a command line
+    "out_of_sequence",  # MAIL before HELO, RCPT before MAIL, DATA before RCPT
+    "bad_bdat",  # BDAT without a size that can be read
+    "commands_before_tls",  # commands in clear behind STARTTLS, for the server to take as secret
+    "http",
+    "socks",
+    "tls_without_starttls",
+    "command_after_quit",
+    "malformed_reply",  # the server's line has no reply code
+    "unexpected_reply",  # a reply to nothing that was asked
+    "many_outstanding",  # more commands wait for replies than are told apart
+    "tarpit",  # the server took its time on purpose: TARPIT_SECONDS or more for a reply
+    "long_name",  # a name longer than what is kept
+    "gap",  # bytes that neither came nor will
+    "cut",  # bytes that the capture's snap length left out
+    "overlap_conflict",  # the same bytes of the stream twice, and different
+    "bad_checksum",  # a segment whose TCP checksum is wrong, left out
+    "out_of_window",  # a segment far from where the stream is, left out
+    "hold_overflow",  # more out of order than is held: the hole was given up
+    "after_reset",  # bytes went on after a reset: it was forged, or late
+    "resynchronised",  # after a gap the dialogue was found again at the next line
+    "binary_client",  # the client speaks no protocol known here
+    "not_smtp_server",  # the server's first line has no reply code
+    "evicted",  # the session's memory was needed for others
+)
+"""Names of the bits of ``anomalies``, the lowest first."""
+
+CAPABILITIES: Final = (
+    "PIPELINING",
+    "SIZE",
+    "8BITMIME",
+    "STARTTLS",
+    "AUTH",
+    "CHUNKING",
+    "DSN",
+    "ENHANCEDSTATUSCODES",
+    "SMTPUTF8",
+    "BINARYMIME",
+    "VRFY",
+    "EXPN",
+    "HELP",
+    "ETRN",
+    "DELIVERBY",
+    "REQUIRETLS",
+)
+"""EHLO keywords (IANA, Mail Parameters) this sensor knows, as bits."""
+
+PARAMETERS: Final = (
+    "SIZE",
+    "BODY",
+    "AUTH",
+    "RET",
+    "ENVID",
+    "SMTPUTF8",
+    "NOTIFY",
+    "ORCPT",
+    "REQUIRETLS",
+    "BY",
+    "MT-PRIORITY",
+    "HOLDFOR",
+    "HOLDUNTIL",
+)
+"""MAIL and RCPT parameters this sensor knows, as bits."""
+
+SESSION = np.dtype(
+    [
+        # The streams: [client, server].
+        ("next", np.uint32, 2),  # the sequence number expected
+        ("acked", np.uint32, 2),  # what the other side has acknowledged
+        ("known", np.uint8, 2),  # ``next`` holds something
+        ("skip", np.uint8, 2),  # 1: leave out all up to the next line end
+        ("mode", np.uint8, 2),  # what the bytes are: see dialogue
+        ("held", np.int32, 2),  # first piece out of order, or -1
+        ("held_size", np.int32, 2),
+        ("bytes", np.int64, 2),  # of the stream, gaps included
+        ("line_size", np.int32, 2),
+        ("gaps", np.uint32, 2),
+        ("lost", np.int64, 2),  # bytes in gaps
+        ("retransmitted", np.uint32, 2),
+        ("recent_seq", np.uint32, (2, RECENT)),
+        ("recent_size", np.int32, (2, RECENT)),
+        ("recent_hash", np.uint32, (2, RECENT)),
+        ("recent_at", np.uint8, 2),
+        # The dialogue.
+        ("anomalies", np.uint32),
+        ("asked_at", np.int64),  # packet time since when a reply is awaited, ns; 0: none is
+        ("slowest", np.int64),  # ns: the longest time a reply took
+        ("greeted_at", np.int64),  # packet time of the greeting
+        ("body_bytes", np.int64),  # of messages
+        ("chunk_left", np.int64),  # of BDAT
+        ("tail", np.uint32),  # the last four bytes of a message so far
+        ("capabilities", np.uint32),
+        ("parameters", np.uint32),
+        ("waiting_verb", np.uint8, OUTSTANDING),
+        ("waiting_times", np.uint16, OUTSTANDING),
+        ("waiting_first", np.uint8),
+        ("waiting_size", np.uint8),
+        ("ahead", np.uint16),  # a reply that came before its command did (capture order)
+        ("reply_code", np.uint16),  # of the lines of a reply so far
+        ("banner_code", np.uint16),
+        ("last_code", np.uint16),
+        ("last_enhanced", np.uint16, 3),  # NO_ENHANCED: none
+        ("codes", np.uint16, CODES),
+        ("code_counts", np.uint32, CODES),
+        ("other_codes", np.uint32),
+        ("commands", np.uint32),
+        ("helo_commands", np.uint16),
+        ("ehlo_commands", np.uint16),
+        ("mail_attempted", np.uint32),
+        ("mail_rejected", np.uint32),
+        ("rcpt_attempted", np.uint32),
+        ("rcpt_accepted", np.uint32),
+        ("rcpt_rejected", np.uint32),
+        ("rcpt_deferred", np.uint32),
+        ("messages_accepted", np.uint32),
+        ("messages_rejected", np.uint32),
+        ("messages_deferred", np.uint32),
+        ("unknown_commands", np.uint32),
+        ("rsets", np.uint32),
+        ("vrfys", np.uint32),  # VRFY and EXPN
+        # The transaction that is open, and what was decided and not yet told.
+        ("mail_open", np.uint8),  # 1: MAIL was sent, 2: accepted
+        ("sent", np.uint8),  # 1: its message waits for an answer; 2: and most recipients were refused
+        ("ok_here", np.uint16),  # recipients of this transaction
+        ("bad_here", np.uint16),
+        ("rcpt_here", np.uint16),
+        ("accepted", np.uint8),
+        ("rejected", np.uint8),
+        ("outcomes", np.uint16),  # told in all
+        # Facts.
+        ("greeted", np.uint8),
+        ("quit", np.uint8),
+        ("pipelined", np.uint8),
+        ("starttls", np.uint8),  # 0 none, 1 offered, 2 accepted, 3 refused, 4 asked
+        ("tls", np.uint8),  # 1: the client's bytes are TLS
+        ("tls_version", np.uint16),  # the server's choice, else the client's highest
+        ("auth", np.uint8),  # 0 none, 1 asked, 2 accepted, 3 refused
+        ("judged", np.uint8),
+        ("told_auth", np.uint8),
+        ("closer", np.uint8),  # who closed first: 1 the client, 2 the server
+        ("sni_size", np.uint8),
+        ("alpn_size", np.uint8),
+        ("mechanism_size", np.uint8),
+        ("helo_size", np.uint8),
+        ("from_size", np.int16),  # -1: no MAIL yet; 0: the null reverse-path
+        ("domains", np.uint8),
+        ("more_domains", np.uint8),
+        ("domain_sizes", np.uint8, DOMAINS),
+        # TLS hellos: [client, server].
+        ("hello_state", np.uint8, 2),
+        ("hello_need", np.int32, 2),
+        ("hello_got", np.uint32, 2),
+        ("hello_left", np.int32, 2),
+        ("hello_extension", np.int32, 2),
+        ("record_left", np.int32, 2),
+        ("record_head", np.int32, 2),
+        # Texts.
+        ("helo", np.uint8, NAME),
+        ("from_", np.uint8, NAME),
+        ("sni", np.uint8, NAME),
+        ("alpn", np.uint8, MECHANISM),
+        ("mechanism", np.uint8, MECHANISM),
+        ("rcpt", np.uint8, (DOMAINS, DOMAIN)),
+    ],
+    align=True,
+)
+"""One session (some 1.5 kB, and two lines of LINE bytes)."""
+
+NO_ENHANCED: Final = 0xFFFF
+
+PIECE = np.dtype(
+    [
+        ("following", np.int32),  # the next piece of the stream, or of the free ones
+        ("seq", np.uint32),
+        ("length", np.int32),  # in the stream
+        ("kept", np.int32),  # bytes there are: fewer where the capture left some out
+    ],
+    align=True,
+)
+
+SESSIONS: Final = 0  # slots of Sessions.meta: in use
+_USED: Final = 1
+_FREED: Final = 2
+PIECES: Final = 3  # in use
+_PIECES_USED: Final = 4
+_PIECES_FREE: Final = 5  # first free piece, or -1
+PIECES_REFUSED: Final = 6  # counter: pieces there was no room for
+
+
+class Sessions(NamedTuple):
+    """The table, as kernels take it."""
+
+    rows: NDArray[np.void]
+    """dtype SESSION"""
+    blank: NDArray[np.void]
+    """[1] what a new row looks like"""
+    lines: NDArray[np.uint8]
+    """[sessions, 2, LINE] lines that are not complete yet"""
+    free: NDArray[np.int32]
+    pieces: NDArray[np.void]
+    """dtype PIECE"""
+    texts: NDArray[np.uint8]
+    """[pieces, CHUNK] their bytes"""
+    meta: NDArray[np.int64]
+
+
+def new_sessions(max_sessions: int, max_pieces: int) -> Sessions:
+    """An empty table; memory is taken as rows are first used."""
+    meta = np.zeros(7, np.int64)
+    meta[_PIECES_FREE] = -1
+    blank = new_table(1, SESSION)
+    blank["held"] = blank["from_size"] = -1
+    blank["last_enhanced"] = NO_ENHANCED
+    return Sessions(
+        new_table(max_sessions, SESSION),
+        blank,
+        np.zeros((max_sessions, 2, LINE), np.uint8),
+        np.zeros(max_sessions, np.int32),
+        new_table(max_pieces, PIECE),
+        np.zeros((max_pieces, CHUNK), np.uint8),
+        meta,
+    )
+
+
+@kernel
+def note(s, anomaly):
+    """Note an anomaly, by its place in ANOMALIES."""
+    s.anomalies |= 1 << anomaly
+
+
+@kernel
+def new_session(table):
+    """A row for a new session, emptied; -1 when there is none left."""
+    meta = table.meta
+    if meta[_FREED]:
+        meta[_FREED] -= 1
+        n = np.int64(table.free[meta[_FREED]])
+    elif meta[_USED] < table.rows.shape[0]:
+        n = meta[_USED]
+        meta[_USED] += 1
+    else:
+        return -1
+    meta[SESSIONS] += 1
+    table.rows[n] = table.blank[0]
+    return n
+
+
+@kernel
+def free_session(table, n):
+    """Give a session's row back, and the pieces it holds."""
+    s = table.rows[n]
+    for side in range(2):
+        while s.held[side] >= 0:
+            k = np.int64(s.held[side])
+            s.held[side] = table.pieces[k].following
+            free_piece(table, k)
+    meta = table.meta
+    table.free[meta[_FREED]] = n
+    meta[_FREED] += 1
+    meta[SESSIONS] -= 1
+
+
+@kernel
+def new_piece(table):
+    """A piece, or -1 when there is none left."""
+    meta = table.meta
+    k = meta[_PIECES_FREE]
+    if k >= 0:
+        meta[_PIECES_FREE] = np.int64(table.pieces[k].following)
+    elif meta[_PIECES_USED] < table.pieces.shape[0]:
+        k = meta[_PIECES_USED]
+        meta[_PIECES_USED] += 1
+    else:
+        meta[PIECES_REFUSED] += 1
+        return -1
+    meta[PIECES] += 1
+    return k
+
+
+@kernel
+def free_piece(table, k):
+    """Give a piece back."""
+    table.pieces[k].following = table.meta[_PIECES_FREE]
+    table.meta[_PIECES_FREE] = k
+    table.meta[PIECES] -= 1
