@@ -14,10 +14,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import fan_out, first_contact
+from detectors import dialogue, fan_out, first_contact, rejections, submission
 from detectors.detector import Detector, Finding, centibans
+from detectors.dialogue import Dialogue, DialogueSettings
 from detectors.fan_out import FanOut, FanOutSettings
 from detectors.first_contact import FirstContact, FirstContactSettings
+from detectors.rejections import Rejections, RejectionsSettings
+from detectors.submission import Submission, SubmissionSettings
 from sensor.hosts.distinct import EXACT
 from sensor.hosts.evidence import Evidence
 from sensor.kernel import kernel
@@ -41,6 +44,9 @@ class DetectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     fan_out: FanOutSettings = FanOutSettings()
     first_contact: FirstContactSettings = FirstContactSettings()
+    rejections: RejectionsSettings = RejectionsSettings()
+    dialogue: DialogueSettings = DialogueSettings()
+    submission: SubmissionSettings = SubmissionSettings()
 
 
 class ModelTables(NamedTuple):
@@ -52,6 +58,9 @@ class ModelTables(NamedTuple):
     quiet_addresses: int
     fan_out: NDArray[np.int32]
     first_contact: NDArray[np.int32]
+    rejections: NDArray[np.int32]
+    dialogue: NDArray[np.int32]
+    submission: NDArray[np.int32]
 
 
 @kernel
@@ -61,6 +70,9 @@ def score(counts, facts, tables):
         tables.prior
         + fan_out.ratio(counts, facts, tables.fan_out)
         + first_contact.ratio(counts, facts, tables.first_contact)
+        + rejections.ratio(counts, facts, tables.rejections)
+        + dialogue.ratio(counts, facts, tables.dialogue)
+        + submission.ratio(counts, facts, tables.submission)
     )
 
 
@@ -77,26 +89,41 @@ class Model:
         self.clear_at = centibans(log10(s.miss_rate / (1 - s.false_positive_rate)))
         self._share = s.prior
         self.fan_out = FanOut(d.fan_out)
-        self.detectors: tuple[Detector, ...] = (self.fan_out, FirstContact(d.first_contact))
+        self.detectors: tuple[Detector, ...] = (
+            self.fan_out,
+            FirstContact(d.first_contact),
+            Rejections(d.rejections),
+            Dialogue(d.dialogue),
+            Submission(d.submission),
+        )
         self.tables = ModelTables(
             self.prior,
-            *self._quiet(d),
+            *self._quiet(),
             *(detector.tables for detector in self.detectors),
         )
 
-    def _quiet(self, settings: DetectorSettings) -> tuple[int, int]:
+    def _quiet(self) -> tuple[int, int]:
         """Fan-out too small to raise an alert even if every other detector said its most.
 
-        Most hosts stay below it for ever, and need not be weighed at each packet.
+        Most hosts stay below it for ever, and need not be weighed at each packet. The others count
+        first contacts only: of n destinations, k can fail, and n - k refuse rude sessions.
         """
-        others = self.prior + centibans(settings.first_contact.most / 10)
-        worth = self.fan_out.tables.max(axis=1)
-        enough = worth >= self.raise_at - others
-        # A list that is full may stand for more than it holds.
-        networks, addresses = (
-            min(int(e.argmax()) - 1 if e.any() else EXACT, EXACT - 1) for e in enough
-        )
-        return networks, addresses
+        failed, *spoken = (detector.tables for detector in self.detectors[1:4])
+
+        def others(n: int) -> int:
+            return max(
+                min(k * failed[0], failed[3]) + sum(min((n - k) * t[0], t[3]) for t in spoken)
+                for k in range(n + 1)
+            )
+
+        def quiet(worth: NDArray[np.int32]) -> int:
+            n = 0
+            while n < EXACT - 1 and self.prior + worth[n + 1] + others(n + 1) < self.raise_at:
+                n += 1
+            return n
+
+        networks, addresses = (quiet(w) for w in self.fan_out.tables.max(axis=1))
+        return networks, min(networks, addresses)
 
     def explain(self, evidence: Evidence) -> list[Finding]:
         """The prior and every detector's finding; their centibans add up to the score."""

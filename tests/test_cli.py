@@ -140,7 +140,8 @@ def test_explain_prints_a_sum_that_adds_up():
     rows = [line.split() for line in out.splitlines()]
     named = {row[0]: float(row[1]) for row in rows if len(row) > 2 and row[1][0] in "+-"}
     total = named.pop("score")
-    assert set(named) == {"prior", "fan_out", "first_contact"}
+    names = {"prior", "fan_out", "first_contact", "rejections", "dialogue", "submission"}
+    assert set(named) == names
     assert round(sum(named.values()), 1) == total
     assert "raised" in out
     other = port25("explain", "198.51.100.77", "-r", DEMO, check=True).stdout

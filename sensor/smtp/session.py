@@ -89,7 +89,7 @@ VERBS: Final = (
 
 ANOMALIES: Final = (
     "early_talker",  # the client spoke before the greeting was complete
-    "unadvertised_pipelining",  # more commands before the reply, where PIPELINING was not offered
+    "unadvertised_pipelining",  # another command before the reply, where PIPELINING was not offered
     "data_before_354",  # the message came before the server had asked for it
     "bare_lf",  # a command line that ends in LF alone
     "bare_end_of_data",  # a dot between line ends of which one is not CR LF: smuggling
@@ -218,7 +218,10 @@ SESSION = np.dtype(
         ("vrfys", np.uint32),  # VRFY and EXPN
         # The transaction that is open, and what was decided and not yet told.
         ("mail_open", np.uint8),  # 1: MAIL was sent, 2: accepted
-        ("sent", np.uint8),  # 1: its message waits for an answer; 2: and most recipients were refused
+        (
+            "sent",
+            np.uint8,
+        ),  # 1: its message waits for an answer; 2: and most recipients were refused
         ("ok_here", np.uint16),  # recipients of this transaction
         ("bad_here", np.uint16),
         ("rcpt_here", np.uint16),

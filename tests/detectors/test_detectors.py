@@ -49,15 +49,25 @@ def test_a_quiet_host_can_never_raise_an_alert(values):
     e = evidence(values)
     e.counts[Count.NETWORKS] %= model.tables.quiet_networks + 1
     e.counts[Count.ADDRESSES] %= model.tables.quiet_addresses + 1
+    left = model.tables.quiet_addresses + np.zeros(5, np.int64)
+    for what in (Count.FIRST_FAILED, Count.FIRST_ANSWERED):
+        e.counts[what] %= left + 1
+        left -= e.counts[what]
+    for spoken in ((Count.REJECTED, Count.ACCEPTED), (Count.RUDE, Count.POLITE)):
+        answered = e.counts[Count.FIRST_ANSWERED].copy()
+        for what in spoken:
+            e.counts[what] %= answered + 1
+            answered -= e.counts[what]
     assert score(e.counts, e.facts, model.tables) < model.raise_at
 
 
 def test_the_short_cut_is_as_wide_as_it_may_be():
     model = Model()
     quiet = model.tables.quiet_networks
-    worst = evidence(first_failed=100)
+    failed = 2
+    worst = evidence(first_failed=failed, rejected=quiet + 1 - failed, rude=quiet + 1 - failed)
     worst.counts[Count.NETWORKS] = quiet + 1
-    assert 0 < quiet < 63
+    assert 2 <= quiet < 63
     assert score(worst.counts, worst.facts, model.tables) >= model.raise_at
 
 
@@ -100,10 +110,33 @@ def test_no_detector_but_extreme_fan_out_convicts_alone():
     model = Model()
     for name, e in {
         "failures": evidence(first_failed=10_000),
+        "refusals": evidence(first_answered=10_000, rejected=10_000),
+        "manners": evidence(first_answered=10_000, rude=10_000),
+        "refusals and manners": evidence(first_answered=9, rejected=10_000, rude=10_000),
         "fan-out": evidence(networks=90, addresses=90),
     }.items():
         worth = score(e.counts, e.facts, model.tables)
         assert (worth >= model.raise_at) == (name == "fan-out"), name
+
+
+def test_a_mail_server_that_is_taken_seriously_gains_by_it():
+    model = Model()
+    new_server = evidence(networks=30, addresses=60, first_answered=60, accepted=58, polite=60)
+    bot = evidence(networks=30, addresses=60, first_answered=60, rejected=40, rude=55)
+    assert score(new_server.counts, new_server.facts, model.tables) < model.raise_at
+    assert score(bot.counts, bot.facts, model.tables) >= model.raise_at
+
+
+def test_greylisting_and_silence_decide_nothing():
+    nothing = evidence(networks=2, first_answered=2)
+    for detector in Model().detectors[2:]:
+        assert detector.explain(nothing).centibans == 0
+
+
+def test_submission_is_no_alibi_for_fan_out():
+    submits = Model().detectors[4]
+    assert submits.explain(evidence(submitted=5, networks=2)).centibans == -150
+    assert submits.explain(evidence(submitted=5, networks=4)).centibans == 0
 
 
 def test_proof_counts_proven_contacts_alone():

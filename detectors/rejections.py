@@ -1,0 +1,80 @@
+"""Do the servers take what a host sends them?
+
+Mail that people asked for is taken. A spam run meets mailboxes that never were, servers that list
+the sender, and servers that want none of it: most of what is refused for good, a spam source is
+refused. So a provider can find spammers among its customers from what others refuse (Clayton:
+"Stopping Spam by Extrusion Detection", CEAS 2004), message by message, by a sequential test (SPOT:
+Duan, Chen, Sanchez, Dong, Stephenson, Barker: "Detecting Spam Zombies by Monitoring Outgoing
+Messages", IEEE TDSC 9(2), 2012). SPOT asks a content filter about each message; here the receiving
+server has answered that already.
+
+One opinion a server: of each first contact counts how its first transaction ended, so that a
+mailbox that is tried again every hour, or a hundred dead recipients of one provider, weigh once.
+Refused: 5yz to the greeting, to MAIL, DATA or the message, or to more recipients than were taken.
+Taken: 2yz to the message. 4yz counts for neither: greylisting greets everybody so.
+
+>>> from sensor.hosts.evidence import Count, Evidence, Fact
+>>> counts = np.zeros((len(Count), 5), np.int64)
+>>> counts[Count.REJECTED], counts[Count.ACCEPTED] = 3, 2
+>>> finding = Rejections().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
+>>> finding.centibans, finding.reason
+(164, '3 of 5 new servers refused the mail in 1 day: 3 x +7.8 and 2 x -3.5')
+"""
+
+from typing import Annotated, ClassVar, Final
+
+import msgspec
+import numpy as np
+
+from detectors.detector import Finding
+from detectors.sequential import Decibans, Probability, steps, walk, walked
+from sensor.hosts.evidence import Count, Evidence
+from sensor.hosts.windows import WINDOWS
+from sensor.kernel import kernel
+
+__all__ = ["Rejections", "RejectionsSettings"]
+
+_REJECTED: Final = int(Count.REJECTED)
+_ACCEPTED: Final = int(Count.ACCEPTED)
+
+
+class RejectionsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The walk's parameters."""
+
+    theta0: Probability = 0.1
+    """share of new servers that refuse a legitimate host: typing errors, people who have moved"""
+    theta1: Probability = 0.6
+    """share of those that refuse a spam source"""
+    enough: Annotated[int, msgspec.Meta(ge=1)] = 10
+    most: Decibans = 20.0
+    """decibans at most against a host: 100 to 1"""
+    least: Decibans = 15.0
+    """decibans at most for a host: big providers take spam as well, into another folder"""
+
+
+@kernel
+def ratio(counts, facts, tables):
+    """The walk; ``tables`` is that of ``sequential.steps``."""
+    return walk(counts, _REJECTED, _ACCEPTED, tables)
+
+
+class Rejections:
+    """See the module."""
+
+    name: ClassVar[str] = "rejections"
+    ratio = staticmethod(ratio)
+
+    def __init__(self, settings: RejectionsSettings | None = None) -> None:
+        s = settings or RejectionsSettings()
+        self.tables = steps(s.theta0, s.theta1, s.enough, s.most, s.least)
+
+    def explain(self, evidence: Evidence) -> Finding:
+        """The walk and its steps."""
+        walk = walked(evidence, Count.REJECTED, Count.ACCEPTED, self.tables)
+        window = WINDOWS[walk.window]
+        figures = {"window": window, "refused": walk.against, "taken": walk.in_favour}
+        total = walk.against + walk.in_favour
+        if not total:
+            return Finding(self.name, 0, "no answer to mail was seen", figures)
+        reason = f"{walk.against} of {total} new servers refused the mail in {window}: {walk.sum}"
+        return Finding(self.name, walk.centibans, reason, figures)
