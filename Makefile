@@ -27,8 +27,9 @@ check: .venv/ready
 bench: .venv/ready ## this sensor beside tcpdump, tshark, dpkt and scapy on the same files
 	$(BIN)/python -m benchmarks.bench
 
-schema: .venv/ready ## write docs/alert.schema.json from the program
+schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.alerts.alert > docs/alert.schema.json
+	$(BIN)/python -m sensor.smtp.record > docs/session.schema.json
 
 fixtures: .venv/ready ## make the captures in pcaps/ anew
 	$(BIN)/python pcaps/scenarios.py

@@ -20,7 +20,6 @@ Sessions that went on under TLS are not judged.
 from typing import Annotated, ClassVar, Final
 
 import msgspec
-import numpy as np
 
 from detectors.detector import Finding
 from detectors.sequential import Decibans, Probability, steps, walk, walked

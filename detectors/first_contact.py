@@ -26,7 +26,6 @@ missing SYN-ACK then means nothing.
 from typing import Annotated, ClassVar, Final
 
 import msgspec
-import numpy as np
 
 from detectors.detector import Finding
 from detectors.sequential import Decibans, Probability, steps, walk, walked

@@ -24,7 +24,6 @@ Taken: 2yz to the message. 4yz counts for neither: greylisting greets everybody 
 from typing import Annotated, ClassVar, Final
 
 import msgspec
-import numpy as np
 
 from detectors.detector import Finding
 from detectors.sequential import Decibans, Probability, steps, walk, walked

@@ -108,7 +108,7 @@ class Model:
         Most hosts stay below it for ever, and need not be weighed at each packet. The others count
         first contacts only: of n destinations, k can fail, and n - k refuse rude sessions.
         """
-        failed, *spoken = (detector.tables for detector in self.detectors[1:4])
+        failed, *spoken = (detector.tables.tolist() for detector in self.detectors[1:4])
 
         def others(n: int) -> int:
             return max(

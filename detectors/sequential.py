@@ -1,10 +1,10 @@
 """Wald's sequential test over a window: what three of the detectors do with different evidence.
 
-Each thing that happens is a step: up when it is likelier of a spam source, down when of a legitimate
-host, by the log of how much likelier (Wald: "Sequential Tests of Statistical Hypotheses", 1945).
-The sum is taken over a window, not a lifetime, so that a server taken over yesterday does not live
-on its past: over the shortest of 10 min, 1 h and 1 day in which ``enough`` was decided, else the
-day. It is capped both ways, because one method alone must not convict.
+Each thing that happens is a step: up when it is likelier of a spam source, down when it is of a
+legitimate host, by the log of how much likelier (Wald: "Sequential Tests of Statistical
+Hypotheses", 1945). The sum is taken over a window, not a lifetime, so that a server taken over
+yesterday does not live on its past: over the shortest of 10 min, 1 h and 1 day in which ``enough``
+was decided, else the day. It is capped both ways, because one method alone must not convict.
 """
 
 from math import log10

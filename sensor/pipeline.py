@@ -30,9 +30,9 @@ from sensor.smtp.record import Session, session_record
 from sensor.smtp.session import PIECES, PIECES_REFUSED, SESSIONS, new_sessions
 from sensor.tracking import (
     COUNTERS,
+    ENDS,
     MOMENTS,
     WATCHED,
-    ENDS,
     Records,
     Tracking,
     catch_up,

@@ -638,7 +638,7 @@ def _said(t, i, side, segment, data, ts, tick):
 
 
 @inner_routine
-def _closed(t, i, side, ts, tick):
+def _closed(t, i, side, segment, ts, tick):
     """A FIN or a reset came from ``side``; the host whose evidence that changed, or -1."""
     connection = t.connections.rows[i]
     n = np.int64(connection.session)
@@ -646,13 +646,17 @@ def _closed(t, i, side, ts, tick):
     if n >= 0 and connection.told_fins == 0:
         t.sessions.rows[n].closer = 1 + side
     connection.told_fins = fins
+    if n >= 0 and segment.tcp_flags & 1:
+        t.sessions.rows[n].fin[side] = np.int64(segment.seq) + np.int64(segment.length)
     if fins < 3:
         return -1
     if n >= 0:
         s = t.sessions.rows[n]
-        if fins & 4 or s.held[0] >= 0 or s.held[1] >= 0:
-            # A reset may be forged or late: the record waits for what may still come.
-            return _conclude(t, i, ts, tick) if fins & 4 else -1
+        if fins & 4:  # it may be forged, or late: the record waits for what may still come
+            return _conclude(t, i, ts, tick)
+        for which in range(2):
+            if s.known[which] and s.next[which] != s.fin[which]:
+                return -1
     return _end(t, i, _RESET if fins & 4 else _CLOSED, ts, tick)
 
 
@@ -706,7 +710,7 @@ def track(segments, data, start, t):
                     h = max(h, _said(t, i, side, segment, data, ts, tick))
             if connection.fins != connection.told_fins:
                 _set_tick(t, tick)
-                h = max(h, _closed(t, i, side, ts, tick))
+                h = max(h, _closed(t, i, side, segment, ts, tick))
         if h >= 0:
             _evaluate(t, h, ts, tick)
     return segments.shape[0]

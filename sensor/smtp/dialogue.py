@@ -749,6 +749,22 @@ def _reply(s, data, a, b, now, both):
     _answer(s, verb, code)
 
 
+@kernel
+def _line_begins(data, a, b, side):
+    """Whether the first bytes after a gap look like the beginning of a line."""
+    if side == 1:
+        code = a + 4 <= b and 0x32 <= u8(data, a) <= 0x35
+        mark = u8(data, a + 3) if code else 0
+        return code and (mark == _SPACE or mark == 0x2D)
+    word, after = _word_at(data, a, b)
+    if after >= b or (u8(data, after) != _SPACE and u8(data, after) != _CR):
+        return False
+    for k in range(_HELO, _OTHERS.shape[0]):
+        if _OTHERS[k] == word:
+            return True
+    return False
+
+
 # --- both ----------------------------------------------------------------------------------------
 
 
@@ -791,6 +807,9 @@ def hear(s, line, side, data, a, b, now, both):
                 s.mode[0] = LINES
             continue
         end = _find(data, a, b, _LF, _LFS)
+        if s.skip[side] and _line_begins(data, a, b, side):
+            s.skip[side] = 0
+            note(s, _RESYNC)
         if s.skip[side]:
             if end < b:
                 s.skip[side] = 0
@@ -853,6 +872,7 @@ def lose(s, side, count):
             s.chunk_left = 0
     elif mode == TLS:
         s.hello_state[side] = DONE
+    s.ahead = 0
     if side == 1:
         s.reply_code = 0
         s.waiting_size = 0

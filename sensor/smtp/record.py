@@ -47,7 +47,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=False):
     community_id: str
     """Community ID v1 (seed 0): the flow hash other tools print"""
     handshake: Handshake
-    """``half_open``: answered, but the client never went on; ``syn_only``: still waiting at the end"""
+    """``half_open``: answered, but the client never went on; ``syn_only``: it waited to the end"""
     directions: Directions
     """which sides' segments were seen"""
     ended: Ended
@@ -238,7 +238,7 @@ def session_record(c: dict[str, Any], s: dict[str, Any], ended: str) -> Session:
         _reply(s["last_code"], tuple(s["last_enhanced"])),
         s["commands"],
         s["unknown_commands"],
-        _STARTTLS[s["starttls"]],  # type: ignore[arg-type]
+        _STARTTLS[s["starttls"]],
         tls,
         _TLS.get(s["tls_version"], f"0x{s['tls_version']:04x}") if s["tls_version"] else None,
         _text(s["sni"][:sni_size]) if sni_size else None,

@@ -166,6 +166,7 @@ SESSION = np.dtype(
         ("next", np.uint32, 2),  # the sequence number expected
         ("acked", np.uint32, 2),  # what the other side has acknowledged
         ("known", np.uint8, 2),  # ``next`` holds something
+        ("fin", np.uint32, 2),  # the sequence number of its FIN
         ("skip", np.uint8, 2),  # 1: leave out all up to the next line end
         ("mode", np.uint8, 2),  # what the bytes are: see dialogue
         ("held", np.int32, 2),  # first piece out of order, or -1

@@ -92,8 +92,8 @@ class Conversation:
         return self
 
     def say(self, text: str) -> "Conversation":
-        r"""Lines ``C: ...`` and ``S: ...``, each a packet with CR LF; ``\r`` and such as written."""
-        for line in text.strip().splitlines():
+        r"""``C: ...`` and ``S: ...``, each line (or part up to |) a packet; ``\r`` as written."""
+        for line in text.replace("|", "\n").splitlines():
             if not line.strip():
                 continue
             side, _, said = line.strip().partition(": ")
@@ -134,9 +134,9 @@ GOOD = r"""
 S: 220 mx.example ESMTP\r\n
 C: EHLO mail.sender.example\r\n
 S: 250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-STARTTLS\r\n250 8BITMIME\r\n
-C: MAIL FROM:<ann@sender.example> SIZE=500 BODY=8BITMIME\r\n
+C: MAIL FROM:<annika@sender.example> SIZE=500 BODY=8BITMIME\r\n
 S: 250 2.1.0 ok\r\n
-C: RCPT TO:<bob@receiver.example>\r\n
+C: RCPT TO:<bobbert@receiver.example>\r\n
 S: 250 2.1.5 ok\r\n
 C: DATA\r\n
 S: 354 go on\r\n

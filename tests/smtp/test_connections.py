@@ -12,9 +12,9 @@ from sensor.smtp.connections import (
     CONNECTION,
     DISOWNED,
     EVICTED,
+    HEARD,
     LINGER,
     MIDSTREAM,
-    HEARD,
     NOTHING,
     OUTSIDE,
     PROVEN,
@@ -216,6 +216,7 @@ def test_silence_is_overdue_in_order():
 def test_a_full_table_gives_up_the_least_recently_used_and_counts_it():
     talk = Talk(size=64)
     for k in range(200):
+        talk.now += SECOND
         talk("c", S, k, sport=5000 + k)
         talk("s", SA, 1, k + 1, sport=5000 + k)
     assert talk.live() == 63, "one is made free before each segment"
