@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench schema fixtures lock clean
+.PHONY: demo test check bench schema conformance fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -30,6 +30,9 @@ bench: .venv/ready ## this sensor beside tcpdump, tshark, dpkt and scapy on the 
 schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.alerts.alert > docs/alert.schema.json
 	$(BIN)/python -m sensor.smtp.record > docs/session.schema.json
+
+conformance: .venv/ready ## docs/conformance.md: the peers' captures and what they expect of them
+	$(BIN)/python -m tests.conformance > docs/conformance.md
 
 fixtures: .venv/ready ## make the captures in pcaps/ anew
 	$(BIN)/python pcaps/scenarios.py

@@ -111,10 +111,11 @@ class Model:
         failed, *spoken = (detector.tables.tolist() for detector in self.detectors[1:4])
 
         def others(n: int) -> int:
-            return max(
+            worth: int = max(
                 min(k * failed[0], failed[3]) + sum(min((n - k) * t[0], t[3]) for t in spoken)
                 for k in range(n + 1)
             )
+            return worth
 
         def quiet(worth: NDArray[np.int32]) -> int:
             n = 0

@@ -113,6 +113,7 @@ class Pipeline:
             timeout=round(settings.syn_timeout * 1e9),
             visibility=_VISIBILITY[settings.replies],
             reads=settings.privacy != "headers",
+            checks=settings.checksums == "auto",
         )
 
     def feed(self, block: Block) -> list[Alert]:

@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """whether the mirror shows what becomes of connections"""
     duplicate_window: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.005
     """seconds within which the same packet again is the mirror's copy; 0 looks for none"""
+    checksums: Literal["auto", "ignore"] = "auto"
+    """``auto``: leave out segments whose TCP checksum is wrong, where it means anything"""
     privacy: Literal["headers", "envelope"] = "envelope"
     """``headers``: TCP/IP only; ``envelope``: verbs, reply codes, HELO, domains, counts as well"""
     limits: Limits = Limits()

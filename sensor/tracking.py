@@ -249,6 +249,8 @@ class Tracking(NamedTuple):
     visibility: int
     reads: bool
     """whether what is said is read at all, or only headers"""
+    checks: bool
+    """whether wrong TCP checksums are heeded"""
 
 
 @inner
@@ -703,7 +705,7 @@ def track(segments, data, start, t):
         if i >= 0 and segment.kind == 0 and event != REFUSED and event != DISOWNED:
             connection = t.connections.rows[i]
             if t.reads:
-                if event == ATTEMPT or event == ANSWERED:
+                if t.checks and (event == ATTEMPT or event == ANSWERED):
                     connection.sums |= checksum_is_good(data, segment) << side
                 if segment.length or connection.session >= 0:
                     _set_tick(t, tick)

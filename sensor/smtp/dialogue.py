@@ -309,7 +309,12 @@ def _parameters(s, data, a, b):
 
 @kernel
 def _keep_helo(s, data, a, b):
-    """The first word; of one that looks like a mailbox only what follows the @."""
+    """The first word; of one that looks like a mailbox only what follows the @.
+
+    A command without a name leaves the one before, as the server that refuses it does.
+    """
+    if a == b:
+        return
     stop = a
     while stop < b and u8(data, stop) != _SPACE and u8(data, stop) != _TAB:
         if u8(data, stop) == 0x40:
@@ -371,7 +376,11 @@ def _bdat(s, data, a, b, now):
     if digits == 0 or digits == 16 or (a < b and u8(data, a) != _SPACE and u8(data, a) != _TAB):
         note(s, _BAD_BDAT)
         return _NONE
-    word, _ = _word_at(data, _blanks(data, a, b), b)
+    a = _blanks(data, a, b)
+    word, end = _word_at(data, a, b)
+    if a < b and (word != _W_LAST or _blanks(data, end, b) < b):
+        note(s, _BAD_BDAT)
+        return _NONE
     if size:
         s.chunk_left = size
         s.mode[0] = PIECE
@@ -793,6 +802,13 @@ def hear(s, line, side, data, a, b, now, both):
         if mode == FOREIGN:
             return
         if mode == TLS:
+            if side == 0 and s.starttls == _ACCEPTED and s.hello_state[0] == 0 and s.tls == 1:
+                if s.hello_need[0] == 0 and u8(data, a) >= 0x41:
+                    # Letters where a hello should be: decrypted on the way, or never encrypted.
+                    s.tls = 0
+                    s.mode[0] = LINES
+                    s.mode[1] = LINES
+                    continue
             hello(s, side, data, a, b)
             return
         if mode == BODY:
