@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import sessions
 from benchmarks.generate import generate, write
 from sensor.capture.block import FRAME, Block
 from sensor.capture.merge import Captures
@@ -45,11 +46,11 @@ def command(*words: str) -> Callable[[], object]:
     )
 
 
-def proper(path: Path) -> float:
+def proper(path: Path, **settings: str) -> float:
     """Seconds of the pipeline proper, blocks in memory to scores and alerts; the best of RUNS."""
     times = []
     for _ in range(RUNS):
-        pipeline = Pipeline(Settings())
+        pipeline = Pipeline(Settings(**settings))
         seconds = 0.0
         for block in Captures([str(path)]):
             start = time.perf_counter()
@@ -113,6 +114,35 @@ def compare(folder: Path, packets: int, share: float) -> None:
         print(f"| {name} | {seconds:.2f} | {count / seconds / 1e6:.3f} | {ratio} |")
 
 
+def read_sessions(folder: Path, count: int) -> None:
+    """One table: whole sessions, reassembled and understood."""
+    path, part = folder / "sessions.pcap", folder / "part.pcap"
+    records, packets = sessions.generate(count)
+    write(path, records)
+    fewer = max(1, count // 20)
+    write(part, sessions.generate(fewer)[0])
+    rows = [
+        ("port25, pipeline proper (blocks in memory)", proper(path), count),
+        ("port25 replay, whole process", best(command(*PORT25, str(path))), count),
+        (
+            "port25 sessions, a JSON record each, whole process",
+            best(command(sys.executable, "-m", "sensor", "sessions", str(path))),
+            count,
+        ),
+    ]
+    if shutil.which("tshark"):
+        words = ["tshark", "-r", str(part), "-n", "-Y", "smtp", "-T", "fields"]
+        for field in ("tcp.stream", "smtp.req.command", "smtp.req.parameter", "smtp.response.code"):
+            words += ["-e", field]
+        rows.append(("tshark, its SMTP fields", best(command(*words)), fewer))
+    print(f"\n### {count:,} whole sessions, {packets:,} packets\n")
+    print("| | seconds | sessions/s | times tshark's rate |\n| --- | ---: | ---: | ---: |")
+    reference = next((n / s for name, s, n in rows if name.startswith("tshark")), None)
+    for name, seconds, n in rows:
+        ratio = f"{n / seconds / reference:.0f} x" if reference else ""
+        print(f"| {name} | {seconds:.2f} | {n / seconds:,.0f} | {ratio} |", flush=True)
+
+
 PORT25 = (sys.executable, "-m", "sensor", "replay", "-q")
 
 
@@ -152,6 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--packets", type=int, default=3_000_000)
     parser.add_argument("--hosts", type=int, nargs="*", default=[10**4, 10**5, 10**6, 10**7])
+    parser.add_argument("--sessions", type=int, default=100_000)
     parser.add_argument("--one-scale", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
@@ -162,6 +193,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for share in (1.0, 0.02):
             compare(Path(folder), options.packets, share)
+        read_sessions(Path(folder), options.sessions)
     print("\n### New connections only: a SYN each, over ever more hosts\n")
     print("| hosts tracked | ns a packet | million packets/s | peak memory, GB |")
     print("| ---: | ---: | ---: | ---: |", flush=True)

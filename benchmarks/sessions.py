@@ -2,9 +2,9 @@
 
     python -m benchmarks.sessions OUT.pcap --sessions 100000
 
-Every session has a handshake, a greeting, EHLO with capabilities, MAIL, one to three RCPTs, and then
-what its kind does: deliver a message of one to four segments and QUIT; be refused and hang up; or
-pipeline. Checksums are right. Sessions overlap in time as on a wire.
+Every session has a handshake, a greeting, EHLO with capabilities, MAIL, one to three RCPTs (some
+of them pipelined), and then either delivers a message of one to four segments and says QUIT, or is
+refused and, half the time, hangs up. Checksums are right. Sessions overlap in time as on a wire.
 """
 
 import argparse
@@ -46,7 +46,9 @@ def _turns(rng: random.Random, k: int) -> list[tuple[int, bytes]]:
     if rng.random() < 0.3:
         turns.append((1, (mail + "".join(recipients)).encode()))
         replies = "250 2.1.0 Sender ok\r\n"
-        replies += ("550 5.1.1 No such user\r\n" if refused else "250 2.1.5 ok\r\n") * len(recipients)
+        replies += ("550 5.1.1 No such user\r\n" if refused else "250 2.1.5 ok\r\n") * len(
+            recipients
+        )
         turns.append((0, replies.encode()))
     else:
         turns += [(1, mail.encode()), (0, b"250 2.1.0 Sender ok\r\n")]
@@ -75,11 +77,19 @@ def _packets(rng: random.Random, k: int) -> list[bytes]:
         other = 1 - side
         addresses = struct.pack(">II", ends[side], ends[other])
         head = struct.pack(
-            ">HHIIBB", ports[side], ports[other], seq[side], seq[other] if flags & ACK else 0, 80, flags
+            ">HHIIBB",
+            ports[side],
+            ports[other],
+            seq[side],
+            seq[other] if flags & ACK else 0,
+            80,
+            flags,
         )
         tcp = head + b"\xfa\xf0\0\0\0\0"
         size = len(tcp) + len(payload)
-        total = _checksum(addresses + struct.pack(">HH", 6, size) + tcp + payload + b"\0" * (size & 1))
+        total = _checksum(
+            addresses + struct.pack(">HH", 6, size) + tcp + payload + b"\0" * (size & 1)
+        )
         tcp = head + struct.pack(">HHH", 0xFAF0, total, 0)
         ip = struct.pack(">BBHHHBBH", 69, 0, 20 + size, len(out) + 1, 0x4000, 64, 6, 0) + addresses
         out.append(b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x08\0" + ip + tcp + payload)

@@ -26,14 +26,12 @@ from sensor.hosts.table import META, new_host_table
 from sensor.packet_time import STEPS_BACK, STEPS_FORWARD, new_clock
 from sensor.settings import Settings, subscriber_prefixes
 from sensor.smtp.connections import EVICTED, new_connections
-from sensor.smtp.record import Session, session_record
+from sensor.smtp.record import Session, session_records
 from sensor.smtp.session import PIECES, PIECES_REFUSED, SESSIONS, new_sessions
 from sensor.tracking import (
     COUNTERS,
-    ENDS,
     MOMENTS,
     WATCHED,
-    Records,
     Tracking,
     catch_up,
     end_all,
@@ -46,7 +44,6 @@ __all__ = ["Pipeline", "Watched"]
 
 _EVENTS = 1024
 _RECORDS = 4096
-_TEXTS = {"helo", "from_", "sni", "alpn", "mechanism", "rcpt"}
 _VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
 _CRITICAL = 300
 """centibans above the raise level"""
@@ -193,7 +190,8 @@ class Pipeline:
         records = self._state.records
         size = int(records.size[0])
         if self._on_sessions and size:
-            self._on_sessions(session_records(records, size))
+            ended = records.connections[:size], records.sessions[:size], records.ends[:size]
+            self._on_sessions(session_records(*ended))
             records.size[0] = 0
         return alerts
 
@@ -253,32 +251,6 @@ class Pipeline:
                 for k in range(int(event["destinations"]))
             ],
         )
-
-
-def session_records(records: Records, size: int) -> list[Session]:
-    """What is told of the first ``size`` connections of the buffer."""
-    columns = [_columns(records.connections[:size]), _columns(records.sessions[:size])]
-    connections, sessions = (
-        [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
-        for names, values in columns
-    )
-    ends = [ENDS[end] for end in records.ends[:size].tolist()]
-    return list(map(session_record, connections, sessions, ends))
-
-
-def _columns(rows: NDArray[np.void]) -> tuple[list[str], list[Any]]:
-    """A table's fields as lists of plain values; those of bytes as bytes."""
-    names = list(rows.dtype.names or ())
-    values: list[Any] = []
-    for name in names:
-        column = rows[name]
-        if name in _TEXTS:
-            width = column.shape[-1]
-            texts = np.ascontiguousarray(column).view(f"V{width}").reshape(column.shape[:-1])
-            values.append(texts.tolist())
-        else:
-            values.append(column.tolist())
-    return names, values
 
 
 def _block(state: str, enough: bool, proof: str, shared: bool) -> tuple[bool, str]:

@@ -73,13 +73,12 @@ from sensor.smtp.connections import (
 )
 from sensor.smtp.dialogue import begin
 from sensor.smtp.manners import judge
-from sensor.smtp.session import ANOMALIES, SESSION, Sessions, free_session, new_session, note
+from sensor.smtp.session import ANOMALIES, ENDS, SESSION, Sessions, free_session, new_session, note
 from sensor.smtp.streams import end_streams, receive, start_stream
 
 __all__ = [
     "COUNTERS",
     "DESTINATIONS",
-    "ENDS",
     "MOMENTS",
     "TOLD",
     "Records",
@@ -118,8 +117,6 @@ COUNTERS: Final = {
     _TAKEN, _TURNED_DOWN,
 ) = COUNTERS.values()  # fmt: skip
 
-ENDS: Final = ("closed", "reset", "refused", "unanswered", "idle", "evicted", "open")
-"""How a connection ended, for the sensor."""
 _CLOSED, _RESET, _ENDED_REFUSED, _ENDED_UNANSWERED, _IDLE, _EVICTED, _STILL_OPEN = range(len(ENDS))
 
 DESTINATIONS: Final = 10

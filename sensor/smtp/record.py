@@ -7,21 +7,26 @@ network are cut to what is kept and have everything unprintable escaped.
 
 import base64
 import hashlib
+import ipaddress
 import struct
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from sensor import addresses
 from sensor.smtp.session import (
     ANOMALIES,
     CAPABILITIES,
+    CODES,
+    ENDS,
     NO_ENHANCED,
     PARAMETERS,
 )
 
-__all__ = ["SCHEMA", "Session", "community_id", "json_schema", "session_record"]
+__all__ = ["SCHEMA", "Session", "community_id", "json_schema", "session_records"]
 
 SCHEMA: Final = "port25.session/1"
 
@@ -118,7 +123,9 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=False):
 
 
 _STATE_ANSWERED: Final = 2
-_STARTTLS: Final = ("none", "offered", "accepted", "refused", "asked")
+_AUTHENTICATED: Final = 2
+_DIRECTIONS: Final[tuple[Directions, ...]] = ("client_only", "client_only", "server_only", "both")
+_STARTTLS: Final[tuple[Starttls, ...]] = ("none", "offered", "accepted", "refused", "asked")
 _TLS: Final = {
     0x0300: "SSLv3",
     0x0301: "TLSv1.0",
@@ -135,13 +142,8 @@ def community_id(src: str, sport: int, dst: str, dport: int) -> str:
     >>> community_id("128.232.110.120", 34855, "66.35.250.204", 80)
     '1:LQU9qZlK+B5F3KDmev6m5PMibrg='
     """
-    return _community_id(_packed(src), sport, _packed(dst), dport)
-
-
-def _packed(address: str) -> bytes:
-    import ipaddress
-
-    return ipaddress.ip_address(address).packed
+    source, destination = (ipaddress.ip_address(address).packed for address in (src, dst))
+    return _community_id(source, sport, destination, dport)
 
 
 def _community_id(source: bytes, sport: int, destination: bytes, dport: int) -> str:
@@ -173,88 +175,139 @@ def _text(raw: bytes) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _reply(code: int, enhanced: tuple[int, int, int]) -> str | None:
+def _reply(code: int, enhanced: bytes) -> str | None:
     if not code:
         return None
-    if enhanced[0] == NO_ENHANCED:
-        return str(code)
-    return f"{code} {enhanced[0]}.{enhanced[1]}.{enhanced[2]}"
+    first, second, third = struct.unpack("=HHH", enhanced)
+    return str(code) if first == NO_ENHANCED else f"{code} {first}.{second}.{third}"
 
 
-def session_record(c: dict[str, Any], s: dict[str, Any], ended: str) -> Session:
-    """One record from the fields (as plain values) of a CONNECTION and a SESSION."""
-    src, source = _address(c["client_hi"], c["client_lo"])
-    dst, destination = _address(c["server_hi"], c["server_lo"])
-    sport, dport = c["client_port"], c["server_port"]
-    seen, state = c["seen"], c["state"]
-    handshake: Handshake
-    if c["midstream"]:
-        handshake = "midstream"
-    elif ended in ("refused", "unanswered"):
-        handshake = ended  # type: ignore[assignment]
-    elif state < _STATE_ANSWERED:
-        handshake = "syn_only"
-    else:
-        handshake = "half_open" if state == _STATE_ANSWERED else "complete"
-    codes = {str(code): n for code, n in zip(s["codes"], s["code_counts"], strict=True) if code}
-    if s["other_codes"]:
-        codes["other"] = s["other_codes"]
-    anomalies = s["anomalies"]
-    helos = s["helo_commands"] + s["ehlo_commands"]
-    from_size, sni_size, tls = s["from_size"], s["sni_size"], s["tls"] == 1
-    auth = s["auth"]
-    return Session(
-        c["ts"],
-        c["end"],
-        src,
-        sport,
-        dst,
-        dport,
-        c["vlan"] if c["vlan"] >= 0 else None,
-        _community_id(source, sport, destination, dport),
-        handshake,
-        "both" if seen == 3 else "client_only" if seen == 1 else "server_only",
-        ended,  # type: ignore[arg-type]
-        c["syns"],
-        s["banner_code"] or None,
-        _text(s["helo"][: s["helo_size"]]) if helos else None,
-        s["ehlo_commands"] > 0,
-        _names(s["capabilities"], CAPABILITIES),
-        s["mail_attempted"],
-        s["mail_rejected"],
-        _text(s["from_"][:from_size]) if from_size >= 0 else None,
-        _names(s["parameters"], PARAMETERS),
-        s["rcpt_attempted"],
-        s["rcpt_accepted"],
-        s["rcpt_rejected"],
-        s["rcpt_deferred"],
-        [_text(s["rcpt"][d][: s["domain_sizes"][d]]) for d in range(s["domains"])],
-        not s["more_domains"],
-        s["messages_accepted"],
-        s["messages_rejected"],
-        s["messages_deferred"],
-        s["body_bytes"],
-        codes,
-        _reply(s["last_code"], tuple(s["last_enhanced"])),
-        s["commands"],
-        s["unknown_commands"],
-        _STARTTLS[s["starttls"]],
-        tls,
-        _TLS.get(s["tls_version"], f"0x{s['tls_version']:04x}") if s["tls_version"] else None,
-        _text(s["sni"][:sni_size]) if sni_size else None,
-        _text(s["alpn"][: s["alpn_size"]]) if s["alpn_size"] else None,
-        _text(s["mechanism"][: s["mechanism_size"]]) if s["mechanism_size"] else None,
-        auth == 2 if auth >= 2 else None,
-        bool(s["pipelined"]),
-        bool(anomalies & _EARLY),
-        bool(s["quit"]),
-        s["slowest"] / 1e9 if s["slowest"] else None,
-        s["bytes"][0],
-        s["bytes"][1],
-        s["gaps"][0] + s["gaps"][1],
-        s["lost"][0] + s["lost"][1],
-        s["retransmitted"][0] + s["retransmitted"][1],
-        _names(anomalies, ANOMALIES),
+@lru_cache(maxsize=4096)
+def _codes(codes: bytes, counts: bytes, others: int) -> dict[str, int]:
+    pairs = zip(
+        struct.unpack(f"={CODES}H", codes), struct.unpack(f"={CODES}I", counts), strict=True
+    )
+    found = {str(code): n for code, n in pairs if code}
+    return found | {"other": others} if others else found
+
+
+@lru_cache(maxsize=4096)
+def _handshake(midstream: int, state: int, ended: Ended) -> Handshake:
+    if midstream:
+        return "midstream"
+    if ended in ("refused", "unanswered"):
+        return ended
+    if state < _STATE_ANSWERED:
+        return "syn_only"
+    return "half_open" if state == _STATE_ANSWERED else "complete"
+
+
+def _tls_version(version: int) -> str | None:
+    return _TLS.get(version, f"0x{version:04x}") if version else None
+
+
+def session_records(
+    connections: NDArray[np.void], sessions: NDArray[np.void], ends: NDArray[np.uint8]
+) -> list[Session]:
+    """Records of connections (dtype CONNECTION), what was said in them (dtype SESSION) and ENDS.
+
+    Worked out column by column, and what often comes again (names, reply codes) once: a record
+    costs what its encoding does.
+    """
+
+    def c(name: str) -> Any:
+        return connections[name].tolist()
+
+    def s(name: str) -> Any:
+        return sessions[name].tolist()
+
+    def texts(name: str, sizes: list[int]) -> list[str | None]:
+        return [_text(raw[:n]) if n > 0 else None for raw, n in zip(raws(name), sizes, strict=True)]
+
+    def raws(name: str) -> list[Any]:
+        column = np.ascontiguousarray(sessions[name])
+        width = column.shape[-1] * column.dtype.itemsize
+        found: list[Any] = column.view(f"V{width}").reshape(column.shape[:-1]).tolist()
+        return found
+
+    ended: list[Any] = [ENDS[end] for end in ends.tolist()]
+    clients = list(map(_address, c("client_hi"), c("client_lo")))
+    servers = list(map(_address, c("server_hi"), c("server_lo")))
+    sports, dports = c("client_port"), c("server_port")
+    anomalies = s("anomalies")
+    helos = (sessions["helo_commands"] + sessions["ehlo_commands"]).tolist()
+    named = texts("helo", s("helo_size"))
+    from_sizes = s("from_size")
+    senders = texts("from_", from_sizes)
+    domains = [
+        [_text(row[d][: sizes[d]]) for d in range(n)]
+        for row, sizes, n in zip(raws("rcpt"), s("domain_sizes"), s("domains"), strict=True)
+    ]
+    both = sessions["bytes"].tolist()
+    slowest = s("slowest")
+    return list(
+        map(
+            Session,
+            c("ts"),
+            c("end"),
+            [text for text, _ in clients],
+            sports,
+            [text for text, _ in servers],
+            dports,
+            [vlan if vlan >= 0 else None for vlan in c("vlan")],
+            [
+                _community_id(client[1], sport, server[1], dport)
+                for client, sport, server, dport in zip(
+                    clients, sports, servers, dports, strict=True
+                )
+            ],
+            map(_handshake, c("midstream"), c("state"), ended),
+            [_DIRECTIONS[seen] for seen in c("seen")],
+            ended,
+            c("syns"),
+            [code or None for code in s("banner_code")],
+            [(name or "") if n else None for name, n in zip(named, helos, strict=True)],
+            [n > 0 for n in s("ehlo_commands")],
+            [_names(bits, CAPABILITIES) for bits in s("capabilities")],
+            s("mail_attempted"),
+            s("mail_rejected"),
+            [
+                (name or "") if size >= 0 else None
+                for name, size in zip(senders, from_sizes, strict=True)
+            ],
+            [_names(bits, PARAMETERS) for bits in s("parameters")],
+            s("rcpt_attempted"),
+            s("rcpt_accepted"),
+            s("rcpt_rejected"),
+            s("rcpt_deferred"),
+            domains,
+            [not more for more in s("more_domains")],
+            s("messages_accepted"),
+            s("messages_rejected"),
+            s("messages_deferred"),
+            s("body_bytes"),
+            map(_codes, raws("codes"), raws("code_counts"), s("other_codes")),
+            map(_reply, s("last_code"), raws("last_enhanced")),
+            s("commands"),
+            s("unknown_commands"),
+            [_STARTTLS[state] for state in s("starttls")],
+            [tls == 1 for tls in s("tls")],
+            map(_tls_version, s("tls_version")),
+            texts("sni", s("sni_size")),
+            texts("alpn", s("alpn_size")),
+            texts("mechanism", s("mechanism_size")),
+            [auth == _AUTHENTICATED if auth >= _AUTHENTICATED else None for auth in s("auth")],
+            [pipelined > 0 for pipelined in s("pipelined")],
+            [bits & _EARLY > 0 for bits in anomalies],
+            [said > 0 for said in s("quit")],
+            [ns / 1e9 if ns else None for ns in slowest],
+            [client for client, _ in both],
+            [server for _, server in both],
+            sessions["gaps"].sum(axis=1).tolist(),
+            sessions["lost"].sum(axis=1).tolist(),
+            sessions["retransmitted"].sum(axis=1).tolist(),
+            [_names(bits, ANOMALIES) for bits in anomalies],
+        )
     )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "CODES",
     "DOMAIN",
     "DOMAINS",
+    "ENDS",
     "HELD",
     "LINE",
     "MECHANISM",
@@ -122,6 +123,9 @@ ANOMALIES: Final = (
     "evicted",  # the session's memory was needed for others
 )
 """Names of the bits of ``anomalies``, the lowest first."""
+
+ENDS: Final = ("closed", "reset", "refused", "unanswered", "idle", "evicted", "open")
+"""How a connection ended, for the sensor."""
 
 CAPABILITIES: Final = (
     "PIPELINING",
