@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench schema conformance fixtures lock clean
+.PHONY: demo test check bench schema conformance fuzz fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -33,6 +33,9 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 
 conformance: .venv/ready ## docs/conformance.md: the peers' captures and what they expect of them
 	$(BIN)/python -m tests.conformance > docs/conformance.md
+
+fuzz: .venv/ready ## streams and dialogue against a thousand million bytes
+	PORT25_CHECKED_LOADS=1 NUMBA_BOUNDSCHECK=1 $(BIN)/python -m tests.smtp.fuzz 1000
 
 fixtures: .venv/ready ## make the captures in pcaps/ anew
 	$(BIN)/python pcaps/scenarios.py

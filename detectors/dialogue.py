@@ -9,6 +9,7 @@ step of a sequential test.
 A bot that imitates a mail server's manners gains no more than ``least``: manners are easily learnt.
 Sessions that went on under TLS are not judged.
 
+>>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
 >>> counts = np.zeros((len(Count), 5), np.int64)
 >>> counts[Count.RUDE], counts[Count.POLITE] = 3, 1

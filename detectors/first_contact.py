@@ -13,6 +13,7 @@ the server's side is not mirrored, the client going on as only an answered clien
 that does not show what becomes of connections it says "not measurable" and counts nothing: a
 missing SYN-ACK then means nothing.
 
+>>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
 >>> counts = np.zeros((len(Count), 5), np.int64)
 >>> counts[Count.FIRST_ANSWERED], counts[Count.FIRST_FAILED] = 2, 6

@@ -13,6 +13,7 @@ mailbox that is tried again every hour, or a hundred dead recipients of one prov
 Refused: 5yz to the greeting, to MAIL, DATA or the message, or to more recipients than were taken.
 Taken: 2yz to the message. 4yz counts for neither: greylisting greets everybody so.
 
+>>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
 >>> counts = np.zeros((len(Count), 5), np.int64)
 >>> counts[Count.REJECTED], counts[Count.ACCEPTED] = 3, 2

@@ -483,7 +483,11 @@ def _happens(t, i, ts, tick):
         h = _owner(t, connection)
     elif connection.list_ == CLOSING:
         how = _RESET if connection.fins & 4 else _CLOSED
-    changed = _drop(t, i, how, ts, tick)
+    changed = -1
+    if connection.session == -2 or (connection.session == -1 and t.records.ends.shape[0] == 0):
+        release(t.connections, i)  # nothing is left to tell
+    else:
+        changed = _drop(t, i, how, ts, tick)
     if h >= 0:
         happened(t.hosts, h, _C_UNANSWERED, first, tick)
         return h
@@ -585,11 +589,8 @@ def _outcome(t, event, i, ts, tick):
 
 @inner_routine
 def _session(t, i, ts, tick):
-    """The row of the session of connection ``i``, begun if need be; -1 when there is no room."""
+    """The row of a new session for connection ``i``; -1 when there is no room."""
     connection = t.connections.rows[i]
-    n = np.int64(connection.session)
-    if n >= 0:
-        return n
     n = new_session(t.sessions)
     if n < 0:  # the one that was silent longest gives way
         silent = first_of(t.connections, TALKING)
@@ -620,11 +621,12 @@ def _said(t, i, side, segment, data, ts, tick):
     """Bytes, or an acknowledgement of some, on connection ``i``; the host that changed, or -1."""
     connection = t.connections.rows[i]
     n = np.int64(connection.session)
-    if n == -2 or (n == -1 and segment.length == 0):
-        return -1
-    n = _session(t, i, ts, tick)
     if n < 0:
-        return -1
+        if n == -2 or segment.length == 0:
+            return -1
+        n = _session(t, i, ts, tick)
+        if n < 0:
+            return -1
     s = t.sessions.rows[n]
     if connection.told_fins & 4 and segment.length and segment.tcp_flags & 4 == 0:
         note(s, _AFTER_RESET)
@@ -636,27 +638,35 @@ def _said(t, i, side, segment, data, ts, tick):
     return _outcomes(t, connection, s, tick)
 
 
-@inner_routine
-def _closed(t, i, side, segment, ts, tick):
-    """A FIN or a reset came from ``side``; the host whose evidence that changed, or -1."""
+@inner
+def _finishing(t, i, side, segment):
+    """A FIN or a reset came from ``side``; whether that ends the connection."""
     connection = t.connections.rows[i]
     n = np.int64(connection.session)
-    fins = np.int64(connection.fins)
-    if n >= 0 and connection.told_fins == 0:
-        t.sessions.rows[n].closer = 1 + side
-    connection.told_fins = fins
-    if n >= 0 and segment.tcp_flags & 1:
-        t.sessions.rows[n].fin[side] = np.int64(segment.seq) + np.int64(segment.length)
-    if fins < 3:
-        return -1
     if n >= 0:
         s = t.sessions.rows[n]
-        if fins & 4:  # it may be forged, or late: the record waits for what may still come
+        if connection.told_fins == 0:
+            s.closer = 1 + side
+        if segment.tcp_flags & 1:
+            s.fin[side] = np.int64(segment.seq) + np.int64(segment.length)
+    connection.told_fins = connection.fins
+    return connection.fins >= 3 and (n >= 0 or (n == -1 and t.records.ends.shape[0] > 0))
+
+
+@inner_routine
+def _finished(t, i, ts, tick):
+    """Connection ``i`` was reset or closed by both; the host whose evidence changed, or -1."""
+    connection = t.connections.rows[i]
+    n = np.int64(connection.session)
+    reset = connection.fins & 4
+    if n >= 0:
+        s = t.sessions.rows[n]
+        if reset:  # it may be forged, or late: the record waits for what may still come
             return _conclude(t, i, ts, tick)
         for which in range(2):
             if s.known[which] and s.next[which] != s.fin[which]:
                 return -1
-    return _end(t, i, _RESET if fins & 4 else _CLOSED, ts, tick)
+    return _end(t, i, _RESET if reset else _CLOSED, ts, tick)
 
 
 @kernel
@@ -707,9 +717,9 @@ def track(segments, data, start, t):
                 if segment.length or connection.session >= 0:
                     _set_tick(t, tick)
                     h = max(h, _said(t, i, side, segment, data, ts, tick))
-            if connection.fins != connection.told_fins:
+            if connection.fins != connection.told_fins and _finishing(t, i, side, segment):
                 _set_tick(t, tick)
-                h = max(h, _closed(t, i, side, segment, ts, tick))
+                h = max(h, _finished(t, i, ts, tick))
         if h >= 0:
             _evaluate(t, h, ts, tick)
     return segments.shape[0]

@@ -205,7 +205,7 @@ def lookup(table, hi, lo):
     return _find(table, _tag(table, hi, lo), hi, lo)[1]
 
 
-@routine
+@kernel
 def host_row(table, hi, lo, class_, tick):
     """The row of a host, made if need be; -1 when there is no room for it."""
     tag = _tag(table, hi, lo)
@@ -399,7 +399,7 @@ def _bring_up(table, d, tick):
         detail.at = tick
 
 
-@routine
+@kernel
 def _count_distinct(table, d, tick):
     """Count a detail's destinations as of ``tick``; contacts in the same tick keep the counts."""
     detail = table.details[d]
@@ -484,7 +484,7 @@ def _promote(table, h, tick):
 # --- what happens --------------------------------------------------------------------------------
 
 
-@routine
+@kernel
 def contact(table, h, hi, lo, tick):
     """Host ``h`` opens a connection to ``hi:lo``; returns whether this is its first contact there.
 
@@ -526,7 +526,7 @@ def _log(row, code, tick):
     row.log_size += 1
 
 
-@routine
+@kernel
 def happened(table, h, counter, first, tick):
     """Count one more of ``counter`` (a Count from RETRIES to UNANSWERED) for host ``h``.
 
@@ -551,7 +551,7 @@ def happened(table, h, counter, first, tick):
     _count_detail(table, d, counter, first, tick)
 
 
-@routine
+@kernel
 def collect(table, h, tick, counts, facts):
     """Fill ``counts`` and ``facts`` (see ``evidence``) with what is known of host ``h``.
 

@@ -1,0 +1,24 @@
+import os
+import subprocess
+import sys
+
+from sensor.smtp.session import ANOMALIES
+from tests.conftest import ROOT
+
+RARE = {"tarpit", "many_outstanding", "socks"}
+"""What random conversations seldom hit upon; other tests do."""
+
+
+def test_no_conversation_breaks_streams_or_dialogue():
+    """40 million bytes; ``make fuzz`` takes a thousand."""
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.smtp.fuzz", "40"],
+        env=os.environ | {"PORT25_CHECKED_LOADS": "1", "NUMBA_BOUNDSCHECK": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    seen = {line.split()[1] for line in run.stdout.splitlines()}
+    assert set(ANOMALIES) - seen - RARE == set(), "the fuzzer never got there"
