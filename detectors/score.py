@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import dialogue, fan_out, first_contact, rejections, submission
+from detectors import dialogue, fan_out, first_contact, mx_lookups, rejections, submission
 from detectors.detector import Detector, Finding, centibans
 from detectors.dialogue import Dialogue, DialogueSettings
 from detectors.fan_out import FanOut, FanOutSettings
 from detectors.first_contact import FirstContact, FirstContactSettings
+from detectors.mx_lookups import MxLookups, MxLookupsSettings
 from detectors.rejections import Rejections, RejectionsSettings
 from detectors.submission import Submission, SubmissionSettings
 from sensor.hosts.distinct import EXACT
@@ -46,6 +47,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_contact: FirstContactSettings = FirstContactSettings()
     rejections: RejectionsSettings = RejectionsSettings()
     dialogue: DialogueSettings = DialogueSettings()
+    mx_lookups: MxLookupsSettings = MxLookupsSettings()
     submission: SubmissionSettings = SubmissionSettings()
 
 
@@ -60,6 +62,7 @@ class ModelTables(NamedTuple):
     first_contact: NDArray[np.int32]
     rejections: NDArray[np.int32]
     dialogue: NDArray[np.int32]
+    mx_lookups: NDArray[np.int32]
     submission: NDArray[np.int32]
 
 
@@ -72,6 +75,7 @@ def score(counts, facts, tables):
         + first_contact.ratio(counts, facts, tables.first_contact)
         + rejections.ratio(counts, facts, tables.rejections)
         + dialogue.ratio(counts, facts, tables.dialogue)
+        + mx_lookups.ratio(counts, facts, tables.mx_lookups)
         + submission.ratio(counts, facts, tables.submission)
     )
 
@@ -89,24 +93,26 @@ class Model:
         self.clear_at = centibans(log10(s.miss_rate / (1 - s.false_positive_rate)))
         self._share = s.prior
         self.fan_out = FanOut(d.fan_out)
+        lookups = MxLookups(d.mx_lookups)
         self.detectors: tuple[Detector, ...] = (
             self.fan_out,
             FirstContact(d.first_contact),
             Rejections(d.rejections),
             Dialogue(d.dialogue),
+            lookups,
             Submission(d.submission),
         )
         self.tables = ModelTables(
             self.prior,
-            *self._quiet(),
+            *self._quiet(lookups),
             *(detector.tables for detector in self.detectors),
         )
 
-    def _quiet(self) -> tuple[int, int]:
+    def _quiet(self, lookups: MxLookups) -> tuple[int, int]:
         """Fan-out too small to raise an alert even if every other detector said its most.
 
-        Most hosts stay below it for ever, and need not be weighed at each packet. The others count
-        first contacts only: of n destinations, k can fail, and n - k refuse rude sessions.
+        Most hosts stay below it for ever, and need not be weighed at each packet. Of n
+        destinations, k can fail as first contacts, and n - k refuse rude sessions.
         """
         failed, *spoken = (detector.tables.tolist() for detector in self.detectors[1:4])
 
@@ -115,7 +121,7 @@ class Model:
                 min(k * failed[0], failed[3]) + sum(min((n - k) * t[0], t[3]) for t in spoken)
                 for k in range(n + 1)
             )
-            return worth
+            return worth + lookups.most * (n >= lookups.networks)
 
         def quiet(worth: NDArray[np.int32]) -> int:
             n = 0

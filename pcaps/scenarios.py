@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.dns import DNS, DNSQR, DNSRR, DNSRRMX
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
@@ -125,6 +126,36 @@ class Scenario:
             seq=self.random.randrange(1 << 32),
         )
         self._packet(t, client, server, tcp)
+
+    def ask(self, t: float, client: str, name: str, kind: str, *records: Packet) -> float:
+        """A question to the resolver, and its answer 20 ms later. Returns when that came."""
+        resolver = "192.0.2.53"
+        question = {
+            "id": self.random.randrange(65536),
+            "rd": 1,
+            "qd": DNSQR(qname=name, qtype=kind),
+        }
+        sport = self.random.randrange(1024, 65536)
+        for when, ends, ports, dns in (
+            (t, (client, resolver), (sport, 53), DNS(**question)),
+            (
+                t + 0.02,
+                (resolver, client),
+                (53, sport),
+                DNS(**question, qr=1, ra=1, an=list(records)),
+            ),
+        ):
+            macs = {"src": CLIENT_MAC, "dst": SERVER_MAC}
+            ip = IP(src=ends[0], dst=ends[1], id=self.random.randrange(65536))
+            udp = UDP(sport=ports[0], dport=ports[1])
+            self.packets.append((when, Ether(**macs) / ip / udp / dns))
+        return t + 0.02
+
+    def look_up(self, t: float, client: str, domain: str, exchange: str, *servers: str) -> float:
+        """MX records of ``domain``, then the addresses of its exchanger (RFC 5321, 5.1)."""
+        t = self.ask(t, client, domain, "MX", DNSRRMX(rrname=domain, exchange=exchange, ttl=300))
+        records = [DNSRR(rrname=exchange, type="A", rdata=server, ttl=300) for server in servers]
+        return self.ask(t + 0.001, client, exchange, "A", *records)
 
     def write(self, folder: Path) -> None:
         """Write the capture, in time order."""
@@ -323,6 +354,35 @@ def cgn(s: Scenario, address: str = "100.64.1.1") -> None:
         s.session(START + k * 9, address, "198.51.100.25", sport=port)
 
 
+def mx_lookups(s: Scenario, bot: str = "203.0.113.90", office: str = "192.0.2.27") -> None:
+    """A bot and an office's mail server, both seen asking DNS for MX records.
+
+    Every fourth recipient is at one big provider, whose exchanger has five addresses.
+    """
+    mx = servers(s.random)
+    big = [f"198.51.100.{k}" for k in range(1, 6)]
+
+    def deliver(t: float, host: str, k: int, lines: list[tuple[str, bytes]]) -> None:
+        if k % 4 == 0:
+            t = s.look_up(t, host, "bigmail.example", "mx-in.l.bigmail.example", *big)
+            server = s.random.choice(big)
+        else:
+            server = next(mx)
+            t = s.look_up(t, host, f"d{k}.example", f"mx{k % 3}.d{k}.example", server)
+        s.session(t + 0.002, host, server, lines)
+
+    for k in range(60):
+        lines = dialogue(s.random, helo="localhost", verb="HELO", code=s.random.choice((250, 550)))
+        deliver(START + k * 1.5, bot, k, lines)
+    for k in range(40):
+        deliver(
+            START + k * 90 + s.random.uniform(0, 60),
+            office,
+            k,
+            dialogue(s.random, "m.office.example"),
+        )
+
+
 SCENARIOS: tuple[tuple[Callable[[Scenario], None], dict[str, dict[str, object]], str], ...] = (
     (fast_bot, {"203.0.113.10": BOT}, ""),
     (slow_bot, {"203.0.113.20": BOT}, ""),
@@ -352,6 +412,7 @@ SCENARIOS: tuple[tuple[Callable[[Scenario], None], dict[str, dict[str, object]],
         'subscriber_prefixes = [\n  { prefix = "100.64.0.0/10", cgn = true,'
         " ports_per_subscriber = 1024 },\n]\n",
     ),
+    (mx_lookups, {"203.0.113.90": BOT, "192.0.2.27": LEGITIMATE}, ""),
 )
 
 DEMO = (fast_bot, slow_bot, worm, provider_bot, new_mail_server, mailing_list, home_user, spoofed)

@@ -1,5 +1,6 @@
 """The stages wired together. Live and replay are the same pipeline with another source."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from detectors.detector import CENTIBANS
 from detectors.score import Model
 from sensor import addresses
-from sensor.alerts.alert import Alert, Destination, EvidenceLine, alert_id, rfc3339
+from sensor.alerts.alert import Alert, Destination, EvidenceLine, Exchanger, alert_id, rfc3339
 from sensor.alerts.lifecycle import (
     OPEN_ALERTS,
     REFUSED_ALERTS,
@@ -20,6 +21,8 @@ from sensor.alerts.lifecycle import (
 from sensor.capture.block import Block
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
+from sensor.dns.exchangers import Exchangers, provider
+from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups
 from sensor.hosts.evidence import Evidence, Fact
 from sensor.hosts.subscribers import compile_subscribers, host_text, parse_host
 from sensor.hosts.table import META, new_host_table
@@ -45,6 +48,8 @@ __all__ = ["Pipeline", "Watched"]
 _EVENTS = 1024
 _RECORDS = 4096
 _VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
+_DESTINATIONS = 10
+"""Destinations an alert lists one by one."""
 _CRITICAL = 300
 """centibans above the raise level"""
 
@@ -52,11 +57,14 @@ _CRITICAL = 300
 class Watched:
     """The evidence of one host at the moment its score was highest."""
 
-    def __init__(self, host: str, ts: int, score: int, evidence: Evidence) -> None:
+    def __init__(
+        self, host: str, ts: int, score: int, evidence: Evidence, exchangers: list[Exchanger]
+    ) -> None:
         self.host = host
         self.ts = ts
         self.score = score
         self.evidence = evidence
+        self.exchangers = exchangers
 
 
 class Pipeline:
@@ -75,7 +83,8 @@ class Pipeline:
         """
         self.settings = settings
         self.model = Model(settings.score, settings.detectors)
-        self.decoder = Decoder(settings.ports, settings.duplicate_window)
+        reads = settings.privacy != "headers"
+        self.decoder = Decoder(settings.ports, settings.duplicate_window, settings.dns and reads)
         self.watched: Watched | None = None
         self._last_ts: int | None = None
         subscribers = compile_subscribers(
@@ -86,9 +95,12 @@ class Pipeline:
             key[:] = *parse_host(watch, subscribers), 1
         limits, alerts = settings.limits, settings.alerts
         self._on_sessions = on_sessions
+        lookups = new_lookups()
+        self._exchangers = Exchangers(lookups, limits.max_exchangers)
         self._state = Tracking(
             connections=new_connections(limits.max_connections),
             sessions=new_sessions(limits.max_sessions, limits.max_pieces),
+            lookups=lookups,
             hosts=new_host_table(limits.max_hosts, limits.max_details, limits.max_sketches),
             alerts=new_alert_table(limits.max_alerts),
             subscribers=subscribers,
@@ -109,7 +121,7 @@ class Pipeline:
             watch=key,
             timeout=round(settings.syn_timeout * 1e9),
             visibility=_VISIBILITY[settings.replies],
-            reads=settings.privacy != "headers",
+            reads=reads,
             checks=settings.checksums == "auto",
         )
 
@@ -160,6 +172,9 @@ class Pipeline:
                 for name, i in META.items()
                 if not name.startswith("_")
             },
+            "dns": {name: int(state.lookups.meta[i]) for name, i in LOOKUP_COUNTERS.items()}
+            | self._exchangers.counters
+            | {"exchangers_known": len(self._exchangers)},
             "alerts": {
                 "alerts_open": int(state.alerts.meta[OPEN_ALERTS]),
                 "alerts_refused": int(state.alerts.meta[REFUSED_ALERTS]),
@@ -171,7 +186,13 @@ class Pipeline:
         }
 
     def _take(self) -> list[Alert]:
-        """Empty the buffer of told events."""
+        """Take all that was told: first what ended before a DNS answer, last the answer."""
+        records = self._state.records
+        size = int(records.size[0])
+        if self._on_sessions and size:
+            ended = records.connections[:size], records.sessions[:size], records.ends[:size]
+            self._on_sessions(session_records(*ended, self._exchangers.name))
+            records.size[0] = 0
         told = self._state.told
         alerts = []
         for n in range(int(told.size[0])):
@@ -182,17 +203,16 @@ class Pipeline:
                 if self.watched is None or score > self.watched.score:
                     kept = Evidence(evidence.counts.copy(), evidence.facts.copy())
                     self.watched = Watched(
-                        self._host(event, evidence), int(event["ts"]), score, kept
+                        self._host(event, evidence),
+                        int(event["ts"]),
+                        score,
+                        kept,
+                        self._named(n),
                     )
             else:
                 alerts.append(self._alert(n, evidence))
         told.size[0] = 0
-        records = self._state.records
-        size = int(records.size[0])
-        if self._on_sessions and size:
-            ended = records.connections[:size], records.sessions[:size], records.ends[:size]
-            self._on_sessions(session_records(*ended))
-            records.size[0] = 0
+        self._exchangers.take()
         return alerts
 
     def _host(self, event: Any, evidence: Evidence) -> str:  # dtype TOLD
@@ -246,11 +266,21 @@ class Pipeline:
             destinations=[
                 Destination(
                     addresses.text(int(told.his[n, k]), int(told.los[n, k])),
+                    self._exchangers.name(int(told.his[n, k]), int(told.los[n, k])),
                     int(told.ticks[n, k]) - ahead,
                 )
-                for k in range(int(event["destinations"]))
+                for k in range(min(_DESTINATIONS, int(event["destinations"])))
             ],
+            exchangers=self._named(n),
         )
+
+    def _named(self, n: int) -> list[Exchanger]:
+        """The destinations of event ``n`` whose names are known, together by name."""
+        told = self._state.told
+        size = int(told.events[n]["destinations"])
+        pairs = zip(told.his[n, :size].tolist(), told.los[n, :size].tolist(), strict=True)
+        names = Counter(name for hi, lo in pairs if (name := self._exchangers.name(hi, lo)))
+        return [Exchanger(name, provider(name), count) for name, count in names.most_common()]
 
 
 def _block(state: str, enough: bool, proof: str, shared: bool) -> tuple[bool, str]:

@@ -43,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """connections in which something is being said; 2.6 kB each"""
     max_pieces: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 8_192
     """of segments out of order, for all sessions together; 1.5 kB each"""
+    max_exchangers: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
+    """names of mail exchangers, and addresses that have one; some 300 bytes each"""
     max_alerts: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 65_536
     """open at the same time"""
 
@@ -76,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``auto``: leave out segments whose TCP checksum is wrong, where it means anything"""
     privacy: Literal["headers", "envelope"] = "envelope"
     """``headers``: TCP/IP only; ``envelope``: verbs, reply codes, HELO, domains, counts as well"""
+    dns: bool = True
+    """whether to read DNS for MX records (port 53; never at ``privacy = "headers"``)"""
     limits: Limits = Limits()
     score: ScoreSettings = ScoreSettings()
     detectors: DetectorSettings = DetectorSettings()

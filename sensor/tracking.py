@@ -27,6 +27,8 @@ from sensor.alerts.lifecycle import (
     on_sweep,
 )
 from sensor.decode.checksum import checksum_is_good
+from sensor.decode.segment import DNS, TCP
+from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, heed
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.subscribers import Subscribers, classify, fold
 from sensor.hosts.table import (
@@ -119,7 +121,7 @@ COUNTERS: Final = {
 
 _CLOSED, _RESET, _ENDED_REFUSED, _ENDED_UNANSWERED, _IDLE, _EVICTED, _STILL_OPEN = range(len(ENDS))
 
-DESTINATIONS: Final = 10
+DESTINATIONS: Final = 64
 """Destinations told with an event, the newest."""
 
 WATCHED: Final = 4
@@ -165,6 +167,7 @@ _C_ACCEPTED: Final = int(Count.ACCEPTED)
 _C_RUDE: Final = int(Count.RUDE)
 _C_POLITE: Final = int(Count.POLITE)
 _C_SUBMITTED: Final = int(Count.SUBMITTED)
+_C_MX_LOOKUPS: Final = int(Count.MX_LOOKUPS)
 _EVICTED_BIT: Final = ANOMALIES.index("evicted")
 _AFTER_RESET: Final = ANOMALIES.index("after_reset")
 _SMTPS: Final = 465
@@ -227,6 +230,7 @@ class Tracking(NamedTuple):
 
     connections: Connections
     sessions: Sessions
+    lookups: Lookups
     hosts: HostTable
     alerts: AlertTable
     subscribers: Subscribers
@@ -526,14 +530,38 @@ def _catch_up(t, now):
 
 
 @inner
+def _subscriber(t, hi, lo, port, tick):
+    """The row of the host an address and port belong to; -1 when it is none of ours to watch."""
+    c = classify(t.subscribers, hi, lo)
+    class_ = t.subscribers.classes[c]
+    if class_.own or not class_.subscriber:
+        return -1
+    key_hi, key_lo = fold(class_, hi, lo, port)
+    return host_row(t.hosts, key_hi, key_lo, c, tick)
+
+
+@inner
+def _looked_up(t, segment, data, ts, tick):
+    """A message of DNS: the host whose evidence that changed, or -1."""
+    queries = heed(t.lookups, segment, data)
+    if queries == 0:
+        return -1
+    _set_tick(t, tick)
+    h = _subscriber(t, segment.src_hi, segment.src_lo, segment.sport, tick)
+    if h >= 0:
+        for _ in range(queries):
+            happened(t.hosts, h, _C_MX_LOOKUPS, 0, tick)
+    return h
+
+
+@inner
 def _attempt(t, i, tick):
     """A new connection: whose is it, and is it anything to us? The host, or -1."""
     t.counters[_ATTEMPTS] += 1
     connection = t.connections.rows[i]
     hi = connection.client_hi
     lo = connection.client_lo
-    c = classify(t.subscribers, hi, lo)
-    class_ = t.subscribers.classes[c]
+    class_ = t.subscribers.classes[classify(t.subscribers, hi, lo)]
     if class_.own:
         t.counters[_BY_OWN] += 1
         return -1
@@ -544,8 +572,7 @@ def _attempt(t, i, tick):
     if t.subscribers.classes[server].own:
         t.counters[_TO_OWN] += 1
         return -1
-    key_hi, key_lo = fold(class_, hi, lo, connection.client_port)
-    h = host_row(t.hosts, key_hi, key_lo, c, tick)
+    h = _subscriber(t, hi, lo, connection.client_port, tick)
     if h >= 0:
         connection.owner = h
         connection.serial = t.hosts.rows[h].serial
@@ -673,7 +700,7 @@ def _finished(t, i, ts, tick):
 def track(segments, data, start, t):
     """Follow ``segments`` (dtype SEGMENT) from number ``start`` on; ``data`` is their block's.
 
-    Returns where it stopped: before the end when the told events must be taken first.
+    Returns where it stopped: before the end when told events, or a DNS answer, must be taken first.
     """
     ahead = start
     for k in range(start, segments.shape[0]):
@@ -689,6 +716,13 @@ def track(segments, data, start, t):
             return k
         tick = now // _SECOND
         h = -1
+        if segment.kind == DNS:
+            h = _looked_up(t, segment, data, ts, tick)
+            if h >= 0:
+                _evaluate(t, h, ts, tick)
+            if t.lookups.meta[ANSWERS_PUT_ASIDE]:
+                return k + 1
+            continue
         if full(t.connections):
             _drop(t, victim(t.connections), _EVICTED, ts, tick)
         event, i, side = follow(t.connections, segment, t.watched, now)
@@ -709,7 +743,7 @@ def track(segments, data, start, t):
                 h = max(h, _attempt(t, i, tick))
             else:
                 h = max(h, _outcome(t, event, i, ts, tick))
-        if i >= 0 and segment.kind == 0 and event != REFUSED and event != DISOWNED:
+        if i >= 0 and segment.kind == TCP and event != REFUSED and event != DISOWNED:
             connection = t.connections.rows[i]
             if t.reads:
                 if t.checks and (event == ATTEMPT or event == ANSWERED):

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-__all__ = ["SCHEMA", "Alert", "Destination", "EvidenceLine", "alert_id", "json_schema", "rfc3339"]
+__all__ = [
+    "SCHEMA",
+    "Alert",
+    "Destination",
+    "EvidenceLine",
+    "Exchanger",
+    "alert_id",
+    "json_schema",
+    "rfc3339",
+]
 
 SCHEMA: Final = "port25.alert/1"
 
@@ -29,8 +38,20 @@ class Destination(msgspec.Struct, frozen=True):
     """One foreign mail server the host contacted."""
 
     address: str
+    name: str | None
+    """of the mail exchanger, if a DNS answer told it; a name proves nothing"""
     last_seen: int
     """packet time, seconds since 1970"""
+
+
+class Exchanger(msgspec.Struct, frozen=True):
+    """Destinations that DNS answers told to be one mail exchanger."""
+
+    name: str
+    provider: str | None
+    """the registrable domain of the name"""
+    addresses: int
+    """of this name among the last 64 destinations"""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +92,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     windows: dict[str, dict[str, int]]
     destinations: list[Destination]
-    """contacted last, newest first"""
+    """contacted last, newest first, ten at most"""
+    exchangers: list[Exchanger]
+    """destinations with a known name, those with most addresses first"""
 
 
 def alert_id(host: str, opened: int) -> str:

@@ -13,6 +13,9 @@ from sensor.pipeline import Pipeline, Watched
 
 __all__ = ["run"]
 
+_EXCHANGERS = 10
+"""Names of destinations that are shown."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Replay, watching one host; print its evidence at the moment its score was highest."""
@@ -60,4 +63,11 @@ def _print(host: str, model: Model, watched: Watched) -> None:
     for what in Count:
         row = "".join(f"{evidence.count(what, w):>9,}" for w in range(len(WINDOWS)))
         print(f"  {what.name.lower():<16}{row}")
+    if watched.exchangers:
+        print("\n  among the last destinations:")
+    for exchanger in watched.exchangers[:_EXCHANGERS]:
+        addresses = f"{exchanger.addresses} address{'es' * (exchanger.addresses != 1)}"
+        print(f"    {exchanger.name}, {addresses} ({exchanger.provider})")
+    if (more := len(watched.exchangers) - _EXCHANGERS) > 0:
+        print(f"    and {more} more names")
     print()

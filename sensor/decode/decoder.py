@@ -16,6 +16,8 @@ __all__ = ["Decoder"]
 _SEGMENT = int(Outcome.SEGMENT)
 _ICMP_ERROR = int(Outcome.ICMP_ERROR)
 _DUPLICATE = int(Outcome.DUPLICATE)
+_UDP_DNS = int(Outcome.UDP_DNS)
+_TCP_DNS = int(Outcome.TCP_DNS)
 
 
 @kernel
@@ -31,17 +33,21 @@ def flow_hash(row, seed):
 
 
 @kernel
-def decode(data, frames, number, watched, window, seed, recent, counts, rows):
+def decode(data, frames, number, watched, dns, window, seed, recent, counts, rows):
     """Decode ``frames`` into ``rows``; one of ``counts`` goes up for each. Returns the rows filled.
 
-    ``window`` is the longest time between copies of a packet in nanoseconds; negative: none are
-    looked for.
+    ``dns`` tells whether DNS is wanted, too; ``window`` is the longest time between copies of a
+    packet in nanoseconds; negative: none are looked for.
     """
     n = 0
     for i in range(frames.shape[0]):
         row = rows[n]
         outcome = decode_frame(data, frames[i], watched, row)
-        if outcome == _SEGMENT or outcome == _ICMP_ERROR:
+        if (
+            outcome == _SEGMENT
+            or outcome == _ICMP_ERROR
+            or (dns and (outcome == _UDP_DNS or (outcome == _TCP_DNS and row.length)))
+        ):
             row.ts = frames[i].ts
             row.frame = number + i
             row.flow = flow_hash(row, seed)
@@ -60,9 +66,16 @@ class Decoder:
     """
 
     def __init__(
-        self, ports: Sequence[int] | None = (25,), duplicate_window: float = 0.005
+        self,
+        ports: Sequence[int] | None = (25,),
+        duplicate_window: float = 0.005,
+        dns: bool = False,
     ) -> None:
-        """Watch ``ports`` (None: all); copies come within ``duplicate_window`` s (0: never)."""
+        """Watch ``ports`` (None: all); copies come within ``duplicate_window`` s (0: never).
+
+        With ``dns``, datagrams and segments of port 53 are given as well.
+        """
+        self._dns = dns
         self._watched = watched_ports(None if ports is None else list(ports))
         self._window = round(duplicate_window * 1e9) if duplicate_window else -1
         self._seed = np.frombuffer(np.random.default_rng().bytes(8), np.uint64)[0]
@@ -79,6 +92,7 @@ class Decoder:
             block.frames,
             block.number,
             self._watched,
+            self._dns,
             self._window,
             self._seed,
             self._recent,

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from sensor.addresses import MAPPED
-from sensor.decode.segment import Outcome
+from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, TCP, UDP_HEADER, Outcome
 from sensor.kernel import kernel
 from sensor.loads import u8, u16be, u32be, u64be
 
@@ -57,6 +57,7 @@ _SEGMENT: Final = int(Outcome.SEGMENT)
 _CUT: Final = int(Outcome.CUT)
 _OTHER_TCP: Final = int(Outcome.OTHER_TCP)
 _UDP_DNS: Final = int(Outcome.UDP_DNS)
+_TCP_DNS: Final = int(Outcome.TCP_DNS)
 _OTHER_UDP: Final = int(Outcome.OTHER_UDP)
 _ICMP: Final = int(Outcome.ICMP)
 _ICMP_ERROR: Final = int(Outcome.ICMP_ERROR)
@@ -447,7 +448,18 @@ def _udp(data, p, end, nominal, row):
         nominal = min(nominal, p + length)
         end = min(end, nominal)
     p += 8
-    if dport == 53 or sport == 53:
+    if dport == DNS_PORT or sport == DNS_PORT:
+        row.kind = DNS
+        row.sport = sport
+        row.dport = dport
+        row.seq = 0
+        row.ack = 0
+        row.tcp_flags = 0
+        row.mark |= u16be(data, p - 2)
+        row.header = UDP_HEADER
+        row.payload = p
+        row.length = nominal - p
+        row.captured = end - p
         return -1 - _UDP_DNS, p, nominal
     if dport == 4789 or dport == 8472:
         return _vxlan(data, p, end, nominal, False, row)
@@ -477,8 +489,12 @@ def _tcp(data, p, end, nominal, watched, row):
         return _CUT
     row.sport = u16be(data, p)
     row.dport = u16be(data, p + 2)
+    outcome = _SEGMENT
     if not (watched[row.sport] or watched[row.dport]):
-        return _OTHER_TCP
+        if row.sport != DNS_PORT and row.dport != DNS_PORT:
+            return _OTHER_TCP
+        outcome = _TCP_DNS
+        row.kind = DNS
     if p + 14 > end:
         return _CUT
     row.seq = u32be(data, p + 4)
@@ -495,7 +511,7 @@ def _tcp(data, p, end, nominal, watched, row):
     row.payload = p
     row.length = nominal - p
     row.captured = max(0, end - p)
-    return _SEGMENT
+    return outcome
 
 
 @kernel
@@ -531,7 +547,7 @@ def _icmp(data, p, end, nominal, layer, watched, row):
     row.length = 0
     row.captured = 0
     row.payload = p
-    row.kind = 1
+    row.kind = ICMP_ERROR
     return _ICMP_ERROR
 
 
@@ -539,14 +555,14 @@ def _icmp(data, p, end, nominal, layer, watched, row):
 def decode_frame(data, frame, watched, row):
     """Walk one frame down to TCP; fill ``row`` (dtype SEGMENT) and return the Outcome.
 
-    ``row`` means something only for SEGMENT and ICMP_ERROR.
+    ``row`` means something only for SEGMENT, ICMP_ERROR, UDP_DNS and TCP_DNS.
     """
     p = frame.offset
     end = p + np.int64(frame.captured)
     nominal = p + np.int64(frame.wire)
     row.vlan = frame.vlan
     row.tunnels = 0
-    row.kind = 0
+    row.kind = TCP
     row.duplicate = 0
     layer, p, nominal = _link(data, p, end, nominal, frame.link)
     for _ in range(MAX_LAYERS):

@@ -11,10 +11,26 @@ from numpy.typing import NDArray
 
 from sensor import addresses
 
-__all__ = ["ICMP_ERROR", "SEGMENT", "TCP", "TUNNELS", "Outcome", "describe"]
+__all__ = [
+    "DNS",
+    "DNS_PORT",
+    "ICMP_ERROR",
+    "SEGMENT",
+    "TCP",
+    "TUNNELS",
+    "UDP_HEADER",
+    "Outcome",
+    "describe",
+    "tunnel_names",
+    "watched_ports",
+]
 
 TCP: Final = 0
 ICMP_ERROR: Final = 1
+DNS: Final = 2
+
+DNS_PORT: Final = 53
+UDP_HEADER: Final = 8
 
 SEGMENT = np.dtype(
     [
@@ -30,19 +46,22 @@ SEGMENT = np.dtype(
         ("seq", np.uint32),
         ("ack", np.uint32),
         ("mark", np.uint32),  # IPv4 identification << 16 | TCP checksum
-        ("length", np.int32),  # TCP payload bytes by the IP header
-        ("captured", np.int32),  # TCP payload bytes present
+        ("length", np.int32),  # payload bytes by the IP header
+        ("captured", np.int32),  # payload bytes present
         ("vlan", np.int32),  # outermost VLAN id or -1
         ("sport", np.uint16),
         ("dport", np.uint16),
         ("tcp_flags", np.uint16),  # the twelve bits beside the data offset
-        ("kind", np.uint8),  # TCP, or ICMP_ERROR: an error message quoting this segment
+        ("kind", np.uint8),  # TCP, ICMP_ERROR: an error that quotes this segment, or DNS
         ("duplicate", np.uint8),  # 1: the same packet was seen just before
-        ("header", np.uint8),  # bytes of the TCP header, which lies right before the payload
+        ("header", np.uint8),  # bytes of the TCP (or UDP) header, right before the payload
     ],
     align=True,
 )
-"""One segment (112 bytes). Of an ICMP error: the quoted addresses, ports and sequence number."""
+"""One segment (112 bytes). Of an ICMP error: the quoted addresses, ports and sequence number.
+
+Of DNS: a segment of TCP port 53, or, with a header of UDP_HEADER bytes, a UDP datagram.
+"""
 
 TUNNELS: Final = (
     "",
@@ -71,7 +90,7 @@ class Outcome(IntEnum):
     DUPLICATE = 1  # the same, seen a second time (SPAN both ways)
     ICMP_ERROR = 2  # an ICMP error about a segment of a watched port
     OTHER_TCP = 3
-    UDP_DNS = 4
+    UDP_DNS = 4  # port 53
     OTHER_UDP = 5
     ICMP = 6
     OTHER_IP = 7  # IP of another protocol
@@ -90,6 +109,7 @@ class Outcome(IntEnum):
     MALFORMED_UDP = 20
     MALFORMED_TCP = 21
     MALFORMED_ICMP = 22
+    TCP_DNS = 23  # port 53, unless that is watched for mail
 
 
 def describe(row: Any) -> dict[str, Any]:  # one record of dtype SEGMENT

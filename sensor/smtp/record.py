@@ -9,6 +9,7 @@ import base64
 import hashlib
 import ipaddress
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
@@ -47,6 +48,8 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=False):
     """the client, by who sent the SYN; in mid-stream by the watched port"""
     sport: int
     dst: str
+    dst_name: str | None
+    """of the mail exchanger, if a DNS answer told it; a name proves nothing"""
     dport: int
     vlan: int | None
     community_id: str
@@ -207,9 +210,14 @@ def _tls_version(version: int) -> str | None:
 
 
 def session_records(
-    connections: NDArray[np.void], sessions: NDArray[np.void], ends: NDArray[np.uint8]
+    connections: NDArray[np.void],
+    sessions: NDArray[np.void],
+    ends: NDArray[np.uint8],
+    name: Callable[[int, int], str | None],
 ) -> list[Session]:
     """Records of connections (dtype CONNECTION), what was said in them (dtype SESSION) and ENDS.
+
+    ``name`` gives that of a server by the two halves of its address.
 
     Worked out column by column, and what often comes again (names, reply codes) once: a record
     costs what its encoding does.
@@ -232,7 +240,8 @@ def session_records(
 
     ended: list[Any] = [ENDS[end] for end in ends.tolist()]
     clients = list(map(_address, c("client_hi"), c("client_lo")))
-    servers = list(map(_address, c("server_hi"), c("server_lo")))
+    server_halves = c("server_hi"), c("server_lo")
+    servers = list(map(_address, *server_halves))
     sports, dports = c("client_port"), c("server_port")
     anomalies = s("anomalies")
     helos = (sessions["helo_commands"] + sessions["ehlo_commands"]).tolist()
@@ -253,6 +262,7 @@ def session_records(
             [text for text, _ in clients],
             sports,
             [text for text, _ in servers],
+            map(name, *server_halves),
             dports,
             [vlan if vlan >= 0 else None for vlan in c("vlan")],
             [

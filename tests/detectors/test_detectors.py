@@ -65,7 +65,9 @@ def test_the_short_cut_is_as_wide_as_it_may_be():
     model = Model()
     quiet = model.tables.quiet_networks
     failed = 2
-    worst = evidence(first_failed=failed, rejected=quiet + 1 - failed, rude=quiet + 1 - failed)
+    worst = evidence(
+        first_failed=failed, rejected=quiet + 1 - failed, rude=quiet + 1 - failed, mx_lookups=50
+    )
     worst.counts[Count.NETWORKS] = quiet + 1
     assert 2 <= quiet < 63
     assert score(worst.counts, worst.facts, model.tables) >= model.raise_at
@@ -134,7 +136,7 @@ def test_greylisting_and_silence_decide_nothing():
 
 
 def test_submission_is_no_alibi_for_fan_out():
-    submits = Model().detectors[4]
+    submits = Model().detectors[-1]
     assert submits.explain(evidence(submitted=5, networks=2)).centibans == -150
     assert submits.explain(evidence(submitted=5, networks=4)).centibans == 0
 
@@ -161,3 +163,10 @@ def test_settings_reach_the_detectors():
 def test_docstrings_tell_the_truth(name):
     module = importlib.import_module(f"detectors.{name}")
     assert doctest.testmod(module).failed == 0
+
+
+def test_lookups_tell_nothing_of_a_host_that_contacts_nobody():
+    looks_up = Model().detectors[4]
+    assert looks_up.explain(evidence(mx_lookups=5000, networks=2)).centibans == 0
+    assert looks_up.explain(evidence(mx_lookups=5000, networks=3)).centibans == 60
+    assert looks_up.explain(evidence(mx_lookups=0, networks=300)).centibans == 0

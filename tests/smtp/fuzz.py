@@ -56,6 +56,34 @@ def mutated(rng: random.Random, payload: bytes) -> bytes:
     return bytes(out[:1460])
 
 
+def lookups(rng: random.Random) -> list[tuple[int, bytes]]:
+    """Frames of DNS questions and answers for MX that have met with everything, over UDP or TCP."""
+    from tests.dns.test_dns import MX, A, Wire, message
+
+    wire = Wire(port=rng.randrange(5000, 5010))
+    wire.now += rng.randrange(10**9)
+    tcp = rng.random() < 0.3
+    seq = {False: rng.getrandbits(32), True: rng.getrandbits(32)}
+    for text, answer in (
+        (message(), 0),
+        (MX, 1),
+        (message("mx1.d.example", "A", ident=8), 0),
+        (A, 1),
+    ):
+        if rng.random() < 0.5:
+            text = mutated(rng, text)
+        if tcp:
+            text = len(text).to_bytes(2, "big") + text
+            step = rng.choice((5, 40, 1500))
+            for at in range(0, len(text), step):
+                part = text[at : at + step]
+                wire.put(part, bool(answer), seq=seq[bool(answer)])
+                seq[bool(answer)] = (seq[bool(answer)] + len(part)) % 2**32
+        else:
+            wire.put(text, bool(answer))
+    return wire.frames
+
+
 def conversation(rng: random.Random, sport: int) -> list[tuple[int, bytes]]:
     """Frames of one connection that has met with everything."""
     whole = Conversation((rng.getrandbits(32), rng.getrandbits(32)), sport).open()
@@ -101,17 +129,16 @@ def conversation(rng: random.Random, sport: int) -> list[tuple[int, bytes]]:
 def fuzz(megabytes: float, seed: int = 1) -> Counter[str]:
     """How often each anomaly came up."""
     rng = random.Random(seed)
-    limits = Limits(max_sessions=16, max_pieces=32, max_connections=64)
+    limits = Limits(max_sessions=16, max_pieces=32, max_connections=64, max_exchangers=16)
     seen: Counter[str] = Counter()
-    pipelines = []
     records: list[list[Session]] = [[], []]
-    for found in records:
-        pipelines.append(Pipeline(Settings(limits=limits), on_sessions=found.extend))
+    pipelines = [Pipeline(Settings(limits=limits), on_sessions=found.extend) for found in records]
     fed = 0
     while fed < megabytes * 1e6:
         frames = []
         for _ in range(40):
             frames += conversation(rng, rng.randrange(1024, 1200))
+        frames += lookups(rng)
         frames.sort(key=lambda f: f[0])
         frames = [(ts + seen["rounds"] * 5 * 10**9, content) for ts, content in frames]
         seen["rounds"] += 1
@@ -129,9 +156,11 @@ def fuzz(megabytes: float, seed: int = 1) -> Counter[str]:
             seen["records"] += 1
         for found in records:
             found.clear()
-        counters = pipelines[0].counters()["connections"]
-        assert counters["sessions_open"] <= 16
-        assert counters["pieces_held"] <= 32
+        connections, dns = (pipelines[0].counters()[stage] for stage in ("connections", "dns"))
+        assert connections["sessions_open"] <= 16
+        assert connections["pieces_held"] <= 32
+        assert dns["exchangers_known"] <= 16
+        assert dns == pipelines[1].counters()["dns"]
     return seen
 
 

@@ -1,0 +1,107 @@
+"""Does the host look up mail exchangers by itself?
+
+A mail program hands its mail to the one server in its settings, and never asks DNS for MX records:
+its provider's server does. A mass mailer carries its own engine and must ask for every recipient's
+domain. Homes that ask for MX at all are few, and many of those are infected (Whyte, van Oorschot,
+Kranakis: "Addressing SMTP-based Mass-Mailing Activity within Enterprise Networks", ACSAC 2006;
+Ishibashi, Toyono, Toyama, Ishino, Ohshima, Mizukoshi: "Detecting Mass-Mailing Worm Infected Hosts
+by Mining DNS Traffic Data", MineNet 2005).
+
+A customer's own mail server asks as well. Beside the same fan-out, the questions tell a mailer from
+a scanner or from a host whose address was forged, but hardly a bot from a mail server: so they are
+worth ``most`` = 6 decibans, a factor of four, and nothing before the host has contacted
+``networks`` foreign networks. As in ``fan_out``, each window has a count that is ``usual``, what is
+beyond is worth 10 * tail * log10(n / usual), and the window counts in which that is most.
+
+Bots that ask elsewhere, or over TLS, or whose questions do not pass the mirror, lose nothing by it:
+no question seen is no evidence at all. A question asked again within ten seconds is a retry and
+does not count.
+
+>>> import numpy as np
+>>> from sensor.hosts.evidence import Count, Evidence, Fact
+>>> counts = np.zeros((len(Count), 5), np.int64)
+>>> counts[Count.MX_LOOKUPS], counts[Count.NETWORKS] = 10, 9
+>>> finding = MxLookups().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
+>>> finding.centibans, finding.reason
+(60, '10 MX lookups in 10 s, where 3 are usual, at most +6.0')
+"""
+
+from math import log10
+from typing import Annotated, ClassVar, Final
+
+import msgspec
+import numpy as np
+
+from detectors.detector import CENTIBANS, Finding, centibans
+from detectors.sequential import Decibans
+from sensor.hosts.evidence import Count, Evidence
+from sensor.hosts.windows import DAY, WINDOWS
+from sensor.kernel import kernel
+
+__all__ = ["MxLookups", "MxLookupsSettings"]
+
+_LARGEST: Final = 4096
+"""Counts beyond are worth what this one is."""
+_LOOKUPS: Final = int(Count.MX_LOOKUPS)
+_NETWORKS: Final = int(Count.NETWORKS)
+
+Usual = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
+
+
+class MxLookupsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is usual, and what the unusual is worth."""
+
+    usual: tuple[Usual, Usual, Usual, Usual, Usual] = (3, 5, 8, 12, 30)
+    """lookups in 10 s, 1 min, 10 min, 1 h, 1 day that are nothing special: as many as networks"""
+    tail: Annotated[float, msgspec.Meta(gt=0, le=20)] = 4.0
+    """how steeply the legitimate thins out, as in ``fan_out``"""
+    networks: Annotated[int, msgspec.Meta(ge=0)] = 3
+    """foreign networks in a day that the host must have contacted"""
+    most: Decibans = 6.0
+
+
+@kernel
+def ratio(counts, facts, tables):
+    """The largest entry of ``tables`` (int32[6, n]), whose last row is ``networks``."""
+    most = 0
+    if counts[_NETWORKS, DAY] >= tables[DAY + 1, 0]:
+        for w in range(DAY + 1):
+            most = max(most, tables[w, min(counts[_LOOKUPS, w], _LARGEST)])
+    return most
+
+
+class MxLookups:
+    """See the module."""
+
+    name: ClassVar[str] = "mx_lookups"
+    ratio = staticmethod(ratio)
+
+    def __init__(self, settings: MxLookupsSettings | None = None) -> None:
+        s = settings or MxLookupsSettings()
+        self.networks = s.networks
+        self.most = centibans(s.most / 10)
+        self._usual = s.usual
+        self.tables = np.zeros((len(WINDOWS) + 1, _LARGEST + 1), np.int32)
+        for w, usual in enumerate(s.usual):
+            for n in range(usual + 1, _LARGEST + 1):
+                self.tables[w, n] = min(centibans(s.tail * log10(n / usual)), self.most)
+        self.tables[-1, 0] = s.networks
+
+    def explain(self, evidence: Evidence) -> Finding:
+        """The window and count that weigh most."""
+        lookups = [min(evidence.count(Count.MX_LOOKUPS, w), _LARGEST) for w in range(len(WINDOWS))]
+        networks = evidence.count(Count.NETWORKS, DAY)
+        worth = int(ratio(evidence.counts, evidence.facts, self.tables))
+        if not worth:
+            n = lookups[DAY]
+            text = f"{n} MX lookup{'s' * (n != 1)} in {WINDOWS[DAY]}" if n else "no MX lookup seen"
+            return Finding(
+                self.name, 0, text, {"window": WINDOWS[DAY], "lookups": n, "networks": networks}
+            )
+        w = next(w for w, n in enumerate(lookups) if self.tables[w, n] == worth)
+        usual = self._usual[w]
+        text = f"{lookups[w]} MX lookups in {WINDOWS[w]}, where {usual} are usual"
+        if worth == self.most:
+            text += f", at most {worth / CENTIBANS:+.1f}"
+        figures = {"window": WINDOWS[w], "lookups": lookups[w], "usual": usual}
+        return Finding(self.name, worth, text, figures)

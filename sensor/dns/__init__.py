@@ -1,0 +1,1 @@
+"""Who asks DNS for mail exchangers (MX), and what is answered."""

@@ -1,0 +1,318 @@
+"""DNS as far as mail is concerned: who asks for MX, what is answered, and what becomes of it."""
+
+import random
+import struct
+import subprocess
+
+import dns.message
+import dns.rrset
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+from detectors.mx_lookups import MxLookupsSettings
+from detectors.score import DetectorSettings
+from sensor.addresses import as_int
+from sensor.capture.merge import Captures
+from sensor.dns import exchangers, lookups
+from sensor.dns.lookups import ANSWERS_A_SECOND
+from sensor.hosts.evidence import Count
+from sensor.pipeline import Pipeline
+from sensor.settings import Limits, Settings
+from tests.conftest import PCAPS
+from tests.smtp.conversation import CLIENT, START, Conversation, block, frame
+
+RESOLVER = "192.0.2.53"
+SECOND = 10**9
+LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # or scapy would ask for them
+
+
+def message(name="d.example", kind="MX", answers=(), additional=(), ident=7, **more) -> bytes:
+    """A query; with ``answers`` (lines of a zone file) the answer to it."""
+    query = dns.message.make_query(name, kind, id=ident, use_edns=0)
+    if not answers:
+        return query.to_wire()
+    response = dns.message.make_response(query)
+    response.set_rcode(more.get("rcode", 0))
+    for section, lines in ((response.answer, answers), (response.additional, additional)):
+        for line in lines:
+            owner, kind_, *data = line.split()
+            section.append(dns.rrset.from_text(owner, 60, "IN", kind_, " ".join(data)))
+    return response.to_wire()
+
+
+class Wire:
+    """Packets of port 53, a millisecond apart."""
+
+    def __init__(self, client=CLIENT, resolver=RESOLVER, port=5353):
+        self.ends, self.port = (client, resolver), port
+        self.now = START
+        self.frames: list[tuple[int, bytes]] = []
+
+    def put(self, payload: bytes, answer=False, seconds=0.001, **tcp) -> "Wire":
+        src, dst = self.ends[::-1] if answer else self.ends
+        ports = {"sport": self.port, "dport": 53}
+        if answer:
+            ports = {"sport": 53, "dport": self.port}
+        ip = IPv6(src=src, dst=dst) if ":" in src else IP(src=src, dst=dst, id=len(self.frames))
+        layer = TCP(**ports, flags="PA", **tcp) if tcp else UDP(**ports)
+        self.now += int(seconds * SECOND)
+        self.frames.append((self.now, bytes(LINK / ip / layer / payload)))
+        return self
+
+    def read(self, **settings) -> Pipeline:
+        pipeline = Pipeline(Settings(**settings))
+        pipeline.feed(block(self.frames))
+        return pipeline
+
+
+def counted(pipeline: Pipeline) -> dict[str, int]:
+    return {name: n for name, n in pipeline.counters()["dns"].items() if n}
+
+
+def name_of(pipeline: Pipeline, address: str) -> str | None:
+    import ipaddress
+
+    value = as_int(ipaddress.ip_address(address))
+    return pipeline._exchangers.name(value >> 64, value & (1 << 64) - 1)
+
+
+MX = message(answers=["d.example. MX 10 MX1.d.example.", "d.example. MX 20 mx2.d.example."])
+A = message("mx1.D.example", "A", answers=["mx1.d.example. A 198.51.100.1"], ident=8)
+
+
+def test_an_exchanger_is_known_by_name_once_asked_for_and_answered():
+    wire = Wire().put(message()).put(MX, answer=True)
+    wire.put(message("mx1.D.example", "A", ident=8)).put(A, answer=True)
+    wire.put(message("mx2.d.example", "AAAA", ident=9))
+    wire.put(
+        message("mx2.d.example", "AAAA", answers=["mx2.d.example. AAAA 2001:db8::25"], ident=9),
+        True,
+    )
+    pipeline = wire.read()
+    assert counted(pipeline) == {"mx_queries": 1, "answers_read": 3, "exchangers_known": 2}
+    assert name_of(pipeline, "198.51.100.1") == "mx1.d.example"
+    assert name_of(pipeline, "2001:db8::25") == "mx2.d.example"
+    assert name_of(pipeline, "198.51.100.2") is None
+
+
+def test_addresses_beside_an_mx_and_behind_an_alias():
+    beside = message(
+        answers=["d.example. MX 10 mx.d.example."],
+        additional=["mx.d.example. A 198.51.100.3", "other.example. A 198.51.100.4"],
+    )
+    wire = Wire().put(message()).put(beside, answer=True)
+    wire.put(message("mx.d.example", "A"))
+    alias = ["mx.d.example. CNAME real.example.", "real.example. A 198.51.100.5"]
+    wire.put(message("mx.d.example", "A", answers=alias), answer=True)
+    pipeline = wire.read()
+    assert name_of(pipeline, "198.51.100.3") == "mx.d.example"
+    assert name_of(pipeline, "198.51.100.4") is None
+    assert name_of(pipeline, "198.51.100.5") == "mx.d.example"
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        Wire().put(MX, answer=True),
+        Wire().put(message(ident=99)).put(MX, answer=True),
+        Wire().put(message("e.example")).put(MX, answer=True),
+        Wire().put(message()).put(MX, answer=True, seconds=11),
+        Wire().put(message()).put(message(answers=["d.example. MX 0 ."], rcode=3), True),
+    ],
+    ids=["unasked", "another id", "another name", "too late", "no such domain"],
+)
+def test_an_answer_nobody_asked_for_teaches_nothing(wire):
+    wire.put(message("mx1.d.example", "A", ident=8)).put(A, answer=True)
+    assert name_of(wire.read(), "198.51.100.1") is None
+
+
+def test_a_null_mx_is_no_exchanger():
+    wire = Wire().put(message()).put(message(answers=["d.example. MX 0 ."]), answer=True)
+    assert counted(wire.read()) == {"mx_queries": 1, "answers_read": 1}
+
+
+def test_retries_count_once_and_other_questions_not_at_all():
+    wire = Wire()
+    for _ in range(5):
+        wire.put(message(), seconds=2).put(message("D.EXAMPLE", ident=random.randrange(999)))
+    wire.put(message("d.example", "A")).put(message("d.example", "TXT"))
+    wire.put(message(), seconds=11)
+    assert counted(wire.read()) == {"mx_queries": 2, "mx_queries_repeated": 9}
+
+
+def test_lookups_are_their_askers_own():
+    wire = Wire()
+    for k in range(5):
+        wire.put(message(f"d{k}.example"))
+    alone = DetectorSettings(mx_lookups=MxLookupsSettings(networks=0))
+    pipeline = Pipeline(Settings(detectors=alone), watch=CLIENT)
+    pipeline.feed(block(wire.frames))
+    assert pipeline.watched.evidence.count(Count.MX_LOOKUPS, 0) == 5
+    for settings in (
+        {"own_mail_servers": (CLIENT,)},
+        {"subscriber_prefixes": ("192.0.2.0/24",)},
+        {"dns": False},
+        {"privacy": "headers"},
+    ):
+        assert wire.read(**settings).counters()["hosts"]["hosts"] == 0
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 40, 1460])
+def test_over_tcp_in_pieces_of_any_size(step):
+    questions = b"".join(
+        struct.pack(">H", len(m)) + m for m in (message(f"d{k}.example") for k in range(20))
+    )
+    wire = Wire()
+    for seq, text, answer in (
+        (2**32 - 5, questions, False),
+        (77, struct.pack(">H", len(MX)) + MX, 1),
+    ):
+        if answer:
+            wire.put(struct.pack(">H", len(message())) + message(), seq=seq + 5000)
+        for at in range(0, len(text), step):
+            wire.put(text[at : at + step], answer, seq=(seq + at) % 2**32)
+    assert counted(wire.read()) == {"mx_queries": 21, "answers_read": 1}
+
+
+def test_over_tcp_out_of_order_is_counted_as_lost():
+    text = struct.pack(">H", len(message())) + message()
+    wire = Wire().put(text[:10], seq=1).put(text[20:], seq=21).put(text[10:20], seq=11)
+    wire.put(text, seq=500)
+    assert counted(wire.read())["mx_queries"] == 1
+    assert counted(wire.read())["pieces_lost"] >= 1
+
+
+def test_a_flood_of_answers_is_read_up_to_a_ceiling():
+    wire = Wire()
+    for k in range(ANSWERS_A_SECOND + 50):
+        query = message(f"d{k}.example", ident=k)
+        answer = message(f"d{k}.example", answers=[f"d{k}.example. MX 1 mx{k}.example."], ident=k)
+        wire.put(query, seconds=0).put(answer, True, seconds=0)
+    found = counted(wire.read())
+    assert found["answers_read"] == ANSWERS_A_SECOND
+    assert found["answers_skipped"] == 50
+
+
+def test_names_have_a_ceiling_and_the_oldest_go():
+    wire = Wire()
+    for k in range(40):
+        name = f"d{k}.example"
+        wire.put(message(name, ident=k))
+        beside = [f"mx.{name}. A 198.51.100.{k}"]
+        wire.put(
+            message(name, answers=[f"{name}. MX 1 mx.{name}."], additional=beside, ident=k), True
+        )
+    pipeline = wire.read(limits=Limits(max_exchangers=16))
+    assert counted(pipeline)["exchangers_known"] == 16
+    assert counted(pipeline)["exchangers_forgotten"] == 48
+    assert name_of(pipeline, "198.51.100.0") is None
+    assert name_of(pipeline, "198.51.100.39") == "mx.d39.example"
+
+
+def test_hostile_names_stay_printable():
+    name = dns.name.Name([b"<b>\x1b[31m", b"\xe2\x80\xae", b"example", b""])
+    response = dns.message.make_response(dns.message.make_query("d.example", "MX", id=7))
+    mx = dns.rdata.from_text("IN", "MX", "1 a.").replace(exchange=name)
+    response.answer.append(dns.rrset.from_rdata("d.example.", 60, mx))
+    address = dns.rdata.from_text("IN", "A", "198.51.100.9")
+    response.additional.append(dns.rrset.from_rdata(name, 60, address))
+    pipeline = Wire().put(message()).put(response.to_wire(), answer=True).read()
+    shown = name_of(pipeline, "198.51.100.9")
+    assert shown.isprintable()
+    assert shown.isascii()
+    assert exchangers.provider(shown)
+
+
+@given(st.binary(max_size=80), st.integers(0, 3))
+def test_a_name_is_read_as_dnspython_reads_it(raw, padding):
+    import dns.name
+    import numpy as np
+
+    data = np.frombuffer(bytearray(raw) + bytes(padding), np.uint8)
+    _, end = lookups.name_hash(data, 0, len(data))
+    try:
+        expected = dns.name.from_wire(data.tobytes(), 0)[1]
+    except dns.exception.DNSException:
+        expected = -1
+    if any(byte > 63 for byte in data.tobytes()) and end < 0:
+        return  # a compressed name: questions have none
+    assert end == expected
+
+
+def test_rubbish_is_counted_and_harmless():
+    rng = random.Random(4)
+    wire = Wire()
+    for _ in range(2000):
+        text = bytearray(rng.choice((MX, A, message(), message("mx1.d.example", "A"))))
+        for _ in range(rng.randrange(4)):
+            text[rng.randrange(len(text))] = rng.randrange(256)
+        text = bytes(text[: rng.randrange(1, len(text) + 1)])
+        tcp = {"seq": rng.randrange(2**32)} if rng.random() < 0.5 else {}
+        wire.put(text, rng.random() < 0.5, **tcp)
+    found = counted(wire.read())
+    assert found["messages_unreadable"] > 100
+    assert found["answers_unreadable"] > 0
+
+
+def test_wireshark_sees_the_same_questions_and_exchangers(tshark):
+    path = PCAPS / "mx_lookups.pcap"
+    words = [tshark, "-r", str(path), "-n", "-T", "fields", "-e", "dns.mx.mail_exchange"]
+    words += ["-e", "dns.flags.response", "-Y", "dns.qry.type == 15"]
+    told = subprocess.run(words, capture_output=True, check=True, text=True).stdout.splitlines()
+    pipeline = Pipeline(Settings())
+    for part in Captures([str(path)]):
+        pipeline.feed(part)
+    found = counted(pipeline)
+    questions = [line for line in told if line.split("\t")[1] in ("0", "False")]
+    assert found["mx_queries"] + found["mx_queries_repeated"] == len(questions)
+    names = {line.split("\t")[0] for line in told} - {""}
+    assert set(pipeline._exchangers._names) == names
+
+
+def test_chunks_change_neither_alerts_nor_names():
+    def run(size):
+        records: list = []
+        pipeline = Pipeline(Settings(), on_sessions=records.extend)
+        alerts = []
+        for part in Captures([str(PCAPS / "mx_lookups.pcap")]):
+            for at in range(0, len(part.frames), size):
+                frames = part.frames[at : at + size]
+                alerts += pipeline.feed(part._replace(frames=frames, number=part.number + at))
+        alerts += pipeline.finish()
+        return msgspec.json.encode(alerts), msgspec.json.encode(records)
+
+    whole = run(10_000)
+    assert whole[0].count(b"mx-in.l.bigmail.example") > 2
+    assert whole[1].count(b"mx-in.l.bigmail.example") > 10
+    for size in (1, 7, 100):
+        assert run(size) == whole
+
+
+def test_destinations_are_told_by_name_and_provider():
+    pipeline = Pipeline(Settings())
+    alerts = []
+    for part in Captures([str(PCAPS / "mx_lookups.pcap")]):
+        alerts += pipeline.feed(part)
+    alerts += pipeline.finish()
+    named = alerts[-1].exchangers
+    assert named[0].name == "mx-in.l.bigmail.example"
+    assert named[0].provider == "bigmail.example"
+    assert named[0].addresses > 3
+    assert len(named) > 30
+    assert len(alerts[-1].destinations) == 10
+    assert all(destination.name for destination in alerts[-1].destinations)
+
+
+def test_mail_on_the_same_mirror_is_not_disturbed():
+    talk = Conversation().open().say("S: 220 hi\\r\\n|C: QUIT\\r\\n").close()
+    odd = frame(CLIENT, RESOLVER, 25, 53, 1, 1, 24, message())
+    found: list = []
+    pipeline = Pipeline(Settings(), on_sessions=found.extend)
+    pipeline.feed(block(sorted([*talk.frames, (START, odd), *Wire().put(message()).frames])))
+    pipeline.finish()
+    assert [s.quit for s in found] == [True, False]
