@@ -10,7 +10,7 @@ from tests.conftest import ROOT, port25
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^\.venv/bin/port25 ([^#\n]*)", README, re.MULTILINE)
-PIPE = re.search(r"\| (port25 replay -)$", README, re.MULTILINE)
+PIPE = re.search(r"^  \| (port25 replay -)$", README, re.MULTILINE)
 
 
 def blocks(language: str) -> list[str]:
