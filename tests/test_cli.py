@@ -140,7 +140,8 @@ def test_explain_prints_a_sum_that_adds_up():
     rows = [line.split() for line in out.splitlines()]
     named = {row[0]: float(row[1]) for row in rows if len(row) > 2 and row[1][0] in "+-"}
     total = named.pop("score")
-    names = {"prior", "fan_out", "first_contact", "rejections", "dialogue", "submission"}
+    names = {"prior", "fan_out", "first_contact", "rejections", "dialogue"}
+    names |= {"mx_lookups", "submission"}
     assert set(named) == names
     assert round(sum(named.values()), 1) == total
     assert "raised" in out
