@@ -56,6 +56,30 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(module="replay")
 
     verb = verbs.add_parser(
+        "live", parents=[settings], help="watch interfaces; print the alerts as they come"
+    )
+    verb.add_argument(
+        "-i", dest="interfaces", action="append", required=True, metavar="IFACE",
+        help="interface; several may be named",
+    )  # fmt: skip
+    verb.add_argument(
+        "-f", "--bpf", metavar="EXPRESSION", help="filter as in tcpdump, in place of the sensor's"
+    )
+    verb.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
+    verb.add_argument("--state", metavar="DIR", help="folder of journal, snapshot and evidence")
+    verb.add_argument("--user", help="whom root becomes once the ring is open (port25)")
+    verb.add_argument("--metrics", metavar="ADDRESS:PORT", help="for Prometheus; '' for none")
+    verb.set_defaults(module="live")
+
+    verb = verbs.add_parser(
+        "evidence", parents=[settings], help="the packets that made an alert, for Wireshark"
+    )
+    verb.add_argument("alert", metavar="ALERT", help="id of the alert, or how it begins")
+    verb.add_argument("-w", dest="output", required=True, metavar="FILE", help="pcapng to write")
+    verb.add_argument("--state", metavar="DIR", help="folder of journal and evidence")
+    verb.set_defaults(module="evidence")
+
+    verb = verbs.add_parser(
         "explain", parents=[settings], help="one host's score as a sum to check by hand"
     )
     verb.add_argument("host", metavar="HOST", help="an address of the host")

@@ -18,24 +18,28 @@ from sensor.alerts.lifecycle import (
     Levels,
     new_alert_table,
 )
-from sensor.capture.block import Block
+from sensor.capture.block import FRAME, Block
 from sensor.decode.decoder import Decoder
-from sensor.decode.segment import Outcome, watched_ports
+from sensor.decode.segment import SEGMENT, Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, provider
-from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups
-from sensor.hosts.evidence import Evidence, Fact
-from sensor.hosts.subscribers import compile_subscribers, host_text, parse_host
-from sensor.hosts.table import META, new_host_table
+from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
+from sensor.hosts.evidence import Count, Evidence, Fact
+from sensor.hosts.subscribers import CLASS, classify, compile_subscribers, host_text, parse_host
+from sensor.hosts.table import META, new_host_table, reclassify
+from sensor.hosts.windows import WINDOWS
+from sensor.kernel import table
 from sensor.packet_time import STEPS_BACK, STEPS_FORWARD, new_clock
-from sensor.settings import Settings, subscriber_prefixes
+from sensor.settings import Limits, Settings, subscriber_prefixes
 from sensor.smtp.connections import EVICTED, new_connections
 from sensor.smtp.record import Session, session_records
 from sensor.smtp.session import PIECES, PIECES_REFUSED, SESSIONS, new_sessions
+from sensor.snapshot import SnapshotError, arrays_of, restore
 from sensor.tracking import (
     COUNTERS,
     MOMENTS,
     WATCHED,
     Tracking,
+    adopt,
     catch_up,
     end_all,
     new_records,
@@ -43,11 +47,13 @@ from sensor.tracking import (
     track,
 )
 
-__all__ = ["Pipeline", "Watched"]
+__all__ = ["Pipeline", "Watched", "compile_kernels"]
 
 _EVENTS = 1024
 _RECORDS = 4096
 _VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
+_KEPT = ("connections", "sessions", "lookups", "hosts", "alerts", "clock", "counters", "moments")
+_CLASSES = "subscribers.classes"
 _DESTINATIONS = 10
 """Destinations an alert lists one by one."""
 _CRITICAL = 300
@@ -65,6 +71,34 @@ class Watched:
         self.score = score
         self.evidence = evidence
         self.exchangers = exchangers
+
+
+def compile_kernels() -> None:
+    """Have every kernel of the pipeline compiled, or read from the cache, before packets come."""
+    least = Limits(
+        max_hosts=16, max_details=16, max_sketches=0, max_connections=64, max_sessions=16,
+        max_pieces=16, max_exchangers=16, max_alerts=1,
+    )  # fmt: skip
+    pipeline = Pipeline(Settings(limits=least))
+    frame = np.zeros(1, FRAME)
+    frame["ts"] = 1_000_000_000 * 86_400 * 9
+    pipeline.feed(Block(np.zeros(64, np.uint8), frame, 1, ""))
+    segments = np.zeros(1, SEGMENT)
+    segments["ts"] = frame["ts"]
+    pipeline.follow(segments, np.zeros(64, np.uint8))
+    pipeline.catch_up(int(frame["ts"][0]) + 1)
+    pipeline.reload(pipeline.settings)
+    state = pipeline._state
+    zero = np.uint64(0)
+    adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, True)
+    expect(state.lookups, np.frombuffer(b"\0", np.uint8))
+    taken(state.lookups)
+    evidence = Evidence(
+        np.zeros((len(Count), len(WINDOWS)), np.int64), np.zeros(len(Fact), np.int64)
+    )
+    pipeline.model.explain(evidence)
+    evidence.facts[Fact.REPLIES_VISIBLE] = 1
+    pipeline.model.explain(evidence)
 
 
 class Pipeline:
@@ -93,7 +127,7 @@ class Pipeline:
         key = np.zeros(3, np.uint64)
         if watch is not None:
             key[:] = *parse_host(watch, subscribers), 1
-        limits, alerts = settings.limits, settings.alerts
+        limits = settings.limits
         self._on_sessions = on_sessions
         lookups = new_lookups()
         self._exchangers = Exchangers(lookups, limits.max_exchangers)
@@ -103,33 +137,117 @@ class Pipeline:
             lookups=lookups,
             hosts=new_host_table(limits.max_hosts, limits.max_details, limits.max_sketches),
             alerts=new_alert_table(limits.max_alerts),
+            told=new_told(_EVENTS),
+            records=new_records(_RECORDS if on_sessions else 0),
+            clock=new_clock(),
+            counters=np.zeros(len(COUNTERS), np.int64),
+            moments=np.zeros(MOMENTS, np.int64),
+            watch=key,
             subscribers=subscribers,
-            model=self.model.tables,
-            levels=Levels(
+            **self._set(),
+        )
+
+    def _set(self) -> dict[str, Any]:
+        """The parts of the state that only the settings make."""
+        settings, alerts = self.settings, self.settings.alerts
+        return {
+            "model": self.model.tables,
+            "levels": Levels(
                 self.model.raise_at,
                 self.model.clear_at,
                 round(alerts.escalate_step * CENTIBANS),
                 alerts.refresh,
                 round(alerts.enough_proof * CENTIBANS),
             ),
-            told=new_told(_EVENTS),
-            records=new_records(_RECORDS if on_sessions else 0),
-            watched=watched_ports(list(settings.ports)),
-            clock=new_clock(),
-            counters=np.zeros(len(COUNTERS), np.int64),
-            moments=np.zeros(MOMENTS, np.int64),
-            watch=key,
-            timeout=round(settings.syn_timeout * 1e9),
-            visibility=_VISIBILITY[settings.replies],
-            reads=reads,
-            checks=settings.checksums == "auto",
+            "watched": watched_ports(list(settings.ports)),
+            "timeout": round(settings.syn_timeout * 1e9),
+            "visibility": _VISIBILITY[settings.replies],
+            "reads": settings.privacy != "headers",
+            "checks": settings.checksums == "auto",
+        }
+
+    def reload(self, settings: Settings) -> None:
+        """Go on with other settings and all the evidence there is; ``limits`` stay as they were."""
+        self.settings = settings
+        self.model = Model(settings.score, settings.detectors)
+        dns = settings.dns and settings.privacy != "headers"
+        self.decoder.set(settings.ports, settings.duplicate_window, dns)
+        self._state = self._state._replace(**self._set())
+        self._reclassify(self._state.subscribers.classes)
+
+    def _reclassify(self, old: NDArray[np.void]) -> None:
+        """Find the class of each host anew, whose classes were ``old``."""
+        settings = self.settings
+        new = compile_subscribers(
+            subscriber_prefixes(settings), settings.own_mail_servers, settings.exempt
         )
+        before = len(new.classes)
+        classes = table(before + len(old), CLASS)
+        classes[:before], classes[before:] = new.classes, old
+        subscribers = new._replace(classes=classes)
+        reclassify(self._state.hosts, subscribers, before)
+        self._state = self._state._replace(subscribers=subscribers)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What a snapshot must hold; with :meth:`facts`."""
+        kept = {
+            name: array
+            for name, array in arrays_of(self._state)
+            if name.partition(".")[0] in _KEPT or name == _CLASSES
+        }
+        return kept | {f"decoder.{name}": a for name, a in self.decoder.arrays().items()}
+
+    def facts(self) -> dict[str, Any]:
+        """What a snapshot must hold beside :meth:`arrays`."""
+        return {"last_ts": self._last_ts, "exchangers": self._exchangers.state()}
+
+    def restore(self, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
+        """Take over a snapshot. Raises SnapshotError, and is as before then."""
+        mine = self.arrays()
+        del mine[_CLASSES]
+        if _CLASSES not in arrays:
+            raise SnapshotError(f"{_CLASSES} is missing")
+        old = arrays[_CLASSES]
+        restore(mine, arrays)
+        self._last_ts = facts["last_ts"]
+        self._exchangers.restore(facts["exchangers"])
+        classes = table(len(old), CLASS)
+        for name in set(CLASS.names or ()) & set(old.dtype.names or ()):
+            classes[name] = old[name]
+        self._reclassify(classes)
+
+    def adopt(self, alert: Alert) -> bool:
+        """Take over an alert from the journal that is newer than the snapshot; False: no room."""
+        subscribers = self._state.subscribers
+        hi, lo = parse_host(alert.host, subscribers)
+        address = 0 if addresses.is_ipv4(0, lo) else hi
+        class_ = classify(subscribers, np.uint64(address), np.uint64(lo))
+        done: bool = adopt(
+            self._state, np.uint64(hi), np.uint64(lo), class_, alert.opened, alert.revision,
+            round(alert.score * CENTIBANS), alert.ts // 1_000_000_000, alert.severity != "medium",
+            alert.state == "closed",
+        )  # fmt: skip
+        return done
+
+    def catch_up(self, ts: int) -> list[Alert]:
+        """Nothing more will come that is older than packet time ``ts``: what was due by then."""
+        alerts: list[Alert] = []
+        done = self._last_ts is None
+        while not done:
+            done = catch_up(self._state, ts)
+            alerts += self._take()
+        return alerts
 
     def feed(self, block: Block) -> list[Alert]:
         """Take one block; the alerts it gave rise to, in order."""
+        return self.read(block)[0]
+
+    def read(self, block: Block) -> tuple[list[Alert], NDArray[np.void]]:
+        """The same as :meth:`feed`, with the segments found, which are valid until the next."""
         newest = int(block.frames["ts"].max())
         self._last_ts = newest if self._last_ts is None else max(self._last_ts, newest)
-        return self.follow(self.decoder.decode(block), block.data)
+        segments = self.decoder.decode(block)
+        return self.follow(segments, block.data), segments
 
     def follow(self, segments: NDArray[np.void], data: NDArray[np.uint8]) -> list[Alert]:
         """Take decoded segments (dtype SEGMENT) whose bytes lie in ``data``."""

@@ -18,7 +18,9 @@ from sensor.hosts.subscribers import Exemption, SubscriberPrefix, compile_subscr
 
 __all__ = [
     "AlertSettings",
+    "EvidenceSettings",
     "Limits",
+    "LiveSettings",
     "Settings",
     "SettingsError",
     "load_settings",
@@ -60,6 +62,40 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """decibans that proven first contacts alone must be worth for a block: twice the usual"""
 
 
+class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of ``port25 live``; they take effect at its start."""
+
+    ring: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 64
+    """MB of packets the kernel holds for each interface and worker"""
+    promiscuous: bool = True
+    incoming_only: bool = False
+    """leave out what this machine sends itself; a mirror port only receives"""
+    tunnels: bool = False
+    """let IP in IP, GRE, VXLAN, Geneve, GTP-U and Teredo through the kernel's filter"""
+    user: str = "port25"
+    """whom root becomes once the ring is open; ``nobody`` where there is no such user"""
+    state: str = ""
+    """folder of journal, snapshot and evidence; ``$STATE_DIRECTORY``, else ``/var/lib/port25`` for
+    root and ``~/.local/state/port25`` for others
+    """
+    snapshot: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60
+    """seconds between snapshots"""
+    metrics: Annotated[str, msgspec.Meta(pattern=r"^(.*:\d+)?$")] = "127.0.0.1:9625"
+    """address and port for Prometheus; empty: none"""
+    loss_alarm: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.001
+    """share of bytes or packets lost that is worth an alarm"""
+    journal_days: Annotated[int, msgspec.Meta(ge=1)] = 400
+    """how long alerts are kept in the journal"""
+
+
+class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The rolling store of packets of watched ports."""
+
+    max_megabytes: Annotated[int, msgspec.Meta(ge=0, le=100_000_000)] = 1024
+    """0: none are kept"""
+    max_hours: Annotated[int, msgspec.Meta(ge=1)] = 48
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set. The defaults work for a first try."""
 
@@ -76,14 +112,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """seconds within which the same packet again is the mirror's copy; 0 looks for none"""
     checksums: Literal["auto", "ignore"] = "auto"
     """``auto``: leave out segments whose TCP checksum is wrong, where it means anything"""
-    privacy: Literal["headers", "envelope"] = "envelope"
-    """``headers``: TCP/IP only; ``envelope``: verbs, reply codes, HELO, domains, counts as well"""
+    privacy: Literal["headers", "envelope", "evidence"] = "envelope"
+    """``headers``: TCP/IP only; ``envelope``: verbs, reply codes, HELO, domains, counts as well;
+    ``evidence``: and packets kept for evidence hold commands and replies, with addresses in clear
+    """
     dns: bool = True
     """whether to read DNS for MX records (port 53; never at ``privacy = "headers"``)"""
     limits: Limits = Limits()
     score: ScoreSettings = ScoreSettings()
     detectors: DetectorSettings = DetectorSettings()
     alerts: AlertSettings = AlertSettings()
+    live: LiveSettings = LiveSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
 
 
 class SettingsError(Exception):

@@ -73,7 +73,7 @@ from sensor.smtp.connections import (
     release,
     victim,
 )
-from sensor.smtp.dialogue import begin
+from sensor.smtp.dialogue import LINES, begin
 from sensor.smtp.manners import judge
 from sensor.smtp.session import ANOMALIES, ENDS, SESSION, Sessions, free_session, new_session, note
 from sensor.smtp.streams import end_streams, receive, start_stream
@@ -86,6 +86,7 @@ __all__ = [
     "Records",
     "Told",
     "Tracking",
+    "adopt",
     "catch_up",
     "end_all",
     "new_records",
@@ -112,11 +113,13 @@ COUNTERS: Final = {
     "sessions_evicted": 15,
     "transactions_accepted": 16,
     "transactions_rejected": 17,
+    "bytes_read": 18,  # of streams
+    "bytes_missed": 19,  # of streams, in gaps: what the mirror or this sensor lost
 }
 (
     _ATTEMPTS, _RETRIES, _ANSWERED, _REFUSED, _UNANSWERED, _PROVEN, _DISOWNED, _UNSOLICITED,
     _OUTSIDE, _TO_OWN, _BY_OWN, _ELSEWHERE, _SUPPRESSED, _MIDSTREAM, _SESSIONS, _SESSIONS_EVICTED,
-    _TAKEN, _TURNED_DOWN,
+    _TAKEN, _TURNED_DOWN, _READ, _MISSED,
 ) = COUNTERS.values()  # fmt: skip
 
 _CLOSED, _RESET, _ENDED_REFUSED, _ENDED_UNANSWERED, _IDLE, _EVICTED, _STILL_OPEN = range(len(ENDS))
@@ -661,7 +664,14 @@ def _said(t, i, side, segment, data, ts, tick):
     if checked and connection.sums < 4 and segment.length:
         connection.sums |= checksum_is_good(data, segment) << 2
     checked &= connection.sums >> 2
+    lines = s.mode[side] == LINES
+    read = s.bytes[0] + s.bytes[1]
+    missed = s.lost[0] + s.lost[1]
     receive(t.sessions, n, side, segment, data, checked, connection.seen == 3)
+    t.counters[_READ] += s.bytes[0] + s.bytes[1] - read
+    t.counters[_MISSED] += s.lost[0] + s.lost[1] - missed
+    if lines and s.mode[side] == LINES and s.held[side] < 0:
+        segment.keep = segment.captured
     return _outcomes(t, connection, s, tick)
 
 
@@ -784,4 +794,39 @@ def end_all(t, ts):
             fins = t.connections.rows[i].fins
             how = _RESET if fins & 4 else _CLOSED if fins == 3 else _STILL_OPEN
             _drop(t, i, how, ts, tick)
+    return True
+
+
+@kernel
+def adopt(t, hi, lo, class_, opened, revision, score_, told, proven, closed):
+    """Take over an alert that the journal knows and this state does not, or not as new.
+
+    ``told`` is the tick of its last message. False when there is no room.
+    """
+    h = host_row(t.hosts, hi, lo, class_, told)
+    if h < 0:
+        return False
+    row = t.hosts.rows[h]
+    a = np.int64(row.alert)
+    if closed:
+        if a != NO_ALERT:
+            row.alert = NO_ALERT
+            moved = close_alert(t.alerts, a)
+            if moved >= 0:
+                t.hosts.rows[moved].alert = a
+        return True
+    if a == NO_ALERT:
+        a = t.alerts.meta[OPEN_ALERTS]
+        if a == t.alerts.rows.shape[0]:
+            return False
+        t.alerts.meta[OPEN_ALERTS] = a + 1
+        row.alert = a
+    alert = t.alerts.rows[a]
+    alert.opened = opened
+    alert.host = h
+    alert.score = score_
+    alert.revision = revision
+    alert.told = told
+    alert.keep_until = told + t.levels.refresh
+    alert.proven = proven
     return True

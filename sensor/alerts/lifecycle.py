@@ -7,6 +7,9 @@
                 active in them
     closed      at a sweep: the score is at or below the clear level
 
+An alert that was told before a crash and is known from the journal alone is *adopted*: it goes on
+under its id, and for ``refresh`` seconds lost evidence does not close it.
+
 Sweeps are at fixed moments, multiples of ``SWEEP`` seconds of sensor time, whatever the traffic.
 Open alerts stand in a table with a ceiling; what finds it full is counted and not raised.
 """
@@ -53,6 +56,7 @@ ALERT = np.dtype(
         ("score", np.int32),  # centibans when last told
         ("revision", np.int32),  # messages sent
         ("told", np.uint32),  # tick of the last
+        ("keep_until", np.uint32),  # tick before which it is not closed
         ("proven", np.uint8),  # 1: told with enough proof
     ],
     align=True,
@@ -102,6 +106,7 @@ def on_evidence(alerts, levels, host, a, score, proof, ts, tick):
         row.host = host
         row.revision = 0
         row.proven = 0
+        row.keep_until = 0
         state = RAISED
     else:
         row = alerts.rows[a]
@@ -126,6 +131,8 @@ def on_sweep(alerts, levels, a, score, proof, last_seen, tick):
     """Look at open alert ``a``: its new state or NO_CHANGE. CLOSED leaves it for the caller."""
     row = alerts.rows[a]
     if score <= levels.clear_at:
+        if tick < row.keep_until:
+            return NO_CHANGE
         state = CLOSED
     elif tick >= row.told + levels.refresh and last_seen > row.told:
         state = REFRESHED

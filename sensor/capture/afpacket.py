@@ -28,12 +28,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.capture.block import FRAME, NO_VLAN, Block, CaptureError
+from sensor.capture.block import FRAME, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, RAW_IP, Instruction, packed
-from sensor.kernel import kernel, table
-from sensor.loads import u16le, u32le
+from sensor.capture.ring import index_ring
+from sensor.kernel import table
 
-__all__ = ["Fanout", "Interface", "Interfaces", "Statistics", "index_ring", "link_of"]
+__all__ = ["Fanout", "Interface", "Interfaces", "Statistics", "link_of"]
 
 BLOCK: Final = 1 << 20
 """Bytes of one ring block."""
@@ -58,7 +58,6 @@ _SO_TIMESTAMPNS: Final = 35
 _SIOCGIFHWADDR: Final = 0x8927
 _IN_USE_BY_US: Final = 1  # TP_STATUS_USER
 _STATUS: Final = 8  # offset of block_status in a block
-_VLAN_VALID: Final = 1 << 4
 
 _LINKS: Final = {1: ETHERNET, 772: ETHERNET, 65534: RAW_IP, 512: RAW_IP}
 """ARPHRD_ types of interfaces by how their frames begin: Ethernet, loopback, tun, PPP."""
@@ -81,27 +80,6 @@ class Fanout(NamedTuple):
     group: int
     program: Sequence[Instruction]
     """see ``bpf.steering``"""
-
-
-@kernel
-def index_ring(data, at, frames, link):
-    """Fill ``frames`` (dtype FRAME) from the ring block at ``at``; how many there are.
-
-    struct tpacket3_hdr: next[4] sec[4] nsec[4] captured[4] length[4] status[4] mac[2] net[2]
-    rxhash[4] tci[4] ...
-    """
-    count = u32le(data, at + 12)
-    p = at + u32le(data, at + 16)
-    for n in range(min(count, frames.shape[0])):
-        frame = frames[n]
-        frame.ts = u32le(data, p + 4) * 1_000_000_000 + u32le(data, p + 8)
-        frame.offset = p + u16le(data, p + 24)
-        frame.captured = u32le(data, p + 12)
-        frame.wire = u32le(data, p + 16)
-        frame.link = link
-        frame.vlan = u32le(data, p + 32) & 0xFFF if u32le(data, p + 20) & _VLAN_VALID else NO_VLAN
-        p += u32le(data, p)
-    return min(count, frames.shape[0])
 
 
 def link_of(name: str) -> int:
@@ -155,6 +133,7 @@ class Interface:
             self._socket.close()
             raise CaptureError(name, None, _why(error)) from None
         self._frames = table(BLOCK // _SMALLEST, FRAME)
+        index_ring(self.ring, 0, self._frames[:0], self._link)  # compiled before packets come
 
     def _set_up(
         self,
@@ -184,6 +163,10 @@ class Interface:
         if fanout is not None:
             sock.setsockopt(_SOL_PACKET, _FANOUT, fanout.group & 0xFFFF | _FANOUT_CBPF << 16)
             _attach(sock, _SOL_PACKET, _FANOUT_DATA, fanout.program)
+
+    def set_filter(self, program: Sequence[Instruction]) -> None:
+        """Let other frames through from now on."""
+        _attach(self._socket, socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def fileno(self) -> int:
         """For select and poll."""
@@ -266,15 +249,17 @@ class Interfaces:
         Raises CaptureError.
         """
         ready, _, _ = select.select(self._interfaces, [], [], seconds)
-        if not ready and not any(self._blocks):
-            for interface in self._interfaces:
+        found = False
+        for block in self._merged() if len(self._interfaces) > 1 else self._single():
+            found = True
+            yield block
+        if not found:  # nothing came, or an error is what select found
+            for interface in ready or self._interfaces:
                 interface.check()
-            return
-        if len(self._interfaces) == 1:
-            while (block := self._interfaces[0].read()) is not None:
-                yield block
-            return
-        yield from self._merged()
+
+    def _single(self) -> Iterator[Block]:
+        while (block := self._interfaces[0].read()) is not None:
+            yield block
 
     def _merged(self) -> Iterator[Block]:
         while True:

@@ -1,6 +1,7 @@
 """Blocks of frames to batches of segments."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,13 +76,21 @@ class Decoder:
 
         With ``dns``, datagrams and segments of port 53 are given as well.
         """
-        self._dns = dns
-        self._watched = watched_ports(None if ports is None else list(ports))
-        self._window = round(duplicate_window * 1e9) if duplicate_window else -1
-        self._seed = np.frombuffer(np.random.default_rng().bytes(8), np.uint64)[0]
+        self.set(ports, duplicate_window, dns)
+        self._seed = np.frombuffer(np.random.default_rng().bytes(8), np.uint64).copy()
         self._recent = table(REMEMBERED, RECENT)
         self._rows = table(FRAMES_PER_BLOCK, SEGMENT)
         self.counts = np.zeros(len(Outcome), np.int64)
+
+    def set(self, ports: Sequence[int] | None, duplicate_window: float, dns: bool) -> None:
+        """Decode from now on with these settings."""
+        self.watched = watched_ports(None if ports is None else list(ports))
+        self._window = round(duplicate_window * 1e9) if duplicate_window else -1
+        self._dns = dns
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What must be kept to go on after a restart."""
+        return {"seed": self._seed, "recent": self._recent, "counts": self.counts}
 
     def decode(self, block: Block) -> NDArray[np.void]:
         """The segments of ``block``, dtype SEGMENT; valid until the next call."""
@@ -91,10 +100,10 @@ class Decoder:
             block.data,
             block.frames,
             block.number,
-            self._watched,
+            self.watched,
             self._dns,
             self._window,
-            self._seed,
+            self._seed[0],
             self._recent,
             self.counts,
             self._rows,

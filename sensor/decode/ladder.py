@@ -563,6 +563,7 @@ def decode_frame(data, frame, watched, row):
     row.vlan = frame.vlan
     row.tunnels = 0
     row.kind = TCP
+    row.keep = 0
     row.duplicate = 0
     layer, p, nominal = _link(data, p, end, nominal, frame.link)
     for _ in range(MAX_LAYERS):

@@ -49,6 +49,7 @@ SEGMENT = np.dtype(
         ("length", np.int32),  # payload bytes by the IP header
         ("captured", np.int32),  # payload bytes present
         ("vlan", np.int32),  # outermost VLAN id or -1
+        ("keep", np.int32),  # payload bytes that evidence may hold: commands and replies, no more
         ("sport", np.uint16),
         ("dport", np.uint16),
         ("tcp_flags", np.uint16),  # the twelve bits beside the data offset
@@ -58,7 +59,7 @@ SEGMENT = np.dtype(
     ],
     align=True,
 )
-"""One segment (112 bytes). Of an ICMP error: the quoted addresses, ports and sequence number.
+"""One segment (120 bytes). Of an ICMP error: the quoted addresses, ports and sequence number.
 
 Of DNS: a segment of TCP port 53, or, with a header of UDP_HEADER bytes, a UDP datagram.
 """

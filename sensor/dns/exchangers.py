@@ -52,6 +52,18 @@ class Exchangers:
         """The name of the exchanger at an address, as it may be printed, or None."""
         return self._by_address.get(hi << 64 | lo)
 
+    def state(self) -> dict[str, Any]:
+        """All that is known, as JSON can hold it."""
+        known = [[f"{address:x}", name] for address, name in self._by_address.items()]
+        return {"names": list(self._names), "addresses": known}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state` gave; the kernels' hashes are theirs to restore."""
+        for name in state.get("names", ()):
+            self._put(self._names, name, None)
+        for address, name in state.get("addresses", ()):
+            self._put(self._by_address, int(address, 16), name)
+
     def take(self) -> None:
         """Read the answers the kernels put aside."""
         lookups = self._lookups

@@ -27,6 +27,7 @@ __all__ = [
     "classify",
     "compile_subscribers",
     "fold",
+    "host_of",
     "host_text",
     "parse_host",
 ]
@@ -191,6 +192,22 @@ def fold(class_, hi, lo, port):
     if length == 64:
         return hi, _ZERO
     return hi & (_FULL << np.uint64(64 - length)), _ZERO
+
+
+@kernel
+def host_of(segments, watched, subscribers, key, mine):
+    """Set ``mine`` (bool, one a segment) for the ``segments`` of the subscriber ``key``.
+
+    The subscriber is who speaks to a port of ``watched``, or is spoken to from one.
+    """
+    for k in range(segments.shape[0]):
+        s = segments[k]
+        if watched[s.dport]:
+            hi, lo, port = s.src_hi, s.src_lo, np.int64(s.sport)
+        else:
+            hi, lo, port = s.dst_hi, s.dst_lo, np.int64(s.dport)
+        key_hi, key_lo = fold(subscribers.classes[classify(subscribers, hi, lo)], hi, lo, port)
+        mine[k] = key_hi == key[0] and key_lo == key[1]
 
 
 def host_text(hi: int, lo: int, length: int, ports: int) -> str:

@@ -27,6 +27,7 @@ from sensor.hosts.distinct import (
     touch,
 )
 from sensor.hosts.evidence import Count, Fact
+from sensor.hosts.subscribers import classify
 from sensor.hosts.windows import DAY, PANES_IN_ALL, WINDOWS, add, advance
 from sensor.kernel import kernel, mix, routine
 from sensor.kernel import table as new_table
@@ -44,6 +45,7 @@ __all__ = [
     "lookup",
     "new_host_table",
     "recent_destinations",
+    "reclassify",
     "within",
 ]
 
@@ -300,6 +302,26 @@ def _least_recent(table):
             best_seen = seen
     meta[_HAND] = (meta[_HAND] + LOOK_AT) % used
     return best
+
+
+@kernel
+def reclassify(table, subscribers, before):
+    """The settings have changed: find each host's class anew.
+
+    ``subscribers.classes`` are the new classes and, from row ``before`` on, the old ones, which a
+    host keeps whose key the new settings would make another way.
+    """
+    for h in range(table.meta[_USED]):
+        row = table.rows[h]
+        if row.last_seen == 0:
+            continue
+        # The upper half of an IPv4 key is a port block, not a part of the address.
+        hi = _ZERO if row.lo >> _SHIFT == _MAPPED_PREFIX else row.hi
+        c = classify(subscribers, hi, row.lo)
+        old = subscribers.classes[before + np.int64(row.class_)]
+        new = subscribers.classes[c]
+        same = old.fold == new.fold and old.ports == new.ports
+        row.class_ = c if same else before + np.int64(row.class_)
 
 
 # --- details -------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ from sensor.smtp.session import (
 )
 from sensor.smtp.tls import DONE, hello
 
-__all__ = ["STARTTLS", "TARPIT_SECONDS", "begin", "conclude", "hear", "lose"]
+__all__ = ["LINES", "STARTTLS", "TARPIT_SECONDS", "begin", "conclude", "hear", "lose"]
 
 TARPIT_SECONDS: Final = 20
 """A server that takes longer than this to answer delays on purpose, or is in trouble."""

@@ -1,0 +1,98 @@
+"""``port25 evidence``: the packets that made an alert, for Wireshark."""
+
+import argparse
+import datetime
+import getpass
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from sensor.alerts.alert import Alert
+from sensor.capture.block import CaptureError
+from sensor.capture.merge import Captures
+from sensor.commands import complain, report_faults, settings_from
+from sensor.decode.decoder import Decoder
+from sensor.evidence.copies import MOST_OF_A_FRAME, copy_frames
+from sensor.evidence.store import pcapng_head, stored_files
+from sensor.hosts.subscribers import compile_subscribers, host_of, parse_host
+from sensor.live import state_folder
+from sensor.settings import Settings, subscriber_prefixes
+from sensor.sinks.journal import Journal, JournalError
+
+__all__ = ["run"]
+
+_SECOND = 1_000_000_000
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the stored packets of an alert's host, up to its last message; the access is logged."""
+    settings = settings_from(options.config)
+    if settings is None:
+        return 2
+    folder = Path(options.state) if options.state else state_folder(settings)
+    try:
+        journal = Journal(folder / "journal.sqlite", read_only=True)
+        found = journal.find(options.alert)
+    except JournalError as error:
+        complain(str(error))
+        return 1
+    ids = {alert.id for alert in found}
+    if len(ids) != 1:
+        complain(f"{options.alert}: {'several alerts have' if ids else 'no alert has'} this id")
+        return 1
+    written, faults = _extract(settings, folder, found, Path(options.output))
+    log = folder / "evidence" / "access.log"
+    entry = {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(),
+        "user": os.environ.get("SUDO_USER") or getpass.getuser(),
+        "alert": found[-1].id,
+        "host": found[-1].host,
+        "packets": written,
+    }
+    try:
+        with log.open("ab") as out:
+            out.write(msgspec.json.encode(entry) + b"\n")
+    except OSError as error:
+        Path(options.output).unlink(missing_ok=True)
+        complain(f"{log}: {error.strerror}; without a log of the access nothing is given out")
+        return 1
+    print(f"{written:,} packets of {found[-1].host} in {options.output}")
+    return report_faults(faults)
+
+
+def _extract(
+    settings: Settings, folder: Path, found: list[Alert], output: Path
+) -> tuple[int, list[CaptureError]]:
+    """Copy the host's packets; how many, and what was wrong with the store."""
+    last = found[-1]
+    subscribers = compile_subscribers(
+        subscriber_prefixes(settings), settings.own_mail_servers, settings.exempt
+    )
+    key = parse_host(last.host, subscribers)
+    reasons = "; ".join(line.reason for line in last.evidence[1:] if line.decibans)
+    comment = f"port25 alert {last.id}: {last.host}, {last.score:+.1f} decibans. {reasons}"
+    files = stored_files(folder / "evidence")
+    decoder = Decoder(settings.ports, duplicate_window=0)
+    out = np.empty(4 * MOST_OF_A_FRAME, np.uint8)
+    captures = Captures([str(file) for file in files])
+    count = 0
+    with output.open("wb") as target:
+        target.write(pcapng_head(comment))
+        for block in captures if files else ():
+            segments = decoder.decode(block)
+            times = segments["ts"]
+            segments = segments[(times >= last.first_seen * _SECOND) & (times <= found[-1].ts)]
+            mine = np.zeros(len(segments), np.bool_)
+            host_of(segments, decoder.watched, subscribers, np.array(key, np.uint64), mine)
+            segments = segments[mine]
+            segments["keep"] = segments["captured"]  # what the store holds may be given out
+            count += len(segments)
+            at = 0
+            while at < len(segments):
+                size, at = copy_frames(
+                    block.data, block.frames, segments, block.number, at, True, out
+                )
+                target.write(out[:size].data)
+    return count, captures.faults

@@ -1,0 +1,1 @@
+"""Packets kept for a while, so that an alert can be looked into."""

@@ -1,0 +1,374 @@
+"""The sensor on live interfaces: capture, pipeline, journal, evidence, snapshots, signals.
+
+One loop, one thread (metrics answer from another). Blocks of the ring go through the same pipeline
+as those of a file. Where nothing has come for ``QUIET`` seconds, time passes by the wall clock, so
+that what is due is told; as no older packet can come any more, a replay of the same packets tells
+the same.
+
+An alert is in the journal before it is told. After a crash the last snapshot is taken up, and
+alerts the journal has beyond it are adopted: they go on under their ids.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from sensor import __version__, service
+from sensor.alerts.alert import Alert, rfc3339
+from sensor.capture.afpacket import Interface, Interfaces, Statistics, link_of
+from sensor.capture.block import Block, CaptureError
+from sensor.capture.bpf import Instruction, expression, mail_filter
+from sensor.evidence.store import Store
+from sensor.metrics import Collector, serve
+from sensor.pipeline import Pipeline, compile_kernels
+from sensor.settings import Settings
+from sensor.sinks.journal import Journal, JournalError
+from sensor.snapshot import SnapshotError, fork_and_write, read, write
+
+__all__ = ["Live", "Notice", "state_folder"]
+
+QUIET: Final = 2.0
+"""Seconds without a frame after which time passes by the wall clock."""
+_LOSS_INTERVAL: Final = 10.0
+_MOST_WAITING: Final = 100_000
+"""Alerts that wait for a journal that cannot be written; then the oldest are told and dropped."""
+_DAY: Final = 86_400_000_000_000
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something about the sensor itself that a person should know."""
+
+    schema: str
+    ts: int
+    """wall time, nanoseconds since 1970"""
+    time: str
+    kind: str
+    """capture_loss, journal, evidence, snapshot, settings"""
+    text: str
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where journal, snapshot and evidence are."""
+    if settings.live.state:
+        return Path(settings.live.state)
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.partition(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/port25")
+    base = os.environ.get("XDG_STATE_HOME", "~/.local/state")
+    return Path(base).expanduser() / "port25"
+
+
+class Live:
+    """Open everything; then :meth:`run` until told to stop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        interfaces: Sequence[str],
+        tell: Callable[[Alert | Notice], None],
+        bpf: str | None = None,
+        reload: Callable[[], Settings | None] = lambda: None,
+        show: Callable[[str], None] | None = None,
+    ) -> None:
+        """``tell`` is given alerts and notices, ``show`` a status line now and then.
+
+        ``reload`` reads the settings again, None when they are no good. Raises CaptureError,
+        FilterError, JournalError, MetricsError, SnapshotError, LookupError or OSError, before
+        anything is captured.
+        """
+        self.settings = settings
+        self._tell = tell
+        self._reload = reload
+        self._show = show
+        self._bpf = bpf
+        self._wanted: set[int] = set()
+        self._started = time.monotonic()
+        self._journal_faults = 0
+        self._waiting: list[Alert] = []
+        self._child = 0
+        self._snapshot_time = 0.0
+        self._loss = 0.0
+        self._lossy = False
+        self._counted = Statistics(0, 0, 0)
+        self._last = self._counted, 0, 0
+        self._frames = 0
+        self._told = {"raised": 0, "escalated": 0, "refreshed": 0, "closed": 0}
+
+        live = settings.live
+        self.folder = state_folder(settings)
+        (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
+        compile_kernels()
+        self.journal = Journal(self.folder / "journal.sqlite")
+        self.pipeline = Pipeline(settings)
+        self._snapshot = self.folder / "state.p25"
+        self._restore()
+        evidence = settings.evidence
+        self._store = Store(
+            self.folder / "evidence", evidence.max_megabytes * 1_000_000, evidence.max_hours
+        )
+        self._interfaces = [
+            Interface(name, self._filter(name), live.ring, live.promiscuous, live.incoming_only)
+            for name in interfaces
+        ]
+        self._source = Interfaces(self._interfaces)
+        self._metrics = serve(live.metrics, Collector(self.counters)) if live.metrics else None
+        self._drop()
+
+    def _filter(self, interface: str) -> list[Instruction]:
+        link = link_of(interface)
+        if self._bpf:
+            return expression(self._bpf, interface)
+        settings = self.settings
+        dns = settings.dns and settings.privacy != "headers"
+        return mail_filter(settings.ports, dns, settings.live.tunnels, link)
+
+    def _drop(self) -> None:
+        """The ring is open: no privilege is needed any more."""
+        user = self.settings.live.user
+        if os.geteuid() == 0:
+            try:
+                entry = pwd.getpwnam(user)
+            except KeyError:
+                if user != "port25":
+                    raise LookupError(f"live.user: there is no user {user!r}") from None
+                entry = pwd.getpwnam("nobody")
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, entry.pw_uid, entry.pw_gid)
+            user = entry.pw_name
+        service.drop_privileges(user)
+
+    # --- state -----------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        after = 0
+        if self._snapshot.exists():
+            try:
+                arrays, facts = read(self._snapshot)
+                self.pipeline.restore(arrays, facts["pipeline"])
+                after = facts["journal"]
+            except (SnapshotError, KeyError) as error:
+                shutil.move(self._snapshot, self._snapshot.with_suffix(".refused"))
+                self._notice("snapshot", f"starting without its evidence: {error}")
+        since = time.time_ns() - _DAY
+        newest = {a.id: a for _, a in self.journal.read(after) if a.ts > since}
+        for alert in newest.values():
+            with contextlib.suppress(ValueError):  # settings by which it is no host any more
+                self.pipeline.adopt(alert)
+
+    def _save(self, wait: bool = False) -> None:
+        """Write a snapshot, in a child unless ``wait``."""
+        facts = {
+            "version": __version__,
+            "pipeline": self.pipeline.facts(),
+            "journal": self.journal.last,
+        }
+        arrays = self.pipeline.arrays()
+        if wait:
+            try:
+                write(self._snapshot, arrays, facts)
+            except SnapshotError as error:
+                self._notice("snapshot", str(error))
+        else:
+            self._child = fork_and_write(self._snapshot, arrays, facts)
+
+    def _reap(self) -> None:
+        if self._child:
+            pid, status = os.waitpid(self._child, os.WNOHANG)
+            if pid:
+                self._child = 0
+                if status:
+                    self._notice("snapshot", "could not be written; evidence would not survive")
+                else:
+                    self._snapshot_time = time.time()
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises CaptureError when an interface goes away."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, lambda got, _: self._wanted.add(got))
+        service.notify("READY=1")
+        now = time.monotonic()
+        watchdog = service.watchdog_seconds()
+        heard, shown, weighed, saved, wagged = now, now, now, now, now
+        try:
+            while not self._wanted & {signal.SIGTERM, signal.SIGINT}:
+                for block in self._source.read(0.1):
+                    self._take(block)
+                    heard = now
+                now = time.monotonic()
+                if now - heard > QUIET:
+                    self._publish(self.pipeline.catch_up(time.time_ns() - int(QUIET * 1e9)))
+                if now - shown >= 1:
+                    self._second(now - shown)
+                    shown = now
+                if now - weighed >= _LOSS_INTERVAL:
+                    self._weigh_loss()
+                    weighed = now
+                self._reap()
+                if now - saved >= self.settings.live.snapshot and not self._child:
+                    self._save()
+                    saved = now
+                if watchdog is not None and now - wagged >= watchdog:
+                    service.notify("WATCHDOG=1")
+                    wagged = now
+                self._signals()
+        finally:
+            self._stop()
+
+    def _take(self, block: Block) -> None:
+        alerts, segments = self.pipeline.read(block)
+        self._frames += len(block.frames)
+        if alerts:
+            self._publish(alerts)
+        fault = self._store.fault
+        self._store.keep(block, segments, self.settings.privacy == "evidence")
+        if self._store.fault and not fault:
+            self._notice("evidence", f"packets are not kept: {self._store.fault}")
+
+    def _stop(self) -> None:
+        service.notify("STOPPING=1")
+        if self._child:
+            os.waitpid(self._child, 0)
+        with contextlib.suppress(CaptureError):
+            for block in self._source.read(0):
+                self._take(block)
+        self._publish(self.pipeline.finish())
+        self._weigh_loss()
+        self._save(wait=True)
+        for interface in self._interfaces:
+            interface.close()
+        if self._metrics is not None:
+            self._metrics.shutdown()
+            self._metrics.server_close()
+        self.journal.close()
+
+    def _publish(self, alerts: list[Alert]) -> None:
+        """Journal, then tell; while the journal cannot be written, tell all the same and say so."""
+        if not alerts and not self._waiting:
+            return
+        waiting = len(self._waiting)
+        try:
+            fresh = self.journal.write(self._waiting + alerts)
+        except JournalError as error:
+            if not waiting:
+                self._notice("journal", f"alerts are told but not on disk: {error}")
+            self._journal_faults += 1
+            self._waiting = (self._waiting + alerts)[-_MOST_WAITING:]
+            fresh = alerts
+        else:
+            self._waiting = []
+            told = {(a.id, a.revision) for a in alerts}
+            fresh = [a for a in fresh if (a.id, a.revision) in told]
+        for alert in fresh:
+            self._told[alert.state] += 1
+            self._tell(alert)
+
+    def _notice(self, kind: str, text: str) -> None:
+        now = time.time_ns()
+        self._tell(Notice("port25.notice/1", now, rfc3339(now), kind, text))
+
+    def _signals(self) -> None:
+        if signal.SIGUSR1 in self._wanted:
+            self._wanted.discard(signal.SIGUSR1)
+            sys.stderr.buffer.write(msgspec.json.encode(self.counters()) + b"\n")
+            sys.stderr.flush()
+        if signal.SIGHUP in self._wanted:
+            self._wanted.discard(signal.SIGHUP)
+            service.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self._read_settings()
+            service.notify("READY=1")
+
+    def _read_settings(self) -> None:
+        settings = self._reload()
+        if settings is None:
+            self._notice("settings", "the new settings are no good; the old ones stay in force")
+            return
+        fixed = ("limits", "live", "evidence")
+        later = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
+        kept = {name: getattr(self.settings, name) for name in fixed}
+        self.settings = msgspec.structs.replace(settings, **kept)
+        self.pipeline.reload(self.settings)
+        for interface in self._interfaces:
+            interface.set_filter(self._filter(interface.name))
+        more = f"; at the next start: {', '.join(later)}" if later else ""
+        self._notice("settings", f"the new settings are in force{more}")
+
+    # --- how it goes -----------------------------------------------------------------------------
+
+    def _statistics(self) -> Statistics:
+        """The kernel's counts, of all interfaces; only this thread may ask for them."""
+        columns = zip(*(i.statistics for i in self._interfaces), strict=True)
+        self._counted = Statistics(*map(sum, columns))
+        return self._counted
+
+    def _weigh_loss(self) -> None:
+        """How much was lost since last time: packets by the kernel's count, bytes by TCP's gaps."""
+        statistics = self._statistics()
+        streams = self.pipeline.counters()["connections"]
+        read, missed = streams["bytes_read"], streams["bytes_missed"]
+        before, read_before, missed_before = self._last
+        self._last = statistics, read, missed
+        received = statistics.received - before.received
+        dropped = statistics.dropped - before.dropped
+        share = dropped / max(1, received)
+        gaps = (missed - missed_before) / max(1, read - read_before)
+        self._loss = max(share, gaps)
+        lossy = self._loss >= self.settings.live.loss_alarm
+        if dropped or (lossy and not self._lossy):
+            self._notice(
+                "capture_loss",
+                f"{dropped:,} of {received:,} packets dropped by the kernel ({share:.2%}),"
+                f" {gaps:.2%} of stream bytes missing",
+            )
+        self._lossy = lossy
+
+    def _second(self, seconds: float) -> None:
+        self._statistics()
+        if self._waiting:
+            self._publish([])
+        keep = self.settings.live.journal_days * _DAY
+        if self._frames and int(time.monotonic()) % 3600 == 0:
+            with contextlib.suppress(JournalError):
+                self.journal.forget(time.time_ns() - keep)
+        if self._show is not None:
+            counters = self.pipeline.counters()
+            self._show(
+                f"{self._frames / seconds:>9,.0f} packets/s"
+                f"  {counters['hosts']['hosts']:,} hosts"
+                f"  {counters['alerts']['alerts_open']:,} alerts open"
+                f"  {self._counted.dropped:,} dropped  loss {self._loss:.2%}"
+            )
+        self._frames = 0
+
+    def counters(self) -> dict[str, dict[str, Any]]:
+        """Everything there is to count, by stage; the kernel's counts as of the last second."""
+        statistics = self._counted
+        return {
+            **self.pipeline.counters(),
+            "capture": {
+                "packets_received": statistics.received,
+                "packets_dropped": statistics.dropped,
+                "ring_freezes": statistics.freezes,
+                "ring_blocks_waiting": sum(i.waiting for i in self._interfaces),
+                "loss_ratio": self._loss,
+            },
+            "told": {f"alerts_{state}": count for state, count in self._told.items()},
+            "disk": {
+                **self._store.counters,
+                "journal_failures": self._journal_faults,
+                "outbox_alerts": len(self._waiting),
+                "snapshot_time_seconds": self._snapshot_time,
+            },
+            "uptime": {"packet_time_seconds": (self.pipeline.facts()["last_ts"] or 0) / 1e9},
+        }
