@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "-f", "--bpf", metavar="EXPRESSION", help="filter as in tcpdump, in place of the sensor's"
     )
+    verb.add_argument(
+        "-w", dest="record", metavar="FILE", help="write all that is captured, as tcpdump does"
+    )
     verb.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
     verb.add_argument("--state", metavar="DIR", help="folder of journal, snapshot and evidence")
     verb.add_argument("--user", help="whom root becomes once the ring is open (port25)")

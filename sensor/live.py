@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from sensor import __version__, service
 from sensor.alerts.alert import Alert, rfc3339
 from sensor.capture.afpacket import Interface, Interfaces, Statistics, link_of
 from sensor.capture.block import Block, CaptureError
 from sensor.capture.bpf import Instruction, expression, mail_filter
-from sensor.evidence.store import Store
+from sensor.evidence.store import Store, Writer
 from sensor.metrics import Collector, serve
 from sensor.pipeline import Pipeline, compile_kernels
 from sensor.settings import Settings
@@ -79,8 +80,11 @@ class Live:
         bpf: str | None = None,
         reload: Callable[[], Settings | None] = lambda: None,
         show: Callable[[str], None] | None = None,
+        record: str | None = None,
     ) -> None:
         """``tell`` is given alerts and notices, ``show`` a status line now and then.
+
+        All that is captured goes to the file ``record`` as well.
 
         ``reload`` reads the settings again, None when they are no good. Raises CaptureError,
         FilterError, JournalError, MetricsError, SnapshotError, LookupError or OSError, before
@@ -116,6 +120,8 @@ class Live:
         self._store = Store(
             self.folder / "evidence", evidence.max_megabytes * 1_000_000, evidence.max_hours
         )
+        # Held open for as long as the sensor runs.
+        self._record = Writer(Path(record).open("wb")) if record else None  # noqa: SIM115
         self._interfaces = [
             Interface(name, self._filter(name), live.ring, live.promiscuous, live.incoming_only)
             for name in interfaces
@@ -227,6 +233,8 @@ class Live:
             self._stop()
 
     def _take(self, block: Block) -> None:
+        if self._record is not None:
+            self._record.write(block.data, block.frames, block.frames["captured"].astype(np.int64))
         alerts, segments = self.pipeline.read(block)
         self._frames += len(block.frames)
         if alerts:
@@ -252,6 +260,9 @@ class Live:
             self._metrics.shutdown()
             self._metrics.server_close()
         self.journal.close()
+        self._store.close()
+        if self._record is not None:
+            self._record.close()
 
     def _publish(self, alerts: list[Alert]) -> None:
         """Journal, then tell; while the journal cannot be written, tell all the same and say so."""

@@ -17,10 +17,11 @@ def notify(text: str) -> None:
     if not path:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)  # one that does not listen must not stop the sensor
         try:
             sock.connect("\0" + path[1:] if path.startswith("@") else path)
             sock.send(text.encode())
-        except OSError:  # a supervisor that went away is no reason to stop
+        except OSError:  # nor one that went away
             return
 
 

@@ -14,8 +14,7 @@ from sensor.capture.block import CaptureError
 from sensor.capture.merge import Captures
 from sensor.commands import complain, report_faults, settings_from
 from sensor.decode.decoder import Decoder
-from sensor.evidence.copies import MOST_OF_A_FRAME, copy_frames
-from sensor.evidence.store import pcapng_head, stored_files
+from sensor.evidence.store import Writer, frames_of, stored_files
 from sensor.hosts.subscribers import compile_subscribers, host_of, parse_host
 from sensor.live import state_folder
 from sensor.settings import Settings, subscriber_prefixes
@@ -75,24 +74,17 @@ def _extract(
     comment = f"port25 alert {last.id}: {last.host}, {last.score:+.1f} decibans. {reasons}"
     files = stored_files(folder / "evidence")
     decoder = Decoder(settings.ports, duplicate_window=0)
-    out = np.empty(4 * MOST_OF_A_FRAME, np.uint8)
     captures = Captures([str(file) for file in files])
     count = 0
     with output.open("wb") as target:
-        target.write(pcapng_head(comment))
+        writer = Writer(target, comment)
         for block in captures if files else ():
             segments = decoder.decode(block)
             times = segments["ts"]
-            segments = segments[(times >= last.first_seen * _SECOND) & (times <= found[-1].ts)]
+            segments = segments[(times >= last.first_seen * _SECOND) & (times <= last.ts)]
             mine = np.zeros(len(segments), np.bool_)
             host_of(segments, decoder.watched, subscribers, np.array(key, np.uint64), mine)
-            segments = segments[mine]
-            segments["keep"] = segments["captured"]  # what the store holds may be given out
-            count += len(segments)
-            at = 0
-            while at < len(segments):
-                size, at = copy_frames(
-                    block.data, block.frames, segments, block.number, at, True, out
-                )
-                target.write(out[:size].data)
+            frames, _ = frames_of(block, segments[mine], True)
+            writer.write(block.data, frames, frames["captured"].astype(np.int64))
+            count += len(frames)
     return count, captures.faults

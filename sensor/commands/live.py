@@ -70,7 +70,15 @@ def run(options: argparse.Namespace) -> int:
         return None if again is None else _with_options(again, options)
 
     try:
-        live = Live(settings, options.interfaces, screen.tell, options.bpf, reload, screen.show)
+        live = Live(
+            settings,
+            options.interfaces,
+            screen.tell,
+            options.bpf,
+            reload,
+            screen.show,
+            options.record,
+        )
         live.run()
     except CaptureError as fault:
         complain(str(fault))

@@ -1,10 +1,9 @@
-"""The kernel that copies frames into pcapng: those of segments, cut to what may be kept."""
+"""The kernel that copies frames into pcapng, each cut to what may be kept."""
 
 from typing import Final
 
 import numpy as np
 
-from sensor.decode.segment import TCP
 from sensor.kernel import kernel
 from sensor.loads import u8
 
@@ -26,28 +25,19 @@ def _put(out, at, value):
 
 
 @kernel
-def copy_frames(data, frames, segments, number, start, payload, out):
-    """Write the frames of ``segments`` (dtype SEGMENT) from ``start`` on as enhanced packet blocks.
+def copy_frames(data, frames, keep, start, out):
+    """Write ``frames`` (dtype FRAME) from number ``start`` on as enhanced packet blocks.
 
-    ``number`` is that of the first of ``frames``. With ``payload``, ``keep`` bytes of a segment's
-    payload stay, else none. Interface 0 of the file has Ethernet frames, 1 raw IP. Copies of a
-    packet are left out. Returns bytes written, and the segment to go on with.
+    Of each the first ``keep`` bytes (int64, one a frame) that were captured. Interface 0 of the
+    file has Ethernet frames, 1 raw IP. Returns bytes written, and the frame to go on with.
     """
     at = 0
-    for k in range(start, segments.shape[0]):
-        segment = segments[k]
-        if segment.duplicate or segment.kind > TCP + 1:
-            continue
-        frame = frames[segment.frame - number]
-        first = np.int64(frame.offset)
-        size = np.int64(segment.payload) - first
-        if segment.kind == TCP:
-            size += np.int64(segment.keep) if payload else 0
-        else:
-            size += 8  # what an ICMP error quotes of TCP
-        size = min(size, np.int64(frame.captured))
+    for k in range(start, frames.shape[0]):
+        frame = frames[k]
+        size = min(keep[k], np.int64(frame.captured))
         if at + size + _OVERHEAD > out.shape[0]:
             return at, k
+        first = np.int64(frame.offset)
         tag = 4 if frame.vlan >= 0 and frame.link == 1 else 0
         whole = size + tag
         total = 32 + (whole + 3 & ~3)
@@ -73,4 +63,4 @@ def copy_frames(data, frames, segments, number, start, payload, out):
             p += 1
         _put(out, p, total)
         at += total
-    return at, segments.shape[0]
+    return at, frames.shape[0]

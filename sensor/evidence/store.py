@@ -7,22 +7,24 @@ say: headers, or commands and replies too; never a message, a password or what S
 A full disk stops the store and nothing else: it is tried again a minute of packet time later.
 """
 
+import contextlib
+import io
 import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sensor.capture.block import FRAME, Block
-from sensor.decode.segment import SEGMENT
+from sensor.decode.segment import DNS, TCP
 from sensor.evidence.copies import MOST_OF_A_FRAME, copy_frames
 from sensor.kernel import table
 
-__all__ = ["Store", "pcapng_head", "stored_files"]
+__all__ = ["Store", "Writer", "frames_of", "pcapng_head", "stored_files"]
 
 _FILES: Final = 16
+_QUOTED: Final = 8  # bytes of TCP that an ICMP error quotes
 _RETRY: Final = 60_000_000_000
 _HOUR: Final = 3_600_000_000_000
 
@@ -44,6 +46,43 @@ def stored_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("packets-*.pcapng"))
 
 
+def frames_of(
+    block: Block, segments: NDArray[np.void], payload: bool
+) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """The frames of ``segments`` (decoded from ``block``), and how many bytes of each to keep.
+
+    Headers, and with ``payload`` what a segment's ``keep`` allows; copies are left out.
+    """
+    chosen = segments[(segments["kind"] != DNS) & (segments["duplicate"] == 0)]
+    frames = block.frames[chosen["frame"] - block.number]
+    more = np.where(chosen["kind"] == TCP, chosen["keep"] * payload, _QUOTED)
+    return frames, chosen["payload"] - frames["offset"] + more
+
+
+class Writer:
+    """Frames into a pcapng file that is open."""
+
+    def __init__(self, file: BinaryIO, comment: str = "") -> None:
+        self._file = file
+        self._out = np.empty(4 * MOST_OF_A_FRAME, np.uint8)
+        file.write(pcapng_head(comment))
+        nothing = np.empty(0, np.uint8), table(0, FRAME), np.empty(0, np.int64)
+        copy_frames(*nothing, 0, self._out)
+
+    def write(
+        self, data: NDArray[np.uint8], frames: NDArray[np.void], keep: NDArray[np.int64]
+    ) -> None:
+        """The first ``keep`` bytes of each frame; ``data`` is their block's. Raises OSError."""
+        at = 0
+        while at < len(frames):
+            size, at = copy_frames(data, frames, keep, at, self._out)
+            self._file.write(self._out[:size].data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 class Store:
     """One folder of files."""
 
@@ -52,16 +91,13 @@ class Store:
         self._folder = folder
         self._max_bytes = max_bytes
         self._max_age = max_hours * _HOUR
-        self._out = np.empty(4 * MOST_OF_A_FRAME, np.uint8)
-        self._file: Path | None = None
+        Writer(io.BytesIO())  # its kernel is compiled before packets come
+        self._writer: Writer | None = None
         self._size = 0
         self._retry_at = 0
         self.counters = {"evidence_bytes": 0, "evidence_failures": 0, "evidence_files_dropped": 0}
         self.fault = ""
         """What stopped it, while it is stopped."""
-        nothing = np.empty(0, np.uint8)
-        empty = table(0, FRAME), table(0, SEGMENT)
-        copy_frames(nothing, *empty, 1, 0, False, self._out)  # compiled before packets come
 
     def keep(self, block: Block, segments: NDArray[np.void], payload: bool) -> None:
         """Keep the frames of ``segments``, which were decoded from ``block``."""
@@ -70,36 +106,35 @@ class Store:
         ts = int(segments["ts"][0])
         if self.fault and ts < self._retry_at:
             return
+        frames, keep = frames_of(block, segments, payload)
+        size = int(np.minimum(keep, frames["captured"]).sum()) + 40 * len(frames)
         try:
-            for part in self._parts(block, segments, payload):
-                self._write(part, ts)
+            if self._writer is None or self._size + size > self._max_bytes // _FILES:
+                self._next(ts)
+            assert self._writer is not None
+            self._writer.write(block.data, frames, keep)
+            self._size += size
             self.fault = ""
         except OSError as error:
             self.fault = f"{self._folder}: {error.strerror or error}"
             self.counters["evidence_failures"] += 1
             self._retry_at = ts + _RETRY
-            self._file = None  # a torn block at its end ends that file
+            self.close()  # a torn block at its end ends that file
 
-    def _parts(
-        self, block: Block, segments: NDArray[np.void], payload: bool
-    ) -> Iterator[NDArray[np.uint8]]:
-        at = 0
-        while at < len(segments):
-            size, at = copy_frames(
-                block.data, block.frames, segments, block.number, at, payload, self._out
-            )
-            yield self._out[:size]
+    def close(self) -> None:
+        """Close the file that is being written."""
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.close()
+            self._writer = None
 
-    def _write(self, part: NDArray[np.uint8], ts: int) -> None:
-        if self._file is None or self._size + len(part) > self._max_bytes // _FILES:
-            self._make_room(ts)
-            self._file = self._folder / f"packets-{ts:020d}.pcapng"
-            self._size = self._file.stat().st_size if self._file.exists() else 0
-            if not self._size:
-                self._size = self._file.write_bytes(pcapng_head())
-        with self._file.open("ab") as out:
-            out.write(part.data)
-        self._size += len(part)
+    def _next(self, ts: int) -> None:
+        """Begin a file, whose first frame is of packet time ``ts``."""
+        self.close()
+        self._make_room(ts)
+        file = self._folder / f"packets-{ts:020d}.pcapng"
+        self._writer = Writer(file.open("wb", buffering=0))
+        self._size = 0
 
     def _make_room(self, ts: int) -> None:
         files = stored_files(self._folder)

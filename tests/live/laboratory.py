@@ -1,7 +1,13 @@
 """Hosts of our own on this machine: network namespaces, and what runs in them.
 
-A :class:`Laboratory` has a namespace of subscribers and one of the internet, joined by a cable (a
-veth pair) whose checksums and segments are those of a real one. Needs root and iproute2.
+A :class:`Laboratory` is a small provider: subscribers, their router, the internet, and a mirror
+port (SPAN) of the router, where the sensor listens.
+
+    inside up0 --- acc0 router core0 --- down0 outside
+                          span0 --- mirror0 watch
+
+Cables are veth pairs, made to carry what real ones do: no unfilled checksums, no giant segments.
+Needs root, iproute2 and ethtool.
 """
 
 import itertools
@@ -28,37 +34,67 @@ def wait_for(what: Callable[[], object], seconds: float = 20, why: str = "") -> 
 
 
 class Laboratory:
-    """Two namespaces and the cable between them; leaving it ends all that runs in them."""
-
-    SUBSCRIBERS = "203.0.113.1/24"
-    INTERNET = "198.51.100.1/24"
+    """The namespaces and cables; leaving it ends all that runs in them."""
 
     def __init__(self) -> None:
         number = next(_NUMBERS)
-        self.inside, self.outside = f"p25in{number}", f"p25out{number}"
+        self.inside, self.router, self.outside, self.watch = self._spaces = [
+            f"p25{name}{number}" for name in ("inside", "router", "outside", "watch")
+        ]
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> "Laboratory":
-        for name in (self.inside, self.outside):
-            (resolver := Path("/etc/netns") / name).mkdir(parents=True)
+        for space in self._spaces:
+            (resolver := Path("/etc/netns") / space).mkdir(parents=True)
             (resolver / "resolv.conf").write_text("nameserver 127.0.0.1\noptions attempts:1\n")
-            self._ip("netns", "add", name)
-            self._ip("-n", name, "link", "set", "lo", "up")
-        self._ip(
-            "-n", self.inside, "link", "add", "up0", "type", "veth",
-            "peer", "name", "down0", "netns", self.outside,
-        )  # fmt: skip
-        for name, link, address in (
-            (self.inside, "up0", self.SUBSCRIBERS),
-            (self.outside, "down0", self.INTERNET),
+            self._ip("netns", "add", space)
+            self._ip("-n", space, "link", "set", "lo", "up")
+        self._cable(self.router, "acc0", self.inside, "up0")
+        self._cable(self.router, "core0", self.outside, "down0")
+        self._cable(self.router, "span0", self.watch, "mirror0")
+        for space, link, address in (
+            (self.inside, "up0", "203.0.113.1/24"),
+            (self.router, "acc0", "203.0.113.254/24"),
+            (self.router, "core0", "198.51.100.254/24"),
+            (self.outside, "down0", "198.51.100.1/24"),
         ):
-            self._ip("-n", name, "address", "add", address, "dev", link)
-            self._ip("-n", name, "link", "set", link, "up")
-            self._ip("-n", name, "route", "add", "default", "dev", link)
-            # Large segments and unfilled checksums are what no cable carries.
-            for feature in ("tx", "tso", "gso", "gro"):
-                self.run(name, "ethtool", "-K", link, feature, "off")
+            self._ip("-n", space, "address", "add", address, "dev", link)
+        for space, gateway in (
+            (self.inside, "203.0.113.254"),
+            (self.router, "198.51.100.1"),
+            (self.outside, "198.51.100.254"),
+        ):
+            self._ip("-n", space, "route", "add", "default", "via", gateway)
+        # The internet: a network in which every address answers, and two in which none does.
+        self._ip("-n", self.outside, "route", "add", "local", "198.18.0.0/16", "dev", "lo")
+        self._ip("-n", self.outside, "route", "add", "unreachable", "198.19.0.0/17")
+        self._ip("-n", self.outside, "route", "add", "blackhole", "198.19.128.0/17")
+        for space in (self.router, self.outside):
+            self.run(space, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
+        # What the router has forwarded, either way. (Received packets would keep their sender's own
+        # time stamps, which no cable carries.)
+        for link in ("acc0", "core0"):
+            self.run(self.router, "tc", "qdisc", "add", "dev", link, "clsact")
+            mirror = ("action", "mirred", "egress", "mirror", "dev", "span0")
+            everything = ("protocol", "all", "u32", "match", "u32", "0", "0")
+            where = ("dev", link, "egress")
+            self.run(self.router, "tc", "filter", "add", *where, *everything, *mirror)
         return self
+
+    def _cable(self, space: str, link: str, other_space: str, other: str) -> None:
+        self._ip(
+            "-n", space, "link", "add", link, "type", "veth",
+            "peer", "name", other, "netns", other_space,
+        )  # fmt: skip
+        for where, name in ((space, link), (other_space, other)):
+            self._ip("-n", where, "link", "set", name, "up")
+        self.offload(False, (space, link), (other_space, other))
+
+    def offload(self, on: bool, *links: tuple[str, str]) -> None:
+        """Whether links, by namespace and name, may carry what only a machine's inside does."""
+        for where, name in links:
+            for feature in ("tx", "tso", "gso", "gro"):
+                self.run(where, "ethtool", "-K", name, feature, "on" if on else "off")
 
     def __exit__(
         self,
@@ -66,19 +102,26 @@ class Laboratory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop_all()
+        for space in self._spaces:
+            self._ip("netns", "delete", space)
+            shutil.rmtree(Path("/etc/netns") / space)
+
+    def stop_all(self) -> None:
+        """End all that runs."""
         for process in reversed(self._processes):
             self.stop(process)
-        for name in (self.inside, self.outside):
-            self._ip("netns", "delete", name)
-            shutil.rmtree(Path("/etc/netns") / name)
 
     @staticmethod
     def _ip(*words: str) -> None:
         subprocess.run(["ip", *words], check=True, capture_output=True)
 
+    def _link(self, where: str) -> str:
+        return {self.inside: "up0", self.outside: "down0", self.watch: "mirror0"}[where]
+
     def address(self, where: str, address: str) -> None:
         """One more address in a namespace."""
-        link = "up0" if where == self.inside else "down0"
+        link = self._link(where)
         self._ip("-n", where, "address", "add", f"{address}/32", "dev", link)
 
     def run(self, where: str, *words: str, **options) -> subprocess.CompletedProcess[str]:
@@ -100,19 +143,23 @@ class Laboratory:
         self._processes.append(process)
         return process
 
+    def adopt(self, process: subprocess.Popen[bytes]) -> None:
+        """A process started elsewhere ends with the laboratory, too."""
+        self._processes.append(process)
+
     def stop(self, process: subprocess.Popen[bytes], how: int = signal.SIGTERM) -> int:
         """End a program and all that it started; its exit code."""
         if process.poll() is None:
             process.send_signal(how)
             try:
-                process.wait(10)
+                process.wait(15)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
 
     def capture(self, where: str, path: Path, *words: str) -> subprocess.Popen[bytes]:
         """tcpdump on the cable, writing to ``path`` until stopped."""
-        link = "up0" if where == self.inside else "down0"
+        link = self._link(where)
         log = path.with_suffix(".log")
         to_file = ("-U", "-s", "0", "-Z", "root", "-w", str(path))
         process = self.start(where, "tcpdump", "-i", link, *to_file, *words, log=log)

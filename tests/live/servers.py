@@ -14,7 +14,10 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.live.laboratory import Laboratory, wait_for
 
-__all__ = ["SERVERS", "program"]
+__all__ = ["EVERYWHERE", "SERVERS", "program", "start"]
+
+EVERYWHERE = "0.0.0.0"
+"""Every address of the laboratory's internet that answers."""
 
 POSTFIX_QUEUES = (
     "active bounce corrupt defer deferred flush hold incoming maildrop pid private public saved"
@@ -62,7 +65,7 @@ def postfix(lab: Laboratory, folder: Path, address: str) -> list[str]:
 queue_directory = {folder}/queue
 data_directory = {folder}/data
 maillog_file = /dev/stdout
-inet_interfaces = {address}
+inet_interfaces = {"all" if address == EVERYWHERE else address}
 inet_protocols = ipv4
 myhostname = mx.receiver.example
 mydestination = receiver.example
@@ -182,7 +185,8 @@ def start(lab: Laboratory, name: str, folder: Path, address: str) -> None:
     """Start a server on port 25 of ``address``, and wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
-    lab.address(lab.outside, address)
+    if address != EVERYWHERE:
+        lab.address(lab.outside, address)
     log = folder / "output.log"
     process = lab.start(lab.outside, *SERVERS[name][1](lab, folder, address), log=log)
 

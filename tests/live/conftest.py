@@ -1,0 +1,40 @@
+"""What the live tests need: root, namespaces, and programs; never skipped in CI."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live import servers
+from tests.live.laboratory import Laboratory
+
+NEEDED = ("ip", "tcpdump", "tshark", "swaks", "openssl", "ethtool", "tc")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _can_run() -> None:
+    programs = [*NEEDED, *(program for program, _ in servers.SERVERS.values())]
+    gone = [name for name in programs if servers.program(name) is None]
+    why = f"not installed (tests/live/install): {', '.join(gone)}" if gone else ""
+    if os.geteuid() != 0:
+        why = "network namespaces need root"
+    if why and os.environ.get("CI"):
+        pytest.fail(f"CI must be able to run this: {why}")
+    if why:
+        pytest.skip(why)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that users other than root may enter."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture
+def lab() -> Iterator[Laboratory]:
+    with Laboratory() as laboratory:
+        yield laboratory

@@ -1,0 +1,331 @@
+"""The sensor on a live interface: what it tells, what it survives, what it refuses."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Dot1Q, Ether
+
+from tests.conftest import ROOT, port25
+from tests.live import servers
+from tests.live.laboratory import Laboratory, wait_for
+from tests.live.sensing import Sensor
+
+HOST = "203.0.113.1"
+FAST = "[live]\nsnapshot = 1\n"
+
+
+def traffic(lab: Laboratory, *words: str) -> None:
+    lab.run(lab.inside, sys.executable, "-m", "tests.live.traffic", *words, cwd=ROOT)
+
+
+def test_live_equals_replay(lab, folder):
+    """Of what it wrote itself, byte for byte; of what tcpdump saw beside it, but for its clock.
+
+    Two sockets give the same packet stamps of their own on veth, microseconds apart.
+    """
+    servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+    own, other = folder / "own.pcapng", folder / "other.pcap"
+    sensor = Sensor(lab, folder / "sensor", "", "-w", str(own)).start()
+    tcpdump = lab.capture(lab.watch, other, "--time-stamp-precision=nano", "tcp or icmp or udp")
+    traffic(lab, "bot", "60", "20")
+    traffic(lab, "mailer", "15", "20")
+    time.sleep(13)  # what waits for an answer is given up, with no packet to tell the time
+    before = len(sensor.alerts())
+    traffic(lab, "last")
+    time.sleep(0.5)
+    assert sensor.stop() == 0
+    lab.stop(tcpdump)
+    live = sensor.alerts()
+    assert [line["schema"] for line in sensor.lines()] == ["port25.alert/1"] * len(live)
+    replayed = port25("replay", "-q", str(own), check=True).stdout
+    assert replayed == sensor.out.read_bytes()
+    beside = port25("replay", "-q", str(other), check=True).stdout
+    told = [
+        [(a["host"], a["state"], a["revision"], a["score"], a["windows"]) for a in alerts]
+        for alerts in (live, map(json.loads, beside.splitlines()))
+    ]
+    assert told[0] == told[1]
+    assert before >= 1
+    assert {alert["host"] for alert in live} == {HOST}
+
+
+def test_the_ring_gives_what_tcpdump_sees(lab, folder):
+    """Tags the card took off, segments the kernel glued together, IPv6."""
+    lab.offload(True, (lab.inside, "up0"), (lab.router, "acc0"), (lab.router, "core0"))
+    lab.offload(True, (lab.router, "span0"), (lab.watch, "mirror0"))
+    code = """
+import sys, time
+from sensor.capture.afpacket import Interface, Interfaces
+from sensor.capture.bpf import mail_filter
+from sensor.decode.decoder import Decoder
+from sensor.decode.segment import describe
+interface = Interface("mirror0", mail_filter([25]), blocks=8)
+source, decoder, end = Interfaces([interface]), Decoder([25], duplicate_window=0), time.time() + 6
+print("ready", flush=True)
+while time.time() < end:
+    for block in source.read(0.2):
+        for row in decoder.decode(block):
+            d = describe(row)
+            print(d["ts"], d["src"], d["seq"], d["len"], d["captured"], d["vlan"], flush=True)
+"""
+    log = folder / "ring.log"
+    reader = lab.start(lab.watch, sys.executable, "-c", code, log=log)
+    wait_for(lambda: "ready" in log.read_text(), 60, log.read_text())
+    path = folder / "beside.pcap"
+    tcpdump = lab.capture(lab.watch, path, "--time-stamp-precision=nano")
+    serve = (
+        "import socket,sys\ns=socket.create_server((sys.argv[1],25))\n"
+        "c,_=s.accept()\nn=0\nwhile d:=c.recv(1<<16): n+=len(d)\nprint(n)"
+    )
+    send = "import socket,sys\nsocket.create_connection((sys.argv[1],25)).sendall(b'x'*400000)"
+    address = "198.51.100.1"
+    server = lab.start(lab.outside, sys.executable, "-c", serve, address, log=folder / "server")
+    wait_for(lambda: f"{address}:25" in lab.run(lab.outside, "ss", "-ltn").stdout, 20)
+    lab.run(lab.inside, sys.executable, "-c", send, address)
+    assert server.wait(20) == 0
+    tagged = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / Dot1Q(vlan=5)
+    put = (
+        "import socket,sys\ns=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\n"
+        "s.bind(('span0',0))\ns.send(bytes.fromhex(sys.argv[1]))"
+    )
+    for packet in (
+        tagged / IP(src=HOST, dst="198.18.0.1") / TCP(sport=4000, dport=25),
+        tagged / Dot1Q(vlan=6) / IPv6(src="2001:db8::1") / TCP(sport=4000, dport=25),
+    ):
+        lab.run(lab.router, sys.executable, "-c", put, bytes(packet).hex())
+    reader.wait()
+    lab.stop(tcpdump)
+    segments = port25("segments", str(path), check=True).stdout.splitlines()
+    theirs = [
+        [d["ts"], *(str(d[k]) for k in ("src", "seq", "len", "captured", "vlan"))]
+        for d in map(json.loads, segments)
+    ]
+    mine = log.read_text().splitlines()[1:]
+    assert [line.split()[1:] for line in mine] == [line[1:] for line in theirs]
+    for line, (ts, *_) in zip(mine, theirs, strict=True):
+        assert abs(int(line.split()[0]) - ts) < 10**6
+    assert any(int(line.split()[3]) > 10_000 for line in mine), "no giant segment came"
+    assert Counter(line.split()[-1] for line in mine)["5"] == 2
+
+
+def test_kill_and_restart_during_an_attack(lab, folder):
+    sensor = Sensor(lab, folder / "sensor", FAST).start()
+    traffic(lab, "syns", "40", "40")
+    wait_for(lambda: sensor.alerts(), 15, "an alert")
+    time.sleep(2.5)  # the snapshot interval, and some
+    known = sensor.alerts()[-1]
+    sensor.stop(signal.SIGKILL)
+    sensor.start()
+    traffic(lab, "syns", "250", "80")
+    wait_for(lambda: len(sensor.alerts()) > 2, 20, "an escalation")
+    assert sensor.metrics()["port25_attempts_total"] == 40 + 250
+    assert sensor.stop() == 0
+    alerts = sensor.alerts()
+    assert {alert["id"] for alert in alerts} == {known["id"]}
+    assert max(Counter((a["id"], a["revision"]) for a in alerts).values()) == 1
+    assert [a["revision"] for a in alerts] == list(range(1, len(alerts) + 1))
+    assert alerts[-1]["first_seen"] == known["first_seen"]
+
+
+def test_killed_before_the_snapshot_the_alert_goes_on_under_its_id(lab, folder):
+    sensor = Sensor(lab, folder / "sensor", "[live]\nsnapshot = 3600\n").start()
+    traffic(lab, "syns", "40", "40")
+    wait_for(lambda: sensor.alerts(), 15, "an alert")
+    sensor.stop(signal.SIGKILL)
+    sensor.start()
+    traffic(lab, "syns", "250", "80")
+    wait_for(lambda: len(sensor.alerts()) > 2, 20, "an escalation")
+    assert sensor.stop() == 0
+    assert len({alert["id"] for alert in sensor.alerts()}) == 1
+    assert max(Counter((a["id"], a["revision"]) for a in sensor.alerts()).values()) == 1
+
+
+def test_overload_is_counted_and_told(lab, folder):
+    sensor = Sensor(lab, folder / "sensor", "[live]\nring = 2\n").start()
+    sensor.send(signal.SIGSTOP)
+    flood = (
+        "import socket\ns=socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\ns.bind(('span0',0))\n"
+        "f=bytes.fromhex('020000000002020000000001080045000028000100004006')+b'\\0\\0'"
+        "+bytes([203,0,113,9,198,18,0,1,15,160,0,25])+bytes(8)+b'\\x50\\x02'+bytes(6)\n"
+        "for k in range(60000): s.send(f[:18]+k.to_bytes(4,'big')[2:]+f[20:])"
+    )
+    lab.run(lab.router, sys.executable, "-c", flood)
+    sensor.send(signal.SIGCONT)
+    wait_for(lambda: sensor.notices("capture_loss"), 30, "the alarm")
+    metrics = sensor.metrics()
+    assert metrics["port25_packets_dropped_total"] > 1000
+    assert metrics["port25_packets_received_total"] >= 60_000
+    assert metrics["port25_packets_received_total"] == (
+        metrics["port25_packets_dropped_total"]
+        + sum(v for name, v in metrics.items() if name.startswith("port25_frames_total"))
+    )
+    assert metrics["port25_loss_ratio"] > 0.01 or sensor.notices("capture_loss")
+    traffic(lab, "syns", "40", "40")  # and it goes on
+    wait_for(lambda: any(a["host"] == HOST for a in sensor.alerts()), 20, "an alert")
+    assert sensor.stop() == 0
+
+
+def test_an_interface_that_goes_down_and_comes_up(lab, folder):
+    sensor = Sensor(lab, folder / "sensor").start()
+    for way in ("down", "up"):
+        lab.run(lab.watch, "ip", "link", "set", "mirror0", way)
+        time.sleep(1)
+    traffic(lab, "syns", "40", "40")
+    wait_for(lambda: sensor.alerts(), 15, "an alert")
+    lab.run(lab.router, "ip", "link", "delete", "span0")
+    assert sensor.process is not None
+    assert sensor.process.wait(10) == 1
+    assert "gone" in sensor.err.read_text()
+
+
+def test_signals_settings_and_the_supervisor(lab, folder):
+    sensor = Sensor(lab, folder / "sensor", "").start()
+    sensor.send(signal.SIGUSR1)
+    wait_for(lambda: "packets_received" in sensor.err.read_text(), 10)
+    assert json.loads(sensor.err.read_text().splitlines()[0])["capture"]["packets_dropped"] == 0
+    wait_for(lambda: sensor.said("WATCHDOG=1"), 10, "the watchdog's bone")
+
+    sensor.configure("prots = [25]\n")
+    sensor.send(signal.SIGHUP)
+    wait_for(lambda: sensor.notices("settings"), 10)
+    assert "old ones stay" in sensor.notices("settings")[-1]
+    assert "prots: no such setting" in sensor.err.read_text()
+
+    traffic(lab, "syns", "4", "40")
+    exempt = f'exempt = [{{ prefix = "{HOST}", reason = "test", until = 2099-01-01 }}]\n'
+    sensor.configure(exempt + "[limits]\nmax_hosts = 5000\n")
+    sensor.send(signal.SIGHUP)
+    wait_for(lambda: len(sensor.notices("settings")) == 2, 10)
+    assert "at the next start: limits" in sensor.notices("settings")[-1]
+    traffic(lab, "syns", "60", "60")
+    time.sleep(1)
+    assert sensor.alerts() == []
+    assert sensor.metrics()["port25_suppressed_by_exemption_total"] > 0
+
+    sensor.configure("")
+    sensor.send(signal.SIGHUP)
+    wait_for(lambda: len(sensor.notices("settings")) == 3, 10)
+    traffic(lab, "syns", "3", "40")
+    wait_for(lambda: sensor.alerts(), 10, "an alert on all the evidence")
+    assert sensor.alerts()[0]["connections"] > 60
+    wait_for(lambda: sensor.said("READY=1"), 10)
+    assert any(line.startswith("RELOADING=1") for line in sensor.heard)
+    assert sensor.stop() == 0
+
+
+def test_evidence_of_an_alert_for_wireshark(lab, folder, tshark):
+    servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+    for privacy, commands in (("envelope", 0), ("evidence", 10)):
+        sensor = Sensor(lab, folder / privacy, f'privacy = "{privacy}"\n').start()
+        traffic(lab, "bot", "60", "20")
+        traffic(lab, "mailer", "3", "20")
+        wait_for(lambda s=sensor: s.alerts(), 15, "an alert")
+        assert sensor.stop() == 0
+        alert = sensor.alerts()[-1]
+        out = folder / f"{privacy}.pcapng"
+        words = ("--state", str(sensor.state), "-w", str(out))
+        done = port25("evidence", alert["id"][:12], *words)
+        assert done.returncode == 0, done.stderr
+        shown = subprocess.run(
+            [tshark, "-r", str(out), "-n", "-T", "fields"]
+            + ["-e", "ip.addr", "-e", "smtp.req.command"],
+            check=True, capture_output=True, text=True,
+        ).stdout.splitlines()  # fmt: skip
+        assert len(shown) > 200
+        assert all(HOST in line for line in shown)
+        assert sum("MAIL" in line for line in shown) >= commands
+        assert b"Subject" not in out.read_bytes()
+        if not commands:
+            assert b"MAIL" not in out.read_bytes()
+        comment = subprocess.run(
+            [tshark, "-r", str(out), "-c", "1", "-V"], check=True, capture_output=True, text=True
+        )
+        assert comment.returncode == 0
+        assert alert["id"].encode() in out.read_bytes()
+        log = [json.loads(line) for line in (sensor.state / "evidence/access.log").open()]
+        assert log[0]["alert"] == alert["id"]
+        assert log[0]["packets"] == len(shown)
+        if commands:  # enough to come to the same conclusion
+            assert HOST.encode() in port25("replay", "-q", str(out), check=True).stdout
+    assert port25("evidence", "f" * 32, "--state", str(sensor.state), "-w", "x").returncode == 1
+
+
+def test_a_full_disk_stops_neither_detection_nor_alerts(lab, folder):
+    (folder / "sensor" / "state").mkdir(parents=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder / "sensor" / "state")],
+        check=True,
+    )
+    try:
+        sensor = Sensor(lab, folder / "sensor", "[live]\nsnapshot = 1\n").start()
+        filler = folder / "sensor" / "state" / "filler"
+        subprocess.run(f"cat /dev/zero > {filler}", shell=True, check=False, capture_output=True)
+        traffic(lab, "syns", "60", "60")
+        wait_for(lambda: sensor.alerts(), 20, "an alert")
+        wait_for(lambda: sensor.notices("journal"), 10, "a notice")
+        assert "not on disk" in sensor.notices("journal")[0]
+        filler.unlink()
+        wait_for(lambda: sensor.metrics()["port25_outbox_alerts"] == 0, 20, "the journal")
+        assert sensor.stop() == 0
+        from sensor.sinks.journal import Journal
+
+        journal = Journal(sensor.state / "journal.sqlite", True)
+        kept = [alert.id for _, alert in journal.read()]
+        journal.close()
+        assert kept == [alert["id"] for alert in sensor.alerts()]
+    finally:
+        lab.stop_all()
+        subprocess.run(["umount", str(folder / "sensor" / "state")], check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("-i", "nothere0"), 1, "nothere0: no such interface"),
+        (("-i", "tunnel0"), 1, "link type"),
+        (("-i", "lo", "-f", "tcp prt 25"), 2, "--bpf: "),
+        (("-i", "lo", "--metrics", "127.0.0.1:7777"), 1, "in use"),
+        (("-i", "lo", "--user", "nobody-at-all"), 1, "no user"),
+        (("-i", "lo", "--state", "/proc/nothing"), 1, "/proc/nothing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_is_one_clear_line(lab, folder, words, code, said):
+    can = (  # a tun device that says it is a CAN bus (TUNSETIFF, TUNSETLINK)
+        "import fcntl,struct,time\nf=open('/dev/net/tun','rb+',buffering=0)\n"
+        "fcntl.ioctl(f,0x400454ca,struct.pack('16sH',b'tunnel0',0x1001))\n"
+        "fcntl.ioctl(f,0x400454cd,280)\nprint('x',flush=True)\ntime.sleep(60)"
+    )
+    lab.start(lab.watch, sys.executable, "-c", can, log=folder / "can")
+    wait_for(lambda: (folder / "can").read_text() == "x\n", 10)
+    busy = (
+        "import socket,sys,time\ns=socket.create_server(('127.0.0.1',7777))\n"
+        "print('x',flush=True)\ntime.sleep(60)"
+    )
+    lab.start(lab.watch, sys.executable, "-c", busy, log=folder / "busy")
+    wait_for(lambda: (folder / "busy").read_text(), 10)
+    command = [sys.executable, "-m", "sensor", "live", *words]
+    if "--state" not in words:
+        command += ["--state", str(folder / "state")]
+    done = lab.run(lab.watch, *command, cwd=ROOT, check=False)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_privileges_it_says_what_it_needs(folder):
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"]
+        + [sys.executable, "-m", "sensor", "live", "-i", "lo", "--state", str(folder / "s")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "CAP_NET_RAW" in done.stderr
+    assert done.stderr.count("\n") == 1
