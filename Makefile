@@ -30,6 +30,8 @@ bench: .venv/ready ## this sensor beside tcpdump, tshark, dpkt and scapy on the 
 schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.alerts.alert > docs/alert.schema.json
 	$(BIN)/python -m sensor.smtp.record > docs/session.schema.json
+	$(BIN)/python -m sensor.metrics > docs/metrics.md
+	$(BIN)/python deploy/grafana/make.py > deploy/grafana/port25.json
 
 conformance: .venv/ready ## docs/conformance.md: the peers' captures and what they expect of them
 	$(BIN)/python -m tests.conformance > docs/conformance.md

@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-__all__ = ["GAUGES", "Collector", "MetricsError", "serve"]
+__all__ = ["GAUGES", "MEANINGS", "Collector", "MetricsError", "page", "serve"]
 
 GAUGES = {
     "hosts": "hosts tracked",
@@ -24,6 +24,60 @@ GAUGES = {
     "outbox_alerts": "alerts not yet in the journal",
 }
 """Counts that may fall, with what they are; all others only grow."""
+
+
+MEANINGS = {
+    "attempts": "connections opened, by their SYNs",
+    "retries": "SYNs sent again",
+    "answered": "SYNs answered",
+    "refused": "SYNs answered by RST or an ICMP error",
+    "unanswered": "SYNs without answer in time",
+    "proven": "handshakes that prove who the client is",
+    "disowned": "answers the client reset: its address was forged, or it scans",
+    "unsolicited_answers": "SYN-ACKs to no SYN seen",
+    "outside_connections": "segments of no connection that is followed",
+    "attempts_to_own_servers": "connections to the provider's own mail servers",
+    "attempts_by_own_servers": "connections of the provider's own mail servers",
+    "attempts_from_elsewhere": "connections of hosts outside the subscriber prefixes",
+    "suppressed_by_exemption": "times an exempt host reached the raise level",
+    "midstream": "connections picked up without their SYN",
+    "sessions": "connections in which something was said",
+    "sessions_evicted": "sessions given up for want of room",
+    "transactions_accepted": "mail transactions the server took",
+    "transactions_rejected": "mail transactions the server refused",
+    "bytes_read": "bytes of streams",
+    "bytes_missed": "bytes of streams that were lost before they got here",
+    "connections_evicted": "connections given up for want of room",
+    "pieces_refused": "pieces of streams out of order there was no room for",
+    "hosts_evicted": "hosts given up for want of room",
+    "hosts_forgotten": "hosts that did nothing for a day",
+    "hosts_refused": "hosts there was no room for",
+    "details_evicted": "hosts with counters by window given up for want of room",
+    "sketches_refused": "lists of destinations that stay lower bounds for want of room",
+    "mx_queries": "questions for MX",
+    "mx_queries_repeated": "the same, asked again",
+    "answers_read": "DNS answers read",
+    "answers_unasked": "DNS answers nobody was seen to ask for",
+    "messages_unreadable": "DNS messages without header or question",
+    "pieces_lost": "pieces of DNS over TCP that could not be put together",
+    "answers_skipped": "DNS answers not read: too many in a second",
+    "exchangers_forgotten": "names or addresses of exchangers given up for want of room",
+    "answers_unreadable": "DNS answers that are damaged",
+    "alerts_refused": "alerts not opened for want of room",
+    "clock_steps_back": "times packet time stepped back",
+    "clock_steps_forward": "times packet time leapt",
+    "packets_received": "packets that passed the kernel's filter, dropped ones included",
+    "packets_dropped": "of them, those the kernel had no room for",
+    "ring_freezes": "times the ring was full",
+    "alerts_raised": "alerts raised",
+    "alerts_escalated": "escalations told",
+    "alerts_refreshed": "refreshes told",
+    "alerts_closed": "alerts closed",
+    "evidence_failures": "times the evidence store could not be written",
+    "evidence_files_dropped": "files of the evidence store that made room",
+    "journal_failures": "times the journal could not be written",
+}
+"""What each counter counts."""
 
 
 class MetricsError(Exception):
@@ -51,7 +105,7 @@ class Collector:
                 if name in GAUGES:
                     yield GaugeMetricFamily(f"port25_{name}", GAUGES[name], value=value)
                 else:
-                    yield CounterMetricFamily(f"port25_{name}", f"{stage}: {name}", value=value)
+                    yield CounterMetricFamily(f"port25_{name}", MEANINGS[name], value=value)
 
 
 def serve(address: str, collector: Collector) -> Any:
@@ -65,3 +119,25 @@ def serve(address: str, collector: Collector) -> Any:
         fault = getattr(error, "strerror", None) or str(error)
         raise MetricsError(f"metrics at {address}: {fault}") from None
     return server
+
+
+def page() -> str:
+    """docs/metrics.md."""
+    lines = [
+        "# Metrics",
+        "",
+        "`port25 live` answers Prometheus at `127.0.0.1:9625` (`live.metrics` in the settings).",
+        "Made by `make schema` from the program.",
+        "",
+        "| name | kind | meaning |",
+        "| --- | --- | --- |",
+        '| `port25_frames_total{outcome="..."}` | counter | frames by what they were decoded to;'
+        " together, all that were read |",
+    ]
+    lines += [f"| `port25_{name}` | gauge | {what} |" for name, what in GAUGES.items()]
+    lines += [f"| `port25_{name}_total` | counter | {what} |" for name, what in MEANINGS.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

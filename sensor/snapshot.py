@@ -11,6 +11,7 @@ is in use) is refused whole, never in part.
 """
 
 import ast
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -105,7 +106,8 @@ def fork_and_write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[s
         return child
     code = 1
     try:
-        os.nice(10)
+        with contextlib.suppress(OSError):  # it may be forbidden
+            os.nice(10)
         write(path, arrays, facts)
         code = 0
     except SnapshotError as error:

@@ -114,6 +114,7 @@ class Store:
             assert self._writer is not None
             self._writer.write(block.data, frames, keep)
             self._size += size
+            self.counters["evidence_bytes"] += size
             self.fault = ""
         except OSError as error:
             self.fault = f"{self._folder}: {error.strerror or error}"
