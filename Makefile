@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench schema conformance fuzz fixtures lock clean
+.PHONY: demo test check bench bench-live lab soak schema conformance fuzz fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -26,6 +26,15 @@ check: .venv/ready
 
 bench: .venv/ready ## this sensor beside tcpdump, tshark, dpkt and scapy on the same files
 	$(BIN)/python -m benchmarks.bench
+
+bench-live: .venv/ready ## drops beside tcpdump, and latency, in network namespaces (root)
+	$(BIN)/python -m benchmarks.live
+
+lab: .venv/ready ## a small provider in network namespaces, alerts live (root)
+	$(BIN)/python -m tests.live.lab
+
+soak: .venv/ready ## the same for 30 minutes under mixed load: is memory flat? (root)
+	$(BIN)/python -m tests.live.soak 1800
 
 schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.alerts.alert > docs/alert.schema.json

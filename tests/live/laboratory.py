@@ -130,11 +130,14 @@ class Laboratory:
         options = {"check": True, "capture_output": True, "text": True, "timeout": 60} | options
         return subprocess.run(command, **options)
 
-    def start(self, where: str, *words: str, log: Path) -> subprocess.Popen[bytes]:
+    def start(
+        self, where: str, *words: str, log: Path, cwd: Path | None = None
+    ) -> subprocess.Popen[bytes]:
         """A program in a namespace that runs until the laboratory closes."""
         with log.open("wb") as out:
             process = subprocess.Popen(
                 ["ip", "netns", "exec", where, *words],
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -32,8 +32,11 @@ class Sensor:
     def configure(self, settings: str) -> None:
         self.config.write_text(settings)
 
-    def start(self) -> "Sensor":
-        """Start, and wait until it says that it is ready (as to systemd)."""
+    def start(self, stdout: int | None = None) -> "Sensor":
+        """Start, and wait until it says that it is ready (as to systemd).
+
+        Its standard output goes to the descriptor ``stdout``, else to a file.
+        """
         self._runs += 1
         self.heard: list[str] = []
         self.out = self.folder / f"out-{self._runs}"
@@ -50,10 +53,14 @@ class Sensor:
         ]  # fmt: skip
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=ROOT,
+                command,
+                stdout=out if stdout is None else stdout,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                cwd=ROOT,
                 start_new_session=True,
                 env=os.environ | {"NOTIFY_SOCKET": told, "WATCHDOG_USEC": "1000000"},
-            )  # fmt: skip
+            )
         self.lab.adopt(self.process)
         wait_for(lambda: self.said("READY=1"), 150, f"the sensor: {self.err.read_text()}")
         return self

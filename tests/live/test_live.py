@@ -1,6 +1,7 @@
 """The sensor on a live interface: what it tells, what it survives, what it refuses."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -329,3 +330,10 @@ def test_without_privileges_it_says_what_it_needs(folder):
     assert done.returncode == 1
     assert "CAP_NET_RAW" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.environ.get("CI"), reason="two minutes; CI=1 runs it, and make soak")
+def test_memory_is_flat_under_mixed_load():
+    from tests.live.soak import soak
+
+    assert len(soak(120)) >= 10
