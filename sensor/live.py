@@ -11,31 +11,31 @@ alerts the journal has beyond it are adopted: they go on under their ids.
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from sensor import __version__, service
 from sensor.alerts.alert import Alert, rfc3339
-from sensor.capture.afpacket import Interface, Interfaces, Statistics, link_of
+from sensor.capture.afpacket import Fanout, Interface, Interfaces, Statistics, link_of
 from sensor.capture.block import Block, CaptureError
-from sensor.capture.bpf import Instruction, expression, mail_filter
+from sensor.capture.bpf import Instruction, expression, mail_filter, steering
 from sensor.evidence.store import Store, Writer
 from sensor.metrics import Collector, serve
 from sensor.pipeline import Pipeline, compile_kernels
-from sensor.settings import Settings
+from sensor.settings import Settings, subscriber_prefixes
 from sensor.sinks.journal import Journal, JournalError
 from sensor.snapshot import SnapshotError, fork_and_write, read, write
 
-__all__ = ["Live", "Notice", "state_folder"]
+__all__ = ["Counters", "Live", "Notice", "Worker", "state_folder"]
 
 QUIET: Final = 2.0
 """Seconds without a frame after which time passes by the wall clock."""
@@ -69,6 +69,32 @@ def state_folder(settings: Settings) -> Path:
     return Path(base).expanduser() / "port25"
 
 
+Counters = dict[str, dict[str, Any]]
+"""Everything there is to count, by stage and name."""
+
+
+class Worker(NamedTuple):
+    """One of several processes on the same interfaces."""
+
+    number: int
+    of: int
+    group: int
+    """of PACKET_FANOUT, for the first interface"""
+    shown: NDArray[np.int64]
+    """see ``Pipeline.share``"""
+
+    @property
+    def folder(self) -> str:
+        """Where its state is, below that of the sensor."""
+        return f"worker-{self.number + 1}-of-{self.of}"
+
+    def fanout(self, interface: int, settings: Settings, link: int) -> Fanout:
+        """Its place among those that share an interface."""
+        prefixes = subscriber_prefixes(settings)
+        shortest = min([64, *(p.delegated for p in prefixes if p.delegated)])
+        return Fanout(self.group + interface, steering(settings.ports, shortest, link))
+
+
 class Live:
     """Open everything; then :meth:`run` until told to stop."""
 
@@ -79,12 +105,14 @@ class Live:
         tell: Callable[[Alert | Notice], None],
         bpf: str | None = None,
         reload: Callable[[], Settings | None] = lambda: None,
-        show: Callable[[str], None] | None = None,
+        report: Callable[[Counters], None] = lambda _: None,
         record: str | None = None,
+        worker: Worker | None = None,
     ) -> None:
-        """``tell`` is given alerts and notices, ``show`` a status line now and then.
+        """``tell`` is given alerts and notices, ``report`` every second the counters.
 
-        All that is captured goes to the file ``record`` as well.
+        All that is captured goes to the file ``record`` as well. A ``worker`` is one of several
+        processes: it has a folder of its own and leaves metrics to its parent.
 
         ``reload`` reads the settings again, None when they are no good. Raises CaptureError,
         FilterError, JournalError, MetricsError, SnapshotError, LookupError or OSError, before
@@ -93,7 +121,8 @@ class Live:
         self.settings = settings
         self._tell = tell
         self._reload = reload
-        self._show = show
+        self._report = report
+        self._worker = worker
         self._bpf = bpf
         self._wanted: set[int] = set()
         self._started = time.monotonic()
@@ -106,10 +135,11 @@ class Live:
         self._counted = Statistics(0, 0, 0)
         self._last = self._counted, 0, 0
         self._frames = 0
+        self._rate = 0.0
         self._told = {"raised": 0, "escalated": 0, "refreshed": 0, "closed": 0}
 
         live = settings.live
-        self.folder = state_folder(settings)
+        self.folder = state_folder(settings) / (worker.folder if worker else "")
         (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
         compile_kernels()
         self.journal = Journal(self.folder / "journal.sqlite")
@@ -123,11 +153,19 @@ class Live:
         # Held open for as long as the sensor runs.
         self._record = Writer(Path(record).open("wb")) if record else None  # noqa: SIM115
         self._interfaces = [
-            Interface(name, self._filter(name), live.ring, live.promiscuous, live.incoming_only)
-            for name in interfaces
+            Interface(
+                name,
+                self._filter(name),
+                live.ring,
+                live.promiscuous,
+                live.incoming_only,
+                worker.fanout(number, settings, link_of(name)) if worker else None,
+            )
+            for number, name in enumerate(interfaces)
         ]
         self._source = Interfaces(self._interfaces)
-        self._metrics = serve(live.metrics, Collector(self.counters)) if live.metrics else None
+        metrics = "" if worker else live.metrics
+        self._metrics = serve(metrics, Collector(self.counters)) if metrics else None
         self._drop()
 
     def _filter(self, interface: str) -> list[Instruction]:
@@ -142,15 +180,9 @@ class Live:
         """The ring is open: no privilege is needed any more."""
         user = self.settings.live.user
         if os.geteuid() == 0:
-            try:
-                entry = pwd.getpwnam(user)
-            except KeyError:
-                if user != "port25":
-                    raise LookupError(f"live.user: there is no user {user!r}") from None
-                entry = pwd.getpwnam("nobody")
+            entry = service.account(user)
             for path in (self.folder, *self.folder.rglob("*")):
                 os.chown(path, entry.pw_uid, entry.pw_gid)
-            user = entry.pw_name
         service.drop_privileges(user)
 
     # --- state -----------------------------------------------------------------------------------
@@ -236,6 +268,8 @@ class Live:
         if self._record is not None:
             self._record.write(block.data, block.frames, block.frames["captured"].astype(np.int64))
         alerts, segments = self.pipeline.read(block)
+        if self._worker is not None:
+            self.pipeline.share(self._worker.shown, self._worker.number)
         self._frames += len(block.frames)
         if alerts:
             self._publish(alerts)
@@ -352,17 +386,11 @@ class Live:
         if self._frames and int(time.monotonic()) % 3600 == 0:
             with contextlib.suppress(JournalError):
                 self.journal.forget(time.time_ns() - keep)
-        if self._show is not None:
-            counters = self.pipeline.counters()
-            self._show(
-                f"{self._frames / seconds:>9,.0f} packets/s"
-                f"  {counters['hosts']['hosts']:,} hosts"
-                f"  {counters['alerts']['alerts_open']:,} alerts open"
-                f"  {self._counted.dropped:,} dropped  loss {self._loss:.2%}"
-            )
+        self._rate = self._frames / seconds
         self._frames = 0
+        self._report(self.counters())
 
-    def counters(self) -> dict[str, dict[str, Any]]:
+    def counters(self) -> Counters:
         """Everything there is to count, by stage; the kernel's counts as of the last second."""
         statistics = self._counted
         return {
@@ -373,6 +401,7 @@ class Live:
                 "ring_freezes": statistics.freezes,
                 "ring_blocks_waiting": sum(i.waiting for i in self._interfaces),
                 "loss_ratio": self._loss,
+                "packets_per_second": self._rate,
             },
             "told": {f"alerts_{state}": count for state, count in self._told.items()},
             "disk": {

@@ -17,6 +17,7 @@ GAUGES = {
     "alerts_open": "alerts that are open",
     "exchangers_known": "addresses of mail exchangers with a name",
     "evidence_bytes": "bytes in the evidence store",
+    "packets_per_second": "packets in the last second",
     "ring_blocks_waiting": "ring blocks that wait to be read",
     "loss_ratio": "share of packets or bytes lost in the last interval",
     "snapshot_time_seconds": "wall time of the last snapshot",

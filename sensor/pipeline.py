@@ -74,7 +74,10 @@ class Watched:
 
 
 def compile_kernels() -> None:
-    """Have every kernel of the pipeline compiled, or read from the cache, before packets come."""
+    """Have all code of the pipeline compiled, or read from the cache, before packets come.
+
+    And all modules imported: who has given up its privileges may not be able to read them.
+    """
     least = Limits(
         max_hosts=16, max_details=16, max_sketches=0, max_connections=64, max_sessions=16,
         max_pieces=16, max_exchangers=16, max_alerts=1,
@@ -142,6 +145,7 @@ class Pipeline:
             clock=new_clock(),
             counters=np.zeros(len(COUNTERS), np.int64),
             moments=np.zeros(MOMENTS, np.int64),
+            peers=np.zeros(2, np.int64),
             watch=key,
             subscribers=subscribers,
             **self._set(),
@@ -228,6 +232,16 @@ class Pipeline:
             alert.state == "closed",
         )  # fmt: skip
         return done
+
+    def share(self, shown: NDArray[np.int64], mine: int) -> None:
+        """Judge together with other workers whether the mirror shows replies.
+
+        ``shown`` (int64[workers, 2]) is shared memory; row ``mine`` is written, the others read.
+        """
+        counters = self._state.counters
+        seen = counters[COUNTERS["answered"]] + counters[COUNTERS["refused"]]
+        shown[mine] = seen, counters[COUNTERS["attempts"]]
+        self._state.peers[:] = shown.sum(axis=0) - shown[mine]
 
     def catch_up(self, ts: int) -> list[Alert]:
         """Nothing more will come that is older than packet time ``ts``: what was due by then."""

@@ -5,7 +5,9 @@ import os
 import pwd
 import socket
 
-__all__ = ["drop_privileges", "notify", "watchdog_seconds"]
+__all__ = ["DEFAULT_USER", "account", "drop_privileges", "notify", "watchdog_seconds"]
+
+DEFAULT_USER = "port25"
 
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -34,6 +36,19 @@ def watchdog_seconds() -> float | None:
     return limit / 2e6
 
 
+def account(user: str) -> pwd.struct_passwd:
+    """The account of ``user``; of the default one, where nobody made it, that of ``nobody``.
+
+    Raises LookupError.
+    """
+    for name in (user, "nobody") if user == DEFAULT_USER else (user,):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise LookupError(f"there is no user {user!r} to become")
+
+
 def drop_privileges(user: str) -> None:
     """Become ``user`` where this process is root, and give up every capability for good.
 
@@ -41,10 +56,7 @@ def drop_privileges(user: str) -> None:
     such user, OSError when the kernel refuses.
     """
     if os.geteuid() == 0:
-        try:
-            entry = pwd.getpwnam(user)
-        except KeyError:
-            raise LookupError(f"there is no user {user!r} to become") from None
+        entry = account(user)
         os.setgroups([])
         os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
         os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)

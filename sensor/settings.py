@@ -67,6 +67,10 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ring: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 64
     """MB of packets the kernel holds for each interface and worker"""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    """processes that share the interfaces; each subscriber is always the same one's. A change
+    begins with no evidence
+    """
     promiscuous: bool = True
     incoming_only: bool = False
     """leave out what this machine sends itself; a mirror port only receives"""

@@ -246,6 +246,8 @@ class Tracking(NamedTuple):
     clock: NDArray[np.int64]
     counters: NDArray[np.int64]
     moments: NDArray[np.int64]
+    peers: NDArray[np.int64]
+    """[2] connections whose outcome the other workers saw, and connections they saw opened"""
     watch: NDArray[np.uint64]
     """hi, lo, 1: tell every change of this host's evidence"""
     timeout: int
@@ -278,8 +280,8 @@ def _replies_visible(t):
     """Whether the mirror shows what becomes of connections."""
     if t.visibility != _AUTO:
         return t.visibility == _ALWAYS
-    seen = t.counters[_ANSWERED] + t.counters[_REFUSED]
-    return seen >= _ENOUGH_SEEN and seen * 100 >= t.counters[_ATTEMPTS]
+    seen = t.counters[_ANSWERED] + t.counters[_REFUSED] + t.peers[0]
+    return seen >= _ENOUGH_SEEN and seen * 100 >= t.counters[_ATTEMPTS] + t.peers[1]
 
 
 @inner

@@ -30,10 +30,14 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     if settings is None:
         return 2
-    folder = Path(options.state) if options.state else state_folder(settings)
+    state = Path(options.state) if options.state else state_folder(settings)
+    found: list[Alert] = []
+    folder = state
     try:
-        journal = Journal(folder / "journal.sqlite", read_only=True)
-        found = journal.find(options.alert)
+        for place in sorted(state.glob("worker-*")) or [state]:
+            if here := Journal(place / "journal.sqlite", read_only=True).find(options.alert):
+                found += here
+                folder = place
     except JournalError as error:
         complain(str(error))
         return 1

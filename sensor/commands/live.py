@@ -9,10 +9,11 @@ from sensor.alerts.alert import Alert
 from sensor.capture.block import CaptureError
 from sensor.capture.bpf import FilterError
 from sensor.commands import complain, printable, settings_from
-from sensor.live import Live, Notice
+from sensor.live import Counters, Live, Notice
 from sensor.metrics import MetricsError
 from sensor.settings import Settings
 from sensor.sinks.journal import JournalError
+from sensor.workers import run_workers
 
 __all__ = ["run"]
 
@@ -24,7 +25,7 @@ class _Screen:
         self._json = lines
         self._encoder = msgspec.json.Encoder()
         self._status = ""
-        self.show = self._show if status else None
+        self._shown = status
 
     def tell(self, what: Alert | Notice) -> None:
         self._clear()
@@ -43,10 +44,17 @@ class _Screen:
             )
         self._draw()
 
-    def _show(self, status: str) -> None:
-        self._clear()
-        self._status = status
-        self._draw()
+    def report(self, counters: Counters) -> None:
+        if self._shown:
+            self._clear()
+            capture = counters["capture"]
+            self._status = (
+                f"{capture['packets_per_second']:>9,.0f} packets/s"
+                f"  {counters['hosts']['hosts']:,} hosts"
+                f"  {counters['alerts']['alerts_open']:,} alerts open"
+                f"  {capture['packets_dropped']:,} dropped  loss {capture['loss_ratio']:.2%}"
+            )
+            self._draw()
 
     def _clear(self) -> None:
         if self._status:
@@ -70,16 +78,13 @@ def run(options: argparse.Namespace) -> int:
         return None if again is None else _with_options(again, options)
 
     try:
-        live = Live(
-            settings,
-            options.interfaces,
-            screen.tell,
-            options.bpf,
-            reload,
-            screen.show,
-            options.record,
-        )
-        live.run()
+        common = (settings, options.interfaces, screen.tell, options.bpf, reload, screen.report)
+        if settings.live.workers > 1:
+            if options.record:
+                complain("-w: several workers (live.workers) cannot write one file")
+                return 2
+            return run_workers(*common)
+        Live(*common, options.record).run()
     except CaptureError as fault:
         complain(str(fault))
         return 1

@@ -49,9 +49,9 @@ class Laboratory:
             (resolver / "resolv.conf").write_text("nameserver 127.0.0.1\noptions attempts:1\n")
             self._ip("netns", "add", space)
             self._ip("-n", space, "link", "set", "lo", "up")
-        self._cable(self.router, "acc0", self.inside, "up0")
-        self._cable(self.router, "core0", self.outside, "down0")
-        self._cable(self.router, "span0", self.watch, "mirror0")
+        self.cable(self.router, "acc0", self.inside, "up0")
+        self.cable(self.router, "core0", self.outside, "down0")
+        self.cable(self.router, "span0", self.watch, "mirror0")
         for space, link, address in (
             (self.inside, "up0", "203.0.113.1/24"),
             (self.router, "acc0", "203.0.113.254/24"),
@@ -75,13 +75,18 @@ class Laboratory:
         # time stamps, which no cable carries.)
         for link in ("acc0", "core0"):
             self.run(self.router, "tc", "qdisc", "add", "dev", link, "clsact")
-            mirror = ("action", "mirred", "egress", "mirror", "dev", "span0")
-            everything = ("protocol", "all", "u32", "match", "u32", "0", "0")
-            where = ("dev", link, "egress")
-            self.run(self.router, "tc", "filter", "add", *where, *everything, *mirror)
+            self.mirror(link, "span0")
         return self
 
-    def _cable(self, space: str, link: str, other_space: str, other: str) -> None:
+    def mirror(self, link: str, to: str) -> None:
+        """Copy what the router sends over ``link`` to another of its links."""
+        everything = ("protocol", "all", "u32", "match", "u32", "0", "0")
+        mirrored = ("action", "mirred", "egress", "mirror", "dev", to)
+        where = ("dev", link, "egress")
+        self.run(self.router, "tc", "filter", "add", *where, *everything, *mirrored)
+
+    def cable(self, space: str, link: str, other_space: str, other: str) -> None:
+        """A cable between two namespaces."""
         self._ip(
             "-n", space, "link", "add", link, "type", "veth",
             "peer", "name", other, "netns", other_space,

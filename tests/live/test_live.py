@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
+from sensor.sinks.journal import Journal
 from tests.conftest import ROOT, port25
 from tests.live import servers
 from tests.live.laboratory import Laboratory, wait_for
@@ -55,6 +58,78 @@ def test_live_equals_replay(lab, folder):
     assert told[0] == told[1]
     assert before >= 1
     assert {alert["host"] for alert in live} == {HOST}
+
+
+def test_workers_share_an_interface_and_each_subscriber_is_ones(lab, folder):
+    sensor = Sensor(lab, folder / "sensor", "[live]\nworkers = 3\n").start()
+    path = folder / "beside.pcap"
+    tcpdump = lab.capture(lab.watch, path, "--time-stamp-precision=nano", "tcp or icmp")
+    hosts = [f"203.0.113.{n}" for n in range(10, 22)]
+    for host in hosts:
+        lab.address(lab.inside, host)
+        traffic(lab, "syns", "30", "400", host)
+    wait_for(lambda: len({a["host"] for a in sensor.alerts()}) == len(hosts), 20, "all the hosts")
+    time.sleep(1.5)
+    metrics = sensor.metrics()
+    assert metrics["port25_attempts_total"] == 30 * len(hosts)
+    assert metrics["port25_hosts"] == len(hosts), "a subscriber was seen by two workers"
+    lab.stop(tcpdump)
+    assert sensor.stop() == 0
+    busy = [
+        len({a.host for _, a in Journal(place / "journal.sqlite", True).read()})
+        for place in sorted(sensor.state.glob("worker-*-of-3"))
+    ]
+    assert sum(busy) == len(hosts)
+    assert sum(n > 0 for n in busy) >= 2
+    replayed = port25("replay", "-q", str(path), check=True).stdout
+    told = [
+        sorted((a["host"], a["state"], a["revision"], a["score"]) for a in alerts)
+        for alerts in (sensor.alerts(), map(json.loads, replayed.splitlines()))
+    ]
+    assert told[0] == told[1]
+    words = ("--state", str(sensor.state), "-w", str(folder / "out.pcapng"))
+    assert port25("evidence", sensor.alerts()[0]["id"], *words).returncode == 0
+
+
+def test_a_tap_has_an_interface_for_each_direction(lab, folder):
+    servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+    lab.cable(lab.router, "span1", lab.watch, "mirror1")
+    lab.run(lab.router, "tc", "filter", "delete", "dev", "acc0", "egress")
+    lab.mirror("acc0", "span1")
+    own = folder / "own.pcapng"
+    words = ("-i", "mirror0", "-i", "mirror1", "-w", str(own))
+    sensor = Sensor(lab, folder / "sensor", "", *words).start()
+    traffic(lab, "bot", "60", "20")
+    wait_for(lambda: sensor.alerts(), 20, "an alert")
+    assert sensor.stop() == 0
+    assert sensor.alerts()[0]["proven"] > 5, "who acknowledged what was not seen in order"
+    assert port25("replay", "-q", str(own), check=True).stdout == sensor.out.read_bytes()
+
+
+def test_the_readmes_commands(lab, folder):
+    readme = (ROOT / "README.md").read_text()
+    live, evidence = re.findall(r"^sudo \.venv/bin/port25 ([^#\n]*)", readme, re.MULTILINE)
+    state = ["--state", str(folder / "state")]
+    command = [sys.executable, "-m", "sensor", *live.split(), *state]
+    sensor = lab.start(lab.watch, *command, log=folder / "log", cwd=ROOT)
+    wait_for(lambda: (folder / "state" / "journal.sqlite").exists(), 100)
+    time.sleep(2)
+    traffic(lab, "syns", "40", "40")
+    wait_for(lambda: "raised" in (folder / "log").read_text(), 20)
+    assert lab.stop(sensor) == 0
+    id_ = json.loads((folder / "log").read_text().splitlines()[0])["id"]
+    words = [id_ if re.fullmatch(r"[0-9a-f]{8}", word) else word for word in evidence.split()]
+    out = words.index("-w") + 1
+    words[out] = str(folder / words[out])
+    assert port25(*words, *state).returncode == 0
+
+
+def test_a_worker_that_dies_ends_them_all(lab, folder):
+    sensor = Sensor(lab, folder / "sensor", "[live]\nworkers = 2\n").start()
+    assert sensor.process is not None
+    children = Path(f"/proc/{sensor.process.pid}/task/{sensor.process.pid}/children").read_text()
+    os.kill(int(children.split()[0]), signal.SIGKILL)
+    assert sensor.process.wait(20) == 1
 
 
 def test_the_ring_gives_what_tcpdump_sees(lab, folder):
@@ -275,8 +350,6 @@ def test_a_full_disk_stops_neither_detection_nor_alerts(lab, folder):
         filler.unlink()
         wait_for(lambda: sensor.metrics()["port25_outbox_alerts"] == 0, 20, "the journal")
         assert sensor.stop() == 0
-        from sensor.sinks.journal import Journal
-
         journal = Journal(sensor.state / "journal.sqlite", True)
         kept = [alert.id for _, alert in journal.read()]
         journal.close()
@@ -295,6 +368,9 @@ def test_a_full_disk_stops_neither_detection_nor_alerts(lab, folder):
         (("-i", "lo", "--metrics", "127.0.0.1:7777"), 1, "in use"),
         (("-i", "lo", "--user", "nobody-at-all"), 1, "no user"),
         (("-i", "lo", "--state", "/proc/nothing"), 1, "/proc/nothing"),
+        (("-i", "lo", "-c", "two.toml", "-w", "x"), 2, "several workers"),
+        (("-i", "nothere0", "-c", "two.toml"), 1, "nothere0: no such interface"),
+        (("-i", "lo", "-c", "two.toml", "--metrics", "127.0.0.1:7777"), 1, "in use"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -315,6 +391,8 @@ def test_what_cannot_be_is_one_clear_line(lab, folder, words, code, said):
     command = [sys.executable, "-m", "sensor", "live", *words]
     if "--state" not in words:
         command += ["--state", str(folder / "state")]
+    (folder / "two.toml").write_text("[live]\nworkers = 2\n")
+    command = [str(folder / word) if word == "two.toml" else word for word in command]
     done = lab.run(lab.watch, *command, cwd=ROOT, check=False)
     assert done.returncode == code, done.stderr
     assert said in done.stderr

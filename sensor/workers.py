@@ -1,0 +1,219 @@
+"""Several processes on the same interfaces, and the parent that speaks for them.
+
+The kernel gives each packet to one of them by its subscriber (``bpf.steering``), so that all that
+is known of a subscriber is one process's; only whether the mirror shows replies at all is judged
+together, in shared memory. Alerts are those of one process. What a subscriber's alerts may lack is
+the *name* of a server that only other subscribers had looked up.
+
+The parent captures nothing. It prints what the workers tell, adds up their counters, passes signals
+on, and ends them all when one ends.
+"""
+
+import mmap
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor import service
+from sensor.alerts.alert import Alert
+from sensor.live import Counters, Live, Notice, Worker
+from sensor.metrics import Collector, MetricsError, serve
+from sensor.pipeline import compile_kernels
+from sensor.settings import Settings
+
+__all__ = ["run_workers"]
+
+_LARGEST_NOT_ADDED: Final = ("loss_ratio", "snapshot_time_seconds", "packet_time_seconds")
+_PATIENCE: Final = 10.0
+"""Seconds without a word from a worker after which the watchdog is no longer fed."""
+
+Tell = Callable[[Alert | Notice], None]
+
+
+def add_up(all_counters: Sequence[Counters]) -> Counters:
+    """The counters of all workers together."""
+    total: Counters = {}
+    for counters in all_counters:
+        for stage, values in counters.items():
+            mine = total.setdefault(stage, {})
+            for name, value in values.items():
+                before = mine.get(name, 0)
+                mine[name] = max(before, value) if name in _LARGEST_NOT_ADDED else before + value
+    return total
+
+
+class _Child:
+    """One worker as its parent sees it."""
+
+    def __init__(self, pid: int, pipe: int) -> None:
+        self.pid = pid
+        self.pipe = pipe
+        self.counters: Counters = {}
+        self.heard = 0.0
+        self._rest = b""
+
+    def lines(self) -> list[bytes] | None:
+        """What it said; None when it has ended."""
+        said = os.read(self.pipe, 1 << 16)
+        if not said:
+            return None
+        *whole, self._rest = (self._rest + said).split(b"\n")
+        return whole
+
+
+def _work(
+    pipe: int, settings: Settings, make: Callable[[Tell, Callable[[Counters], None]], Live]
+) -> int:
+    """The life of a worker; its exit code. What cannot be opened is one line to the parent."""
+    encode = msgspec.json.encode
+
+    def say(what: Any) -> None:
+        text = memoryview(encode(what) + b"\n")
+        while text:
+            text = text[os.write(pipe, text) :]
+
+    try:
+        live = make(say, lambda counters: say({"counters": counters}))
+        say({"counters": live.counters()})
+        live.run()
+    except Exception as error:
+        say({"fault": str(error.args[0] if len(error.args) == 1 else error)})
+        return 1
+    return 0
+
+
+def run_workers(
+    settings: Settings,
+    interfaces: Sequence[str],
+    tell: Tell,
+    bpf: str | None,
+    reload: Callable[[], Settings | None],
+    report: Callable[[Counters], None],
+) -> int:
+    """Until SIGTERM or SIGINT, or until a worker ends; the exit code."""
+    compile_kernels()
+    count = settings.live.workers
+    shown: NDArray[np.int64] = np.frombuffer(mmap.mmap(-1, count * 16), np.int64).reshape(count, 2)
+    children: list[_Child] = []
+    for number in range(count):
+        worker = Worker(number, count, os.getpid() & 0xFFFF, shown)
+        receive, send = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC"):
+                    os.environ.pop(name, None)
+                code = _work(
+                    send,
+                    settings,
+                    lambda say, told, worker=worker: Live(  # type: ignore[misc]
+                        settings, interfaces, say, bpf, reload, told, None, worker
+                    ),
+                )
+            finally:
+                os._exit(code)
+        os.close(send)
+        children.append(_Child(pid, receive))
+    return _Parent(settings, children, tell, report).run()
+
+
+class _Parent:
+    def __init__(
+        self,
+        settings: Settings,
+        children: list[_Child],
+        tell: Tell,
+        report: Callable[[Counters], None],
+    ) -> None:
+        self._children = children
+        self._tell = tell
+        self._report = report
+        self._faults: list[str] = []
+        self._metrics_at = settings.live.metrics
+        self._user = settings.live.user
+
+    def _counters(self) -> Counters:
+        return add_up([child.counters for child in self._children])
+
+    def run(self) -> int:
+        wanted: list[int] = []
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, lambda got, _: wanted.append(got))
+        stopping = False
+        ready = False
+        server = None
+        watchdog = service.watchdog_seconds()
+        wagged = shown = time.monotonic()
+        alive = list(self._children)
+        while alive:
+            for child in self._said(alive):
+                alive.remove(child)
+                if not stopping:
+                    wanted.append(signal.SIGTERM)
+            now = time.monotonic()
+            if not ready and all(child.counters for child in self._children):
+                ready = True
+                try:
+                    if self._metrics_at:
+                        server = serve(self._metrics_at, Collector(self._counters))
+                except MetricsError as fault:
+                    self._faults.append(str(fault))
+                    wanted.append(signal.SIGTERM)
+                service.drop_privileges(self._user)
+                service.notify("READY=1")
+            while wanted:
+                got = wanted.pop(0)
+                stopping |= got in (signal.SIGTERM, signal.SIGINT)
+                if stopping:
+                    service.notify("STOPPING=1")
+                if got == signal.SIGUSR1:
+                    sys.stderr.buffer.write(msgspec.json.encode(self._counters()) + b"\n")
+                    sys.stderr.flush()
+                    continue
+                for child in alive:
+                    os.kill(child.pid, got)
+            quietest = min((child.heard for child in self._children), default=now)
+            if watchdog is not None and now - wagged >= watchdog and now - quietest < _PATIENCE:
+                service.notify("WATCHDOG=1")
+                wagged = now
+            if ready and now - shown >= 1:
+                self._report(self._counters())
+                shown = now
+        codes = [os.waitpid(child.pid, 0)[1] for child in self._children]
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+        for said in dict.fromkeys(self._faults):
+            sys.stderr.write(f"port25: {said}\n")
+        return 1 if any(codes) or self._faults else 0
+
+    def _said(self, alive: list[_Child]) -> list[_Child]:
+        """Hear what workers say within a tenth of a second; those that have ended."""
+        by_pipe = {child.pipe: child for child in alive}
+        ended = []
+        for pipe in select.select(list(by_pipe), [], [], 0.1)[0]:
+            child = by_pipe[pipe]
+            lines = child.lines()
+            if lines is None:
+                ended.append(child)
+                continue
+            for line in lines:
+                child.heard = time.monotonic()
+                if line.startswith(b'{"counters"'):
+                    child.counters = msgspec.json.decode(line)["counters"]
+                elif line.startswith(b'{"fault"'):
+                    self._faults.append(msgspec.json.decode(line)["fault"])
+                elif b'"port25.notice/' in line[:40]:
+                    self._tell(msgspec.json.decode(line, type=Notice))
+                else:
+                    self._tell(msgspec.json.decode(line, type=Alert))
+        return ended
