@@ -159,7 +159,10 @@ def restore(into: Mapping[str, NDArray[Any]], saved: Mapping[str, NDArray[Any]])
             raise SnapshotError(f"{name} has room for {len(array):,} rows now, {len(old):,} before")
     for name, array in into.items():
         if name in saved:
-            old = saved[name][: len(array)]
+            # Rows never used are left alone: writing zeros would take memory for them.
+            old = saved[name]
+            raw = old.view(np.uint8).reshape(-1)
+            old = old[: -(-_used(raw) * len(old) // max(1, len(raw)))]
             if array.dtype.names and old.dtype != array.dtype:
                 for field in set(array.dtype.names) & set(old.dtype.names or ()):
                     array[field][: len(old)] = old[field]
