@@ -39,6 +39,8 @@ __all__ = ["Counters", "Live", "Notice", "Worker", "state_folder"]
 
 QUIET: Final = 2.0
 """Seconds without a frame after which time passes by the wall clock."""
+_TURN: Final = 0.5
+"""Seconds of reading packets after which clocks and signals have their turn."""
 _LOSS_INTERVAL: Final = 10.0
 _MOST_WAITING: Final = 100_000
 """Alerts that wait for a journal that cannot be written; then the oldest are told and dropped."""
@@ -125,7 +127,6 @@ class Live:
         self._worker = worker
         self._bpf = bpf
         self._wanted: set[int] = set()
-        self._started = time.monotonic()
         self._journal_faults = 0
         self._waiting: list[Alert] = []
         self._child = 0
@@ -197,8 +198,7 @@ class Live:
             except (SnapshotError, KeyError) as error:
                 shutil.move(self._snapshot, self._snapshot.with_suffix(".refused"))
                 self._notice("snapshot", f"starting without its evidence: {error}")
-        since = time.time_ns() - _DAY
-        newest = {a.id: a for _, a in self.journal.read(after) if a.ts > since}
+        newest = {a.id: a for _, a in self.journal.read(after, since=time.time_ns() - _DAY)}
         for alert in newest.values():
             with contextlib.suppress(ValueError):  # settings by which it is no host any more
                 self.pipeline.adopt(alert)
@@ -236,6 +236,8 @@ class Live:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, lambda got, _: self._wanted.add(got))
         service.notify("READY=1")
+        streams = self.pipeline.counters()["connections"]
+        self._last = self._counted, streams["bytes_read"], streams["bytes_missed"]
         now = time.monotonic()
         watchdog = service.watchdog_seconds()
         heard, shown, weighed, saved, wagged = now, now, now, now, now
@@ -244,6 +246,8 @@ class Live:
                 for block in self._source.read(0.1):
                     self._take(block)
                     heard = now
+                    if time.monotonic() - now > _TURN:  # a flood must not starve all else
+                        break
                 now = time.monotonic()
                 if now - heard > QUIET:
                     self._publish(self.pipeline.catch_up(time.time_ns() - int(QUIET * 1e9)))
@@ -266,7 +270,12 @@ class Live:
 
     def _take(self, block: Block) -> None:
         if self._record is not None:
-            self._record.write(block.data, block.frames, block.frames["captured"].astype(np.int64))
+            whole = block.frames["captured"].astype(np.int64)
+            try:
+                self._record.write(block.data, block.frames, whole)
+            except OSError as error:
+                self._notice("evidence", f"-w: nothing more is written: {error.strerror}")
+                self._record = None
         alerts, segments = self.pipeline.read(block)
         if self._worker is not None:
             self.pipeline.share(self._worker.shown, self._worker.number)
@@ -282,9 +291,12 @@ class Live:
         service.notify("STOPPING=1")
         if self._child:
             os.waitpid(self._child, 0)
+        end = time.monotonic() + _TURN
         with contextlib.suppress(CaptureError):
             for block in self._source.read(0):
                 self._take(block)
+                if time.monotonic() > end:
+                    break
         self._publish(self.pipeline.finish())
         self._weigh_loss()
         self._save(wait=True)
@@ -339,12 +351,12 @@ class Live:
         if settings is None:
             self._notice("settings", "the new settings are no good; the old ones stay in force")
             return
-        fixed = ("limits", "live", "evidence")
+        fixed = ["limits", "live", "evidence"] + ["ports"] * (self._worker is not None)
         later = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
         kept = {name: getattr(self.settings, name) for name in fixed}
         self.settings = msgspec.structs.replace(settings, **kept)
         self.pipeline.reload(self.settings)
-        for interface in self._interfaces:
+        for interface in self._interfaces if not self._bpf else ():
             interface.set_filter(self._filter(interface.name))
         more = f"; at the next start: {', '.join(later)}" if later else ""
         self._notice("settings", f"the new settings are in force{more}")
@@ -410,5 +422,5 @@ class Live:
                 "outbox_alerts": len(self._waiting),
                 "snapshot_time_seconds": self._snapshot_time,
             },
-            "uptime": {"packet_time_seconds": (self.pipeline.facts()["last_ts"] or 0) / 1e9},
+            "uptime": {"packet_time_seconds": self.pipeline.packet_time / 1e9},
         }

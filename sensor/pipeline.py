@@ -201,6 +201,11 @@ class Pipeline:
         }
         return kept | {f"decoder.{name}": a for name, a in self.decoder.arrays().items()}
 
+    @property
+    def packet_time(self) -> int:
+        """Of the newest frame, nanoseconds since 1970; 0: none came yet."""
+        return self._last_ts or 0
+
     def facts(self) -> dict[str, Any]:
         """What a snapshot must hold beside :meth:`arrays`."""
         return {"last_ts": self._last_ts, "exchangers": self._exchangers.state()}

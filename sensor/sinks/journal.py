@@ -87,10 +87,11 @@ class Journal:
         (number,) = self._db.execute("SELECT coalesce(max(number), 0) FROM alerts").fetchone()
         return int(number)
 
-    def read(self, after: int = 0) -> Iterator[tuple[int, Alert]]:
-        """Rows with numbers above ``after``, in order."""
+    def read(self, after: int = 0, since: int = 0) -> Iterator[tuple[int, Alert]]:
+        """Rows with numbers above ``after``, of packet time ``since`` (ns) or later, in order."""
         rows = self._db.execute(
-            "SELECT number, message FROM alerts WHERE number > ? ORDER BY number", (after,)
+            "SELECT number, message FROM alerts WHERE number > ? AND ts >= ? ORDER BY number",
+            (after, since),
         )
         for number, message in rows:
             yield number, msgspec.json.decode(message, type=Alert)
@@ -104,13 +105,19 @@ class Journal:
         return [msgspec.json.decode(message, type=Alert) for (message,) in rows]
 
     def forget(self, before: int) -> int:
-        """Delete messages of alerts that ended before packet time ``before`` (ns); how many."""
-        with self._db:
-            done = self._db.execute(
-                "DELETE FROM alerts WHERE ts < ? AND id NOT IN"
-                " (SELECT id FROM alerts WHERE ts >= ?)",
-                (before, before),
-            )
+        """Delete messages of alerts that ended before packet time ``before`` (ns); how many.
+
+        Raises JournalError.
+        """
+        try:
+            with self._db:
+                done = self._db.execute(
+                    "DELETE FROM alerts WHERE ts < ? AND id NOT IN"
+                    " (SELECT id FROM alerts WHERE ts >= ?)",
+                    (before, before),
+                )
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: {error}") from None
         return done.rowcount
 
     def close(self) -> None:

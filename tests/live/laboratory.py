@@ -122,7 +122,8 @@ class Laboratory:
         subprocess.run(["ip", *words], check=True, capture_output=True)
 
     def _link(self, where: str) -> str:
-        return {self.inside: "up0", self.outside: "down0", self.watch: "mirror0"}[where]
+        links = {self.inside: "up0", self.outside: "down0", self.watch: "mirror0"}
+        return (links | {self.router: "span0"})[where]
 
     def address(self, where: str, address: str) -> None:
         """One more address in a namespace."""

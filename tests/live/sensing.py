@@ -18,8 +18,11 @@ __all__ = ["Sensor"]
 class Sensor:
     """``port25 live`` on one interface, its folder, and what it says."""
 
-    def __init__(self, lab: Laboratory, folder: Path, settings: str = "", *words: str) -> None:
+    def __init__(
+        self, lab: Laboratory, folder: Path, settings: str = "", *words: str, where: str = ""
+    ) -> None:
         self.lab, self.folder = lab, folder
+        self.where = where or lab.watch
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
         self.config = folder / "port25.toml"
@@ -48,7 +51,7 @@ class Sensor:
         self._notify.setblocking(False)
         interface = () if "-i" in self.words else ("-i", "mirror0")
         command = [
-            "ip", "netns", "exec", self.lab.watch, sys.executable, "-m", "sensor", "live",
+            "ip", "netns", "exec", self.where, sys.executable, "-m", "sensor", "live",
             *interface, "-c", str(self.config), "--state", str(self.state), *self.words,
         ]  # fmt: skip
         with self.out.open("wb") as out, self.err.open("wb") as err:
@@ -106,6 +109,6 @@ class Sensor:
             "import urllib.request as r;"
             "print(r.urlopen('http://127.0.0.1:9625/metrics').read().decode())"
         )
-        text = self.lab.run(self.lab.watch, sys.executable, "-c", page).stdout
+        text = self.lab.run(self.where, sys.executable, "-c", page).stdout
         pairs = [line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#"]
         return {name: float(value) for name, value in pairs}
