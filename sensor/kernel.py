@@ -30,6 +30,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 __all__ = [
+    "COLD",
     "INTERPRETED",
     "inner",
     "inner_routine",
@@ -96,8 +97,12 @@ def _forget_old_states(root: Path) -> None:
             shutil.rmtree(state, ignore_errors=True)
 
 
+COLD: bool = False
+"""True when no kernel of this state of the sources was compiled yet."""
+
 if not INTERPRETED:
     numba.config.CACHE_DIR = str(_cache_folder())
+    COLD = not any(Path(numba.config.CACHE_DIR).iterdir())
 
 
 _OPTIONS: Any = {

@@ -14,6 +14,22 @@ PCAPS = ROOT / "pcaps"
 SHARED = ROOT.parent / "shared" / "captures"
 
 
+COMPILE = """
+import io
+import numpy as np
+from sensor.capture.afpacket import FRAME, index_ring, table
+from sensor.capture.merge import Captures
+from sensor.evidence.store import Writer
+from sensor.pipeline import Pipeline, compile_kernels
+from sensor.settings import Settings
+compile_kernels()
+index_ring(np.zeros(64, np.uint8), 0, table(0, FRAME), 1)
+Writer(io.BytesIO())
+for block in Captures(["pcaps/home_user.pcap"]):
+    Pipeline(Settings()).feed(block)
+"""
+"""Has every kernel compiled that tests need in more than one process."""
+
 settings.register_profile("port25", deadline=None)  # a first call compiles
 settings.load_profile("port25")
 
@@ -24,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Numba's cache is not made for two processes that compile different signatures at a time.
     """
     if not hasattr(config, "workerinput"):
-        port25("replay", "-q", "pcaps/home_user.pcap", check=True)
+        subprocess.run([sys.executable, "-c", COMPILE], check=True, cwd=ROOT)
 
 
 def port25(*arguments: str, check: bool = False, **options) -> subprocess.CompletedProcess[bytes]:

@@ -3,9 +3,16 @@
 import sys
 
 from sensor.capture.block import CaptureError
+from sensor.kernel import COLD
 from sensor.settings import Settings, SettingsError, load_settings
 
-__all__ = ["complain", "printable", "report_faults", "settings_from"]
+__all__ = ["announce", "complain", "printable", "report_faults", "settings_from"]
+
+
+def announce() -> None:
+    """Where the kernels are yet to be compiled, tell who waits at a terminal."""
+    if COLD and sys.stderr.isatty():
+        complain("compiling, about a minute; later starts take a second")
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,7 @@ from detectors.detector import CENTIBANS
 from detectors.score import Model
 from sensor.alerts.alert import rfc3339
 from sensor.capture.merge import Captures
-from sensor.commands import complain, printable, report_faults, settings_from
+from sensor.commands import announce, complain, printable, report_faults, settings_from
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.windows import WINDOWS
 from sensor.pipeline import Pipeline, Watched
@@ -27,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         complain(f"{options.host}: {error}")
         return 2
+    announce()
     captures = Captures(options.files)
     states = []
     for block in captures:

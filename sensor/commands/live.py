@@ -8,7 +8,7 @@ import msgspec
 from sensor.alerts.alert import Alert
 from sensor.capture.block import CaptureError
 from sensor.capture.bpf import FilterError
-from sensor.commands import complain, printable, settings_from
+from sensor.commands import announce, complain, printable, settings_from
 from sensor.live import Counters, Live, Notice
 from sensor.metrics import MetricsError
 from sensor.settings import Settings
@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     if settings is None:
         return 2
+    announce()
     settings = _with_options(settings, options)
     screen = _Screen(options.json or not sys.stdout.isatty(), sys.stderr.isatty())
 

@@ -6,7 +6,7 @@ import time
 
 from sensor.alerts.alert import Alert
 from sensor.capture.merge import Captures
-from sensor.commands import report_faults, settings_from
+from sensor.commands import announce, report_faults, settings_from
 from sensor.commands.progress import Progress
 from sensor.pipeline import Pipeline
 from sensor.sinks.jsonl import JsonLines
@@ -20,6 +20,7 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     if settings is None:
         return 2
+    announce()
     pipeline = Pipeline(settings)
     captures = Captures(options.files, options.follow)
     lines = options.json or not sys.stdout.isatty()

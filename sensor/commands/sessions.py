@@ -6,7 +6,7 @@ import sys
 import msgspec
 
 from sensor.capture.merge import Captures
-from sensor.commands import complain, report_faults, settings_from
+from sensor.commands import announce, complain, report_faults, settings_from
 from sensor.pipeline import Pipeline
 from sensor.smtp.record import Session
 
@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     def write(sessions: list[Session]) -> None:
         sys.stdout.buffer.write(encoder.encode_lines(sessions))
 
+    announce()
     pipeline = Pipeline(settings, on_sessions=write)
     captures = Captures(options.files)
     for block in captures:
