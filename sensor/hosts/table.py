@@ -98,7 +98,7 @@ DETAIL = np.dtype(
     ],
     align=True,
 )
-"""What a busy host has beside its row (4.6 kB): counters by pane, lists of destinations."""
+"""What a busy host has beside its row (6.0 kB): counters by pane, lists of destinations."""
 
 META: Final = {
     "hosts": 0,  # rows in use
