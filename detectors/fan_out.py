@@ -28,26 +28,22 @@ the source address is real.
 (489, '50 foreign networks in 10 s, where 3 are usual')
 """
 
-from math import log10
 from typing import Annotated, ClassVar, Final
 
 import msgspec
 import numpy as np
 
-from detectors.detector import Finding, centibans
+from detectors.detector import Finding
+from detectors.unusual import LARGEST, Tail, Usual, most_unusual, worths
 from sensor.hosts.evidence import Count, Evidence
 from sensor.hosts.windows import WINDOWS
 from sensor.kernel import kernel
 
 __all__ = ["FanOut", "FanOutSettings", "proven", "ratio"]
 
-_LARGEST: Final = 4096
-"""Counts beyond are worth what this one is; at the defaults the cap is reached before."""
 _NETWORKS: Final = int(Count.NETWORKS)
 _ADDRESSES: Final = int(Count.ADDRESSES)
 _FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
-
-Usual = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
 
 
 class FanOutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +55,7 @@ class FanOutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     usual: tuple[Usual, Usual, Usual, Usual, Usual] = (3, 5, 8, 12, 30)
     """networks in 10 s, 1 min, 10 min, 1 h, 1 day that are nothing special"""
-    tail: Annotated[float, msgspec.Meta(gt=0, le=20)] = 4.0
+    tail: Tail = 4.0
     """how steeply legitimate fan-out thins out; 4: ten times the usual is 10^4 times rarer"""
     addresses_per_network: Annotated[int, msgspec.Meta(ge=1, le=256)] = 3
     """big providers name two to five addresses to a mail server that asks"""
@@ -69,21 +65,16 @@ class FanOutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @kernel
 def ratio(counts, facts, tables):
-    """The largest entry of ``tables`` (int32[2, 5, n]) among all windows."""
-    most = 0
-    for w in range(tables.shape[1]):
-        most = max(most, tables[0, w, min(counts[_NETWORKS, w], _LARGEST)])
-        most = max(most, tables[1, w, min(counts[_ADDRESSES, w], _LARGEST)])
-    return most
+    """The largest worth (``tables``: ``unusual.worths`` of networks, addresses) in any window."""
+    return max(
+        most_unusual(counts, _NETWORKS, tables[0]), most_unusual(counts, _ADDRESSES, tables[1])
+    )
 
 
 @kernel
 def proven(counts, tables):
     """The same of proven first contacts alone: nobody but the host itself can bring it about."""
-    most = 0
-    for w in range(tables.shape[1]):
-        most = max(most, tables[0, w, min(counts[_FIRST_PROVEN, w], _LARGEST)])
-    return most
+    return most_unusual(counts, _FIRST_PROVEN, tables[0])
 
 
 class FanOut:
@@ -96,16 +87,14 @@ class FanOut:
         settings = settings or FanOutSettings()
         self.usual = np.array([settings.usual] * 2)
         self.usual[1] *= settings.addresses_per_network
-        self.tables = np.zeros((2, len(WINDOWS), _LARGEST + 1), np.int32)
-        for (which, w), usual in np.ndenumerate(self.usual):
-            for n in range(usual + 1, _LARGEST + 1):
-                worth = min(settings.tail * log10(n / usual), settings.most / 10)
-                self.tables[which, w, n] = centibans(worth)
+        self.tables = np.array(
+            [worths(tuple(usual), settings.tail, settings.most) for usual in self.usual.tolist()]
+        )
 
     def proof(self, evidence: Evidence) -> Finding:
         """What proven first contacts alone are worth, in the window where that is most."""
         proven = [evidence.count(Count.FIRST_PROVEN, w) for w in range(len(WINDOWS))]
-        worth = [int(self.tables[0, w, min(n, _LARGEST)]) for w, n in enumerate(proven)]
+        worth = [int(self.tables[0, w, min(n, LARGEST)]) for w, n in enumerate(proven)]
         w = max(range(len(WINDOWS)), key=lambda w: (worth[w], w))
         usual = int(self.usual[0, w])
         reason = f"{proven[w]} new destinations in {WINDOWS[w]}, where {usual} are usual"
@@ -116,7 +105,7 @@ class FanOut:
         best = (0, 0, 0)
         for w in range(len(WINDOWS)):
             for which, what in enumerate((Count.NETWORKS, Count.ADDRESSES)):
-                n = min(evidence.count(what, w), _LARGEST)
+                n = min(evidence.count(what, w), LARGEST)
                 worth = int(self.tables[which, w, n])
                 if worth > best[0]:
                     best = worth, which, w

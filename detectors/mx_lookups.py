@@ -26,7 +26,6 @@ does not count.
 (60, '10 MX lookups in 10 s, where 3 are usual, at most +6.0')
 """
 
-from math import log10
 from typing import Annotated, ClassVar, Final
 
 import msgspec
@@ -34,18 +33,15 @@ import numpy as np
 
 from detectors.detector import CENTIBANS, Finding, centibans
 from detectors.sequential import Decibans
+from detectors.unusual import LARGEST, Tail, Usual, most_unusual, worths
 from sensor.hosts.evidence import Count, Evidence
 from sensor.hosts.windows import DAY, WINDOWS
 from sensor.kernel import kernel
 
 __all__ = ["MxLookups", "MxLookupsSettings"]
 
-_LARGEST: Final = 4096
-"""Counts beyond are worth what this one is."""
 _LOOKUPS: Final = int(Count.MX_LOOKUPS)
 _NETWORKS: Final = int(Count.NETWORKS)
-
-Usual = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
 
 
 class MxLookupsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +49,7 @@ class MxLookupsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     usual: tuple[Usual, Usual, Usual, Usual, Usual] = (3, 5, 8, 12, 30)
     """lookups in 10 s, 1 min, 10 min, 1 h, 1 day that are nothing special: as many as networks"""
-    tail: Annotated[float, msgspec.Meta(gt=0, le=20)] = 4.0
+    tail: Tail = 4.0
     """how steeply the legitimate thins out, as in ``fan_out``"""
     networks: Annotated[int, msgspec.Meta(ge=0)] = 3
     """foreign networks in a day that the host must have contacted"""
@@ -62,12 +58,10 @@ class MxLookupsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 @kernel
 def ratio(counts, facts, tables):
-    """The largest entry of ``tables`` (int32[6, n]), whose last row is ``networks``."""
-    most = 0
-    if counts[_NETWORKS, DAY] >= tables[DAY + 1, 0]:
-        for w in range(DAY + 1):
-            most = max(most, tables[w, min(counts[_LOOKUPS, w], _LARGEST)])
-    return most
+    """The largest worth in any window; ``tables`` is ``unusual.worths`` and a row: ``networks``."""
+    if counts[_NETWORKS, DAY] < tables[DAY + 1, 0]:
+        return 0
+    return most_unusual(counts, _LOOKUPS, tables[: DAY + 1])
 
 
 class MxLookups:
@@ -81,15 +75,12 @@ class MxLookups:
         self.networks = s.networks
         self.most = centibans(s.most / 10)
         self._usual = s.usual
-        self.tables = np.zeros((len(WINDOWS) + 1, _LARGEST + 1), np.int32)
-        for w, usual in enumerate(s.usual):
-            for n in range(usual + 1, _LARGEST + 1):
-                self.tables[w, n] = min(centibans(s.tail * log10(n / usual)), self.most)
-        self.tables[-1, 0] = s.networks
+        networks = np.full((1, LARGEST + 1), s.networks, np.int32)
+        self.tables = np.concatenate([worths(s.usual, s.tail, s.most), networks])
 
     def explain(self, evidence: Evidence) -> Finding:
         """The window and count that weigh most."""
-        lookups = [min(evidence.count(Count.MX_LOOKUPS, w), _LARGEST) for w in range(len(WINDOWS))]
+        lookups = [min(evidence.count(Count.MX_LOOKUPS, w), LARGEST) for w in range(len(WINDOWS))]
         networks = evidence.count(Count.NETWORKS, DAY)
         worth = int(ratio(evidence.counts, evidence.facts, self.tables))
         if not worth:

@@ -10,12 +10,14 @@ alerts the journal has beyond it are adopted: they go on under their ids.
 """
 
 import contextlib
+import io
 import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -26,16 +28,26 @@ from numpy.typing import NDArray
 from sensor import __version__, service
 from sensor.alerts.alert import Alert, rfc3339
 from sensor.capture.afpacket import Fanout, Interface, Interfaces, Statistics, link_of
-from sensor.capture.block import Block, CaptureError
-from sensor.capture.bpf import Instruction, expression, mail_filter, steering
+from sensor.capture.block import FRAME, Block, CaptureError
+from sensor.capture.bpf import ETHERNET, Instruction, expression, mail_filter, steering
+from sensor.capture.ring import index_ring
 from sensor.evidence.store import Store, Writer
+from sensor.kernel import table
 from sensor.metrics import Collector, serve
 from sensor.pipeline import Pipeline, compile_kernels
 from sensor.settings import Settings, subscriber_prefixes
 from sensor.sinks.journal import Journal, JournalError
 from sensor.snapshot import SnapshotError, fork_and_write, read, write
 
-__all__ = ["Counters", "Live", "Notice", "Worker", "state_folder"]
+__all__ = [
+    "Counters",
+    "Live",
+    "Notice",
+    "Worker",
+    "compile_all",
+    "print_counters",
+    "state_folder",
+]
 
 QUIET: Final = 2.0
 """Seconds without a frame after which time passes by the wall clock."""
@@ -73,6 +85,21 @@ def state_folder(settings: Settings) -> Path:
 
 Counters = dict[str, dict[str, Any]]
 """Everything there is to count, by stage and name."""
+
+
+def print_counters(counters: Counters) -> None:
+    """One line of JSON on standard error."""
+    sys.stderr.buffer.write(msgspec.json.encode(counters) + b"\n")
+    sys.stderr.flush()
+
+
+@cache
+def compile_all() -> None:
+    """The same as ``compile_kernels``, for what a live interface needs beside the pipeline."""
+    compile_kernels()
+    nothing, frames = np.zeros(64, np.uint8), table(0, FRAME)
+    index_ring(nothing, 0, frames, ETHERNET)
+    Writer(io.BytesIO()).write(nothing, table(1, FRAME), np.zeros(1, np.int64))
 
 
 class Worker(NamedTuple):
@@ -126,7 +153,6 @@ class Live:
         self._report = report
         self._worker = worker
         self._bpf = bpf
-        self._wanted: set[int] = set()
         self._journal_faults = 0
         self._waiting: list[Alert] = []
         self._child = 0
@@ -142,7 +168,7 @@ class Live:
         live = settings.live
         self.folder = state_folder(settings) / (worker.folder if worker else "")
         (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
-        compile_kernels()
+        compile_all()
         self.journal = Journal(self.folder / "journal.sqlite")
         self.pipeline = Pipeline(settings)
         self._snapshot = self.folder / "state.p25"
@@ -174,8 +200,7 @@ class Live:
         if self._bpf:
             return expression(self._bpf, interface)
         settings = self.settings
-        dns = settings.dns and settings.privacy != "headers"
-        return mail_filter(settings.ports, dns, settings.live.tunnels, link)
+        return mail_filter(settings.ports, settings.reads_dns, settings.live.tunnels, link)
 
     def _drop(self) -> None:
         """The ring is open: no privilege is needed any more."""
@@ -233,8 +258,7 @@ class Live:
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises CaptureError when an interface goes away."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, lambda got, _: self._wanted.add(got))
+        wanted = service.collect_signals()
         service.notify("READY=1")
         streams = self.pipeline.counters()["connections"]
         self._last = self._counted, streams["bytes_read"], streams["bytes_missed"]
@@ -242,7 +266,7 @@ class Live:
         watchdog = service.watchdog_seconds()
         heard, shown, weighed, saved, wagged = now, now, now, now, now
         try:
-            while not self._wanted & {signal.SIGTERM, signal.SIGINT}:
+            while not wanted & {signal.SIGTERM, signal.SIGINT}:
                 for block in self._source.read(0.1):
                     self._take(block)
                     heard = now
@@ -264,7 +288,7 @@ class Live:
                 if watchdog is not None and now - wagged >= watchdog:
                     service.notify("WATCHDOG=1")
                     wagged = now
-                self._signals()
+                self._signals(wanted)
         finally:
             self._stop()
 
@@ -303,8 +327,7 @@ class Live:
         for interface in self._interfaces:
             interface.close()
         if self._metrics is not None:
-            self._metrics.shutdown()
-            self._metrics.server_close()
+            self._metrics()
         self.journal.close()
         self._store.close()
         if self._record is not None:
@@ -335,13 +358,12 @@ class Live:
         now = time.time_ns()
         self._tell(Notice("port25.notice/1", now, rfc3339(now), kind, text))
 
-    def _signals(self) -> None:
-        if signal.SIGUSR1 in self._wanted:
-            self._wanted.discard(signal.SIGUSR1)
-            sys.stderr.buffer.write(msgspec.json.encode(self.counters()) + b"\n")
-            sys.stderr.flush()
-        if signal.SIGHUP in self._wanted:
-            self._wanted.discard(signal.SIGHUP)
+    def _signals(self, wanted: set[int]) -> None:
+        if signal.SIGUSR1 in wanted:
+            wanted.discard(signal.SIGUSR1)
+            print_counters(self.counters())
+        if signal.SIGHUP in wanted:
+            wanted.discard(signal.SIGHUP)
             service.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             self._read_settings()
             service.notify("READY=1")

@@ -1,7 +1,6 @@
 """Metrics for Prometheus, on a port of this machine; names are documented in docs/metrics.md."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -109,8 +108,11 @@ class Collector:
                     yield CounterMetricFamily(f"port25_{name}", MEANINGS[name], value=value)
 
 
-def serve(address: str, collector: Collector) -> Any:
-    """Answer at ``host:port`` from a thread of its own; its server. Raises MetricsError."""
+def serve(address: str, collector: Collector) -> Callable[[], None]:
+    """Answer at ``host:port`` from a thread of its own; call the result to stop it.
+
+    Raises MetricsError.
+    """
     host, _, port = address.rpartition(":")
     registry = CollectorRegistry()
     registry.register(collector)
@@ -119,7 +121,12 @@ def serve(address: str, collector: Collector) -> Any:
     except (OSError, OverflowError) as error:
         fault = getattr(error, "strerror", None) or str(error)
         raise MetricsError(f"metrics at {address}: {fault}") from None
-    return server
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+
+    return stop
 
 
 def page() -> str:

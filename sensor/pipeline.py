@@ -24,12 +24,12 @@ from sensor.decode.segment import SEGMENT, Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, provider
 from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
 from sensor.hosts.evidence import Count, Evidence, Fact
-from sensor.hosts.subscribers import CLASS, classify, compile_subscribers, host_text, parse_host
+from sensor.hosts.subscribers import CLASS, classify, host_text, parse_host
 from sensor.hosts.table import META, new_host_table, reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.kernel import table
 from sensor.packet_time import STEPS_BACK, STEPS_FORWARD, new_clock
-from sensor.settings import Limits, Settings, subscriber_prefixes
+from sensor.settings import Limits, Settings, subscribers_of
 from sensor.smtp.connections import EVICTED, new_connections
 from sensor.smtp.record import Session, session_records
 from sensor.smtp.session import PIECES, PIECES_REFUSED, SESSIONS, new_sessions
@@ -120,13 +120,10 @@ class Pipeline:
         """
         self.settings = settings
         self.model = Model(settings.score, settings.detectors)
-        reads = settings.privacy != "headers"
-        self.decoder = Decoder(settings.ports, settings.duplicate_window, settings.dns and reads)
+        self.decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
         self.watched: Watched | None = None
         self._last_ts: int | None = None
-        subscribers = compile_subscribers(
-            subscriber_prefixes(settings), settings.own_mail_servers, settings.exempt
-        )
+        subscribers = subscribers_of(settings)
         key = np.zeros(3, np.uint64)
         if watch is not None:
             key[:] = *parse_host(watch, subscribers), 1
@@ -166,7 +163,7 @@ class Pipeline:
             "watched": watched_ports(list(settings.ports)),
             "timeout": round(settings.syn_timeout * 1e9),
             "visibility": _VISIBILITY[settings.replies],
-            "reads": settings.privacy != "headers",
+            "reads": settings.reads,
             "checks": settings.checksums == "auto",
         }
 
@@ -174,23 +171,21 @@ class Pipeline:
         """Go on with other settings and all the evidence there is; ``limits`` stay as they were."""
         self.settings = settings
         self.model = Model(settings.score, settings.detectors)
-        dns = settings.dns and settings.privacy != "headers"
-        self.decoder.set(settings.ports, settings.duplicate_window, dns)
+        self.decoder.set(settings.ports, settings.duplicate_window, settings.reads_dns)
         self._state = self._state._replace(**self._set())
         self._reclassify(self._state.subscribers.classes)
 
     def _reclassify(self, old: NDArray[np.void]) -> None:
-        """Find the class of each host anew, whose classes were ``old``."""
-        settings = self.settings
-        new = compile_subscribers(
-            subscriber_prefixes(settings), settings.own_mail_servers, settings.exempt
-        )
+        """Find the class of each host anew, whose classes were ``old``.
+
+        Old ones stay only as far as a host still needs them.
+        """
+        new = subscribers_of(self.settings)
         before = len(new.classes)
         classes = table(before + len(old), CLASS)
         classes[:before], classes[before:] = new.classes, old
-        subscribers = new._replace(classes=classes)
-        reclassify(self._state.hosts, subscribers, before)
-        self._state = self._state._replace(subscribers=subscribers)
+        needed = reclassify(self._state.hosts, new._replace(classes=classes), before)
+        self._state = self._state._replace(subscribers=new._replace(classes=classes[:needed]))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What a snapshot must hold; with :meth:`facts`."""
@@ -212,17 +207,12 @@ class Pipeline:
 
     def restore(self, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
         """Take over a snapshot. Raises SnapshotError, and is as before then."""
-        mine = self.arrays()
-        del mine[_CLASSES]
         if _CLASSES not in arrays:
             raise SnapshotError(f"{_CLASSES} is missing")
-        old = arrays[_CLASSES]
-        restore(mine, arrays)
+        classes = table(len(arrays[_CLASSES]), CLASS)
+        restore(self.arrays() | {_CLASSES: classes}, arrays)
         self._last_ts = facts["last_ts"]
         self._exchangers.restore(facts["exchangers"])
-        classes = table(len(old), CLASS)
-        for name in set(CLASS.names or ()) & set(old.dtype.names or ()):
-            classes[name] = old[name]
         self._reclassify(classes)
 
     def adopt(self, alert: Alert) -> bool:
@@ -250,10 +240,14 @@ class Pipeline:
 
     def catch_up(self, ts: int) -> list[Alert]:
         """Nothing more will come that is older than packet time ``ts``: what was due by then."""
+        return [] if self._last_ts is None else self._until_done(catch_up, ts)
+
+    def _until_done(self, step: Callable[[Tracking, int], bool], ts: int) -> list[Alert]:
+        """Call a kernel that stops when the buffers are full until it has done all by ``ts``."""
         alerts: list[Alert] = []
-        done = self._last_ts is None
+        done = False
         while not done:
-            done = catch_up(self._state, ts)
+            done = step(self._state, ts)
             alerts += self._take()
         return alerts
 
@@ -282,14 +276,11 @@ class Pipeline:
 
         Where sessions are asked for, those still open are told, too.
         """
-        alerts: list[Alert] = []
-        if self._last_ts is not None:
-            steps = (catch_up, end_all) if self._on_sessions else (catch_up,)
-            for step in steps:
-                done = False
-                while not done:
-                    done = step(self._state, self._last_ts)
-                    alerts += self._take()
+        if self._last_ts is None:
+            return []
+        alerts = self._until_done(catch_up, self._last_ts)
+        if self._on_sessions:
+            alerts += self._until_done(end_all, self._last_ts)
         return alerts
 
     def counters(self) -> dict[str, dict[str, int]]:

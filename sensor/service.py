@@ -3,14 +3,30 @@
 import ctypes
 import os
 import pwd
+import signal
 import socket
 
-__all__ = ["DEFAULT_USER", "account", "drop_privileges", "notify", "watchdog_seconds"]
+__all__ = [
+    "DEFAULT_USER",
+    "account",
+    "collect_signals",
+    "drop_privileges",
+    "notify",
+    "watchdog_seconds",
+]
 
 DEFAULT_USER = "port25"
 
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
+
+
+def collect_signals() -> set[int]:
+    """From now on SIGTERM, SIGINT, SIGHUP and SIGUSR1 only end up in this set."""
+    got: set[int] = set()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, lambda number, _: got.add(number))
+    return got
 
 
 def notify(text: str) -> None:

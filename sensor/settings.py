@@ -14,7 +14,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from detectors.score import DetectorSettings, ScoreSettings
-from sensor.hosts.subscribers import Exemption, SubscriberPrefix, compile_subscribers
+from sensor.hosts.subscribers import (
+    Exemption,
+    SubscriberPrefix,
+    Subscribers,
+    compile_subscribers,
+)
 
 __all__ = [
     "AlertSettings",
@@ -25,6 +30,8 @@ __all__ = [
     "SettingsError",
     "load_settings",
     "parse_settings",
+    "subscriber_prefixes",
+    "subscribers_of",
 ]
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -128,6 +135,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alerts: AlertSettings = AlertSettings()
     live: LiveSettings = LiveSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+
+    @property
+    def reads(self) -> bool:
+        """Whether anything beyond TCP/IP headers is read."""
+        return self.privacy != "headers"
+
+    @property
+    def reads_dns(self) -> bool:
+        """Whether DNS is read."""
+        return self.dns and self.reads
 
 
 class SettingsError(Exception):
@@ -235,4 +252,11 @@ def subscriber_prefixes(settings: Settings) -> tuple[SubscriberPrefix, ...]:
     return tuple(
         SubscriberPrefix(entry) if isinstance(entry, str) else entry
         for entry in settings.subscriber_prefixes
+    )
+
+
+def subscribers_of(settings: Settings) -> Subscribers:
+    """Who is who by these settings, compiled."""
+    return compile_subscribers(
+        subscriber_prefixes(settings), settings.own_mail_servers, settings.exempt
     )

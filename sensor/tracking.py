@@ -25,6 +25,7 @@ from sensor.alerts.lifecycle import (
     close_alert,
     on_evidence,
     on_sweep,
+    open_alert,
 )
 from sensor.decode.checksum import checksum_is_good
 from sensor.decode.segment import DNS, TCP
@@ -357,6 +358,17 @@ def _evaluate(t, h, ts, tick):
 
 
 @inner
+def _close(t, h):
+    """Take the open alert of host ``h`` off the table; another takes its place there."""
+    row = t.hosts.rows[h]
+    a = np.int64(row.alert)
+    row.alert = NO_ALERT
+    moved = close_alert(t.alerts, a)
+    if moved >= 0:
+        t.hosts.rows[moved].alert = a
+
+
+@inner
 def _sweep(t, ts, tick):
     """Look at every open alert; False when the buffer has no more room, to be called again."""
     while t.moments[_CURSOR] < t.alerts.meta[OPEN_ALERTS]:
@@ -371,10 +383,7 @@ def _sweep(t, ts, tick):
         if state != NO_CHANGE:
             _tell(t, h, state, a, total, ts, tick)
         if state == CLOSED:
-            row.alert = NO_ALERT
-            moved = close_alert(t.alerts, a)
-            if moved >= 0:
-                t.hosts.rows[moved].alert = a
+            _close(t, h)
         else:
             t.moments[_CURSOR] = a + 1
     t.moments[_CURSOR] = 0
@@ -535,13 +544,9 @@ def _catch_up(t, now):
 
 
 @inner
-def _subscriber(t, hi, lo, port, tick):
-    """The row of the host an address and port belong to; -1 when it is none of ours to watch."""
-    c = classify(t.subscribers, hi, lo)
-    class_ = t.subscribers.classes[c]
-    if class_.own or not class_.subscriber:
-        return -1
-    key_hi, key_lo = fold(class_, hi, lo, port)
+def _subscriber(t, c, hi, lo, port, tick):
+    """The row of the host of class ``c`` that an address and port belong to; -1: no room."""
+    key_hi, key_lo = fold(t.subscribers.classes[c], hi, lo, port)
     return host_row(t.hosts, key_hi, key_lo, c, tick)
 
 
@@ -551,8 +556,14 @@ def _looked_up(t, segment, data, ts, tick):
     queries = heed(t.lookups, segment, data)
     if queries == 0:
         return -1
+    hi = segment.src_hi
+    lo = segment.src_lo
+    c = classify(t.subscribers, hi, lo)
+    class_ = t.subscribers.classes[c]
+    if class_.own or not class_.subscriber:
+        return -1
     _set_tick(t, tick)
-    h = _subscriber(t, segment.src_hi, segment.src_lo, segment.sport, tick)
+    h = _subscriber(t, c, hi, lo, segment.sport, tick)
     if h >= 0:
         for _ in range(queries):
             happened(t.hosts, h, _C_MX_LOOKUPS, 0, tick)
@@ -566,7 +577,8 @@ def _attempt(t, i, tick):
     connection = t.connections.rows[i]
     hi = connection.client_hi
     lo = connection.client_lo
-    class_ = t.subscribers.classes[classify(t.subscribers, hi, lo)]
+    c = classify(t.subscribers, hi, lo)
+    class_ = t.subscribers.classes[c]
     if class_.own:
         t.counters[_BY_OWN] += 1
         return -1
@@ -577,7 +589,7 @@ def _attempt(t, i, tick):
     if t.subscribers.classes[server].own:
         t.counters[_TO_OWN] += 1
         return -1
-    h = _subscriber(t, hi, lo, connection.client_port, tick)
+    h = _subscriber(t, c, hi, lo, connection.client_port, tick)
     if h >= 0:
         connection.owner = h
         connection.serial = t.hosts.rows[h].serial
@@ -812,20 +824,15 @@ def adopt(t, hi, lo, class_, opened, revision, score_, told, proven, closed):
     a = np.int64(row.alert)
     if closed:
         if a != NO_ALERT:
-            row.alert = NO_ALERT
-            moved = close_alert(t.alerts, a)
-            if moved >= 0:
-                t.hosts.rows[moved].alert = a
+            _close(t, h)
         return True
     if a == NO_ALERT:
-        a = t.alerts.meta[OPEN_ALERTS]
-        if a == t.alerts.rows.shape[0]:
+        a = open_alert(t.alerts, h, opened)
+        if a < 0:
             return False
-        t.alerts.meta[OPEN_ALERTS] = a + 1
         row.alert = a
     alert = t.alerts.rows[a]
     alert.opened = opened
-    alert.host = h
     alert.score = score_
     alert.revision = revision
     alert.told = told

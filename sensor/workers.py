@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 
 from sensor import service
 from sensor.alerts.alert import Alert
-from sensor.live import Counters, Live, Notice, Worker
+from sensor.live import Counters, Live, Notice, Worker, compile_all, print_counters
 from sensor.metrics import Collector, MetricsError, serve
-from sensor.pipeline import compile_kernels
 from sensor.settings import Settings
 
 __all__ = ["run_workers"]
@@ -69,10 +68,12 @@ class _Child:
         return whole
 
 
-def _work(
-    pipe: int, settings: Settings, make: Callable[[Tell, Callable[[Counters], None]], Live]
-) -> int:
-    """The life of a worker; its exit code. What cannot be opened is one line to the parent."""
+def _work(pipe: int, worker: Worker, settings: Settings, *common: Any) -> int:
+    """The life of a worker; its exit code. What cannot be opened is one line to the parent.
+
+    ``common`` is what ``run_workers`` was given: interfaces, bpf, reload.
+    """
+    interfaces, bpf, reload = common
     encode = msgspec.json.encode
 
     def say(what: Any) -> None:
@@ -80,9 +81,12 @@ def _work(
         while text:
             text = text[os.write(pipe, text) :]
 
+    def report(counters: Counters) -> None:
+        say({"counters": counters})
+
     try:
-        live = make(say, lambda counters: say({"counters": counters}))
-        say({"counters": live.counters()})
+        live = Live(settings, interfaces, say, bpf, reload, report, worker=worker)
+        report(live.counters())
         live.run()
     except Exception as error:
         say({"fault": str(error.args[0] if len(error.args) == 1 else error)})
@@ -99,7 +103,7 @@ def run_workers(
     report: Callable[[Counters], None],
 ) -> int:
     """Until SIGTERM or SIGINT, or until a worker ends; the exit code."""
-    compile_kernels()
+    compile_all()
     count = settings.live.workers
     shown: NDArray[np.int64] = np.frombuffer(mmap.mmap(-1, count * 16), np.int64).reshape(count, 2)
     children: list[_Child] = []
@@ -112,13 +116,7 @@ def run_workers(
             try:
                 for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC"):
                     os.environ.pop(name, None)
-                code = _work(
-                    send,
-                    settings,
-                    lambda say, told, worker=worker: Live(  # type: ignore[misc]
-                        settings, interfaces, say, bpf, reload, told, None, worker
-                    ),
-                )
+                code = _work(send, worker, settings, interfaces, bpf, reload)
             finally:
                 os._exit(code)
         os.close(send)
@@ -145,12 +143,10 @@ class _Parent:
         return add_up([child.counters for child in self._children])
 
     def run(self) -> int:
-        wanted: list[int] = []
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, lambda got, _: wanted.append(got))
+        wanted = service.collect_signals()
         stopping = False
         ready = False
-        server = None
+        stop_metrics = None
         watchdog = service.watchdog_seconds()
         wagged = shown = time.monotonic()
         alive = list(self._children)
@@ -158,30 +154,29 @@ class _Parent:
             for child in self._said(alive):
                 alive.remove(child)
                 if not stopping:
-                    wanted.append(signal.SIGTERM)
+                    wanted.add(signal.SIGTERM)
             now = time.monotonic()
             if not ready and all(child.counters for child in self._children):
                 ready = True
                 try:
                     if self._metrics_at:
-                        server = serve(self._metrics_at, Collector(self._counters))
+                        stop_metrics = serve(self._metrics_at, Collector(self._counters))
                 except MetricsError as fault:
                     self._faults.append(str(fault))
-                    wanted.append(signal.SIGTERM)
+                    wanted.add(signal.SIGTERM)
                 service.drop_privileges(self._user)
                 service.notify("READY=1")
             while wanted:
-                got = wanted.pop(0)
+                got = wanted.pop()
                 stopping |= got in (signal.SIGTERM, signal.SIGINT)
                 if stopping:
                     service.notify("STOPPING=1")
                 if got == signal.SIGUSR1:
-                    sys.stderr.buffer.write(msgspec.json.encode(self._counters()) + b"\n")
-                    sys.stderr.flush()
+                    print_counters(self._counters())
                     continue
                 for child in alive:
                     os.kill(child.pid, got)
-            quietest = min((child.heard for child in self._children), default=now)
+            quietest = min(child.heard for child in self._children)
             if watchdog is not None and now - wagged >= watchdog and now - quietest < _PATIENCE:
                 service.notify("WATCHDOG=1")
                 wagged = now
@@ -189,9 +184,8 @@ class _Parent:
                 self._report(self._counters())
                 shown = now
         codes = [os.waitpid(child.pid, 0)[1] for child in self._children]
-        if server is not None:
-            server.shutdown()
-            server.server_close()
+        if stop_metrics is not None:
+            stop_metrics()
         for said in dict.fromkeys(self._faults):
             sys.stderr.write(f"port25: {said}\n")
         return 1 if any(codes) or self._faults else 0

@@ -15,16 +15,11 @@ SHARED = ROOT.parent / "shared" / "captures"
 
 
 COMPILE = """
-import io
-import numpy as np
-from sensor.capture.afpacket import FRAME, index_ring, table
 from sensor.capture.merge import Captures
-from sensor.evidence.store import Writer
-from sensor.pipeline import Pipeline, compile_kernels
+from sensor.live import compile_all
+from sensor.pipeline import Pipeline
 from sensor.settings import Settings
-compile_kernels()
-index_ring(np.zeros(64, np.uint8), 0, table(0, FRAME), 1)
-Writer(io.BytesIO())
+compile_all()
 for block in Captures(["pcaps/home_user.pcap"]):
     Pipeline(Settings()).feed(block)
 """

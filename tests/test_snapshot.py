@@ -78,6 +78,24 @@ def test_other_settings_keep_the_evidence():
     assert told(alerts) == told([alert for some in expected for alert in some])
 
 
+def test_old_classes_stay_only_while_a_host_needs_them():
+    pipeline = Pipeline(Settings())
+    for part in slices():
+        pipeline.feed(part)
+    shared = (
+        'subscriber_prefixes = [{ prefix = "203.0.113.0/24", cgn = true,'
+        " ports_per_subscriber = 512 }]"
+    )
+    for text in ("", 'own_mail_servers = ["192.0.2.1"]') * 20:
+        pipeline.reload(parse_settings(text))
+    plain = len(pipeline._state.subscribers.classes)
+    pipeline.reload(parse_settings(shared))
+    assert plain <= 4
+    assert len(pipeline._state.subscribers.classes) > 2, "hosts of another shape keep theirs"
+    pipeline.reload(parse_settings(""))
+    assert len(pipeline._state.subscribers.classes) <= 4
+
+
 def test_larger_tables_take_a_smaller_ones_rows_but_not_the_other_way_round():
     small = Pipeline(Settings(limits=Limits(max_hosts=64)))
     large = Pipeline(Settings(limits=Limits(max_hosts=1000)))
@@ -85,12 +103,6 @@ def test_larger_tables_take_a_smaller_ones_rows_but_not_the_other_way_round():
         small.feed(part)
     large.restore(small.arrays(), small.facts())
     assert large.counters()["hosts"]["hosts"] == small.counters()["hosts"]["hosts"]
-    tiny = Pipeline(Settings(limits=Limits(max_details=16)))
-    for n, part in enumerate(slices(50)):
-        part.frames["ts"] += 0
-        if n > 40:
-            break
-        tiny.feed(part)
     rows = np.arange(100)
     with pytest.raises(SnapshotError, match="room for 10 rows"):
         restore({"rows": np.zeros(10, np.int64)}, {"rows": rows})

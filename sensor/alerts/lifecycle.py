@@ -36,7 +36,9 @@ __all__ = [
     "Levels",
     "close_alert",
     "new_alert_table",
+    "on_evidence",
     "on_sweep",
+    "open_alert",
 ]
 
 NO_CHANGE: Final = -1
@@ -90,23 +92,33 @@ def new_alert_table(max_alerts: int) -> AlertTable:
 
 
 @kernel
+def open_alert(alerts, host, ts):
+    """A row for an alert that nothing was told of yet; -1, counted, when the table is full."""
+    a = alerts.meta[OPEN_ALERTS]
+    if a == alerts.rows.shape[0]:
+        alerts.meta[REFUSED_ALERTS] += 1
+        return -1
+    alerts.meta[OPEN_ALERTS] = a + 1
+    row = alerts.rows[a]
+    row.opened = ts
+    row.host = host
+    row.revision = 0
+    row.proven = 0
+    row.keep_until = 0
+    return a
+
+
+@kernel
 def on_evidence(alerts, levels, host, a, score, proof, ts, tick):
     """A host's evidence changed: ``(state or NO_CHANGE, row)``. ``a`` is its open alert or -1."""
     enough = proof >= levels.enough_proof
     if a < 0:
         if score < levels.raise_at:
             return NO_CHANGE, a
-        a = alerts.meta[OPEN_ALERTS]
-        if a == alerts.rows.shape[0]:
-            alerts.meta[REFUSED_ALERTS] += 1
+        a = open_alert(alerts, host, ts)
+        if a < 0:
             return NO_CHANGE, -1
-        alerts.meta[OPEN_ALERTS] = a + 1
         row = alerts.rows[a]
-        row.opened = ts
-        row.host = host
-        row.revision = 0
-        row.proven = 0
-        row.keep_until = 0
         state = RAISED
     else:
         row = alerts.rows[a]

@@ -133,7 +133,6 @@ class Interface:
             self._socket.close()
             raise CaptureError(name, None, _why(error)) from None
         self._frames = table(BLOCK // _SMALLEST, FRAME)
-        index_ring(self.ring, 0, self._frames[:0], self._link)  # compiled before packets come
 
     def _set_up(
         self,
@@ -178,10 +177,7 @@ class Interface:
         return int(np.count_nonzero(self._status & _IN_USE_BY_US))
 
     def read(self) -> Block | None:
-        """The next block, if there is one; the one before is given back to the kernel.
-
-        Raises CaptureError when the interface is gone.
-        """
+        """The next block, if there is one; the one before is given back to the kernel."""
         self.release()
         while self._status[self._next] & _IN_USE_BY_US:
             n = index_ring(self.ring, self._next * BLOCK, self._frames, self._link)

@@ -43,6 +43,7 @@ TAGS: Final = 3
 LABELS: Final = 6
 EXTENSIONS: Final = 6
 _ALL: Final = 0x40000
+_DNS: Final = 53
 
 # Operations (linux/bpf_common.h).
 _LD_B, _LD_H, _LD_W = 0x50, 0x48, 0x40  # A = P[X + k]
@@ -135,7 +136,7 @@ class _Assembler:
 class _Ends(NamedTuple):
     """What the walk does when it has found something; each ends the program."""
 
-    mail_by_port: Callable[[_Assembler, str], None]
+    segment: Callable[[_Assembler, str], None]
     """X is at the TCP header; the address family's name is given"""
     datagram: Callable[[_Assembler, str], None]
     error: Callable[[_Assembler, str], None]
@@ -151,16 +152,7 @@ def _walk(link: int, base: int, tunnels: bool, ends: _Ends) -> list[Instruction]
         _types(a, "frame")
         a.label("ppp")
         a.emit(_LD_H)
-        for word, size, target in ((0x0021, 2, "ipv4"), (0x0057, 2, "ipv6"), (0x0281, 2, "mpls")):
-            no = a.new()
-            yes = a.new()
-            a.when(_JEQ, word, yes)
-            a.go(no)
-            a.label(yes)
-            a.skip(size)
-            a.go(target)
-            a.label(no)
-        a.go("reject")
+        _choose(a, ((0x0021, 2, "ipv4"), (0x0057, 2, "ipv6"), (0x0281, 2, "mpls")))
         a.label("mpls")
         for _ in range(LABELS):
             bottom = a.new()
@@ -175,23 +167,14 @@ def _walk(link: int, base: int, tunnels: bool, ends: _Ends) -> list[Instruction]
             a.label(following)
         a.go("reject")
         a.label("payload")
-        a.emit(_LD_B)
-        a.emit(_RSH, 4)
-        a.when(_JEQ, 4, "ipv4")
-        a.when(_JEQ, 6, "ipv6")
-        a.when(_JEQ, 0, "pseudowire")
-        a.go("reject")
+        _by_version(a, (0, "pseudowire"))
         a.label("pseudowire")
         a.skip(4 + 12)
         _types(a, "inner")
         a.go("reject")
     else:
         a.emit(_LDX_IMMEDIATE, base)
-        a.emit(_LD_B)
-        a.emit(_RSH, 4)
-        a.when(_JEQ, 4, "ipv4")
-        a.when(_JEQ, 6, "ipv6")
-        a.go("reject")
+        _by_version(a)
     _ipv4(a, tunnels)
     _ipv6(a, tunnels)
     for family in ("4", "6"):
@@ -217,14 +200,37 @@ def _types(a: _Assembler, name: str) -> None:
             targets += [(0x8864, 8, "ppp"), (0x8847, 2, "mpls"), (0x8848, 2, "mpls")]
         if depth < TAGS:
             targets += [(tag, 4, f"{name}{depth + 1}") for tag in _TYPES_OF_TAGS]
-        found = [a.new() for _ in targets]
-        for (word, _, _), place in zip(targets, found, strict=True):
-            a.when(_JEQ, word, place)
-        a.go("reject")
-        for (_, size, target), place in zip(targets, found, strict=True):
-            a.label(place)
-            a.skip(size)
-            a.go(target)
+        _choose(a, targets)
+
+
+def _choose(a: _Assembler, targets: Sequence[tuple[int, int, str]]) -> None:
+    """By what A is: (value, bytes to pass, where to go on); anything else is rejected."""
+    found = [a.new() for _ in targets]
+    for (value, _, _), place in zip(targets, found, strict=True):
+        a.when(_JEQ, value, place)
+    a.go("reject")
+    for (_, size, target), place in zip(targets, found, strict=True):
+        a.label(place)
+        a.skip(size)
+        a.go(target)
+
+
+def _by_version(a: _Assembler, *others: tuple[int, str]) -> None:
+    """X is at an IP header of either version, told by the first nibble."""
+    a.emit(_LD_B)
+    a.emit(_RSH, 4)
+    for nibble, target in ((4, "ipv4"), (6, "ipv6"), *others):
+        a.when(_JEQ, nibble, target)
+    a.go("reject")
+
+
+def _pass_header(a: _Assembler, at: int) -> None:
+    """X += the length of the IPv4 header at X + ``at``."""
+    a.emit(_LD_B, at)
+    a.emit(_AND, 15)
+    a.emit(_LSH, 2)
+    a.emit(_ADD_X)
+    a.emit(_TAX)
 
 
 def _ipv4(a: _Assembler, tunnels: bool) -> None:
@@ -239,11 +245,7 @@ def _ipv4(a: _Assembler, tunnels: bool) -> None:
     if tunnels:
         for protocol in _IP_TUNNELS:
             a.when(_JEQ, protocol, "tunnel")
-    a.emit(_LD_B)
-    a.emit(_AND, 15)
-    a.emit(_LSH, 2)
-    a.emit(_ADD_X)
-    a.emit(_TAX)
+    _pass_header(a, 0)
     a.emit(_LD_MEMORY, 0)
     a.when(_JEQ, 51, "ah4")
     a.go("in4")
@@ -321,12 +323,12 @@ def mail_filter(
     """Lets mail through, as the module says. Raises FilterError when it grows too long."""
 
     def segment(a: _Assembler, _: str) -> None:
-        _either_port(a, [*ports, *([53] if dns else [])], "accept")
+        _either_port(a, [*ports, *([_DNS] if dns else [])], "accept")
         a.go("reject")
 
     def datagram(a: _Assembler, _: str) -> None:
         if dns:
-            _either_port(a, [53], "accept")
+            _either_port(a, [_DNS], "accept")
         if tunnels:
             _either_port(a, _UDP_TUNNELS, "accept")
         a.go("reject")
@@ -338,25 +340,14 @@ def mail_filter(
             a.when(_JEQ, kind, quoted)
         a.go("reject")
         a.label(quoted)
+        tcp = a.new()
+        a.emit(_LD_B, 8 + (9 if family == "4" else 6))
+        a.when(_JEQ, 6, tcp)
+        a.go("reject")
+        a.label(tcp)
         if family == "4":
-            a.emit(_LD_B, 8 + 9)
-            tcp = a.new()
-            a.when(_JEQ, 6, tcp)
-            a.go("reject")
-            a.label(tcp)
-            a.emit(_LD_B, 8)
-            a.emit(_AND, 15)
-            a.emit(_LSH, 2)
-            a.emit(_ADD_X)
-            a.emit(_TAX)
-            a.emit(_LD_H, 8 + 2)
-        else:
-            a.emit(_LD_B, 8 + 6)
-            tcp = a.new()
-            a.when(_JEQ, 6, tcp)
-            a.go("reject")
-            a.label(tcp)
-            a.emit(_LD_H, 8 + 40 + 2)
+            _pass_header(a, 8)
+        a.emit(_LD_H, 8 + 2 + (0 if family == "4" else 40))
         for port in ports:
             a.when(_JEQ, port, "accept")
         a.go("reject")
@@ -396,7 +387,7 @@ def steering(
     def either(a: _Assembler, family: str) -> None:
         client = a.new()
         a.emit(_LD_H, 2)
-        for port in (*ports, 53):
+        for port in (*ports, _DNS):
             a.when(_JEQ, port, client)
         number(a, family, source=False)
         a.label(client)

@@ -15,9 +15,9 @@ from sensor.capture.merge import Captures
 from sensor.commands import complain, report_faults, settings_from
 from sensor.decode.decoder import Decoder
 from sensor.evidence.store import Writer, frames_of, stored_files
-from sensor.hosts.subscribers import compile_subscribers, host_of, parse_host
+from sensor.hosts.subscribers import host_of, parse_host
 from sensor.live import state_folder
-from sensor.settings import Settings, subscriber_prefixes
+from sensor.settings import Settings, subscribers_of
 from sensor.sinks.journal import Journal, JournalError
 
 __all__ = ["run"]
@@ -45,13 +45,14 @@ def run(options: argparse.Namespace) -> int:
     if len(ids) != 1:
         complain(f"{options.alert}: {'several alerts have' if ids else 'no alert has'} this id")
         return 1
-    written, faults = _extract(settings, folder, found, Path(options.output))
+    alert = found[-1]
+    written, faults = _extract(settings, folder, alert, Path(options.output))
     log = folder / "evidence" / "access.log"
     entry = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(),
         "user": os.environ.get("SUDO_USER") or getpass.getuser(),
-        "alert": found[-1].id,
-        "host": found[-1].host,
+        "alert": alert.id,
+        "host": alert.host,
         "packets": written,
     }
     try:
@@ -61,21 +62,18 @@ def run(options: argparse.Namespace) -> int:
         Path(options.output).unlink(missing_ok=True)
         complain(f"{log}: {error.strerror}; without a log of the access nothing is given out")
         return 1
-    print(f"{written:,} packets of {found[-1].host} in {options.output}")
+    print(f"{written:,} packets of {alert.host} in {options.output}")
     return report_faults(faults)
 
 
 def _extract(
-    settings: Settings, folder: Path, found: list[Alert], output: Path
+    settings: Settings, folder: Path, alert: Alert, output: Path
 ) -> tuple[int, list[CaptureError]]:
     """Copy the host's packets; how many, and what was wrong with the store."""
-    last = found[-1]
-    subscribers = compile_subscribers(
-        subscriber_prefixes(settings), settings.own_mail_servers, settings.exempt
-    )
-    key = parse_host(last.host, subscribers)
-    reasons = "; ".join(line.reason for line in last.evidence[1:] if line.decibans)
-    comment = f"port25 alert {last.id}: {last.host}, {last.score:+.1f} decibans. {reasons}"
+    subscribers = subscribers_of(settings)
+    key = parse_host(alert.host, subscribers)
+    reasons = "; ".join(line.reason for line in alert.evidence[1:] if line.decibans)
+    comment = f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
     files = stored_files(folder / "evidence")
     decoder = Decoder(settings.ports, duplicate_window=0)
     captures = Captures([str(file) for file in files])
@@ -85,7 +83,7 @@ def _extract(
         for block in captures if files else ():
             segments = decoder.decode(block)
             times = segments["ts"]
-            segments = segments[(times >= last.first_seen * _SECOND) & (times <= last.ts)]
+            segments = segments[(times >= alert.first_seen * _SECOND) & (times <= alert.ts)]
             mine = np.zeros(len(segments), np.bool_)
             host_of(segments, decoder.watched, subscribers, np.array(key, np.uint64), mine)
             frames, _ = frames_of(block, segments[mine], True)

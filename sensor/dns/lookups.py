@@ -218,17 +218,6 @@ def _message(lookups, segment, data, a, b):
     return 0
 
 
-@kernel
-def _messages(lookups, segment, data, a, b):
-    """The whole messages at ``data[a:b]`` of TCP: fresh queries for MX, where the rest begins."""
-    queries = 0
-    while b - a >= 2 and a + 2 + u16be(data, a) <= b:
-        size = u16be(data, a)
-        queries += _message(lookups, segment, data, a + 2, a + 2 + size)
-        a += 2 + size
-    return queries, a
-
-
 @inner_routine
 def _segment(lookups, segment, data):
     """A segment of TCP: the same for all messages that it completes."""

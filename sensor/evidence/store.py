@@ -8,7 +8,6 @@ A full disk stops the store and nothing else: it is tried again a minute of pack
 """
 
 import contextlib
-import io
 import struct
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -16,10 +15,9 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.capture.block import FRAME, Block
+from sensor.capture.block import Block
 from sensor.decode.segment import DNS, TCP
 from sensor.evidence.copies import MOST_OF_A_FRAME, copy_frames
-from sensor.kernel import table
 
 __all__ = ["Store", "Writer", "frames_of", "pcapng_head", "stored_files"]
 
@@ -66,8 +64,6 @@ class Writer:
         self._file = file
         self._out = np.empty(4 * MOST_OF_A_FRAME, np.uint8)
         file.write(pcapng_head(comment))
-        nothing = np.empty(0, np.uint8), table(0, FRAME), np.empty(0, np.int64)
-        copy_frames(*nothing, 0, self._out)
 
     def write(
         self, data: NDArray[np.uint8], frames: NDArray[np.void], keep: NDArray[np.int64]
@@ -91,7 +87,6 @@ class Store:
         self._folder = folder
         self._max_bytes = max_bytes
         self._max_age = max_hours * _HOUR
-        Writer(io.BytesIO())  # its kernel is compiled before packets come
         self._writer: Writer | None = None
         self._size = 0
         self._retry_at = 0

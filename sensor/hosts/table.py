@@ -309,12 +309,14 @@ def reclassify(table, subscribers, before):
     """The settings have changed: find each host's class anew.
 
     ``subscribers.classes`` are the new classes and, from row ``before`` on, the old ones, which a
-    host keeps whose key the new settings would make another way.
+    host keeps whose key the new settings would make another way. Returns how many classes from the
+    first are in use.
     """
+    needed = before
     for h in range(table.meta[_USED]):
         row = table.rows[h]
         if row.last_seen == 0:
-            continue
+            continue  # a free row
         # The upper half of an IPv4 key is a port block, not a part of the address.
         hi = _ZERO if row.lo >> _SHIFT == _MAPPED_PREFIX else row.hi
         c = classify(subscribers, hi, row.lo)
@@ -322,6 +324,8 @@ def reclassify(table, subscribers, before):
         new = subscribers.classes[c]
         same = old.fold == new.fold and old.ports == new.ports
         row.class_ = c if same else before + np.int64(row.class_)
+        needed = max(needed, np.int64(row.class_) + 1)
+    return needed
 
 
 # --- details -------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Every message of every alert is a row, numbered in order; a message is known by the alert's id and
 its revision, and written once however often it comes. Readers of other processes may look on at any
-time (:meth:`Journal.read`). Rows older than ``keep`` seconds of packet time go.
+time (:meth:`Journal.read`).
 """
 
 import sqlite3

@@ -1,0 +1,43 @@
+"""How unusual is a count? What two of the detectors ask of different counts.
+
+Each window has a count that is ``usual``. Legitimate counts thin out beyond it: ten times as much
+is ``tail`` orders of magnitude rarer. So a count n is worth 10 * tail * log10(n / usual) decibans,
+and of all windows the one counts in which that is most.
+"""
+
+from math import log10
+from typing import Annotated, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.detector import centibans
+from sensor.hosts.windows import WINDOWS
+from sensor.kernel import kernel
+
+__all__ = ["LARGEST", "Tail", "Usual", "most_unusual", "worths"]
+
+LARGEST: Final = 4096
+"""Counts beyond are worth what this one is; at the defaults the caps are reached before."""
+
+Usual = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Tail = Annotated[float, msgspec.Meta(gt=0, le=20)]
+
+
+def worths(usual: tuple[int, ...], tail: float, most: float) -> NDArray[np.int32]:
+    """int32[5, LARGEST + 1]: what a count is worth in each window, ``most`` decibans at most."""
+    table = np.zeros((len(WINDOWS), LARGEST + 1), np.int32)
+    for w, usually in enumerate(usual):
+        for n in range(usually + 1, LARGEST + 1):
+            table[w, n] = centibans(min(tail * log10(n / usually), most / 10))
+    return table
+
+
+@kernel
+def most_unusual(counts, what, table):
+    """The largest worth of row ``what`` of ``counts`` among all windows, by ``worths``."""
+    most = 0
+    for w in range(table.shape[0]):
+        most = max(most, table[w, min(counts[what, w], LARGEST)])
+    return most
