@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--follow", action="store_true", help="wait for the file to grow")
     verb.add_argument("-q", "--quiet", action="store_true", help="no summary, no progress")
+    verb.add_argument(
+        "--state", metavar="DIR",
+        help="keep the alerts in a journal there, decide on blocks, and pass them on to Kafka"
+        " (settings); print only what it did not hold before",
+    )  # fmt: skip
     verb.set_defaults(module="replay")
 
     verb = verbs.add_parser(
@@ -81,6 +86,57 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("-w", dest="output", required=True, metavar="FILE", help="pcapng to write")
     verb.add_argument("--state", metavar="DIR", help="folder of journal and evidence")
     verb.set_defaults(module="evidence")
+
+    state = argparse.ArgumentParser(add_help=False)
+    state.add_argument("--state", metavar="DIR", help="folder of journal and ledger")
+
+    verb = verbs.add_parser(
+        "blocklist", parents=[settings, state], help="the blocks in force, for routers and others"
+    )
+    verb.add_argument(
+        "--format", default="plain",
+        choices=["csv", "exabgp", "ipset", "json", "nftables", "plain", "rbldnsd"],
+    )  # fmt: skip
+    verb.add_argument("-o", dest="output", metavar="FILE", help="write there, whole or not at all")
+    verb.add_argument("--follow", action="store_true", help="again whenever something changes")
+    verb.add_argument("--dry-run", action="store_true", help="what a dry run would block")
+    verb.add_argument("--at", metavar="TIME", help="as it was then (2026-01-31T12:00:00Z)")
+    verb.set_defaults(module="blocklist")
+
+    verb = verbs.add_parser(
+        "controller", parents=[settings], help="carry out Kafka's block list with nftables"
+    )
+    verb.add_argument("--group", help="consumer group (port25-controller-HOSTNAME)")
+    verb.add_argument("--dry-run", action="store_true", help="print what nftables would be told")
+    verb.set_defaults(module="controller")
+
+    verb = verbs.add_parser(
+        "decisions", parents=[settings, state], help="every decision to block, and why"
+    )
+    verb.add_argument("--host", help="only of this host, as alerts name it")
+    verb.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
+    verb.set_defaults(module="decisions", verb="decisions")
+
+    person = argparse.ArgumentParser(add_help=False)
+    person.add_argument("--reason", required=True, help="kept in the ledger")
+    person.add_argument("--by", metavar="NAME", help="who decides (your user name)")
+    verb = verbs.add_parser("release", parents=[settings, state, person], help="end a block")
+    verb.add_argument("host", nargs="?", metavar="HOST", help="an address of the host")
+    verb.add_argument("--all", action="store_true", help="every block in force")
+    verb.set_defaults(module="decisions", verb="release")
+    verb = verbs.add_parser(
+        "resume", parents=[settings, state, person],
+        help="let blocking go on after it stopped itself",
+    )  # fmt: skip
+    verb.set_defaults(module="decisions", verb="resume")
+
+    verb = verbs.add_parser(
+        "report", parents=[settings, state], help="an abuse report of one alert, for others (XARF)"
+    )
+    verb.add_argument("alert", metavar="ALERT", help="id of the alert, or how it begins")
+    verb.add_argument("--organisation", required=True, help="who reports")
+    verb.add_argument("--contact", required=True, metavar="ADDRESS", help="their mail address")
+    verb.set_defaults(module="report")
 
     verb = verbs.add_parser(
         "explain", parents=[settings], help="one host's score as a sum to check by hand"

@@ -26,27 +26,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor import __version__, service
-from sensor.alerts.alert import Alert, rfc3339
+from sensor.alerts.alert import Alert
+from sensor.alerts.notice import Notice, notice
 from sensor.capture.afpacket import Fanout, Interface, Interfaces, Statistics, link_of
 from sensor.capture.block import FRAME, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, Instruction, expression, mail_filter, steering
 from sensor.capture.ring import index_ring
+from sensor.database import DatabaseError
+from sensor.delivery import Delivery
 from sensor.evidence.store import Store, Writer
 from sensor.kernel import table
 from sensor.metrics import Collector, serve
 from sensor.pipeline import Pipeline, compile_kernels
-from sensor.settings import Settings, subscriber_prefixes
-from sensor.sinks.journal import Journal, JournalError
+from sensor.settings import Settings, state_folder, subscriber_prefixes
+from sensor.sinks.journal import Journal
 from sensor.snapshot import SnapshotError, fork_and_write, read, write
 
 __all__ = [
+    "PATIENCE",
     "Counters",
     "Live",
-    "Notice",
     "Worker",
     "compile_all",
+    "give_away",
     "print_counters",
-    "state_folder",
 ]
 
 QUIET: Final = 2.0
@@ -54,33 +57,19 @@ QUIET: Final = 2.0
 _TURN: Final = 0.5
 """Seconds of reading packets after which clocks and signals have their turn."""
 _LOSS_INTERVAL: Final = 10.0
+PATIENCE: Final = 10.0
+"""Seconds that Kafka is waited for at the end."""
 _MOST_WAITING: Final = 100_000
 """Alerts that wait for a journal that cannot be written; then the oldest are told and dropped."""
 _DAY: Final = 86_400_000_000_000
 
 
-class Notice(msgspec.Struct, frozen=True):
-    """Something about the sensor itself that a person should know."""
-
-    schema: str
-    ts: int
-    """wall time, nanoseconds since 1970"""
-    time: str
-    kind: str
-    """capture_loss, journal, evidence, snapshot, settings"""
-    text: str
-
-
-def state_folder(settings: Settings) -> Path:
-    """Where journal, snapshot and evidence are."""
-    if settings.live.state:
-        return Path(settings.live.state)
-    if given := os.environ.get("STATE_DIRECTORY"):
-        return Path(given.partition(":")[0])
+def give_away(folder: Path, user: str) -> None:
+    """Root makes a folder and all in it another's. Raises LookupError, OSError."""
     if os.geteuid() == 0:
-        return Path("/var/lib/port25")
-    base = os.environ.get("XDG_STATE_HOME", "~/.local/state")
-    return Path(base).expanduser() / "port25"
+        entry = service.account(user)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
 Counters = dict[str, dict[str, Any]]
@@ -144,7 +133,7 @@ class Live:
         processes: it has a folder of its own and leaves metrics to its parent.
 
         ``reload`` reads the settings again, None when they are no good. Raises CaptureError,
-        FilterError, JournalError, MetricsError, SnapshotError, LookupError or OSError, before
+        FilterError, DatabaseError, MetricsError, SnapshotError, LookupError or OSError, before
         anything is captured.
         """
         self.settings = settings
@@ -168,6 +157,7 @@ class Live:
         live = settings.live
         self.folder = state_folder(settings) / (worker.folder if worker else "")
         (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
+        self._delivery = None if worker else Delivery(settings, self.folder, tell)
         compile_all()
         self.journal = Journal(self.folder / "journal.sqlite")
         self.pipeline = Pipeline(settings)
@@ -194,6 +184,8 @@ class Live:
         metrics = "" if worker else live.metrics
         self._metrics = serve(metrics, Collector(self.counters)) if metrics else None
         self._drop()
+        if self._delivery is not None:
+            self._delivery.begin()
 
     def _filter(self, interface: str) -> list[Instruction]:
         link = link_of(interface)
@@ -204,12 +196,8 @@ class Live:
 
     def _drop(self) -> None:
         """The ring is open: no privilege is needed any more."""
-        user = self.settings.live.user
-        if os.geteuid() == 0:
-            entry = service.account(user)
-            for path in (self.folder, *self.folder.rglob("*")):
-                os.chown(path, entry.pw_uid, entry.pw_gid)
-        service.drop_privileges(user)
+        give_away(self.folder, self.settings.live.user)
+        service.drop_privileges(self.settings.live.user)
 
     # --- state -----------------------------------------------------------------------------------
 
@@ -329,6 +317,8 @@ class Live:
         if self._metrics is not None:
             self._metrics()
         self.journal.close()
+        if self._delivery is not None:
+            self._delivery.stop(PATIENCE)
         self._store.close()
         if self._record is not None:
             self._record.close()
@@ -340,7 +330,7 @@ class Live:
         waiting = len(self._waiting)
         try:
             fresh = self.journal.write(self._waiting + alerts)
-        except JournalError as error:
+        except DatabaseError as error:
             if not waiting:
                 self._notice("journal", f"alerts are told but not on disk: {error}")
             self._journal_faults += 1
@@ -355,8 +345,10 @@ class Live:
             self._tell(alert)
 
     def _notice(self, kind: str, text: str) -> None:
-        now = time.time_ns()
-        self._tell(Notice("port25.notice/1", now, rfc3339(now), kind, text))
+        told = notice(kind, text, time.time_ns())
+        self._tell(told)
+        if self._delivery is not None:
+            self._delivery.notice(told)
 
     def _signals(self, wanted: set[int]) -> None:
         if signal.SIGUSR1 in wanted:
@@ -373,11 +365,13 @@ class Live:
         if settings is None:
             self._notice("settings", "the new settings are no good; the old ones stay in force")
             return
-        fixed = ["limits", "live", "evidence"] + ["ports"] * (self._worker is not None)
+        fixed = ["limits", "live", "evidence", "kafka"] + ["ports"] * (self._worker is not None)
         later = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
         kept = {name: getattr(self.settings, name) for name in fixed}
         self.settings = msgspec.structs.replace(settings, **kept)
         self.pipeline.reload(self.settings)
+        if self._delivery is not None:
+            self._delivery.reload(self.settings)
         for interface in self._interfaces if not self._bpf else ():
             interface.set_filter(self._filter(interface.name))
         more = f"; at the next start: {', '.join(later)}" if later else ""
@@ -416,10 +410,8 @@ class Live:
         self._statistics()
         if self._waiting:
             self._publish([])
-        keep = self.settings.live.journal_days * _DAY
-        if self._frames and int(time.monotonic()) % 3600 == 0:
-            with contextlib.suppress(JournalError):
-                self.journal.forget(time.time_ns() - keep)
+        if self._delivery is not None:
+            self._delivery.turn(self.counters)
         self._rate = self._frames / seconds
         self._frames = 0
         self._report(self.counters())
@@ -427,8 +419,10 @@ class Live:
     def counters(self) -> Counters:
         """Everything there is to count, by stage; the kernel's counts as of the last second."""
         statistics = self._counted
+        passed_on = self._delivery.counters if self._delivery is not None else {}
         return {
             **self.pipeline.counters(),
+            **passed_on,
             "capture": {
                 "packets_received": statistics.received,
                 "packets_dropped": statistics.dropped,

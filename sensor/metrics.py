@@ -1,9 +1,12 @@
 """Metrics for Prometheus, on a port of this machine; names are documented in docs/metrics.md."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from sensor.sinks.kafka import STATES
 
 __all__ = ["GAUGES", "MEANINGS", "Collector", "MetricsError", "page", "serve"]
 
@@ -22,6 +25,12 @@ GAUGES = {
     "snapshot_time_seconds": "wall time of the last snapshot",
     "packet_time_seconds": "packet time of the newest frame",
     "outbox_alerts": "alerts not yet in the journal",
+    "blocks_in_force": "blocks and lookups in force, in the mode that is set",
+    "blocking_enforced": "1: blocks are real; 0: a dry run or off",
+    "blocking_stopped": "1: blocking has stopped itself and waits for a person",
+    "kafka_waiting": "messages on disk that Kafka has not acknowledged",
+    "kafka_topics_unfit": "topic settings that are not as they should be",
+    "kafka_delay_p99_seconds": "from packet to acknowledgement, of the last 1,000 messages",
 }
 """Counts that may fall, with what they are; all others only grow."""
 
@@ -76,8 +85,22 @@ MEANINGS = {
     "evidence_failures": "times the evidence store could not be written",
     "evidence_files_dropped": "files of the evidence store that made room",
     "journal_failures": "times the journal could not be written",
+    "journal_messages_dropped": "messages deleted from the journal for want of room",
+    "outbox_messages_dropped": "of them, those that Kafka never had: they are lost to it",
+    "decisions_block": "blocks made and renewed",
+    "decisions_lookup": "customers of shared addresses to be looked up",
+    "decisions_release": "blocks and lookups that ended",
+    "decisions_refuse": "blocks recommended and not made",
+    "decisions_stop": "times blocking stopped itself",
+    "decisions_alarm": "alarms for a person",
+    "kafka_acknowledged": "messages the brokers have acknowledged",
+    "kafka_refused_messages": "messages too large for the topic",
+    "kafka_restarts": "times sending began anew",
 }
 """What each counter counts."""
+
+
+_KAFKA_STATE = "1 for the state Kafka is in: " + ", ".join(STATES)
 
 
 class MetricsError(Exception):
@@ -87,7 +110,7 @@ class MetricsError(Exception):
 class Collector:
     """Turns counters by stage into metrics when Prometheus asks."""
 
-    def __init__(self, counters: Callable[[], dict[str, dict[str, float]]]) -> None:
+    def __init__(self, counters: Callable[[], dict[str, dict[str, Any]]]) -> None:
         self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
@@ -102,7 +125,12 @@ class Collector:
                 yield frames
                 continue
             for name, value in counters.items():
-                if name in GAUGES:
+                if name == "kafka_state":
+                    state = GaugeMetricFamily("port25_kafka_state", _KAFKA_STATE, labels=["state"])
+                    for one in STATES:
+                        state.add_metric([one], one == value)
+                    yield state
+                elif name in GAUGES:
                     yield GaugeMetricFamily(f"port25_{name}", GAUGES[name], value=value)
                 else:
                     yield CounterMetricFamily(f"port25_{name}", MEANINGS[name], value=value)
@@ -142,6 +170,7 @@ def page() -> str:
         '| `port25_frames_total{outcome="..."}` | counter | frames by what they were decoded to;'
         " together, all that were read |",
     ]
+    lines.append(f'| `port25_kafka_state{{state="..."}}` | gauge | {_KAFKA_STATE} |')
     lines += [f"| `port25_{name}` | gauge | {what} |" for name, what in GAUGES.items()]
     lines += [f"| `port25_{name}_total` | counter | {what} |" for name, what in MEANINGS.items()]
     return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ key and what would be right, not just the first one.
 """
 
 import difflib
+import os
 import tomllib
 import types
 import typing
@@ -14,12 +15,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from detectors.score import DetectorSettings, ScoreSettings
+from sensor.blocking.policy import BlockingSettings
 from sensor.hosts.subscribers import (
     Exemption,
     SubscriberPrefix,
     Subscribers,
     compile_subscribers,
 )
+from sensor.sinks.connection import KafkaSettings
 
 __all__ = [
     "AlertSettings",
@@ -30,6 +33,7 @@ __all__ = [
     "SettingsError",
     "load_settings",
     "parse_settings",
+    "state_folder",
     "subscriber_prefixes",
     "subscribers_of",
 ]
@@ -97,6 +101,8 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """share of bytes or packets lost that is worth an alarm"""
     journal_days: Annotated[int, msgspec.Meta(ge=1)] = 400
     """how long alerts are kept in the journal"""
+    journal_megabytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
+    """of alerts kept at most; the oldest go first, and first those every sink has"""
 
 
 class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,6 +141,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alerts: AlertSettings = AlertSettings()
     live: LiveSettings = LiveSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    blocking: BlockingSettings = BlockingSettings()
+    kafka: KafkaSettings = KafkaSettings()
 
     @property
     def reads(self) -> bool:
@@ -253,6 +261,18 @@ def subscriber_prefixes(settings: Settings) -> tuple[SubscriberPrefix, ...]:
         SubscriberPrefix(entry) if isinstance(entry, str) else entry
         for entry in settings.subscriber_prefixes
     )
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where journal, snapshot and evidence are."""
+    if settings.live.state:
+        return Path(settings.live.state)
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.partition(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/port25")
+    base = os.environ.get("XDG_STATE_HOME", "~/.local/state")
+    return Path(base).expanduser() / "port25"
 
 
 def subscribers_of(settings: Settings) -> Subscribers:

@@ -24,9 +24,19 @@ from numpy.typing import NDArray
 
 from sensor import service
 from sensor.alerts.alert import Alert
-from sensor.live import Counters, Live, Notice, Worker, compile_all, print_counters
+from sensor.alerts.notice import Notice
+from sensor.delivery import Delivery
+from sensor.live import (
+    PATIENCE,
+    Counters,
+    Live,
+    Worker,
+    compile_all,
+    give_away,
+    print_counters,
+)
 from sensor.metrics import Collector, MetricsError, serve
-from sensor.settings import Settings
+from sensor.settings import Settings, state_folder
 
 __all__ = ["run_workers"]
 
@@ -103,6 +113,9 @@ def run_workers(
     report: Callable[[Counters], None],
 ) -> int:
     """Until SIGTERM or SIGINT, or until a worker ends; the exit code."""
+    folder = state_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    delivery = Delivery(settings, folder, tell)
     compile_all()
     count = settings.live.workers
     shown: NDArray[np.int64] = np.frombuffer(mmap.mmap(-1, count * 16), np.int64).reshape(count, 2)
@@ -114,6 +127,7 @@ def run_workers(
         if pid == 0:
             code = 1
             try:
+                delivery.leave()
                 for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC"):
                     os.environ.pop(name, None)
                 code = _work(send, worker, settings, interfaces, bpf, reload)
@@ -121,7 +135,7 @@ def run_workers(
                 os._exit(code)
         os.close(send)
         children.append(_Child(pid, receive))
-    return _Parent(settings, children, tell, report).run()
+    return _Parent(settings, children, tell, report, delivery, reload).run()
 
 
 class _Parent:
@@ -131,16 +145,21 @@ class _Parent:
         children: list[_Child],
         tell: Tell,
         report: Callable[[Counters], None],
+        delivery: Delivery,
+        reload: Callable[[], Settings | None],
     ) -> None:
+        self._delivery = delivery
+        self._reload = reload
         self._children = children
         self._tell = tell
         self._report = report
         self._faults: list[str] = []
         self._metrics_at = settings.live.metrics
         self._user = settings.live.user
+        self._folder = state_folder(settings)
 
     def _counters(self) -> Counters:
-        return add_up([child.counters for child in self._children])
+        return add_up([child.counters for child in self._children]) | self._delivery.counters
 
     def run(self) -> int:
         wanted = service.collect_signals()
@@ -164,7 +183,9 @@ class _Parent:
                 except MetricsError as fault:
                     self._faults.append(str(fault))
                     wanted.add(signal.SIGTERM)
+                give_away(self._folder, self._user)
                 service.drop_privileges(self._user)
+                self._delivery.begin()
                 service.notify("READY=1")
             while wanted:
                 got = wanted.pop()
@@ -176,14 +197,18 @@ class _Parent:
                     continue
                 for child in alive:
                     os.kill(child.pid, got)
+                if got == signal.SIGHUP and (settings := self._reload()) is not None:
+                    self._delivery.reload(settings)
             quietest = min(child.heard for child in self._children)
             if watchdog is not None and now - wagged >= watchdog and now - quietest < _PATIENCE:
                 service.notify("WATCHDOG=1")
                 wagged = now
             if ready and now - shown >= 1:
                 self._report(self._counters())
+                self._delivery.turn(self._counters)
                 shown = now
         codes = [os.waitpid(child.pid, 0)[1] for child in self._children]
+        self._delivery.stop(PATIENCE)
         if stop_metrics is not None:
             stop_metrics()
         for said in dict.fromkeys(self._faults):
@@ -207,7 +232,9 @@ class _Parent:
                 elif line.startswith(b'{"fault"'):
                     self._faults.append(msgspec.json.decode(line)["fault"])
                 elif b'"port25.notice/' in line[:40]:
-                    self._tell(msgspec.json.decode(line, type=Notice))
+                    one = msgspec.json.decode(line, type=Notice)
+                    self._tell(one)
+                    self._delivery.notice(one)
                 else:
                     self._tell(msgspec.json.decode(line, type=Alert))
         return ended

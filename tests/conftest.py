@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,18 @@ def shared_captures() -> list[Path]:
     return sorted(p for p in SHARED.rglob("*") if p.is_file() and p.suffix not in notes)
 
 
+def needs(*programs: str, root: bool = False) -> None:
+    """Skip the test where a program is missing, or root is asked for; but fail in CI."""
+    gone = [name for name in programs if shutil.which(name) is None]
+    why = f"not installed: {', '.join(gone)}" if gone else ""
+    if root and os.geteuid() != 0:
+        why = "network namespaces need root"
+    if why and os.environ.get("CI"):
+        pytest.fail(f"CI must be able to run this: {why}")
+    if why:
+        pytest.skip(why)
+
+
 @pytest.fixture(scope="session")
 def tshark() -> str:
     """The path of tshark; without it the test is skipped, but never in CI."""
@@ -59,3 +73,11 @@ def tshark() -> str:
             pytest.fail("CI must have tshark")
         pytest.skip("tshark is not installed")
     return path
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that users other than root may enter."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)

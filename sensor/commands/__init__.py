@@ -1,12 +1,27 @@
 """One file a verb; each has ``run(options) -> exit code``."""
 
+import argparse
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
+from sensor.alerts.alert import Alert
 from sensor.capture.block import CaptureError
+from sensor.database import DatabaseError
 from sensor.kernel import COLD
-from sensor.settings import Settings, SettingsError, load_settings
+from sensor.settings import Settings, SettingsError, load_settings, state_folder
+from sensor.sinks.journal import Journal, journals
 
-__all__ = ["announce", "complain", "printable", "report_faults", "settings_from"]
+__all__ = [
+    "Found",
+    "announce",
+    "complain",
+    "find_alert",
+    "printable",
+    "report_faults",
+    "settings_from",
+    "state_from",
+]
 
 
 def announce() -> None:
@@ -40,3 +55,31 @@ def report_faults(faults: list[CaptureError]) -> int:
     for fault in faults:
         complain(str(fault))
     return 1 if faults else 0
+
+
+def state_from(options: argparse.Namespace, settings: Settings) -> Path:
+    """The state folder: of ``--state``, else of the settings."""
+    return Path(options.state) if options.state else state_folder(settings)
+
+
+class Found(NamedTuple):
+    """An alert's last message and the folder of the worker that raised it."""
+
+    alert: Alert
+    folder: Path
+
+
+def find_alert(state: Path, id_: str) -> Found | None:
+    """The one alert whose id begins with ``id_``; None after complaining."""
+    found: dict[str, Found] = {}
+    try:
+        for path in journals(state) or [state / "journal.sqlite"]:
+            for alert in Journal(path, read_only=True).find(id_):
+                found[alert.id] = Found(alert, path.parent)
+    except DatabaseError as error:
+        complain(str(error))
+        return None
+    if len(found) != 1:
+        complain(f"{id_}: {'several alerts have' if found else 'no alert has'} this id")
+        return None
+    return next(iter(found.values()))

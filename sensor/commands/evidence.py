@@ -12,13 +12,11 @@ import numpy as np
 from sensor.alerts.alert import Alert
 from sensor.capture.block import CaptureError
 from sensor.capture.merge import Captures
-from sensor.commands import complain, report_faults, settings_from
+from sensor.commands import complain, find_alert, report_faults, settings_from, state_from
 from sensor.decode.decoder import Decoder
 from sensor.evidence.store import Writer, frames_of, stored_files
 from sensor.hosts.subscribers import host_of, parse_host
-from sensor.live import state_folder
 from sensor.settings import Settings, subscribers_of
-from sensor.sinks.journal import Journal, JournalError
 
 __all__ = ["run"]
 
@@ -30,22 +28,10 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     if settings is None:
         return 2
-    state = Path(options.state) if options.state else state_folder(settings)
-    found: list[Alert] = []
-    folder = state
-    try:
-        for place in sorted(state.glob("worker-*")) or [state]:
-            if here := Journal(place / "journal.sqlite", read_only=True).find(options.alert):
-                found += here
-                folder = place
-    except JournalError as error:
-        complain(str(error))
+    found = find_alert(state_from(options, settings), options.alert)
+    if found is None:
         return 1
-    ids = {alert.id for alert in found}
-    if len(ids) != 1:
-        complain(f"{options.alert}: {'several alerts have' if ids else 'no alert has'} this id")
-        return 1
-    alert = found[-1]
+    alert, folder = found
     written, faults = _extract(settings, folder, alert, Path(options.output))
     log = folder / "evidence" / "access.log"
     entry = {

@@ -6,13 +6,15 @@ import sys
 import msgspec
 
 from sensor.alerts.alert import Alert
+from sensor.alerts.notice import Notice
 from sensor.capture.block import CaptureError
 from sensor.capture.bpf import FilterError
 from sensor.commands import announce, complain, printable, settings_from
-from sensor.live import Counters, Live, Notice
+from sensor.database import DatabaseError
+from sensor.live import Counters, Live
 from sensor.metrics import MetricsError
 from sensor.settings import Settings
-from sensor.sinks.journal import JournalError
+from sensor.sinks.connection import ConnectionSettingsError
 from sensor.workers import run_workers
 
 __all__ = ["run"]
@@ -92,7 +94,10 @@ def run(options: argparse.Namespace) -> int:
     except FilterError as fault:
         complain(f"--bpf: {fault}" if options.bpf else str(fault))
         return 2
-    except (JournalError, MetricsError, LookupError) as fault:
+    except ConnectionSettingsError as fault:
+        complain(str(fault))
+        return 2
+    except (DatabaseError, MetricsError, LookupError) as fault:
         complain(str(fault.args[0]))
         return 1
     except OSError as error:

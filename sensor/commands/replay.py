@@ -1,18 +1,30 @@
 """``port25 replay``: capture files through the sensor."""
 
 import argparse
+import signal
 import sys
 import time
+from pathlib import Path
+from typing import Final
 
 from sensor.alerts.alert import Alert
+from sensor.alerts.notice import Notice
 from sensor.capture.merge import Captures
-from sensor.commands import announce, report_faults, settings_from
+from sensor.commands import announce, complain, report_faults, settings_from
 from sensor.commands.progress import Progress
+from sensor.database import DatabaseError
+from sensor.delivery import Delivery
 from sensor.pipeline import Pipeline
+from sensor.settings import Settings
+from sensor.sinks.connection import ConnectionSettingsError
+from sensor.sinks.journal import Journal
 from sensor.sinks.jsonl import JsonLines
 from sensor.sinks.table import Table
 
 __all__ = ["run"]
+
+_PATIENCE: Final = 20.0
+"""Seconds without progress after which Kafka is no longer waited for."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -21,32 +33,75 @@ def run(options: argparse.Namespace) -> int:
     if settings is None:
         return 2
     announce()
+    try:
+        kept = _Kept(settings, Path(options.state)) if options.state else None
+    except ConnectionSettingsError as fault:
+        complain(str(fault))
+        return 2
+    except (DatabaseError, OSError) as fault:
+        complain(str(fault))
+        return 1
     pipeline = Pipeline(settings)
     captures = Captures(options.files, options.follow)
     lines = options.json or not sys.stdout.isatty()
     sink: JsonLines | Table = JsonLines(sys.stdout.buffer) if lines else Table()
+
+    def tell(alerts: list[Alert]) -> None:
+        if kept is not None:
+            alerts = kept.write(alerts)
+        for alert in alerts:
+            sink.write(alert)
+        if alerts:
+            sink.flush()
+
     interrupted = False
     started = time.monotonic()
     progress = Progress(options.files, shown=not (options.quiet or options.follow))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress:
-            for block in captures:
-                _tell(sink, pipeline.feed(block))
-                progress.update(captures.position, len(block.frames))
-            _tell(sink, pipeline.finish())
-    except KeyboardInterrupt:
-        interrupted = not options.follow
+            try:
+                for block in captures:
+                    tell(pipeline.feed(block))
+                    progress.update(captures.position, len(block.frames))
+            except KeyboardInterrupt:
+                interrupted = not options.follow
+        if not interrupted:
+            tell(pipeline.finish())
+    except DatabaseError as fault:
+        complain(str(fault))
+        return 1
     sink.close()
     if not options.quiet:
         _summary(pipeline, progress.frames, time.monotonic() - started)
+    if kept is not None and (left := kept.close()):
+        complain(f"{left:,} messages wait for Kafka; they are sent when it is run again")
+        return 1
     return 130 if interrupted else report_faults(captures.faults)
 
 
-def _tell(sink: JsonLines | Table, alerts: list[Alert]) -> None:
-    for alert in alerts:
-        sink.write(alert)
-    if alerts:
-        sink.flush()
+class _Kept:
+    """Alerts go into a journal, and on from there as the settings say."""
+
+    def __init__(self, settings: Settings, state: Path) -> None:
+        state.mkdir(parents=True, exist_ok=True)
+        self._delivery = Delivery(settings, state, self._say, live=False)
+        self._journal = Journal(state / "journal.sqlite")
+        self._delivery.begin()
+
+    @staticmethod
+    def _say(one: Notice) -> None:
+        complain(f"{one.kind}: {one.text}")
+
+    def write(self, alerts: list[Alert]) -> list[Alert]:
+        """Those that were not in it before."""
+        self._delivery.turn()
+        return self._journal.write(alerts) if alerts else []
+
+    def close(self) -> int:
+        """How many messages Kafka did not take."""
+        self._journal.close()
+        return self._delivery.stop(_PATIENCE)
 
 
 def _summary(pipeline: Pipeline, frames: int, seconds: float) -> None:

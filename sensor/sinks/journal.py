@@ -1,125 +1,122 @@
-"""The journal: alerts on disk before they count as raised (SQLite, write-ahead log).
+"""The journal: alerts on disk before they count as raised; what passes them on reads it.
 
 Every message of every alert is a row, numbered in order; a message is known by the alert's id and
-its revision, and written once however often it comes. Readers of other processes may look on at any
-time (:meth:`Journal.read`).
+its revision, and written once however often it comes. Readers of other processes look on at any
+time and keep positions of their own (:class:`sensor.sinks.outbox.Outbox`): the number of the last
+row they are done with.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from sensor.alerts.alert import Alert
+from sensor.database import Database
 
-__all__ = ["Journal", "JournalError"]
+__all__ = ["Journal", "Row", "journals"]
 
-_VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE alerts (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    ts INTEGER NOT NULL,
-    host TEXT NOT NULL,
-    state TEXT NOT NULL,
-    message BLOB NOT NULL,
-    UNIQUE (id, revision)
-);
-CREATE INDEX alerts_by_host ON alerts (host, ts);
-CREATE INDEX alerts_by_ts ON alerts (ts);
-"""
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE alerts (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        ts INTEGER NOT NULL,
+        host TEXT NOT NULL,
+        state TEXT NOT NULL,
+        message BLOB NOT NULL,
+        UNIQUE (id, revision)
+    );
+    CREATE INDEX alerts_by_host ON alerts (host, ts);
+    CREATE INDEX alerts_by_ts ON alerts (ts);
+    """,
+)
+_AT_ONCE: Final = 1000
+"""Rows read or deleted at a time."""
 
 
-class JournalError(Exception):
-    """The journal cannot be used; the text says why."""
+class Row(NamedTuple):
+    """One message and its place."""
+
+    number: int
+    alert: Alert
+
+
+def journals(state: Path) -> list[Path]:
+    """The journals in a state folder: one, or one for each worker there ever was."""
+    return sorted([*state.glob("journal.sqlite"), *state.glob("worker-*/journal.sqlite")])
 
 
 class Journal:
-    """One SQLite file."""
+    """One SQLite file. What goes wrong raises DatabaseError."""
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
-        """Open, and make if need be. Raises JournalError."""
-        self.path = path
-        try:
-            if read_only:
-                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-            else:
-                self._db = sqlite3.connect(path)
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-                self._migrate()
-        except sqlite3.Error as error:
-            raise JournalError(f"{path}: {error}") from None
-
-    def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            fault = f"it is of a newer version ({version}, this program knows {_VERSION})"
-            raise JournalError(f"{self.path}: {fault}")
-        if version < 1:
-            with self._db:
-                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
+        self.db = Database(path, _MIGRATIONS, read_only)
 
     def write(self, alerts: list[Alert]) -> list[Alert]:
-        """Put messages on disk; those that were new. Raises JournalError; then none is written."""
+        """Put messages on disk, all or none; those that were new."""
         encode = msgspec.json.encode
-        fresh = []
-        try:
-            with self._db:
-                for a in alerts:
-                    done = self._db.execute(
-                        "INSERT OR IGNORE INTO alerts (id, revision, ts, host, state, message)"
-                        " VALUES (?, ?, ?, ?, ?, ?)",
-                        (a.id, a.revision, a.ts, a.host, a.state, encode(a)),
-                    )
-                    if done.rowcount:
-                        fresh.append(a)
-        except sqlite3.Error as error:
-            raise JournalError(f"{self.path}: {error}") from None
-        return fresh
+        with self.db.transaction():
+            return [
+                a
+                for a in alerts
+                if self.db.run(
+                    "INSERT OR IGNORE INTO alerts (id, revision, ts, host, state, message)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    *(a.id, a.revision, a.ts, a.host, a.state, encode(a)),
+                )
+            ]
 
     @property
     def last(self) -> int:
         """Number of the newest row; 0: none."""
-        (number,) = self._db.execute("SELECT coalesce(max(number), 0) FROM alerts").fetchone()
-        return int(number)
+        return int(self.db.row("SELECT coalesce(max(number), 0) FROM alerts")[0])
 
-    def read(self, after: int = 0, since: int = 0) -> Iterator[tuple[int, Alert]]:
+    def page(self, after: int, since: int = 0, most: int = _AT_ONCE) -> list[Row]:
+        """At most ``most`` rows as :meth:`read` gives them."""
+        decode = msgspec.json.decode
+        return [
+            Row(number, decode(message, type=Alert))
+            for number, message in self.db.rows(
+                "SELECT number, message FROM alerts WHERE number > ? AND ts >= ?"
+                " ORDER BY number LIMIT ?",
+                *(after, since, most),
+            )
+        ]
+
+    def read(self, after: int = 0, since: int = 0) -> Iterator[Row]:
         """Rows with numbers above ``after``, of packet time ``since`` (ns) or later, in order."""
-        rows = self._db.execute(
-            "SELECT number, message FROM alerts WHERE number > ? AND ts >= ? ORDER BY number",
-            (after, since),
-        )
-        for number, message in rows:
-            yield number, msgspec.json.decode(message, type=Alert)
+        while rows := self.page(after, since):
+            yield from rows
+            after = rows[-1].number
 
     def find(self, id_: str) -> list[Alert]:
         """All messages of the alerts whose id begins with ``id_``, in order."""
-        rows = self._db.execute(
-            "SELECT message FROM alerts WHERE id >= ? AND id < ? ORDER BY number",
-            (id_, id_ + "g"),
+        rows = self.db.rows(
+            "SELECT message FROM alerts WHERE id >= ? AND id < ? ORDER BY number", id_, id_ + "g"
         )
         return [msgspec.json.decode(message, type=Alert) for (message,) in rows]
 
     def forget(self, before: int) -> int:
-        """Delete messages of alerts that ended before packet time ``before`` (ns); how many.
+        """Delete messages of alerts that ended before packet time ``before`` (ns); how many."""
+        with self.db.transaction():
+            return self.db.run(
+                "DELETE FROM alerts WHERE ts < ? AND id NOT IN"
+                " (SELECT id FROM alerts WHERE ts >= ?)",
+                *(before, before),
+            )
 
-        Raises JournalError.
-        """
-        try:
-            with self._db:
-                done = self._db.execute(
-                    "DELETE FROM alerts WHERE ts < ? AND id NOT IN"
-                    " (SELECT id FROM alerts WHERE ts >= ?)",
-                    (before, before),
-                )
-        except sqlite3.Error as error:
-            raise JournalError(f"{self.path}: {error}") from None
-        return done.rowcount
+    def forget_oldest(self, up_to: int) -> list[int]:
+        """Delete some of the oldest rows, none above number ``up_to``; their numbers."""
+        with self.db.transaction():
+            oldest = "SELECT number FROM alerts WHERE number <= ? ORDER BY number LIMIT ?"
+            numbers = [number for (number,) in self.db.rows(oldest, up_to, _AT_ONCE)]
+            if numbers:
+                self.db.run("DELETE FROM alerts WHERE number <= ?", numbers[-1])
+        return numbers
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self.db.close()

@@ -1,9 +1,7 @@
 """What the live tests need: root, namespaces, and programs; never skipped in CI."""
 
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,14 +22,6 @@ def _can_run() -> None:
         pytest.fail(f"CI must be able to run this: {why}")
     if why:
         pytest.skip(why)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that users other than root may enter."""
-    with tempfile.TemporaryDirectory() as made:
-        Path(made).chmod(0o755)
-        yield Path(made)
 
 
 @pytest.fixture

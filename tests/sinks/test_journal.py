@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from sensor.capture.merge import Captures
+from sensor.database import DatabaseError
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
-from sensor.sinks.journal import Journal, JournalError
+from sensor.sinks.journal import Journal
 from tests.conftest import PCAPS
 
 
@@ -55,12 +56,12 @@ def test_old_alerts_are_forgotten_but_not_those_that_go_on(tmp_path, alerts):
 
 def test_what_is_no_journal(tmp_path):
     (tmp_path / "j").write_text("hello, this is no database at all" * 100)
-    with pytest.raises(JournalError, match="not a database"):
+    with pytest.raises(DatabaseError, match="not a database"):
         Journal(tmp_path / "j")
-    with pytest.raises(JournalError, match="unable to open"):
+    with pytest.raises(DatabaseError, match="unable to open"):
         Journal(tmp_path / "nothing" / "j")
     db = sqlite3.connect(tmp_path / "newer")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(JournalError, match="newer version"):
+    with pytest.raises(DatabaseError, match="newer version"):
         Journal(tmp_path / "newer")

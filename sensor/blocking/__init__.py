@@ -1,0 +1,1 @@
+"""From alerts to blocks that expire, and the feeds that carry them out."""

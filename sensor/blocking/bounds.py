@@ -1,0 +1,77 @@
+"""What must never be blocked, whoever asks: checked when a decision is made and when it is applied.
+
+The controller that applies a decision may be another machine, and what Kafka holds may be old or
+somebody else's; so both ask here, each with its own settings.
+"""
+
+import datetime
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
+from sensor.blocking.decision import SECOND, Decision, Network, where
+from sensor.hosts.subscribers import Exemption, SubscriberPrefix
+
+__all__ = ["LONGEST", "Bounds"]
+
+LONGEST: Final = 30 * 86_400
+"""Seconds that no block outlasts."""
+_SHORTEST_PREFIX: Final = {4: 32, 6: 48}
+"""One subscriber is never more addresses than this."""
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
+def _covers(outer: Network, inner: Network) -> bool:
+    return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
+class Bounds:
+    """Subscribers, own mail servers and exempt hosts, by the settings."""
+
+    def __init__(
+        self,
+        prefixes: Sequence[SubscriberPrefix],
+        own_mail_servers: Sequence[str],
+        exempt: Sequence[Exemption],
+    ) -> None:
+        """Without ``prefixes`` everyone is a subscriber, as for alerts."""
+        self._prefixes = [(ipaddress.ip_network(p.prefix), p) for p in prefixes]
+        self._own = [ipaddress.ip_network(text) for text in own_mail_servers]
+        self._exempt = [(ipaddress.ip_network(e.prefix), e) for e in exempt]
+
+    @property
+    def subscribers(self) -> int:
+        """IPv4 addresses in the subscriber prefixes; 0: not known."""
+        return sum(n.num_addresses for n, _ in self._prefixes if n.version == 4)
+
+    def objection(self, decision: Decision) -> str | None:
+        """Why a block must not be; None where nothing speaks against it."""
+        try:
+            source, ports = where(decision.host)
+            named = ipaddress.ip_network(decision.source)
+        except ValueError as error:
+            return f"no subscriber: {error}"
+        if (source, ports) != (named, decision.ports):
+            return f"it is for {decision.host} but names {decision.source}"
+        if source.prefixlen < _SHORTEST_PREFIX[source.version]:
+            return f"{source} is more than one subscriber"
+        if ports and not 0 <= ports[0] <= ports[1] <= 65535:
+            return f"{ports[0]}-{ports[1]} are no ports"
+        if decision.expires - decision.ts > LONGEST * SECOND:
+            return f"it would last longer than {LONGEST // 86_400} days"
+        for own in self._own:
+            if _overlap(source, own):
+                return f"{own} is a mail server of the provider"
+        for network, exemption in self._exempt:
+            end = datetime.datetime.combine(exemption.until, datetime.time.max, datetime.UTC)
+            if _overlap(source, network) and decision.ts <= end.timestamp() * SECOND:
+                return f"{network} is exempt until {exemption.until}: {exemption.reason}"
+        inside = [(n, p) for n, p in self._prefixes if _covers(n, source)]
+        if self._prefixes and not inside:
+            return f"{source} is not in the subscriber prefixes"
+        if inside and max(inside, key=lambda pair: pair[0].prefixlen)[1].cgn and not ports:
+            return f"{source} is shared by many: a block needs their ports"
+        return None

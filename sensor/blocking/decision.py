@@ -1,0 +1,105 @@
+"""What a decision says. ``docs/decision.schema.json`` is exported from here.
+
+A *block* closes port 25 to one subscriber until it expires, and nothing else of theirs; the same
+again with a later end renews it. A *lookup* asks for a person: the address is shared by many, who
+must be told apart by port and time. A *release* ends either. A *refuse* is a block that an alert
+recommended and the policy did not make. *stop* and *resume* are of the whole policy, an *alarm*
+calls for a person and changes nothing.
+"""
+
+import hashlib
+import ipaddress
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from sensor.alerts.alert import rfc3339
+
+__all__ = ["SCHEMA", "SECOND", "Action", "Decision", "Network", "decision", "json_schema", "where"]
+
+SCHEMA: Final = "port25.decision/1"
+SECOND: Final = 1_000_000_000
+
+Action = Literal["block", "lookup", "release", "refuse", "stop", "resume", "alarm"]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the audit log; of a block, lookup or release also what Kafka is told."""
+
+    schema: str = SCHEMA
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    """the same whenever the same alerts meet the same policy"""
+    ts: int
+    """nanoseconds since 1970: packet time of the alert, or when a person decided"""
+    time: str
+    """the same, RFC 3339"""
+    action: Action
+    enforced: bool
+    """false: a dry run; nothing is to be blocked for it"""
+    host: str = ""
+    """the subscriber as alerts name it; empty for stop, resume and alarm"""
+    source: str = ""
+    """addresses in CIDR notation, of which only port 25 is blocked"""
+    ports: tuple[int, int] | None = None
+    """first and last source port of the subscriber, where an address is shared"""
+    since: int = 0
+    """when the block, renewed or not, began; nanoseconds since 1970"""
+    expires: int = 0
+    """when it ends by itself, nanoseconds since 1970"""
+    level: int = 0
+    """how often the subscriber came back: 0 for the first block"""
+    alert: str = ""
+    revision: int = 0
+    """id and revision of the alert it rests on"""
+    score: float = 0.0
+    """decibans"""
+    reasons: list[str] = []
+    by: str = "port25"
+    """who decided: the sensor or a person's name"""
+
+    def in_force(self, ts: int) -> bool:
+        """Whether this, as the last word on its host, holds at ``ts`` (ns)."""
+        return self.action in ("block", "lookup") and ts < self.expires
+
+
+def decision(action: Action, ts: int, **fields: Any) -> Decision:
+    """A decision with its id and time."""
+    parts = (
+        SCHEMA,
+        action,
+        ts,
+        fields.get("host", ""),
+        fields.get("alert", ""),
+        fields["enforced"],
+    )
+    text = "|".join(map(str, parts))
+    id_ = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return Decision(id=id_, ts=ts, time=rfc3339(ts), action=action, **fields)
+
+
+def where(host: str) -> tuple[Network, tuple[int, int] | None]:
+    """Addresses and ports of a subscriber as alerts name it; ValueError if it is none.
+
+    >>> where("100.64.0.7:1024-2047")
+    (IPv4Network('100.64.0.7/32'), (1024, 2047))
+    >>> where("2001:db8:1:2::/64")
+    (IPv6Network('2001:db8:1:2::/64'), None)
+    """
+    if host.count(":") == 1:
+        address, _, ports = host.partition(":")
+        first, _, last = ports.partition("-")
+        return ipaddress.ip_network(address), (int(first), int(last))
+    return ipaddress.ip_network(host), None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a decision."""
+    schema = msgspec.json.schema(Decision)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,35 @@
+"""BGP FlowSpec for ExaBGP (RFC 8955, RFC 8956): discard TCP from the subscriber to port 25.
+
+FlowSpec has no end of its own: what expires must be withdrawn. So ExaBGP runs
+``port25 blocklist --format exabgp --follow`` as a process, which announces and withdraws as time
+goes on; when the process ends, ExaBGP withdraws all it announced.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sensor.blocking.decision import Decision
+
+__all__ = ["changes", "render", "route"]
+
+
+def route(one: Decision) -> str:
+    """The flow of one block."""
+    v6 = ":" in one.source
+    source = f"{one.source}/0" if v6 else one.source  # RFC 8956: offset 0
+    ports = f" source-port >={one.ports[0]}&<={one.ports[1]};" if one.ports else ""
+    protocol = "next-header" if v6 else "protocol"
+    match = f"source {source}; {protocol} tcp; destination-port =25;{ports}"
+    return f"flow route {{ match {{ {match} }} then {{ discard; }} }}"
+
+
+def changes(before: Sequence[Decision], after: Sequence[Decision]) -> str:
+    """Commands that turn the announced blocks ``before`` into ``after``."""
+    old, new = ({route(one): one for one in blocks} for blocks in (before, after))
+    lines = [f"withdraw {text}" for text in old if text not in new]
+    lines += [f"announce {text}" for text in new if text not in old]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def render(blocks: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> str:
+    """Commands that announce every block."""
+    return changes((), blocks)

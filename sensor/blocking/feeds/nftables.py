@@ -1,0 +1,82 @@
+"""nftables: a table of its own, replaced whole in one transaction; elements time out.
+
+Only TCP from a blocked subscriber to port 25 is refused, with a reset so that a mail program says
+so at once; mail to the provider's own servers passes, and so does everything else. ``nft -f``
+loads it; ``nft list table inet port25`` shows counters and the time left.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sensor.blocking.decision import SECOND, Decision
+
+__all__ = ["elements", "render"]
+
+_FRAME = """\
+table inet port25 {{
+    set own4 {{
+        type ipv4_addr
+        flags interval
+        auto-merge{own4}
+    }}
+    set own6 {{
+        type ipv6_addr
+        flags interval
+        auto-merge{own6}
+    }}
+    set blocked4 {{
+        type ipv4_addr
+        flags timeout
+    }}
+    set blocked6 {{
+        type ipv6_addr
+        flags interval, timeout
+    }}
+    set blocked4_ports {{
+        type ipv4_addr . inet_service
+        flags interval, timeout
+    }}
+    chain forward {{
+        type filter hook forward priority filter - 1; policy accept;
+        tcp dport 25 jump smtp
+    }}
+    chain smtp {{
+        ip daddr @own4 return
+        ip6 daddr @own6 return
+        ip saddr @blocked4 counter reject with tcp reset
+        ip6 saddr @blocked6 counter reject with tcp reset
+        ip saddr . tcp sport @blocked4_ports counter reject with tcp reset
+    }}
+}}
+"""
+_SETS = ("blocked4", "blocked6", "blocked4_ports")
+
+
+def render(blocks: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> str:
+    """The whole table in place of what there was."""
+    texts = list(own)
+    lists = [[t for t in texts if ":" not in t], [t for t in texts if ":" in t]]
+    own4, own6 = (
+        f"\n        elements = {{ {', '.join(found)} }}" if found else "" for found in lists
+    )
+    table = _FRAME.format(own4=own4, own6=own6)
+    return f"table inet port25\ndelete table inet port25\n{table}{elements(blocks, ts, False)}"
+
+
+def elements(blocks: Sequence[Decision], ts: int, flush: bool = True) -> str:
+    """Only the elements, in place of those there were."""
+    by_set: dict[str, list[str]] = {name: [] for name in _SETS}
+    for one in blocks:
+        left = -((ts - one.expires) // SECOND)  # rounded up
+        address = one.source.removesuffix("/32")
+        if one.ports:
+            name, key = "blocked4_ports", f"{address} . {one.ports[0]}-{one.ports[1]}"
+        else:
+            name, key = "blocked6" if ":" in address else "blocked4", address
+        by_set[name].append(f"{key} timeout {left}s")
+    lines = [f"flush set inet port25 {name}" for name in _SETS if flush]
+    lines += [
+        f"add element inet port25 {name} {{ {', '.join(found)} }}"
+        for name, found in by_set.items()
+        if found
+    ]
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,209 @@
+"""From an alert to a decision: what is blocked, for how long, and when blocking stops itself.
+
+A block is made only where the alert recommends it, the host itself completed handshakes, and the
+bounds do not object. It lasts as long as the rung of a ladder says; who comes back within
+``memory`` gets the next rung; an alert that goes on renews its block. A block ends when it expires,
+when its alert closes, or by a person, whose word holds for ``hold`` seconds.
+
+Three ceilings guard against what nobody foresaw (a wrong prefix in the settings, a detector gone
+wrong, an outbreak): blocks in force, their share of all subscribers, new blocks a minute. The one
+that is reached *stops* the policy: nothing new is blocked and nothing renewed, what is in force
+runs to its end, and a person must say ``port25 resume``. So many alerts a minute that somebody
+must look (forged addresses, an outbreak) is an alarm by itself.
+
+The policy holds no state: what was decided is the ledger's (:class:`Book`).
+"""
+
+from typing import Annotated, Final, Literal, Protocol
+
+import msgspec
+
+from sensor.alerts.alert import Alert
+from sensor.blocking.bounds import LONGEST, Bounds
+from sensor.blocking.decision import SECOND, Decision, decision, where
+
+__all__ = ["BlockingSettings", "Book", "Policy", "released"]
+
+_MINUTE: Final = 60 * SECOND
+_HOUR: Final = 3600 * SECOND
+_STOPPED: Final = "blocking has stopped itself"
+
+Seconds = Annotated[int, msgspec.Meta(ge=60, le=LONGEST)]
+
+
+class BlockingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether and how alerts become blocks."""
+
+    mode: Literal["off", "dry-run", "enforce"] = "dry-run"
+    """``dry-run``: decide and write down, block nothing"""
+    ttl: Annotated[tuple[Seconds, ...], msgspec.Meta(min_length=1, max_length=16)] = (
+        3600,
+        21_600,
+        86_400,
+        604_800,
+    )
+    """seconds of a first block, of a second...; the last is that of all later ones"""
+    memory: Annotated[int, msgspec.Meta(ge=0, le=366 * 86_400)] = 30 * 86_400
+    """seconds after the end of a block within which the host that comes back is a repeater"""
+    release_on_clear: bool = True
+    """whether a block ends when its alert closes"""
+    hold: Annotated[int, msgspec.Meta(ge=0, le=366 * 86_400)] = 86_400
+    """seconds for which whom a person released is not blocked again"""
+    max_blocks: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
+    """blocks in force at a time"""
+    max_share: Annotated[float, msgspec.Meta(gt=0, le=0.5)] = 0.01
+    """their share of all subscribers; one is always allowed"""
+    subscribers: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """how many there are; 0: as many as IPv4 addresses in ``subscriber_prefixes``, if any"""
+    max_per_minute: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 60
+    """new blocks within a minute"""
+    flood: Annotated[int, msgspec.Meta(ge=1)] = 500
+    """alerts raised within a minute that call for a person"""
+
+
+class Book(Protocol):
+    """What the policy needs to know of earlier decisions of its mode. Times are ns since 1970."""
+
+    def standing(self, host: str) -> Decision | None:
+        """The last block, lookup or release of a host."""
+
+    def refused(self, alert: str, reason: str) -> bool:
+        """Whether a block for an alert (its id) was refused for this reason before."""
+
+    def in_force(self, ts: int) -> int:
+        """Blocks in force."""
+
+    def blocks_since(self, ts: int) -> int:
+        """New blocks made after ``ts``."""
+
+    def stopped(self) -> bool:
+        """Whether the policy has stopped itself and nobody resumed it."""
+
+    def count_raised(self, ts: int) -> int:
+        """Note an alert raised at ``ts``; how many there were in that minute by now."""
+
+    def last_alarm(self) -> int:
+        """When the last alarm was; 0: never."""
+
+
+def released(standing: Decision, ts: int, reason: str, by: str = "port25") -> Decision:
+    """The end of a block or lookup."""
+    return decision(
+        "release", ts, enforced=standing.enforced, host=standing.host, source=standing.source,
+        ports=standing.ports, since=standing.since, expires=ts, level=standing.level,
+        alert=standing.alert, revision=standing.revision, score=standing.score,
+        reasons=[reason], by=by,
+    )  # fmt: skip
+
+
+class Policy:
+    """The rules, by the settings."""
+
+    def __init__(self, settings: BlockingSettings, bounds: Bounds) -> None:
+        self._settings = settings
+        self._bounds = bounds
+        self.enforced = settings.mode == "enforce"
+        subscribers = settings.subscribers or bounds.subscribers
+        by_share = max(1, int(settings.max_share * subscribers))
+        self.most = min(settings.max_blocks, by_share) if subscribers else settings.max_blocks
+        self._most_said = (
+            f"{by_share} are {settings.max_share:.2%} of {subscribers:,} subscribers"
+            if subscribers and by_share < settings.max_blocks
+            else f"blocking.max_blocks is {settings.max_blocks}"
+        )
+
+    def on_alert(self, alert: Alert, book: Book) -> list[Decision]:
+        """What a message of an alert leads to; often nothing."""
+        if self._settings.mode == "off":
+            return []
+        made = self._flood(alert, book) if alert.state == "raised" else []
+        standing = book.standing(alert.host)
+        if alert.state == "closed":
+            if (
+                self._settings.release_on_clear
+                and standing is not None
+                and standing.alert == alert.id
+                and standing.in_force(alert.ts)
+            ):
+                made.append(released(standing, alert.ts, "the alert closed: its evidence lapsed"))
+        elif alert.block_recommended and alert.handshake_proven:
+            made += self._block(alert, standing, book)
+        elif alert.shared_address and alert.severity != "medium":
+            if standing is None or not standing.in_force(alert.ts):
+                reasons = [alert.block_reason, *_largest(alert)]
+                made.append(self._new("lookup", alert, 0, alert.ts, reasons, self._end(alert, 0)))
+        return made
+
+    def _flood(self, alert: Alert, book: Book) -> list[Decision]:
+        limit = self._settings.flood
+        if book.count_raised(alert.ts) != limit or alert.ts - book.last_alarm() < _HOUR:
+            return []
+        text = (
+            f"{limit} alerts were raised within a minute (blocking.flood): forged addresses, an"
+            " outbreak, or a wrong setting. Blocks still need handshakes the hosts completed"
+        )
+        return [decision("alarm", alert.ts, enforced=self.enforced, reasons=[text])]
+
+    def _block(self, alert: Alert, standing: Decision | None, book: Book) -> list[Decision]:
+        ts = alert.ts
+        renewed = standing is not None and standing.action == "block" and standing.in_force(ts)
+        level, since = 0, ts
+        if standing is not None and renewed:
+            level, since = standing.level, standing.since
+            if self._end(alert, level) < standing.expires + _MINUTE:
+                return []
+        elif standing is not None and standing.action == "release":
+            ended = standing.ts
+            if standing.by != "port25" and ts - ended < self._settings.hold * SECOND:
+                reason = f"{standing.by} released it: {standing.reasons[0]}"
+                return self._refuse(alert, standing.level, reason, book)
+            if ts - ended < self._settings.memory * SECOND:
+                level = standing.level + 1
+        reasons = [alert.block_reason, *_largest(alert)]
+        new = self._new("block", alert, level, since, reasons, self._end(alert, level))
+        if objection := self._bounds.objection(new):
+            return self._refuse(alert, level, objection, book)
+        if book.stopped():
+            return [] if renewed else self._refuse(alert, level, _STOPPED, book)
+        if renewed:
+            return [new]
+        if ceiling := self._ceiling(ts, book):
+            text = f"{ceiling}. Nothing new is blocked until a person says `port25 resume`"
+            stop = decision("stop", ts, enforced=self.enforced, reasons=[text])
+            return [stop, *self._refuse(alert, level, _STOPPED, book)]
+        return [new]
+
+    def _end(self, alert: Alert, level: int) -> int:
+        ladder = self._settings.ttl
+        return alert.ts + ladder[min(level, len(ladder) - 1)] * SECOND
+
+    def _ceiling(self, ts: int, book: Book) -> str | None:
+        if book.in_force(ts) >= self.most:
+            return f"{self.most} blocks are in force ({self._most_said})"
+        rate = self._settings.max_per_minute
+        if book.blocks_since(ts - _MINUTE) >= rate:
+            return f"{rate} blocks were made within a minute (blocking.max_per_minute)"
+        return None
+
+    def _refuse(self, alert: Alert, level: int, reason: str, book: Book) -> list[Decision]:
+        """Written down once for each alert and reason."""
+        if book.refused(alert.id, reason):
+            return []
+        return [self._new("refuse", alert, level, alert.ts, [reason], 0)]
+
+    def _new(
+        self, action: Literal["block", "lookup", "refuse"], alert: Alert, level: int, since: int,
+        reasons: list[str], expires: int,
+    ) -> Decision:  # fmt: skip
+        source, ports = where(alert.host)
+        return decision(
+            action, alert.ts, enforced=self.enforced, host=alert.host, source=str(source),
+            ports=ports, since=since, expires=expires, level=level, alert=alert.id,
+            revision=alert.revision, score=alert.score, reasons=reasons,
+        )  # fmt: skip
+
+
+def _largest(alert: Alert) -> list[str]:
+    """The lines of the score that speak against the host, heaviest first."""
+    lines = sorted(alert.evidence[1:], key=lambda line: -line.decibans)
+    return [f"{e.detector} {e.decibans:+.1f}: {e.reason}" for e in lines if e.decibans > 0]

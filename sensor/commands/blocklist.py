@@ -1,0 +1,86 @@
+"""``port25 blocklist``: the blocks in force, for routers, firewalls and name servers."""
+
+import argparse
+import datetime
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from sensor.blocking.decision import SECOND, Decision
+from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
+from sensor.blocking.ledger import Ledger
+from sensor.commands import complain, settings_from, state_from
+from sensor.database import DatabaseError
+
+__all__ = ["run"]
+
+_FORMATS: Final[dict[str, Callable[[list[Decision], int, tuple[str, ...]], str]]] = {
+    "csv": lists.as_csv,
+    "exabgp": exabgp.render,
+    "ipset": ipset.render,
+    "json": lists.as_json,
+    "nftables": nftables.render,
+    "plain": lists.as_plain,
+    "rbldnsd": rbldnsd.render,
+}
+_WITH_LOOKUPS: Final = ("csv", "json")
+"""Lists for people and programs; the others block."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print or write; with ``--follow`` again whenever it changes."""
+    settings = settings_from(options.config)
+    if settings is None:
+        return 2
+    if options.follow and not options.output and options.format != "exabgp":
+        complain("--follow: needs -o FILE (or --format exabgp, which tells only what changes)")
+        return 2
+    try:
+        at = _time(options.at) if options.at else 0
+        ledger = Ledger(state_from(options, settings) / "blocking.sqlite", read_only=True)
+        before: list[Decision] | None = None
+        while True:
+            ts = at or time.time_ns()
+            enforced = not options.dry_run
+            found = ledger.as_of(ts, enforced) if at else ledger.in_force(ts, enforced)
+            blocks = [d for d in found if d.action == "block" or options.format in _WITH_LOOKUPS]
+            if blocks != before:
+                if options.follow and options.format == "exabgp" and not options.output:
+                    text = exabgp.changes(before or [], blocks)
+                else:
+                    text = _FORMATS[options.format](blocks, ts, settings.own_mail_servers)
+                _write(text, options.output)
+                before = blocks
+            if not options.follow:
+                return 0
+            time.sleep(1)
+    except ValueError as error:
+        complain(f"--at: {error}")
+        return 2
+    except (DatabaseError, OSError) as error:
+        complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _time(text: str) -> int:
+    moment = datetime.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return int(moment.timestamp()) * SECOND
+
+
+def _write(text: str, output: str | None) -> None:
+    """Whole or not at all: who reads the file never sees half of it."""
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    path = Path(output)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(text)
+    new.replace(path)

@@ -1,0 +1,148 @@
+"""``port25 controller``: carry out Kafka's block list with nftables on this machine."""
+
+import argparse
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any, Final
+
+import msgspec
+
+from sensor import service
+from sensor.alerts.alert import rfc3339
+from sensor.blocking.controller import ApplyError, Controller
+from sensor.commands import complain, settings_from
+from sensor.delivery import bounds_of
+from sensor.sinks.connection import Connection, ConnectionSettingsError
+
+__all__ = ["run"]
+
+_AGAIN: Final = 60.0
+"""Seconds after which the firewall is given what is in force even if nothing changed."""
+_RETRY: Final = 5.0
+_POLL: Final = 200
+"""Milliseconds."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Until SIGTERM or SIGINT. The rules stay when it ends: they time out."""
+    settings = settings_from(options.config)
+    if settings is None:
+        return 2
+    if not settings.kafka.bootstrap:
+        complain("kafka.bootstrap: missing; the controller reads the block list from Kafka")
+        return 2
+    try:
+        connection = Connection(settings.kafka)
+    except ConnectionSettingsError as fault:
+        complain(str(fault))
+        return 2
+    controller = Controller(
+        bounds_of(settings),
+        settings.own_mail_servers,
+        settings.blocking.max_blocks,
+        _print if options.dry_run else _nft,
+    )
+    group = options.group or f"port25-controller-{socket.gethostname()}"
+    wanted = service.collect_signals()
+    service.notify("READY=1")
+    told = ""
+    while not wanted & {signal.SIGTERM, signal.SIGINT}:
+        try:
+            _follow(connection, controller, group, wanted)
+        except Exception as error:  # whatever kafka-python raises: what is in force times out
+            said = f"kafka: {type(error).__name__}: {error}"
+            if said != told:
+                complain(said)
+            told = said
+            time.sleep(1)
+    return 0
+
+
+def _nft(script: str) -> None:
+    try:
+        done = subprocess.run(
+            ["nft", "-f", "-"], input=script, capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ApplyError(f"nft: {error}") from None
+    if done.returncode:
+        raise ApplyError(f"nft: {done.stderr.strip()[:500]}")
+
+
+def _print(script: str) -> None:
+    sys.stdout.write(script)
+    sys.stdout.flush()
+
+
+def _follow(connection: Connection, controller: Controller, group: str, wanted: set[int]) -> None:
+    """Read the topic from its beginning, then on; carry out once all that was there is read."""
+    from kafka import ConsumerRebalanceListener, KafkaConsumer
+
+    topic = connection.settings.blocklist_topic
+    consumer = KafkaConsumer(
+        **connection.arguments,
+        client_id="port25-controller",
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    ends: dict[Any, int] = {}
+
+    class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+        """The whole of a partition is read whenever it is given to this controller."""
+
+        def on_partitions_revoked(self, revoked: Any) -> None:
+            controller.lose({tp.partition for tp in revoked})
+            ends.clear()
+
+        def on_partitions_assigned(self, assigned: Any) -> None:
+            ends.clear()
+            if assigned:
+                consumer.seek_to_beginning(*assigned)
+
+    consumer.subscribe([topic], listener=Listener())
+    applied = tried = 0.0
+    told = ""
+    try:
+        while not wanted & {signal.SIGTERM, signal.SIGINT}:
+            batches = consumer.poll(timeout_ms=_POLL)
+            now = time.time_ns()
+            for tp, messages in batches.items():
+                for m in messages:
+                    if refused := controller.take(tp.partition, m.key or b"", m.value, now):
+                        _log(refused=refused, host=(m.key or b"").decode(errors="replace"))
+            assigned = consumer.assignment()
+            if not assigned:
+                continue
+            if not ends:
+                ends |= consumer.end_offsets(assigned)
+            if any(consumer.position(tp) < end for tp, end in ends.items()):
+                continue
+            clock = time.monotonic()
+            due = controller.dirty and clock - tried > (_RETRY if told else 0)
+            if not due and clock - applied < _AGAIN:
+                continue
+            tried = clock
+            try:
+                blocked = controller.carry_out(now)
+            except ApplyError as error:
+                if str(error) != told:
+                    complain(f"{error}; trying again")
+                told = str(error)
+                controller.dirty = True
+                continue
+            _log(blocked=blocked, refused=dict(controller.refused))
+            applied, told = clock, ""
+            consumer.commit()
+    finally:
+        consumer.close()
+
+
+def _log(**what: Any) -> None:
+    now = time.time_ns()
+    head = {"schema": "port25.controller/1", "ts": now, "time": rfc3339(now)}
+    sys.stdout.buffer.write(msgspec.json.encode(head | what) + b"\n")
+    sys.stdout.flush()

@@ -1,0 +1,95 @@
+"""SQLite files that outlive a crash: write-ahead log, full synchronisation, schema by migrations.
+
+One process or several may write, any number may read meanwhile. What goes wrong is a DatabaseError
+that names the file: a full disk, a file of a newer version, one that is no database.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Database", "DatabaseError"]
+
+
+class DatabaseError(Exception):
+    """The file cannot be used; the text says why."""
+
+
+class Database:
+    """One file. Used by one thread."""
+
+    def __init__(self, path: Path, migrations: Sequence[str], read_only: bool = False) -> None:
+        """Open, and make if need be.
+
+        ``migrations[n]`` is the SQL that turns version n into n + 1; the newest stands for what the
+        program knows. Raises DatabaseError.
+        """
+        self.path = path
+        with self._named():
+            if read_only:
+                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            else:
+                self._db = sqlite3.connect(path)
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+            self._db.isolation_level = None
+            (version,) = self.row("PRAGMA user_version")
+            if version > len(migrations):
+                fault = f"it is of a newer version ({version}, this program knows"
+                raise DatabaseError(f"{path}: {fault} {len(migrations)})")
+            for number in range(version, len(migrations)) if not read_only else ():
+                step = f"BEGIN; {migrations[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+                self._db.executescript(step)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{self.path}: {error}") from None
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it is written or nothing. Raises DatabaseError."""
+        with self._named():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def run(self, sql: str, *values: Any) -> int:
+        """One statement; how many rows it changed. Raises DatabaseError."""
+        with self._named():
+            return self._db.execute(sql, values).rowcount
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The answer to a question. Raises DatabaseError."""
+        with self._named():
+            return self._db.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Any) -> tuple[Any, ...]:
+        """The one row of an answer that always has one. Raises DatabaseError."""
+        return self.rows(sql, *values)[0]
+
+    @property
+    def changes(self) -> int:
+        """A number that differs after another process or connection has written; cheap."""
+        return int(self.row("PRAGMA data_version")[0])
+
+    @property
+    def size(self) -> int:
+        """Bytes in use, without what was deleted and will be used again."""
+        page, count, free = (
+            self.row(f"PRAGMA {what}")[0] for what in ("page_size", "page_count", "freelist_count")
+        )
+        return int(page * (count - free))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -1,0 +1,61 @@
+"""Alerts from a journal on their way to Kafka."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from sensor import __version__
+from sensor.alerts.alert import Alert
+from sensor.sinks.connection import KafkaSettings
+from sensor.sinks.journal import Journal
+from sensor.sinks.kafka import Header, Message
+from sensor.sinks.ocsf import SCHEMA as OCSF
+from sensor.sinks.ocsf import finding
+
+__all__ = ["AlertLane", "headers"]
+
+
+def headers(schema: str, **more: str) -> Sequence[Header]:
+    """What every message bears: its schema, its form, who made it, and ``more``."""
+    all_ = {
+        "schema": schema,
+        "content-type": "application/json",
+        "producer": f"port25/{__version__}",
+    }
+    return [(name, text.encode()) for name, text in (all_ | more).items()]
+
+
+class AlertLane:
+    """The alerts of one journal, keyed by subscriber."""
+
+    def __init__(self, path: Path, name: str, settings: KafkaSettings) -> None:
+        self.name = name
+        self._journal = Journal(path, read_only=True)
+        self._topic = settings.alerts_topic
+        self._ocsf = settings.format == "ocsf"
+
+    def changes(self) -> int:
+        """See ``Lane``."""
+        return self._journal.db.changes
+
+    def last(self) -> int:
+        """See ``Lane``."""
+        return self._journal.last
+
+    def read(self, after: int, most: int) -> list[Message]:
+        """See ``Lane``."""
+        return [
+            self._message(number, alert) for number, alert in self._journal.page(after, 0, most)
+        ]
+
+    def again(self) -> list[Message]:
+        """Nothing: an alert is told once."""
+        return []
+
+    def _message(self, number: int, alert: Alert) -> Message:
+        told = finding(alert) if self._ocsf else alert
+        schema = OCSF if self._ocsf else alert.schema
+        more = headers(schema, id=alert.id, revision=str(alert.revision))
+        value = msgspec.json.encode(told)
+        return Message(number, self._topic, alert.host.encode(), value, more, alert.ts)

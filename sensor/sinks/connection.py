@@ -1,0 +1,156 @@
+"""How to reach Kafka: the settings, and what kafka-python is to be told.
+
+Secrets are in files, read once while the process may still read them.
+"""
+
+import json
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+__all__ = ["Connection", "ConnectionSettingsError", "KafkaSettings"]
+
+_TOKEN_TIMEOUT: Final = 10
+_LARGEST_TOKEN: Final = 1 << 20
+
+Topic = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+
+
+class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where alerts go; they take effect at the start."""
+
+    bootstrap: tuple[Annotated[str, msgspec.Meta(pattern=r"^.+:\d+$")], ...] = ()
+    """brokers as ``host:port``; none: no Kafka"""
+    security: Literal["plaintext", "tls"] = "plaintext"
+    ca_file: str = ""
+    """PEM; empty: the system's"""
+    cert_file: str = ""
+    key_file: str = ""
+    """PEM, where the broker asks clients for a certificate"""
+    sasl: Literal["none", "plain", "scram-sha-256", "scram-sha-512", "oauthbearer"] = "none"
+    user: str = ""
+    """SASL user, or OAuth client (RFC 6749, section 4.4)"""
+    password_file: str = ""
+    """password, or secret of the OAuth client"""
+    token_endpoint: str = ""
+    """OAuth: URL that gives tokens"""
+    scope: str = ""
+    alerts_topic: Topic = "port25.alerts"
+    blocklist_topic: Topic = "port25.blocklist"
+    health_topic: Topic = "port25.sensor-health"
+    create_topics: bool = True
+    partitions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 6
+    """of topics that are created"""
+    replication: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    """of topics that are created; 0: the broker's default"""
+    format: Literal["port25", "ocsf"] = "port25"
+    """of alerts: docs/alert.schema.json, or OCSF Detection Finding"""
+    compression: Literal["none", "gzip"] = "gzip"
+    sensor: str = ""
+    """name of this sensor; empty: the host's"""
+    health_interval: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
+    """seconds"""
+
+
+class ConnectionSettingsError(Exception):
+    """The settings cannot be used here; the text names the key."""
+
+
+def _read(key: str, path: str) -> str:
+    if not path:
+        raise ConnectionSettingsError(f"kafka.{key}: missing")
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConnectionSettingsError(f"kafka.{key}: {path}: {error}") from None
+
+
+class _Tokens:
+    """Client-credentials grant; a token is used until half a minute before it ends."""
+
+    def __init__(self, settings: KafkaSettings, secret: str, context: ssl.SSLContext) -> None:
+        self._settings = settings
+        self._secret = secret
+        self._context = context
+        self._token = ""
+        self._until = 0.0
+
+    def token(self) -> str:
+        """For kafka-python; raises OSError or ValueError."""
+        if time.monotonic() < self._until:
+            return self._token
+        form = {"grant_type": "client_credentials", "client_id": self._settings.user}
+        form |= {"client_secret": self._secret}
+        if self._settings.scope:
+            form["scope"] = self._settings.scope
+        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
+            self._settings.token_endpoint, urllib.parse.urlencode(form).encode()
+        )
+        context = self._context if request.type == "https" else None
+        with urllib.request.urlopen(request, timeout=_TOKEN_TIMEOUT, context=context) as answer:  # noqa: S310
+            said = json.loads(answer.read(_LARGEST_TOKEN))
+        self._token = str(said["access_token"])
+        self._until = time.monotonic() + float(said.get("expires_in", 60)) - 30
+        return self._token
+
+    def extensions(self) -> dict[str, str]:
+        return {}
+
+
+class Connection:
+    """The settings made ready, with all files read. Raises ConnectionSettingsError."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.settings = settings
+        tls = settings.security == "tls"
+        context = self._tls() if tls or settings.token_endpoint else None
+        protocol = {
+            (False, False): "PLAINTEXT",
+            (True, False): "SSL",
+            (False, True): "SASL_PLAINTEXT",
+            (True, True): "SASL_SSL",
+        }[tls, settings.sasl != "none"]
+        self.arguments: dict[str, Any] = {
+            "bootstrap_servers": list(settings.bootstrap),
+            "security_protocol": protocol,
+            "ssl_context": context if tls else None,
+        }
+        if settings.sasl != "none":
+            self._sasl(context)
+
+    def _tls(self) -> ssl.SSLContext:
+        settings = self.settings
+        try:
+            context = ssl.create_default_context(cafile=settings.ca_file or None)
+            if settings.cert_file:
+                context.load_cert_chain(settings.cert_file, settings.key_file or None)
+        except (OSError, ssl.SSLError) as error:
+            raise ConnectionSettingsError(
+                f"kafka.ca_file, cert_file or key_file: {error}"
+            ) from None
+        return context
+
+    def _sasl(self, context: ssl.SSLContext | None) -> None:
+        settings = self.settings
+        if not settings.user:
+            raise ConnectionSettingsError("kafka.user: missing")
+        secret = _read("password_file", settings.password_file)
+        self.arguments["sasl_mechanism"] = settings.sasl.upper()
+        if settings.sasl != "oauthbearer":
+            self.arguments |= {"sasl_plain_username": settings.user, "sasl_plain_password": secret}
+            return
+        if not settings.token_endpoint.startswith(("https://", "http://")):
+            raise ConnectionSettingsError("kafka.token_endpoint: expected an https:// URL")
+        from kafka.net.sasl.oauth import AbstractTokenProvider
+
+        class Provider(_Tokens, AbstractTokenProvider):  # type: ignore[misc]
+            """Both in one: kafka-python insists on its own class."""
+
+        assert context is not None
+        self.arguments["sasl_oauth_token_provider"] = Provider(settings, secret, context)

@@ -1,0 +1,335 @@
+"""Kafka: passes on what lies on disk, in order, until every broker has it.
+
+A *lane* is one source on disk, such as a journal; its messages are sent in order, and its position
+moves on when the brokers have acknowledged all before. Whatever goes wrong, the producer is given
+up and sending begins anew from the last position: at least once on the wire, in order for each key.
+Consumers that keep the first message of each ``id`` and ``revision`` (both are headers) have each
+exactly once.
+
+Where a broker is away nothing is held in memory beyond ``_WINDOW`` messages a lane: the rest stays
+on disk.
+"""
+
+import collections
+import threading
+import time
+from collections.abc import Callable, Container, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from sensor.database import DatabaseError
+from sensor.sinks.connection import Connection
+from sensor.sinks.outbox import Outbox
+from sensor.sinks.topics import ensure_topics
+
+__all__ = ["STATES", "Header", "Kafka", "Lane", "Message"]
+
+STATES: Final = ("connecting", "connected", "away", "refused", "no_topic")
+"""``refused``: the credentials are; ``no_topic``: it is missing and must not be made."""
+
+_OVERHEAD: Final = 61 + 30
+"""Bytes of a batch's heading and of a record's own numbers."""
+_BATCH: Final = 65_536
+"""Bytes."""
+_WINDOW: Final = 2000
+"""Messages of a lane on their way."""
+_READ: Final = 500
+_STALLED: Final = 5.0
+"""Seconds without an acknowledgement after which the broker is called away."""
+_GIVE_UP: Final = 30.0
+"""Seconds after which a message is sent anew by a new producer."""
+_LARGEST_PAUSE: Final = 15.0
+_POSITIONS: Final = 0.1
+"""Seconds between writes of positions: after a crash, so much is sent twice."""
+_DELAYS: Final = 1000
+_MOST_EPHEMERAL: Final = 1000
+
+Header = tuple[str, bytes]
+
+
+class Message(NamedTuple):
+    """One row of a source, ready to be sent."""
+
+    number: int
+    topic: str
+    """empty: there is nothing to send of this row"""
+    key: bytes = b""
+    value: bytes | None = None
+    """None: a tombstone"""
+    headers: Sequence[Header] = ()
+    ts: int = 0
+    """packet time, ns"""
+
+
+class Lane(Protocol):
+    """One source."""
+
+    name: str
+
+    def read(self, after: int, most: int) -> list[Message]:
+        """At most ``most`` rows with numbers above ``after``, in order."""
+
+    def changes(self) -> int:
+        """A number that differs when there may be more."""
+
+    def last(self) -> int:
+        """Number of the newest row."""
+
+    def again(self) -> list[Message]:
+        """What to tell anew whenever there is a new connection; numbers mean nothing."""
+
+
+class _Sending:
+    """A lane and how far it is."""
+
+    def __init__(self, lane: Lane, position: int) -> None:
+        self.lane = lane
+        self.position = position
+        self.written = position
+        self.sent = position
+        self.changes = -1
+        self.refused: dict[int, str] = {}
+        self.flying: collections.deque[tuple[Message, Any]] = collections.deque()
+
+    def rewind(self) -> None:
+        self.flying.clear()
+        self.sent = self.position
+        self.changes = -1
+
+
+def _size(message: Message) -> int:
+    """Bytes that a message alone takes at most: it must be known beforehand what is too large.
+
+    (Where the broker finds it out, kafka-python 3.0 gives up all that is on its way.)
+    """
+    headers = sum(len(name) + len(value) + 10 for name, value in message.headers)
+    return _OVERHEAD + len(message.key) + len(message.value or b"") + headers
+
+
+class Kafka(threading.Thread):
+    """Sends all lanes from a thread of its own until :meth:`stop`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        open_outbox: Callable[[], Outbox],
+        open_lanes: Callable[[Container[str]], Sequence[Lane]],
+        notice: Callable[[str], None],
+    ) -> None:
+        """``open_lanes`` opens what is not known by name yet; called every second in the thread.
+
+        ``notice`` is told in words when the state changes.
+        """
+        super().__init__(name="kafka", daemon=True)
+        self._connection = connection
+        self._open_outbox = open_outbox
+        self._open_lanes = open_lanes
+        self._notice = notice
+        self._stopping = threading.Event()
+        self._lanes: dict[str, _Sending] = {}
+        self._producer: Any = None
+        self._pause = 0.0
+        self._retry_at = 0.0
+        self._progress = time.monotonic()
+        self._written = 0.0
+        self._ephemeral: collections.deque[Message] = collections.deque(maxlen=_MOST_EPHEMERAL)
+        self._delays: collections.deque[float] = collections.deque(maxlen=_DELAYS)
+        self.state = "connecting"
+        self.waiting = 0
+        self._counts = dict.fromkeys(
+            ("kafka_acknowledged", "kafka_refused_messages", "kafka_restarts"), 0
+        )
+        self._unfit = 0
+        self._largest = 0
+
+    def tell(self, message: Message) -> None:
+        """Send what is on no disk, if there is a connection; the oldest is dropped for room."""
+        self._ephemeral.append(message)
+
+    def counters(self) -> dict[str, Any]:
+        """Counts and the state, as metrics have them."""
+        delays = sorted(self._delays)
+        return {
+            **self._counts,
+            "kafka_waiting": self.waiting,
+            "kafka_topics_unfit": self._unfit,
+            "kafka_delay_p99_seconds": delays[len(delays) * 99 // 100] if delays else 0.0,
+            "kafka_state": self.state,
+        }
+
+    def stop(self) -> None:
+        """End the thread; what was not acknowledged is sent again at the next start."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """The thread."""
+        outbox: Outbox | None = None
+        looked = 0.0
+        while not self._stopping.is_set():
+            try:
+                if outbox is None:
+                    outbox = self._open_outbox()
+                now = time.monotonic()
+                if now - looked > 1:
+                    self._look_around(outbox)
+                    looked = now
+                if not self._turn(outbox, now):
+                    self._stopping.wait(0.005)
+            except DatabaseError as error:
+                self._notice(f"positions are not kept: {error}")
+                self._stopping.wait(1)
+            except Exception as error:  # whatever kafka-python raises, sending begins anew
+                self._fail(error)
+        if outbox is not None:
+            self._write_positions(outbox)
+            outbox.close()
+        self._give_up()
+
+    def _look_around(self, outbox: Outbox) -> None:
+        for lane in self._open_lanes(self._lanes):
+            self._lanes[lane.name] = _Sending(lane, outbox.position("kafka", lane.name))
+        self.waiting = sum(max(0, s.lane.last() - s.position) for s in self._lanes.values())
+
+    def _turn(self, outbox: Outbox, now: float) -> bool:
+        """Send what there is and see what arrived; False: there was nothing to do."""
+        if self._producer is None:
+            if now < self._retry_at:
+                return False
+            self._connect()
+        moved = False
+        for sending in self._lanes.values():
+            moved |= self._arrived(sending)
+            moved |= self._send(sending)
+        while self._ephemeral:
+            self._put(self._ephemeral.popleft())
+        if moved:
+            self._progress = now
+            if self.state == "away":
+                self._turned("connected", "acknowledges again")
+        if any(sending.flying for sending in self._lanes.values()):
+            if now - self._progress > _STALLED and self.state == "connected":
+                self._turned("away", "nothing was acknowledged for 5 seconds")
+        else:
+            self._progress = now
+        if moved or now - self._written > _POSITIONS:
+            self._write_positions(outbox)
+        return moved
+
+    def _write_positions(self, outbox: Outbox) -> None:
+        now = time.monotonic()
+        if now - self._written < _POSITIONS and not self._stopping.is_set():
+            return
+        self._written = now
+        for sending in self._lanes.values():
+            if sending.position > sending.written:
+                outbox.done("kafka", sending.lane.name, sending.position, sending.refused)
+                sending.written = sending.position
+                sending.refused = {}
+
+    def _connect(self) -> None:
+        from kafka import KafkaProducer
+
+        settings = self._connection.settings
+        faults, self._largest = ensure_topics(self._connection)
+        self._producer = KafkaProducer(
+            **self._connection.arguments,
+            client_id=f"port25-{settings.sensor}",
+            acks="all",
+            enable_idempotence=True,
+            compression_type=None if settings.compression == "none" else settings.compression,
+            batch_size=min(_BATCH, self._largest),
+            linger_ms=0,
+            delivery_timeout_ms=int(_GIVE_UP * 1000),
+            request_timeout_ms=int(_GIVE_UP * 500),
+            max_block_ms=5000,
+        )
+        if faults and len(faults) != self._unfit:
+            self._notice("; ".join(faults))
+        self._unfit = len(faults)
+        self._pause = 0.0
+        for sending in self._lanes.values():
+            sending.rewind()
+            for message in sending.lane.again():
+                self._put(message)
+        self._turned("connected", "connected")
+
+    def _put(self, message: Message) -> Any:
+        headers = list(message.headers)
+        return self._producer.send(
+            message.topic, key=message.key, value=message.value, headers=headers
+        )
+
+    def _send(self, sending: _Sending) -> bool:
+        room = min(_READ, _WINDOW - len(sending.flying))
+        if room <= 0:
+            return False
+        changes = sending.lane.changes()
+        if changes == sending.changes:
+            return False
+        messages = sending.lane.read(sending.sent, room)
+        if len(messages) < room:
+            sending.changes = changes  # all is read that was there
+        for message in messages:
+            future = None
+            if _size(message) > self._largest:
+                self._counts["kafka_refused_messages"] += 1
+                sending.refused[message.number] = "too large for the topic"
+                self._notice(f"{sending.lane.name} {message.number}: too large for the topic")
+            elif message.topic:
+                future = self._put(message)
+            sending.flying.append((message, future))
+            sending.sent = message.number
+        return bool(messages)
+
+    def _arrived(self, sending: _Sending) -> bool:
+        moved = False
+        while sending.flying:
+            message, future = sending.flying[0]
+            if future is not None:
+                if not future.is_done:
+                    break
+                if future.failed():
+                    raise future.exception
+                self._counts["kafka_acknowledged"] += 1
+                self._delays.append(time.time() - message.ts / 1e9)
+            sending.position = message.number
+            sending.flying.popleft()
+            moved = True
+        return moved
+
+    def _fail(self, error: BaseException) -> None:
+        """Give the producer up; sending begins anew after a pause."""
+        from kafka import errors
+
+        denied = (
+            errors.SaslAuthenticationFailedError,
+            errors.UnsupportedSaslMechanismError,
+            errors.AuthorizationError,
+        )
+        state = "away"
+        if isinstance(error, denied):
+            state = "refused"
+        elif isinstance(error, errors.UnknownTopicOrPartitionError):
+            state = "no_topic"
+        self._give_up()
+        for sending in self._lanes.values():
+            sending.rewind()
+        self._counts["kafka_restarts"] += 1
+        self._pause = min(_LARGEST_PAUSE, max(0.25, 2 * self._pause))
+        self._retry_at = time.monotonic() + self._pause
+        said = str(error)
+        said = said if len(said) < 300 else f"{said[:300]}..."
+        self._turned(state, f"{type(error).__name__}: {said}")
+
+    def _give_up(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.close(timeout=1)
+            except Exception as error:  # it is given up, whatever it says
+                self._notice(f"closing: {type(error).__name__}: {error}")
+
+    def _turned(self, state: str, text: str) -> None:
+        if state != self.state:
+            self.state = state
+            brokers = ", ".join(self._connection.settings.bootstrap)
+            self._notice(f"{brokers}: {text}")

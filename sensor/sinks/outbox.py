@@ -1,0 +1,62 @@
+"""How far each sink is with what lies on disk, and what a sink can never take.
+
+A position is the number of the last row a sink is done with. It is written after the sink took the
+row, so a crash between the two has it sent again: at least once, never lost. A row is *refused*
+when no repetition would help (it is too large); it is noted with the reason and passed over.
+"""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from sensor.database import Database
+
+__all__ = ["Outbox"]
+
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE positions (
+        sink TEXT NOT NULL,
+        source TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (sink, source)
+    );
+    CREATE TABLE refused (
+        sink TEXT NOT NULL,
+        source TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (sink, source, number)
+    );
+    """,
+)
+
+
+class Outbox:
+    """One SQLite file. What goes wrong raises DatabaseError."""
+
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        self.db = Database(path, _MIGRATIONS, read_only)
+
+    def position(self, sink: str, source: str) -> int:
+        """Number of the last row of ``source`` that ``sink`` is done with; 0: none."""
+        sql = "SELECT coalesce(max(number), 0) FROM positions WHERE sink = ? AND source = ?"
+        return int(self.db.row(sql, sink, source)[0])
+
+    def done(self, sink: str, source: str, number: int, refused: dict[int, str]) -> None:
+        """``sink`` took all rows up to ``number``, but those refused, by number with the reason."""
+        now = time.time_ns()
+        with self.db.transaction():
+            self.db.run("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", sink, source, number)
+            for which, reason in refused.items():
+                row = (sink, source, which, now, reason)
+                self.db.run("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?)", *row)
+
+    def refused(self) -> list[tuple[str, str, int, str]]:
+        """Sink, source, number and reason of every row a sink could not take."""
+        return self.db.rows("SELECT sink, source, number, reason FROM refused ORDER BY time")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()

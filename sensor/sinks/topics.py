@@ -1,0 +1,82 @@
+"""The topics: made as they should be, and held against that where they are there already."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from sensor.sinks.connection import Connection, KafkaSettings
+
+__all__ = ["Topics", "ensure_topics", "wanted"]
+
+_DAY: Final = 86_400_000
+"""Milliseconds."""
+
+
+def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
+    """What each topic must be configured as.
+
+    Alerts and health are kept for a time. Of the block list the last word on each subscriber is
+    kept for good (compacted); a tombstone stays for a week, so that a controller that was away for
+    less learns of every release.
+    """
+    return {
+        settings.alerts_topic: {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY)},
+        settings.blocklist_topic: {
+            "cleanup.policy": "compact",
+            "delete.retention.ms": str(7 * _DAY),
+        },
+        settings.health_topic: {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY)},
+    }
+
+
+class Topics(NamedTuple):
+    """How the topics are."""
+
+    faults: list[str]
+    """what is wrong with them, in words"""
+    largest: int
+    """bytes of a batch that each of them takes"""
+
+
+def ensure_topics(connection: Connection) -> Topics:
+    """Make what is missing, and look at those that are there.
+
+    Raises KafkaError, UnknownTopicOrPartitionError where topics are missing and must not be made.
+    """
+    from kafka import KafkaAdminClient
+    from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+    from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+
+    settings = connection.settings
+    topics = wanted(settings)
+    admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
+    try:
+        missing = sorted(topics.keys() - set(admin.list_topics()))
+        if missing and not settings.create_topics:
+            raise UnknownTopicOrPartitionError(f"no topic {', '.join(missing)}")
+        for name in missing:
+            new = NewTopic(
+                name, settings.partitions, settings.replication or -1, topic_configs=topics[name]
+            )
+            try:
+                admin.create_topics([new])
+            except TopicAlreadyExistsError:  # by another sensor, just now
+                continue
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
+        found = admin.describe_configs(asked, config_filter="all")["topic"]
+    finally:
+        admin.close()
+    largest = min(int(found[name]["max.message.bytes"]["value"]) for name in topics)
+    return Topics(_compare(topics, found), largest)
+
+
+def _compare(topics: Mapping[str, Mapping[str, str]], found: Any) -> list[str]:
+    faults = []
+    for name, values in topics.items():
+        for key, value in values.items():
+            given = str(found[name][key]["value"])
+            right = given == value
+            if key.endswith("retention.ms"):
+                right = int(given) < 0 or int(given) >= int(value)
+            if not right:
+                faults.append(f"topic {name}: {key} is {given}, should be {value}")
+    return faults

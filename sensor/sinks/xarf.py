@@ -1,0 +1,53 @@
+"""An abuse report of one alert for others: XARF 4 (https://xarf.org), infrastructure/botnet.
+
+XARF's own spam report demands the sender's mail address, which this sensor never keeps; what it has
+is evidence that a machine is under somebody's control.
+"""
+
+import base64
+import hashlib
+import uuid
+from typing import Any
+
+import msgspec
+
+from sensor.alerts.alert import Alert
+
+__all__ = ["report"]
+
+
+def report(alert: Alert, organisation: str, contact: str) -> dict[str, Any]:
+    """The report. Who reports is an organisation and its mail address, on behalf of itself."""
+    who = {"org": organisation, "contact": contact, "domain": contact.rpartition("@")[2]}
+    address, _, ports = (
+        alert.host.partition(":") if alert.host.count(":") == 1 else (alert.host, "", "")
+    )
+    told = msgspec.json.format(msgspec.json.encode(alert), indent=1)
+    reasons = [line.reason for line in alert.evidence[1:] if line.decibans > 0]
+    text = f"{alert.host} sent mail to many foreign mail servers: {'; '.join(reasons)}"
+    made = {
+        "xarf_version": "4.2.0",
+        "report_id": str(uuid.UUID(hex=alert.id)),
+        "timestamp": alert.time,
+        "reporter": who,
+        "sender": who,
+        "source_identifier": address.partition("/")[0],
+        "category": "infrastructure",
+        "type": "botnet",
+        "evidence_source": "flow_analysis",
+        "confidence": round(1 / (1 + 10 ** (-alert.score / 10)), 3),
+        "description": text[:1000],
+        "bot_capabilities": ["spam"],
+        "compromise_evidence": text,
+        "evidence": [
+            {
+                "content_type": "application/json",
+                "description": f"Alert {alert.id}, revision {alert.revision}",
+                "payload": base64.b64encode(told).decode(),
+                "hash": f"sha256:{hashlib.sha256(told).hexdigest()}",
+            }
+        ],
+    }
+    if ports:
+        made["source_port"] = int(ports.partition("-")[0]) or 1
+    return made
