@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 START = 1_750_000_000
+PAUSE = 700_000_000_000
+"""Nanoseconds between rounds."""
 _PCAP = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 101)  # nanoseconds, raw IP
 _RECORD = np.dtype(
     [
@@ -36,14 +38,14 @@ def storm(
     return both
 
 
-def syns(bots: int, each: int, seconds: float, rounds: int = 1, pause: float = 700.0) -> np.ndarray:
+def syns(bots: int, each: int, seconds: float, rounds: int = 1) -> np.ndarray:
     """The same without answers."""
     rows = np.zeros((rounds, bots * each), _RECORD)
     rng = np.random.default_rng(25)
     for number in range(rounds):
         batch = rows[number]
         host = np.tile(np.arange(bots), each)
-        when = np.sort(rng.integers(0, int(seconds * 1e9), bots * each)) + int(number * pause * 1e9)
+        when = np.sort(rng.integers(0, int(seconds * 1e9), bots * each)) + number * PAUSE
         batch["sec"] = START + when // 1_000_000_000
         batch["nsec"] = when % 1_000_000_000
         batch["captured"] = batch["length"] = 40

@@ -1,0 +1,105 @@
+"""Alerts cannot be lost: broker and sensor are killed while thousands are on their way."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+
+from sensor.sinks.journal import Journal
+from tests.conftest import ROOT, needs, port25
+from tests.kafka.broker import Broker, by_id
+from tests.kafka.storm import header, storm
+from tests.live.laboratory import wait_for
+
+PIECES = 60
+KILLS = 3
+
+
+class Following:
+    """``port25 replay --follow`` of a capture that grows, killed and started again."""
+
+    def __init__(self, folder, config) -> None:
+        self.capture, self.state = folder / "storm.pcap", folder / "state"
+        self.said = folder / "stderr"
+        self.command = [
+            sys.executable, "-m", "sensor", "replay", "--follow", "-q", "--json", "-c", str(config),
+            "--state", str(self.state), str(self.capture),
+        ]  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.said.open("ab") as err:
+            self.process = subprocess.Popen(
+                self.command, stdout=subprocess.DEVNULL, stderr=err, cwd=ROOT
+            )
+
+    def journaled(self) -> int:
+        try:
+            journal = Journal(self.state / "journal.sqlite", read_only=True)
+        except Exception:  # not yet
+            return 0
+        try:
+            return journal.last
+        finally:
+            journal.close()
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+def test_ten_thousand_alerts_while_broker_and_sensor_are_killed(tmp_path, capsys):
+    needs("java", "mvn")
+    broker = Broker(tmp_path / "kafka")
+    broker.start()
+    config = tmp_path / "port25.toml"
+    config.write_text(f'[kafka]\nbootstrap = ["{broker.bootstrap}"]\n')
+    sensor = Following(tmp_path, config)
+    header(sensor.capture)
+    sensor.start()
+    records = storm(2000, 40, 60, 3)
+    deaths = {10: "sensor", 17: "broker", 25: "sensor", 33: "broker", 41: "sensor", 49: "broker"}
+    revive = 0
+    for number in range(PIECES):
+        size = -(-len(records) // PIECES)
+        with sensor.capture.open("ab") as out:
+            out.write(records[number * size : (number + 1) * size].tobytes())
+        time.sleep(0.3)
+        if deaths.get(number) == "sensor":
+            sensor.kill()
+            sensor.start()
+        if deaths.get(number) == "broker":
+            broker.kill()
+            revive = number + 4  # the sensor goes on meanwhile
+        if number == revive and number:
+            broker.start()
+    assert list(deaths.values()).count("broker") == list(deaths.values()).count("sensor") == KILLS
+    wait_for(lambda: sensor.journaled() >= 9000, 100, "the last piece")
+    time.sleep(1)
+    sensor.process.send_signal(signal.SIGTERM)
+    assert sensor.process.wait(120) == 0, sensor.said.read_text()
+
+    replayed = port25("replay", "-q", "--json", str(sensor.capture), check=True).stdout.splitlines()
+    journal = Journal(sensor.state / "journal.sqlite", read_only=True)
+    kept = {(a.id, a.revision): a for _, a in journal.read()}
+    sent = broker.read("port25.alerts")
+    broker.kill()
+    once = by_id(sent)
+    with capsys.disabled():
+        print(
+            f"\n{len(replayed):,} alerts replayed, {len(kept):,} in the journal, {len(sent):,} in"
+            f" the topic, {len(once):,} of them different; broker and sensor killed {KILLS}"
+            " times each"
+        )
+    assert len(replayed) == 10_000
+    assert sorted(r.value for r in once.values()) == sorted(replayed)
+    assert kept.keys() == once.keys()
+    order = defaultdict(list)
+    for record in once.values():
+        told = json.loads(record.value)
+        order[record.key].append((told["ts"], told["revision"]))
+    assert len(order) == 2000
+    assert all(events == sorted(events) for events in order.values())
