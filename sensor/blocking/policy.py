@@ -28,7 +28,7 @@ _MINUTE: Final = 60 * SECOND
 _HOUR: Final = 3600 * SECOND
 _STOPPED: Final = "blocking has stopped itself"
 
-Seconds = Annotated[int, msgspec.Meta(ge=60, le=LONGEST)]
+Seconds = Annotated[int, msgspec.Meta(ge=10, le=LONGEST)]
 
 
 class BlockingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,8 +150,9 @@ class Policy:
         level, since = 0, ts
         if standing is not None and renewed:
             level, since = standing.level, standing.since
-            if self._end(alert, level) < standing.expires + _MINUTE:
-                return []
+            ttl = self._end(alert, level) - ts
+            if ts + ttl < standing.expires + min(_MINUTE, ttl // 2):
+                return []  # so little more is not worth a line
         elif standing is not None and standing.action == "release":
             ended = standing.ts
             if standing.by != "port25" and ts - ended < self._settings.hold * SECOND:

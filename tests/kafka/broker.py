@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
 from tests.conftest import ROOT
-from tests.live.laboratory import wait_for
+from tests.live.laboratory import Laboratory, wait_for
 
-__all__ = ["Broker", "free_ports"]
+__all__ = ["Broker", "by_id", "free_ports", "start_in"]
+
+SCRIPT = str(ROOT / "deploy" / "kafka" / "broker")
 
 
 def free_ports() -> int:
@@ -45,8 +48,7 @@ class Broker:
     def start(self) -> "Broker":
         more = self.folder.with_suffix(".properties")
         more.write_text(self.properties)
-        script = str(ROOT / "deploy" / "kafka" / "broker")
-        command = [script, str(self.folder), str(self.port), str(more), *self.words]
+        command = [SCRIPT, str(self.folder), str(self.port), str(more), *self.words]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
         wait_for(self._answers, 240, f"Kafka: {self.log}")
@@ -98,6 +100,20 @@ class Broker:
                 found += records
         consumer.close()
         return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+def start_in(lab: Laboratory, where: str, folder: Path) -> str:
+    """A broker inside a laboratory, for those in the same namespace; where it answers."""
+    lab.start(where, SCRIPT, str(folder / "kafka"), log=folder / "kafka.log")
+    bootstrap = "127.0.0.1:9092"
+    asked = f"from kafka import KafkaAdminClient as A; A(bootstrap_servers='{bootstrap}').close()"
+
+    def answers() -> bool:
+        done = lab.run(where, sys.executable, "-c", asked, check=False)
+        return done.returncode == 0
+
+    wait_for(answers, 240, f"Kafka: {folder / 'kafka.log'}")
+    return bootstrap
 
 
 def by_id(records: list[Any]) -> dict[tuple[str, int], Any]:

@@ -81,6 +81,7 @@ smtpd_peername_lookup = no
     )
     services = [
         f"{address}:smtp inet n - n - - smtpd",
+        f"{address}:submission inet n - n - - smtpd",
         *(
             f"{name} unix {private} - n {wakeup} {most} {daemon}"
             for name, private, wakeup, most, daemon in (
