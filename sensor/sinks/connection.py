@@ -16,6 +16,8 @@ import msgspec
 
 __all__ = ["Connection", "ConnectionSettingsError", "KafkaSettings"]
 
+_BOOTSTRAP: Final = 5000
+"""Milliseconds for a first connection."""
 _TOKEN_TIMEOUT: Final = 10
 _LARGEST_TOKEN: Final = 1 << 20
 
@@ -120,6 +122,7 @@ class Connection:
             "bootstrap_servers": list(settings.bootstrap),
             "security_protocol": protocol,
             "ssl_context": context if tls else None,
+            "bootstrap_timeout_ms": _BOOTSTRAP,
         }
         if settings.sasl != "none":
             self._sasl(context)

@@ -11,6 +11,7 @@ on disk.
 """
 
 import collections
+import logging
 import threading
 import time
 from collections.abc import Callable, Container, Sequence
@@ -105,6 +106,19 @@ def _size(message: Message) -> int:
     return _OVERHEAD + len(message.key) + len(message.value or b"") + headers
 
 
+class _Overheard(logging.Handler):
+    """What kafka-python only logs: why there is no connection (it raises a bare timeout)."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.error: BaseException | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for one in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(one, BaseException) and "Timeout" not in type(one).__name__:
+                self.error = one
+
+
 class Kafka(threading.Thread):
     """Sends all lanes from a thread of its own until :meth:`stop`."""
 
@@ -140,6 +154,7 @@ class Kafka(threading.Thread):
         )
         self._unfit = 0
         self._largest = 0
+        self._overheard = _Overheard()
 
     def tell(self, message: Message) -> None:
         """Send what is on no disk, if there is a connection; the oldest is dropped for room."""
@@ -162,6 +177,7 @@ class Kafka(threading.Thread):
 
     def run(self) -> None:
         """The thread."""
+        logging.getLogger("kafka").addHandler(self._overheard)
         outbox: Outbox | None = None
         looked = 0.0
         while not self._stopping.is_set():
@@ -229,6 +245,7 @@ class Kafka(threading.Thread):
         from kafka import KafkaProducer
 
         settings = self._connection.settings
+        self._overheard.error = None
         faults, self._largest = ensure_topics(self._connection)
         self._producer = KafkaProducer(
             **self._connection.arguments,
@@ -300,14 +317,20 @@ class Kafka(threading.Thread):
         """Give the producer up; sending begins anew after a pause."""
         from kafka import errors
 
+        if isinstance(error, errors.KafkaTimeoutError) and self._overheard.error is not None:
+            error = self._overheard.error
         denied = (
             errors.SaslAuthenticationFailedError,
             errors.UnsupportedSaslMechanismError,
             errors.AuthorizationError,
         )
         state = "away"
+        sasl = self._connection.settings.sasl != "none"
         if isinstance(error, denied):
             state = "refused"
+        elif sasl and isinstance(error, errors.KafkaConnectionError) and "disconn" in str(error):
+            # A broker that refuses hangs up, and over TLS its answer is lost.
+            state, error = "refused", errors.SaslAuthenticationFailedError("it hung up on us")
         elif isinstance(error, errors.UnknownTopicOrPartitionError):
             state = "no_topic"
         self._give_up()
