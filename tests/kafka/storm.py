@@ -12,7 +12,7 @@ import numpy as np
 START = 1_750_000_000
 PAUSE = 700_000_000_000
 """Nanoseconds between rounds."""
-_PCAP = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 101)  # nanoseconds, raw IP
+PCAP = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 101)  # nanoseconds, raw IP
 _RECORD = np.dtype(
     [
         ("sec", "<u4"), ("nsec", "<u4"), ("captured", "<u4"), ("length", "<u4"),
@@ -62,9 +62,9 @@ def syns(bots: int, each: int, seconds: float, rounds: int = 1) -> np.ndarray:
 
 def write(path: Path, records: np.ndarray) -> None:
     """The whole capture."""
-    path.write_bytes(_PCAP + records.tobytes())
+    path.write_bytes(PCAP + records.tobytes())
 
 
 def header(path: Path) -> None:
     """A capture without packets, to be appended to."""
-    path.write_bytes(_PCAP)
+    path.write_bytes(PCAP)
