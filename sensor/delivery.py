@@ -47,7 +47,8 @@ HEALTH: Final = "port25.health/1"
 _TICK: Final = 0.01
 """Seconds between looks at the journals."""
 _AT_ONCE: Final = 500
-_PRUNE: Final = 60.0
+_PRUNE: Final = 10.0
+"""Seconds between looks at the size of the journals."""
 _DAY: Final = 86_400_000_000_000
 _ACTIONS: Final = ("block", "lookup", "release", "refuse", "stop", "alarm")
 
@@ -89,8 +90,8 @@ class Delivery:
         self._health_at = 0.0
         self._interval = settings.kafka.health_interval
         self._mine, theirs = socket.socketpair()
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             try:
                 self._mine.close()
                 _supervise(settings, connection, state, live, theirs)
@@ -151,7 +152,7 @@ class Delivery:
         self._say({"stop": patience})
         with contextlib.suppress(OSError):
             self._mine.shutdown(socket.SHUT_WR)
-        while os.waitpid(self._pid, os.WNOHANG) == (0, 0):
+        while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
             self.turn()
             select.select([self._mine], [], [], 0.1)
         self.turn()
@@ -249,7 +250,10 @@ class _Process:
         """For a moment; False when the other side is gone."""
         if not select.select([self._sock], [], [], _TICK)[0]:
             return True
-        said = self._sock.recv(1 << 16)
+        try:
+            said = self._sock.recv(1 << 16)
+        except OSError:  # it was killed
+            return False
         *lines, self._rest = (self._rest + said).split(b"\n")
         for line in lines:
             what = json.loads(line)

@@ -33,8 +33,9 @@ _MIGRATIONS: Final = (
     CREATE INDEX alerts_by_ts ON alerts (ts);
     """,
 )
-_AT_ONCE: Final = 1000
-"""Rows read or deleted at a time."""
+_READ: Final = 1000
+_DELETED: Final = 200
+"""Rows at a time."""
 
 
 class Row(NamedTuple):
@@ -74,7 +75,7 @@ class Journal:
         """Number of the newest row; 0: none."""
         return int(self.db.row("SELECT coalesce(max(number), 0) FROM alerts")[0])
 
-    def page(self, after: int, since: int = 0, most: int = _AT_ONCE) -> list[Row]:
+    def page(self, after: int, since: int = 0, most: int = _READ) -> list[Row]:
         """At most ``most`` rows as :meth:`read` gives them."""
         decode = msgspec.json.decode
         return [
@@ -112,7 +113,7 @@ class Journal:
         """Delete some of the oldest rows, none above number ``up_to``; their numbers."""
         with self.db.transaction():
             oldest = "SELECT number FROM alerts WHERE number <= ? ORDER BY number LIMIT ?"
-            numbers = [number for (number,) in self.db.rows(oldest, up_to, _AT_ONCE)]
+            numbers = [number for (number,) in self.db.rows(oldest, up_to, _DELETED)]
             if numbers:
                 self.db.run("DELETE FROM alerts WHERE number <= ?", numbers[-1])
         return numbers

@@ -15,7 +15,8 @@ GROUPS, HOSTS, SYNS, SECONDS = 100, 1000, 60, 9
 def test_a_hundred_thousand_framed_subscribers_are_no_block_and_one_alarm(tmp_path):
     config = tmp_path / "port25.toml"
     config.write_text(
-        'subscriber_prefixes = ["10.0.0.0/8"]\n[limits]\nmax_alerts = 110_000\nmax_details = 110_000\n'
+        'subscriber_prefixes = ["10.0.0.0/8"]\n'
+        "[limits]\nmax_alerts = 110_000\nmax_details = 110_000\n"
         '[blocking]\nmode = "enforce"\n'
     )
     state = tmp_path / "state"

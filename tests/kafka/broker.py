@@ -66,9 +66,13 @@ class Broker:
         admin.close()
         return True
 
-    def kill(self, how: int = signal.SIGKILL) -> None:
+    def signal(self, number: int) -> None:
         assert self.process is not None
-        os.killpg(self.process.pid, how)
+        os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        assert self.process is not None
         self.process.wait()
 
     # --- what it holds ----------------------------------------------------------------------------
