@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench bench-live kafka lab soak schema conformance fuzz fixtures lock clean
+.PHONY: demo test check bench bench-live bench-kafka kafka lab soak schema conformance fuzz fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -30,6 +30,9 @@ bench: .venv/ready ## this sensor beside tcpdump, tshark, dpkt and scapy on the 
 bench-live: .venv/ready ## drops beside tcpdump, and latency, in network namespaces (root)
 	$(BIN)/python -m benchmarks.live
 
+bench-kafka: .venv/ready ## alerts a second to Kafka, and packet to acknowledgement (root, Java)
+	$(BIN)/python -m benchmarks.delivery
+
 kafka: ## Apache Kafka on 127.0.0.1:9092, from Maven Central (needs Java 17 and Maven)
 	deploy/kafka/broker
 
@@ -43,6 +46,8 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.alerts.alert > docs/alert.schema.json
 	$(BIN)/python -m sensor.smtp.record > docs/session.schema.json
 	$(BIN)/python -m sensor.blocking.decision > docs/decision.schema.json
+	$(BIN)/python -m sensor.alerts.notice > docs/notice.schema.json
+	$(BIN)/python -m sensor.alerts.notice health > docs/health.schema.json
 	$(BIN)/python -m sensor.metrics > docs/metrics.md
 	$(BIN)/python deploy/grafana/make.py > deploy/grafana/port25.json
 

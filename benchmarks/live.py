@@ -30,6 +30,18 @@ from tests.live.sensing import Sensor
 RATES = (50_000, 100_000, 200_000, 400_000, 0)
 """Packets a second; 0: as many as the pair carries."""
 
+SENDER = """
+import socket, sys, time
+from benchmarks.live import syn
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("span0", 0))
+for host in range(int(sys.argv[1])):
+    for n in range(60):
+        s.send(syn(host, n))
+    time.sleep(0.02)
+"""
+"""Has as many hosts as it is told open connections, each until it is one too many."""
+
 
 def send(lab: Laboratory, path: Path, rate: int, seconds: float) -> tuple[int, float]:
     """Packets sent, and their rate."""
@@ -110,13 +122,6 @@ def syn(host: int, network: int) -> bytes:
 
 def latency(hosts: int) -> None:
     """The table of latencies, of one alert a host."""
-    sender = (
-        "import socket,sys,time\nfrom benchmarks.live import syn\n"
-        "s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\ns.bind(('span0',0))\n"
-        "for h in range(int(sys.argv[1])):\n"
-        "  for n in range(60): s.send(syn(h, n))\n"
-        "  time.sleep(0.02)"
-    )
     seen: list[float] = []
     with tempfile.TemporaryDirectory() as made, Laboratory() as lab:
         folder = Path(made)
@@ -135,7 +140,7 @@ def latency(hosts: int) -> None:
         theirs.close()
         listener = threading.Thread(target=listen, daemon=True)
         listener.start()
-        lab.run(lab.router, sys.executable, "-c", sender, str(hosts), cwd=Path.cwd(), timeout=300)
+        lab.run(lab.router, sys.executable, "-c", SENDER, str(hosts), cwd=Path.cwd(), timeout=300)
         wait_for(lambda: len(seen) >= hosts, 10, f"{hosts} alerts, {len(seen)} came")
         sensor.stop()
     seen.sort()

@@ -27,7 +27,7 @@ import msgspec
 
 from sensor import __version__, service
 from sensor.alerts.alert import rfc3339
-from sensor.alerts.notice import Notice, notice
+from sensor.alerts.notice import HEALTH, SCHEMA, Health, Notice, notice
 from sensor.blocking.block_lane import BlockLane, call
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import Decision
@@ -43,7 +43,6 @@ from sensor.sinks.outbox import Outbox
 
 __all__ = ["Delivery", "bounds_of", "policy_of"]
 
-HEALTH: Final = "port25.health/1"
 _TICK: Final = 0.01
 """Seconds between looks at the journals."""
 _AT_ONCE: Final = 500
@@ -88,6 +87,7 @@ class Delivery:
         self._rest = b""
         self._early: list[Any] | None = []
         self._health_at = 0.0
+        self._gone = self._stopping = False
         self._interval = settings.kafka.health_interval
         self._mine, theirs = socket.socketpair()
         self.pid = os.fork()
@@ -132,12 +132,17 @@ class Delivery:
                 *lines, self._rest = (self._rest + said).split(b"\n")
                 for line in lines:
                     self._heard(json.loads(line))
+            if not self._gone and not self._stopping:
+                self.counters |= {"delivery": {"delivery_gone": 1}}
+                text = "the process that passes alerts on is gone; they stay in the journal"
+                self._tell(notice("delivery", text, time.time_ns()))
+            self._gone = True
 
     def _heard(self, said: dict[str, Any]) -> None:
         if "notice" in said:
             self._tell(msgspec.convert(said["notice"], Notice))
         else:
-            self.counters = said["counters"]
+            self.counters = said["counters"] | {"delivery": {"delivery_gone": 0}}
             self.waiting = said["waiting"]
 
     def leave(self) -> None:
@@ -149,6 +154,7 @@ class Delivery:
 
         How many messages still wait for Kafka.
         """
+        self._stopping = True
         self._say({"stop": patience})
         with contextlib.suppress(OSError):
             self._mine.shutdown(socket.SHUT_WR)
@@ -265,20 +271,18 @@ class _Process:
                 kafka = self._settings.kafka
                 self._settings = msgspec.structs.replace(settings, kafka=kafka)
             elif "health" in what:
-                self._pass_on(HEALTH, {"counters": what["health"] | self._counters()})
+                now = time.time_ns()
+                words = (self._kafka_settings.sensor, __version__)
+                counters = what["health"] | self._counters()
+                self._pass_on(HEALTH, Health(HEALTH, now, rfc3339(now), *words, counters))
             elif "notice" in what:
-                self._pass_on(what["notice"]["schema"], what["notice"])
+                self._pass_on(SCHEMA, what["notice"])
         return bool(said)
 
-    def _pass_on(self, schema: str, what: dict[str, Any]) -> None:
-        if self._kafka is None:
-            return
-        now = time.time_ns()
-        sensor = self._kafka_settings.sensor
-        head = {"schema": schema, "ts": now, "time": rfc3339(now), "sensor": sensor}
-        value = msgspec.json.encode(head | {"version": __version__} | what)
-        topic = self._kafka_settings.health_topic
-        self._kafka.tell(Message(0, topic, sensor.encode(), value, headers(schema)))
+    def _pass_on(self, schema: str, what: Any) -> None:
+        if self._kafka is not None:
+            topic, key = self._kafka_settings.health_topic, self._kafka_settings.sensor.encode()
+            self._kafka.tell(Message(0, topic, key, msgspec.json.encode(what), headers(schema)))
 
     def _counters(self) -> dict[str, dict[str, Any]]:
         now = time.time_ns()

@@ -28,6 +28,7 @@ GAUGES = {
     "blocks_in_force": "blocks and lookups in force, in the mode that is set",
     "blocking_enforced": "1: blocks are real; 0: a dry run or off",
     "blocking_stopped": "1: blocking has stopped itself and waits for a person",
+    "delivery_gone": "1: the process that decides and passes alerts on is gone",
     "kafka_waiting": "messages on disk that Kafka has not acknowledged",
     "kafka_topics_unfit": "topic settings that are not as they should be",
     "kafka_delay_p99_seconds": "from packet to acknowledgement, of the last 1,000 messages",

@@ -9,6 +9,7 @@ from sensor.settings import parse_settings
 from tests.conftest import ROOT, port25
 
 README = (ROOT / "README.md").read_text()
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 COMMANDS = re.findall(r"^\.venv/bin/port25 ([^#\n]*)", README, re.MULTILINE)
 PIPE = re.search(r"^  \| (port25 replay -)$", README, re.MULTILINE)
 
@@ -17,11 +18,22 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command(command):
+def runs(command: str) -> None:
     run = port25(*shlex.split(command))
     assert run.returncode == 0, run.stderr
     assert run.stdout
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "--state" not in c])
+def test_command(command):
+    runs(command)
+
+
+def test_commands_that_share_a_state_folder(tmp_path):
+    shared = [command for command in COMMANDS if "--state" in command]
+    assert len(shared) >= 4
+    for command in shared:
+        runs(command.replace("/tmp/port25", str(tmp_path)))
 
 
 def test_there_are_commands():
@@ -51,6 +63,8 @@ def test_targets_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_links():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in DOCS)])
+def test_links(page):
+    path = ROOT / page
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", path.read_text()):
+        assert (path.parent / target).exists(), target

@@ -1,14 +1,30 @@
-"""What a person should know about the sensor itself."""
+"""What the sensor says of itself. The schemas in ``docs/`` are exported from here."""
 
-from typing import Final
+import json
+import sys
+from typing import Any, Final
 
 import msgspec
 
 from sensor.alerts.alert import rfc3339
 
-__all__ = ["SCHEMA", "Notice", "notice"]
+__all__ = ["HEALTH", "SCHEMA", "Health", "Notice", "json_schema", "notice"]
 
 SCHEMA: Final = "port25.notice/1"
+HEALTH: Final = "port25.health/1"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How the sensor is; a message of Kafka's health topic."""
+
+    schema: str
+    ts: int
+    """wall time, nanoseconds since 1970"""
+    time: str
+    sensor: str
+    version: str
+    counters: dict[str, dict[str, Any]]
+    """by stage and name; docs/metrics.md says what they count"""
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -19,10 +35,21 @@ class Notice(msgspec.Struct, frozen=True):
     """wall time, nanoseconds since 1970; of what blocking did, packet time of the alert"""
     time: str
     kind: str
-    """capture_loss, journal, evidence, snapshot, settings, kafka, blocking"""
+    """capture_loss, journal, evidence, snapshot, settings, kafka, blocking, delivery"""
     text: str
 
 
 def notice(kind: str, text: str, ts: int) -> Notice:
     """A notice of time ``ts`` (ns since 1970)."""
     return Notice(SCHEMA, ts, rfc3339(ts), kind, text)
+
+
+def json_schema(kind: type[Health | Notice]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of either."""
+    id_ = HEALTH if kind is Health else SCHEMA
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": draft, "$id": id_, **msgspec.json.schema(kind)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(Health if sys.argv[1:] == ["health"] else Notice), indent=2))

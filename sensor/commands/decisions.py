@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
-from sensor.commands import complain, settings_from, state_from
+from sensor.commands import complain, printable, settings_from, state_from
 from sensor.database import DatabaseError
 
 __all__ = ["run"]
@@ -58,7 +58,8 @@ def _show(ledger: Ledger, options: argparse.Namespace) -> int:
             action = one.action if one.enforced else f"({one.action})"
             until = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one.expires // 10**9))
             cells = one.time[:19].replace("T", " "), action, one.host, until if one.expires else ""
-            table.add_row(*map(Text, (*cells, one.by, "; ".join(one.reasons))))
+            texts = (*cells, one.by, "; ".join(one.reasons))
+            table.add_row(*(Text(printable(text)) for text in texts))
     if not lines:
         Console().print(table)
         Console().print(Text("in brackets: a dry run, nothing was blocked"))
@@ -81,7 +82,7 @@ def _release(ledger: Ledger, by: str, options: argparse.Namespace) -> int:
 
     ended = ledger.release(which, time.time_ns(), options.reason, by)
     for one in ended:
-        print(f"released {one.host}{'' if one.enforced else ' (a dry run)'}")
+        print(f"released {printable(one.host)}{'' if one.enforced else ' (a dry run)'}")
     if not ended:
         complain(f"no block of {options.host or 'anybody'} is in force")
     return 0 if ended else 1

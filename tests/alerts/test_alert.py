@@ -4,13 +4,20 @@ import json
 import msgspec
 
 from sensor import addresses
-from sensor.alerts import alert
+from sensor.alerts import alert, notice
+from sensor.blocking import decision
 from tests.conftest import ROOT
 
 
-def test_the_published_schema_is_the_programs():
-    published = json.loads((ROOT / "docs" / "alert.schema.json").read_text())
-    assert published == alert.json_schema(), "run: make schema"
+def test_the_published_schemas_are_the_programs():
+    for name, schema in (
+        ("alert", alert.json_schema()),
+        ("notice", notice.json_schema(notice.Notice)),
+        ("health", notice.json_schema(notice.Health)),
+        ("decision", decision.json_schema()),
+    ):
+        published = json.loads((ROOT / "docs" / f"{name}.schema.json").read_text())
+        assert published == schema, "run: make schema"
 
 
 def test_ids_depend_on_host_and_moment_alone():
@@ -29,3 +36,4 @@ def test_every_field_survives_json():
 def test_docstrings_tell_the_truth():
     assert doctest.testmod(alert).failed == 0
     assert doctest.testmod(addresses).failed == 0
+    assert doctest.testmod(decision).failed == 0

@@ -83,11 +83,12 @@ class Broker:
         admin.create_topics([NewTopic(topic, 3, 1, topic_configs=named)])
         admin.close()
 
-    def topics(self) -> set[str]:
+    def leaders(self, topic: str) -> set[int]:
+        """Of all partitions of a topic."""
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
-        found = set(admin.list_topics())
+        (found,) = admin.describe_topics([topic])
         admin.close()
-        return found
+        return {part["leader_id"] for part in found["partitions"]}
 
     def read(self, topic: str) -> list[Any]:
         """All records of a topic, partition by partition."""

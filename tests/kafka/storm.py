@@ -29,7 +29,7 @@ def storm(
     bots: int, each: int, seconds: float, rounds: int = 1, pause: float = 700.0
 ) -> np.ndarray:
     """``bots`` hosts, each with ``each`` SYNs to new networks within ``seconds``, in ``rounds``."""
-    asked = syns(bots, each, seconds, rounds, pause)
+    asked = syns(bots, each, seconds, rounds)
     both = np.repeat(asked, 2)
     answers = both[1::2]
     answers["src"], answers["dst"] = asked["dst"], asked["src"]
