@@ -180,6 +180,7 @@ class Kafka(threading.Thread):
         logging.getLogger("kafka").addHandler(self._overheard)
         outbox: Outbox | None = None
         looked = 0.0
+        fault = ""
         while not self._stopping.is_set():
             try:
                 if outbox is None:
@@ -191,7 +192,9 @@ class Kafka(threading.Thread):
                 if not self._turn(outbox, now):
                     self._stopping.wait(0.005)
             except DatabaseError as error:
-                self._notice(f"positions are not kept: {error}")
+                if str(error) != fault:
+                    fault = str(error)
+                    self._notice(f"what is on disk cannot be read or its positions kept: {fault}")
                 self._stopping.wait(1)
             except Exception as error:  # whatever kafka-python raises, sending begins anew
                 self._fail(error)

@@ -5,6 +5,7 @@ import io
 import json
 import socket
 import subprocess
+import sys
 import time
 
 import dns.message
@@ -105,22 +106,30 @@ def test_ipset_takes_it_again_and_again(space):
     assert sorted(names) == ["port25-v4", "port25-v4-ports", "port25-v6"]
 
 
+EXABGP = """
+import json, sys
+from exabgp.environment import getenv
+from exabgp.logger import log
+environment = getenv()
+environment.log.level = "ERROR"
+log.init(environment)
+from exabgp.reactor.api import API
+api = API(None)
+print(json.dumps([[c.extensive() for c in api.api_flow(line.strip())] for line in sys.stdin]))
+"""
+"""In a process of its own: it takes over signals."""
+
+
+def parsed(text: str) -> list[str]:
+    """What ExaBGP understands of commands."""
+    command = [sys.executable, "-c", EXABGP]
+    done = subprocess.run(command, input=text, capture_output=True, check=True, text=True)
+    flows = json.loads(done.stdout.splitlines()[-1])
+    assert [len(flow) for flow in flows] == [1] * len(text.splitlines()), text
+    return [flow[0] for flow in flows]
+
+
 def test_exabgps_own_parser_takes_every_command():
-    from exabgp.environment import getenv
-    from exabgp.logger import log
-
-    environment = getenv()
-    environment.log.level = "ERROR"
-    log.init(environment)
-    from exabgp.reactor.api import API
-
-    api = API(None)
-
-    def parsed(text: str) -> list[str]:
-        flows = [api.api_flow(line) for line in text.splitlines()]
-        assert all(len(flow) == 1 for flow in flows), text
-        return [flow[0].extensive() for flow in flows]
-
     announced = parsed(exabgp.render(BLOCKS, NOW))
     assert [a.partition(" ext")[0] for a in announced] == [
         "flow source-ipv4 203.0.113.7/32 protocol =tcp destination-port =smtp",

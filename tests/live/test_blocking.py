@@ -119,9 +119,9 @@ def test_a_bots_mail_stops_and_nothing_else(lab, folder):
     assert provider.greeting(OWN, 25) == "220", "the provider's own mail server"
     assert provider.greeting("198.18.9.9", 25, OFFICE) == "220"
     wait_for(lambda: provider.sensor.metrics()["port25_blocks_in_force"] == 1, 5)
+    wait_for(lambda: provider.sensor.metrics()["port25_kafka_acknowledged_total"] >= 2, 5)
     metrics = provider.sensor.metrics()
     assert metrics['port25_kafka_state{state="connected"}'] == 1
-    assert metrics["port25_kafka_acknowledged_total"] >= 2
 
     lab.stop(bot)
     wait_for(lambda: f"{BOT} " not in provider.blocked(), TTL + 40, "the end of the block")
