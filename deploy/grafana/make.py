@@ -44,6 +44,29 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, tuple[str, ...]], ...]], ...] = (
         ),
     ),
     (
+        "Where alerts go, and what is blocked",
+        (
+            ("Blocks in force", "none", ("port25_blocks_in_force",)),
+            (
+                "Decisions",
+                "none",
+                tuple(
+                    f"increase(port25_decisions_{s}_total[1h])"
+                    for s in ("block", "lookup", "release", "refuse")
+                ),
+            ),
+            (
+                "Calls for a person",
+                "none",
+                ("port25_blocking_stopped", "port25_delivery_gone",
+                 "increase(port25_decisions_alarm_total[1h])"),
+            ),
+            ("State of Kafka", "none", ("port25_kafka_state",)),
+            ("Waiting for Kafka", "none", ("port25_kafka_waiting",)),
+            ("Packet to acknowledgement, p99", "s", ("port25_kafka_delay_p99_seconds",)),
+        ),
+    ),
+    (
         "Is it well",
         (
             ("Hosts tracked", "none", ("port25_hosts", "port25_details")),

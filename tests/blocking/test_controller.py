@@ -1,15 +1,25 @@
 """What a controller takes from the topic, and what it refuses."""
 
 import datetime
+import json
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sensor.blocking.bounds import LONGEST, Bounds
 from sensor.blocking.controller import ApplyError, Controller
 from sensor.blocking.decision import SECOND, Decision, decision, where
 from sensor.hosts.subscribers import Exemption, SubscriberPrefix
 
+FIELDS = st.sampled_from(Decision.__struct_fields__)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(Decision.__struct_fields__), inner)
+    ),
+).map(lambda value: json.dumps(value).encode())
 NOW = 1_800_000_000 * SECOND
 HOUR = 3600 * SECOND
 PREFIXES = (SubscriberPrefix("203.0.113.0/24"), SubscriberPrefix("100.65.0.0/24", cgn=True))
@@ -119,6 +129,14 @@ def test_what_is_refused_and_why(controller, one, reason):
 def test_malformed_messages(controller, key, value):
     assert controller.take(0, key, value, NOW).startswith("malformed")
     assert controller.in_force(NOW) == []
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=60), st.binary(max_size=300) | JSON)
+def test_no_message_breaks_it(key, value):
+    fresh = Controller(Bounds(PREFIXES, (), ()), (), 3, Firewall())
+    assert fresh.take(0, key, value, NOW)
+    assert fresh.in_force(NOW) == []
 
 
 def test_a_bad_message_ends_the_block_it_replaces(controller):
