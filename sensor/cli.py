@@ -146,6 +146,18 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(module="explain")
 
     verb = verbs.add_parser(
+        "impact", parents=[settings], help="who would be hit if foreign port 25 were closed"
+    )
+    verb.add_argument("files", nargs="+", metavar="FILE", help="captures")
+    verb.add_argument("--format", default="text", choices=["text", "csv", "json", "html"])
+    verb.add_argument("-o", dest="output", metavar="FILE", help="write there")
+    verb.add_argument(
+        "--date", default="[date]", help="from which it is to be closed, for the notices' text"
+    )
+    verb.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    verb.set_defaults(module="impact")
+
+    verb = verbs.add_parser(
         "sessions", parents=[settings], help="print what was said in each connection as JSON lines"
     )
     verb.add_argument("files", nargs="+", metavar="FILE")

@@ -1,5 +1,6 @@
 """The topics: made as they should be, and held against that where they are there already."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -7,6 +8,8 @@ from sensor.sinks.connection import Connection, KafkaSettings
 
 __all__ = ["Topics", "ensure_topics", "wanted"]
 
+_PATIENCE: Final = 50
+"""Tenths of a second for new topics to be known."""
 _DAY: Final = 86_400_000
 """Milliseconds."""
 
@@ -62,7 +65,13 @@ def ensure_topics(connection: Connection) -> Topics:
             except TopicAlreadyExistsError:  # by another sensor, just now
                 continue
         asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
-        found = admin.describe_configs(asked, config_filter="all")["topic"]
+        for _ in range(_PATIENCE):  # a new topic is not known to every broker at once
+            found = admin.describe_configs(asked, config_filter="all")["topic"]
+            if all(found.get(name) for name in topics):
+                break
+            time.sleep(0.1)
+        else:
+            raise UnknownTopicOrPartitionError("topics are made, but no broker knows them yet")
     finally:
         admin.close()
     largest = min(int(found[name]["max.message.bytes"]["value"]) for name in topics)

@@ -1,0 +1,41 @@
+"""Ranges of subscribers, in the order in which the port is best closed.
+
+A range is a /24 (/48 of IPv6). First come those where it stops spam and troubles nobody, then those
+with few who must be told before, last those with most.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from sensor.blocking.decision import where
+from sensor.impact.judgement import KINDS, Judgement, Kind
+
+__all__ = ["Range", "ranges"]
+
+
+class Range(msgspec.Struct, frozen=True):
+    """One step of the roll-out."""
+
+    prefix: str
+    counts: dict[Kind, int]
+    """subscribers that use foreign port 25, by use"""
+
+    @property
+    def to_tell(self) -> int:
+        """Subscribers who must be told, or asked, before."""
+        return sum(n for kind, n in self.counts.items() if kind != "spam source")
+
+
+def ranges(judgements: Iterable[Judgement]) -> list[Range]:
+    """In order: fewest to tell first, then most spam sources."""
+    counts: dict[str, Counter[Kind]] = {}
+    for one in judgements:
+        source, _ = where(one.host)
+        length = min(source.prefixlen, 24 if source.version == 4 else 48)
+        prefix = str(ipaddress.ip_network((source.network_address, length), strict=False))
+        counts.setdefault(prefix, Counter())[one.kind] += 1
+    found = [Range(prefix, {kind: c[kind] for kind in KINDS}) for prefix, c in counts.items()]
+    return sorted(found, key=lambda r: (r.to_tell, -r.counts["spam source"], r.prefix))

@@ -1,0 +1,150 @@
+"""What each subscriber did on foreign port 25, counted from session records.
+
+Only what a subscriber said itself counts towards a use: connections without a completed handshake
+may be somebody else's, under a forged address. They are counted, and that is all.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sensor.addresses import as_int
+from sensor.dns.exchangers import provider
+from sensor.hosts.subscribers import Subscribers, classify, fold, host_text
+from sensor.smtp.record import Session
+
+__all__ = ["Usage", "Usages"]
+
+_MOST_SERVERS: Final = 512
+"""Different servers, networks or names that are counted for one subscriber."""
+_HALF: Final = (1 << 64) - 1
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(slots=True)
+class Usage:
+    """One subscriber. Names are Counters with at most ``_MOST_SERVERS`` keys."""
+
+    host: str
+    shared: bool
+    exempt: bool
+    first: int
+    last: int
+    """packet time, ns since 1970"""
+    connections: int = 0
+    completed: int = 0
+    """with a handshake: the subscriber itself"""
+    spoken: int = 0
+    """in which it said something"""
+    authenticated: int = 0
+    encrypted: int = 0
+    ended_politely: int = 0
+    messages: int = 0
+    recipients: int = 0
+    recipients_refused: int = 0
+    networks: Counter[str] = field(default_factory=Counter)
+    """/24 or /48 of the servers it spoke to"""
+    providers: Counter[str] = field(default_factory=Counter)
+    """domains of the servers it spoke to, by MX name or TLS server name; else their network"""
+    names: Counter[str] = field(default_factory=Counter)
+    """HELO names it used, escaped"""
+
+    def add(self, one: Session) -> None:
+        """Count one connection."""
+        self.connections += 1
+        self.first = min(self.first, one.ts)
+        self.last = max(self.last, one.end)
+        if one.handshake not in ("complete", "midstream"):
+            return
+        self.completed += 1
+        if not one.commands and not one.tls:
+            return
+        self.spoken += 1
+        self.authenticated += one.auth_ok is True
+        self.encrypted += one.tls
+        self.ended_politely += one.quit
+        self.messages += one.messages_accepted
+        self.recipients += one.rcpt_attempted
+        self.recipients_refused += one.rcpt_rejected
+        network = _network(one.dst)
+        name = one.dst_name or one.tls_sni
+        _count(self.networks, network)
+        _count(self.providers, (name and provider(name)) or name or network)
+        if one.helo:
+            _count(self.names, one.helo)
+
+
+def _count(counter: Counter[str], key: str) -> None:
+    if key in counter or len(counter) < _MOST_SERVERS:
+        counter[key] += 1
+
+
+@lru_cache(maxsize=65536)
+def _network(address: str) -> str:
+    """/24 or /48, as everywhere where networks are counted."""
+    return str(ipaddress.ip_network((address, 48 if ":" in address else 24), strict=False))
+
+
+@lru_cache(maxsize=65536)
+def _ip(text: str) -> IPAddress:
+    return ipaddress.ip_address(text)
+
+
+class _Who(NamedTuple):
+    subscriber: bool
+    own: bool
+    shared: bool
+    exempt: bool
+
+
+class Usages:
+    """All subscribers, at most ``most``; those beyond are counted in ``left_out``."""
+
+    def __init__(self, subscribers: Subscribers, most: int) -> None:
+        self._subscribers = subscribers
+        self._most = most
+        self._hosts: dict[str, Usage] = {}
+        self.left_out = 0
+        """connections of subscribers there was no room for"""
+        self._who = lru_cache(maxsize=65536)(self._look_up)
+
+    def __iter__(self) -> Iterator[Usage]:
+        return iter(self._hosts.values())
+
+    def _class(self, address: str) -> np.void:
+        number = as_int(_ip(address))
+        row = classify(self._subscribers, np.uint64(number >> 64), np.uint64(number & _HALF))
+        found: np.void = self._subscribers.classes[row]
+        return found
+
+    def _look_up(self, address: str) -> _Who:
+        c = self._class(address)
+        return _Who(
+            bool(c["subscriber"]), bool(c["own"]), bool(c["shared"]), bool(c["exempt"] >= 0)
+        )
+
+    def _host(self, one: Session) -> str:
+        c = self._class(one.src)
+        number = as_int(_ip(one.src))
+        hi, lo = fold(c, np.uint64(number >> 64), np.uint64(number & _HALF), one.sport)
+        return host_text(int(hi), int(lo), int(c["fold"]), int(c["ports"]))
+
+    def add(self, sessions: Iterable[Session]) -> None:
+        """Count connections of subscribers to foreign servers."""
+        for one in sessions:
+            who = self._who(one.src)
+            if not who.subscriber or who.own or self._who(one.dst).own:
+                continue
+            host = self._host(one)
+            usage = self._hosts.get(host)
+            if usage is None:
+                if len(self._hosts) >= self._most:
+                    self.left_out += 1
+                    continue
+                usage = self._hosts[host] = Usage(host, who.shared, who.exempt, one.ts, one.end)
+            usage.add(one)
