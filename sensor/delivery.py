@@ -4,7 +4,7 @@
         \\-----------------------------> Kafka: alerts
 
 The process that watches packets forks it before it allocates its tables, and speaks with it through
-a pair of sockets, a JSON object a line. Nothing here can slow that process down: it reads the
+a pair of sockets, a JSON object a packet. Nothing here can slow that process down: it reads the
 journal, and what it cannot do now it does later. A small process stands between the two and starts
 it again if it dies.
 """
@@ -43,6 +43,8 @@ from sensor.sinks.outbox import Outbox
 
 __all__ = ["Delivery", "bounds_of", "policy_of"]
 
+_LARGEST: Final = 1 << 20
+"""Bytes of a packet between the two processes."""
 _TICK: Final = 0.01
 """Seconds between looks at the journals."""
 _AT_ONCE: Final = 500
@@ -84,12 +86,11 @@ class Delivery:
         self._tell = tell
         self.counters: dict[str, dict[str, Any]] = {}
         self.waiting = 0
-        self._rest = b""
         self._early: list[Any] | None = []
         self._health_at = 0.0
         self._gone = self._stopping = False
         self._interval = settings.kafka.health_interval
-        self._mine, theirs = socket.socketpair()
+        self._mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -100,12 +101,16 @@ class Delivery:
         theirs.close()
         self._mine.setblocking(False)
 
-    def _say(self, what: Any) -> None:
+    def _say(self, what: Any) -> bool:
+        """Whole or not at all; False: its buffer is full, or it is gone."""
         if self._early is not None:
             self._early.append(what)
-            return
-        with contextlib.suppress(OSError):  # its buffer is full, or it is gone
-            self._mine.sendall(msgspec.json.encode(what) + b"\n")
+            return True
+        try:
+            self._mine.send(msgspec.json.encode(what))
+        except OSError:
+            return False
+        return True
 
     def begin(self) -> None:
         """The state folder is there and belongs to whom the sensor runs as."""
@@ -115,7 +120,9 @@ class Delivery:
 
     def reload(self, settings: Settings) -> None:
         """New settings are in force; those of Kafka at the next start."""
-        self._say({"settings": settings})
+        if not self._say({"settings": settings}):
+            text = "decisions go by the old settings: the new ones could not be passed on"
+            self._tell(notice("settings", text, time.time_ns()))
 
     def notice(self, one: Notice) -> None:
         """Pass a notice on."""
@@ -128,10 +135,8 @@ class Delivery:
             self._health_at = now
             self._say({"health": counters()})
         with contextlib.suppress(OSError):
-            while said := self._mine.recv(1 << 16):
-                *lines, self._rest = (self._rest + said).split(b"\n")
-                for line in lines:
-                    self._heard(json.loads(line))
+            while said := self._mine.recv(_LARGEST):
+                self._heard(json.loads(said))
             if not self._gone and not self._stopping:
                 self.counters |= {"delivery": {"delivery_gone": 1}}
                 text = "the process that passes alerts on is gone; they stay in the journal"
@@ -174,8 +179,8 @@ def _supervise(
         signal.signal(number, signal.SIG_IGN)
     if not sock.recv(1 << 10, socket.MSG_PEEK):  # `begin`, or the end
         return
-    with contextlib.suppress(LookupError):
-        service.drop_privileges(settings.live.user) if live else None
+    if live:
+        service.drop_privileges(settings.live.user)
     lock = (state / "delivery.lock").open("wb")
     hung_up = select.poll()
     hung_up.register(sock, select.POLLRDHUP)
@@ -225,7 +230,6 @@ class _Process:
         self._state = state
         self._live = live
         self._sock = sock
-        self._rest = b""
         self._ledger_path = state / "blocking.sqlite"
         self._ledger = Ledger(self._ledger_path)
         self._policy = policy_of(settings)
@@ -247,7 +251,7 @@ class _Process:
 
     def _say(self, what: Any) -> None:
         with contextlib.suppress(OSError):
-            self._sock.sendall(msgspec.json.encode(what) + b"\n")
+            self._sock.send(msgspec.json.encode(what))
 
     def _said(self, text: str, kind: str = "kafka") -> None:
         self._say({"notice": notice(kind, text, time.time_ns())})
@@ -257,27 +261,25 @@ class _Process:
         if not select.select([self._sock], [], [], _TICK)[0]:
             return True
         try:
-            said = self._sock.recv(1 << 16)
+            said = self._sock.recv(_LARGEST)
         except OSError:  # it was killed
             return False
-        *lines, self._rest = (self._rest + said).split(b"\n")
-        for line in lines:
-            what = json.loads(line)
-            if "stop" in what:
-                self._stop_after = float(what["stop"])
-            elif "settings" in what:
-                settings = msgspec.convert(what["settings"], Settings)
-                self._policy = policy_of(settings)
-                kafka = self._settings.kafka
-                self._settings = msgspec.structs.replace(settings, kafka=kafka)
-            elif "health" in what:
-                now = time.time_ns()
-                words = (self._kafka_settings.sensor, __version__)
-                counters = what["health"] | self._counters()
-                self._pass_on(HEALTH, Health(HEALTH, now, rfc3339(now), *words, counters))
-            elif "notice" in what:
-                self._pass_on(SCHEMA, what["notice"])
-        return bool(said)
+        if not said:
+            return False
+        what = json.loads(said)
+        if "stop" in what:
+            self._stop_after = float(what["stop"])
+        elif "settings" in what:
+            self._settings = msgspec.convert(what["settings"], Settings)
+            self._policy = policy_of(self._settings)
+        elif "health" in what:
+            now = time.time_ns()
+            words = (self._kafka_settings.sensor, __version__)
+            counters = what["health"] | self._counters()
+            self._pass_on(HEALTH, Health(HEALTH, now, rfc3339(now), *words, counters))
+        elif "notice" in what:
+            self._pass_on(SCHEMA, what["notice"])
+        return True
 
     def _pass_on(self, schema: str, what: Any) -> None:
         if self._kafka is not None:

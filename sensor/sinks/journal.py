@@ -104,8 +104,8 @@ class Journal:
         """Delete messages of alerts that ended before packet time ``before`` (ns); how many."""
         with self.db.transaction():
             return self.db.run(
-                "DELETE FROM alerts WHERE ts < ? AND id NOT IN"
-                " (SELECT id FROM alerts WHERE ts >= ?)",
+                "DELETE FROM alerts WHERE ts < ? AND NOT EXISTS"
+                " (SELECT 1 FROM alerts AS later WHERE later.id = alerts.id AND later.ts >= ?)",
                 *(before, before),
             )
 

@@ -11,6 +11,7 @@ on disk.
 """
 
 import collections
+import contextlib
 import logging
 import threading
 import time
@@ -199,7 +200,8 @@ class Kafka(threading.Thread):
             except Exception as error:  # whatever kafka-python raises, sending begins anew
                 self._fail(error)
         if outbox is not None:
-            self._write_positions(outbox)
+            with contextlib.suppress(DatabaseError):
+                self._write_positions(outbox)
             outbox.close()
         self._give_up()
 
@@ -261,6 +263,7 @@ class Kafka(threading.Thread):
             delivery_timeout_ms=int(_GIVE_UP * 1000),
             request_timeout_ms=int(_GIVE_UP * 500),
             max_block_ms=5000,
+            allow_auto_create_topics=False,
         )
         if faults and len(faults) != self._unfit:
             self._notice("; ".join(faults))

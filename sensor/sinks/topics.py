@@ -8,6 +8,8 @@ from sensor.sinks.connection import Connection, KafkaSettings
 
 __all__ = ["Topics", "ensure_topics", "wanted"]
 
+_USUAL_LARGEST: Final = 1_048_588
+"""Bytes: ``max.message.bytes`` where nobody set it."""
 _PATIENCE: Final = 50
 """Tenths of a second for new topics to be known."""
 _DAY: Final = 86_400_000
@@ -65,22 +67,24 @@ def ensure_topics(connection: Connection) -> Topics:
             except TopicAlreadyExistsError:  # by another sensor, just now
                 continue
         asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
-        for _ in range(_PATIENCE):  # a new topic is not known to every broker at once
+        for _ in range(_PATIENCE if missing else 1):  # not every broker knows a new one at once
             found = admin.describe_configs(asked, config_filter="all")["topic"]
             if all(found.get(name) for name in topics):
                 break
             time.sleep(0.1)
-        else:
-            raise UnknownTopicOrPartitionError("topics are made, but no broker knows them yet")
     finally:
         admin.close()
-    largest = min(int(found[name]["max.message.bytes"]["value"]) for name in topics)
-    return Topics(_compare(topics, found), largest)
+    readable = {name: found[name] for name in topics if found.get(name)}
+    sizes = [int(configs["max.message.bytes"]["value"]) for configs in readable.values()]
+    return Topics(_compare(topics, readable), min([*sizes, _USUAL_LARGEST]))
 
 
 def _compare(topics: Mapping[str, Mapping[str, str]], found: Any) -> list[str]:
     faults = []
     for name, values in topics.items():
+        if name not in found:
+            faults.append(f"topic {name}: how it is configured may not be read")
+            continue
         for key, value in values.items():
             given = str(found[name][key]["value"])
             right = given == value

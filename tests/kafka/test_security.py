@@ -9,6 +9,8 @@ import time
 import urllib.parse
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from sensor.sinks.connection import Connection, ConnectionSettingsError, KafkaSettings
 from sensor.sinks.topics import ensure_topics
@@ -20,6 +22,9 @@ PROPERTIES = """
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl}
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,OAUTHBEARER
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 ssl.keystore.type=PEM
 ssl.keystore.location={pem}
 listener.name.sasl.scram-sha-256.sasl.jaas.config={login}scram.ScramLoginModule required;
@@ -148,6 +153,27 @@ def test_refused_credentials_are_a_state_and_lose_nothing(secure, tmp_path):
     (tmp_path / "password").write_text("pw")
     again = sent.replay()
     assert again.returncode == 0, again.stderr
+    assert len(broker.read(sent.alerts)) == len(done.stdout.splitlines())
+
+
+def test_who_may_only_write_is_enough(secure, tmp_path):
+    """Topics are there, and how they are configured is none of the sensor's business."""
+    broker, crt = secure
+    chosen = settings(broker, crt, tmp_path, sasl="plain", user="carol")
+    sent = Sent(broker, tmp_path, lines(chosen))
+    text = sent.config.read_text().replace(broker.bootstrap, chosen.bootstrap[0])
+    sent.config.write_text(text)
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    for topic in (sent.alerts, sent.blocklist, sent.health):
+        broker.create(topic, cleanup_policy="compact" if topic == sent.blocklist else "delete")
+        admin.create_acls([
+            ACL("User:carol", "*", ACLOperation.WRITE, ACLPermissionType.ALLOW,
+                ResourcePattern(ResourceType.TOPIC, topic))
+        ])  # fmt: skip
+    admin.close()
+    done = sent.replay()
+    assert done.returncode == 0, done.stderr
+    assert b"how it is configured may not be read" in done.stderr
     assert len(broker.read(sent.alerts)) == len(done.stdout.splitlines())
 
 
