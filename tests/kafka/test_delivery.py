@@ -1,6 +1,8 @@
 """From a replay through journal and ledger to Kafka, and what a consumer finds there."""
 
 import json
+import subprocess
+import sys
 import uuid
 
 import jsonschema
@@ -12,7 +14,7 @@ from sensor.blocking.decision import json_schema as decision_schema
 from sensor.blocking.ledger import Ledger
 from sensor.sinks.journal import Journal
 from sensor.sinks.outbox import Outbox
-from tests.conftest import PCAPS, port25
+from tests.conftest import PCAPS, ROOT, port25
 from tests.kafka.broker import by_id
 
 DEMO = str(PCAPS / "demo.pcap")
@@ -168,3 +170,20 @@ def test_settings_that_cannot_be_used_here(tmp_path, more, said):
     done = Sent(Nobody, tmp_path, more).replay()
     assert done.returncode == 2
     assert said in done.stderr.decode()
+
+
+def test_the_consumer_in_the_documentation(broker, tmp_path):
+    sent = Sent(broker, tmp_path)
+    done = sent.replay()
+    page = (ROOT / "docs" / "kafka.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    for written, here in (
+        ("port25.alerts", sent.alerts),
+        ("127.0.0.1:9092", broker.bootstrap),
+        ('group_id="desk"', 'auto_offset_reset="earliest", consumer_timeout_ms=5000'),
+    ):
+        assert written in code
+        code = code.replace(written, here)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+    hosts = [json.loads(line)["host"] for line in done.stdout.splitlines()]
+    assert sorted(run.stdout.decode().split()) == sorted(hosts)
