@@ -20,6 +20,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Container
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -35,10 +36,10 @@ from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import Policy
 from sensor.database import DatabaseError
 from sensor.settings import Settings, subscriber_prefixes
-from sensor.sinks.alert_lane import AlertLane, headers
+from sensor.sinks.alert_lane import AlertLane
 from sensor.sinks.connection import Connection
 from sensor.sinks.journal import Journal, journals
-from sensor.sinks.kafka import Kafka, Lane, Message
+from sensor.sinks.kafka import Kafka, Lane, Message, headers
 from sensor.sinks.outbox import Outbox
 
 __all__ = ["Delivery", "bounds_of", "policy_of"]
@@ -247,6 +248,11 @@ class _Process:
                 connection, lambda: Outbox(state / "outbox.sqlite"), self._open_lanes, self._said
             )
 
+    @cached_property
+    def _outbox(self) -> Outbox:
+        """For this thread; Kafka's has its own."""
+        return Outbox(self._state / "outbox.sqlite")
+
     # --- speaking with the other side -------------------------------------------------------------
 
     def _say(self, what: Any) -> None:
@@ -348,10 +354,13 @@ class _Process:
             self._fault = ""
 
     def _look_around(self) -> None:
-        for path in journals(self._state):
-            name = str(path.relative_to(self._state))
+        for name, path in self._named().items():
             if name not in self._journals:
                 self._journals[name] = Journal(path, read_only=True)
+
+    def _named(self) -> dict[str, Path]:
+        """The journals there are, by the names under which positions are kept."""
+        return {str(path.relative_to(self._state)): path for path in journals(self._state)}
 
     def _decide(self) -> None:
         for name, journal in self._journals.items():
@@ -375,9 +384,10 @@ class _Process:
     def _open_lanes(self, known: Container[str]) -> list[Lane]:
         """Those not ``known`` yet; in Kafka's thread."""
         settings = self._kafka_settings
-        named = {str(path.relative_to(self._state)): path for path in journals(self._state)}
         lanes: list[Lane] = [
-            AlertLane(path, name, settings) for name, path in named.items() if name not in known
+            AlertLane(path, name, settings)
+            for name, path in self._named().items()
+            if name not in known
         ]
         if BlockLane.name not in known:
             lanes.append(BlockLane(self._ledger_path, settings))
@@ -391,11 +401,9 @@ class _Process:
 
     def _kafka_waiting(self) -> int:
         """Messages on disk that Kafka does not have, by the positions written."""
-        outbox = Outbox(self._state / "outbox.sqlite")
-        left = max(0, self._ledger.last - outbox.position("kafka", BlockLane.name))
+        left = max(0, self._ledger.last - self._outbox.position("kafka", BlockLane.name))
         for name, journal in self._journals.items():
-            left += max(0, journal.last - outbox.position("kafka", name))
-        outbox.close()
+            left += max(0, journal.last - self._outbox.position("kafka", name))
         return left
 
     # --- keeping the disk -----------------------------------------------------------------------
@@ -405,18 +413,16 @@ class _Process:
         settings = self._settings.live
         before = time.time_ns() - settings.journal_days * _DAY
         ceiling = settings.journal_megabytes * 1_000_000 // max(1, len(self._journals))
-        outbox = Outbox(self._state / "outbox.sqlite") if self._kafka is not None else None
         if self._live:
             self._ledger.forget(before)
-        for path in journals(self._state):
-            name = str(path.relative_to(self._state))
+        for name, path in self._named().items():
             journal = Journal(path)
             if self._live:
                 journal.forget(before)
             while journal.db.size > ceiling:
                 done = self._ledger.position(name)
-                if outbox is not None:
-                    done = min(done, outbox.position("kafka", name))
+                if self._kafka is not None:
+                    done = min(done, self._outbox.position("kafka", name))
                 numbers = journal.forget_oldest(done)
                 self._counts["journal_messages_dropped"] += len(numbers)
                 if not numbers:
@@ -430,5 +436,3 @@ class _Process:
                 if not numbers:
                     break
             journal.close()
-        if outbox is not None:
-            outbox.close()

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -58,21 +59,21 @@ def needs(*programs: str, root: bool = False) -> None:
     why = f"not installed: {', '.join(gone)}" if gone else ""
     if root and os.geteuid() != 0:
         why = "network namespaces need root"
-    if why and os.environ.get("CI"):
-        pytest.fail(f"CI must be able to run this: {why}")
     if why:
-        pytest.skip(why)
+        cannot(why)
+
+
+def cannot(why: str) -> NoReturn:
+    """Skip the test; but fail in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must be able to run this: {why}")
+    pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
 def tshark() -> str:
     """The path of tshark; without it the test is skipped, but never in CI."""
-    path = shutil.which("tshark")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have tshark")
-        pytest.skip("tshark is not installed")
-    return path
+    return shutil.which("tshark") or cannot("tshark is not installed")
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from sensor.schema import published
+
 __all__ = [
     "SCHEMA",
     "Alert",
@@ -96,6 +98,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     exchangers: list[Exchanger]
     """destinations with a known name, those with most addresses first"""
 
+    @property
+    def against(self) -> list[EvidenceLine]:
+        """Lines of the sum that speak against the host."""
+        return [line for line in self.evidence[1:] if line.decibans > 0]
+
 
 def alert_id(host: str, opened: int) -> str:
     """The id of the alert raised for ``host`` at packet time ``opened`` (ns)."""
@@ -114,8 +121,7 @@ def rfc3339(ts: int) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of an alert."""
-    schema = msgspec.json.schema(Alert)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
+    return published(Alert, SCHEMA)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from sensor.alerts.alert import rfc3339
+from sensor.schema import published
 
 __all__ = ["HEALTH", "SCHEMA", "Health", "Notice", "json_schema", "notice"]
 
@@ -46,9 +47,7 @@ def notice(kind: str, text: str, ts: int) -> Notice:
 
 def json_schema(kind: type[Health | Notice]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of either."""
-    id_ = HEALTH if kind is Health else SCHEMA
-    draft = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": draft, "$id": id_, **msgspec.json.schema(kind)}
+    return published(kind, HEALTH if kind is Health else SCHEMA)
 
 
 if __name__ == "__main__":

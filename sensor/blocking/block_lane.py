@@ -15,9 +15,8 @@ from sensor.alerts.notice import SCHEMA as NOTICE
 from sensor.alerts.notice import Notice, notice
 from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
-from sensor.sinks.alert_lane import headers
 from sensor.sinks.connection import KafkaSettings
-from sensor.sinks.kafka import Message
+from sensor.sinks.kafka import Message, headers
 
 __all__ = ["BlockLane", "call"]
 

@@ -54,22 +54,21 @@ class Controller:
             self.dirty = True
         if value is None:
             return ""
-        reason = self._objection(host, value, ts)
+        try:
+            if len(value) > _LARGEST:
+                raise msgspec.DecodeError("too long")
+            one = msgspec.json.decode(value, type=Decision)
+            reason = self._objection(host, one, ts)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            reason = f"malformed: {error}"
         if reason:
             self.refused[reason.partition(":")[0]] += 1
             return reason
-        one = msgspec.json.decode(value, type=Decision)
         self._blocks[host] = partition, one
         self.dirty = True
         return ""
 
-    def _objection(self, host: str, value: bytes, ts: int) -> str:
-        if len(value) > _LARGEST:
-            return "malformed: too long"
-        try:
-            one = msgspec.json.decode(value, type=Decision)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return f"malformed: {error}"
+    def _objection(self, host: str, one: Decision, ts: int) -> str:
         if one.schema != SCHEMA or one.host != host:
             return f"malformed: {one.schema} for {one.host} under the key {host}"
         if one.action != "block":
@@ -80,7 +79,8 @@ class Controller:
             return "expired: nothing left to block"
         if objection := self._bounds.objection(one):
             return f"out of bounds: {objection}"
-        if len(self.in_force(ts)) >= self._max_blocks:
+        full = len(self._blocks) >= self._max_blocks
+        if full and len(self.in_force(ts)) >= self._max_blocks:
             return f"ceiling: {self._max_blocks} blocks are in force"
         return ""
 

@@ -8,20 +8,19 @@ calls for a person and changes nothing.
 """
 
 import hashlib
-import ipaddress
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from sensor.alerts.alert import rfc3339
+from sensor.schema import published
 
-__all__ = ["SCHEMA", "SECOND", "Action", "Decision", "Network", "decision", "json_schema", "where"]
+__all__ = ["SCHEMA", "SECOND", "Action", "Decision", "decision", "json_schema"]
 
 SCHEMA: Final = "port25.decision/1"
 SECOND: Final = 1_000_000_000
 
 Action = Literal["block", "lookup", "release", "refuse", "stop", "resume", "alarm"]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,25 +77,9 @@ def decision(action: Action, ts: int, **fields: Any) -> Decision:
     return Decision(id=id_, ts=ts, time=rfc3339(ts), action=action, **fields)
 
 
-def where(host: str) -> tuple[Network, tuple[int, int] | None]:
-    """Addresses and ports of a subscriber as alerts name it; ValueError if it is none.
-
-    >>> where("100.64.0.7:1024-2047")
-    (IPv4Network('100.64.0.7/32'), (1024, 2047))
-    >>> where("2001:db8:1:2::/64")
-    (IPv6Network('2001:db8:1:2::/64'), None)
-    """
-    if host.count(":") == 1:
-        address, _, ports = host.partition(":")
-        first, _, last = ports.partition("-")
-        return ipaddress.ip_network(address), (int(first), int(last))
-    return ipaddress.ip_network(host), None
-
-
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a decision."""
-    schema = msgspec.json.schema(Decision)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
+    return published(Decision, SCHEMA)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ same file (:meth:`Ledger.release`, :meth:`Ledger.resume`) while the sensor runs.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -57,6 +57,11 @@ class Entry(NamedTuple):
     decision: Decision
 
 
+def _decisions(db: Database, sql: str, *values: Any) -> list[Decision]:
+    """The decisions whose messages a question has for an answer."""
+    return [msgspec.json.decode(text, type=Decision) for (text,) in db.rows(sql, *values)]
+
+
 class _Book:
     """What a policy of one mode may ask of the ledger, inside a transaction."""
 
@@ -66,8 +71,8 @@ class _Book:
 
     def standing(self, host: str) -> Decision | None:
         sql = "SELECT message FROM standing WHERE host = ? AND enforced = ?"
-        rows = self._db.rows(sql, host, self._enforced)
-        return msgspec.json.decode(rows[0][0], type=Decision) if rows else None
+        found = _decisions(self._db, sql, host, self._enforced)
+        return found[0] if found else None
 
     def refused(self, alert: str, reason: str) -> bool:
         sql = "SELECT 1 FROM decisions WHERE alert = ? AND action = 'refuse' AND reason = ?"
@@ -139,8 +144,7 @@ class Ledger:
             "SELECT message FROM standing WHERE action IN ('block', 'lookup') AND expires <= ?"
             " ORDER BY expires LIMIT ?"
         )
-        rows = self.db.rows(sql, ts, most)
-        return [msgspec.json.decode(message, type=Decision) for (message,) in rows]
+        return _decisions(self.db, sql, ts, most)
 
     def _expire(self, ts: int) -> list[Decision]:
         made = [released(one, one.expires, "it expired") for one in self._ended(ts, -1)]
@@ -175,8 +179,7 @@ class Ledger:
             "SELECT message FROM standing WHERE action IN ('block', 'lookup') AND expires > ?"
             " AND enforced = ?"
         )
-        rows = self.db.rows(sql, ts, enforced)
-        found = [msgspec.json.decode(message, type=Decision) for (message,) in rows]
+        found = _decisions(self.db, sql, ts, enforced)
         return sorted(found, key=lambda one: (one.since, one.host))
 
     def as_of(self, ts: int, enforced: bool = True) -> list[Decision]:
@@ -186,9 +189,7 @@ class Ledger:
             " WHERE action IN ('block', 'lookup', 'release') AND ts <= ? AND enforced = ?"
             " GROUP BY host)"
         )
-        rows = self.db.rows(sql, ts, enforced)
-        found = [msgspec.json.decode(message, type=Decision) for (message,) in rows]
-        holding = [one for one in found if one.in_force(ts)]
+        holding = [one for one in _decisions(self.db, sql, ts, enforced) if one.in_force(ts)]
         return sorted(holding, key=lambda one: (one.since, one.host))
 
     def stopped(self, enforced: bool) -> bool:

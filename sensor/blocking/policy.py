@@ -20,7 +20,8 @@ import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.blocking.bounds import LONGEST, Bounds
-from sensor.blocking.decision import SECOND, Decision, decision, where
+from sensor.blocking.decision import SECOND, Decision, decision
+from sensor.hosts.subscribers import where
 
 __all__ = ["BlockingSettings", "Book", "Policy", "released"]
 
@@ -206,5 +207,5 @@ class Policy:
 
 def _largest(alert: Alert) -> list[str]:
     """The lines of the score that speak against the host, heaviest first."""
-    lines = sorted(alert.evidence[1:], key=lambda line: -line.decibans)
-    return [f"{e.detector} {e.decibans:+.1f}: {e.reason}" for e in lines if e.decibans > 0]
+    lines = sorted(alert.against, key=lambda line: -line.decibans)
+    return [f"{e.detector} {e.decibans:+.1f}: {e.reason}" for e in lines]

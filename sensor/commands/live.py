@@ -37,7 +37,7 @@ class _Screen:
         elif isinstance(what, Notice):
             print(f"{what.time[:19]}  {what.kind}: {printable(what.text)}", flush=True)
         else:
-            why = "; ".join(line.reason for line in what.evidence[1:] if line.decibans > 0)
+            why = "; ".join(line.reason for line in what.against)
             block = "block" if what.block_recommended else "watch"
             print(
                 f"{what.time[:19]}  {what.state:<9} {what.severity:<8} {block}  {what.host}"

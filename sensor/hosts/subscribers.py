@@ -22,6 +22,7 @@ from sensor.kernel import kernel, table
 __all__ = [
     "CLASS",
     "Exemption",
+    "Network",
     "SubscriberPrefix",
     "Subscribers",
     "classify",
@@ -30,6 +31,7 @@ __all__ = [
     "host_of",
     "host_text",
     "parse_host",
+    "where",
 ]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -216,6 +218,21 @@ def host_text(hi: int, lo: int, length: int, ports: int) -> str:
         first = (hi - 1) * ports
         return f"{addresses.text(0, lo)}:{first}-{min(first + ports, 65536) - 1}"
     return addresses.network_text(hi, lo, length)
+
+
+def where(host: str) -> tuple[Network, tuple[int, int] | None]:
+    """Addresses and ports of a subscriber, as :func:`host_text` writes it; ValueError if none is.
+
+    >>> where("100.64.0.7:1024-2047")
+    (IPv4Network('100.64.0.7/32'), (1024, 2047))
+    >>> where("2001:db8:1:2::/64")
+    (IPv6Network('2001:db8:1:2::/64'), None)
+    """
+    if host.count(":") == 1:
+        address, _, ports = host.partition(":")
+        first, _, last = ports.partition("-")
+        return ipaddress.ip_network(address), (int(first), int(last))
+    return ipaddress.ip_network(host), None
 
 
 def parse_host(text: str, subscribers: Subscribers) -> tuple[int, int]:

@@ -88,7 +88,7 @@ def judge(usage: Usage, alert: Alert | None, blocked: bool) -> Judgement:
 
 def _kind(usage: Usage, alert: Alert | None, blocked: bool) -> tuple[Kind, list[str]]:
     if blocked and alert is not None:
-        against = [line.reason for line in alert.evidence[1:] if line.decibans > 0]
+        against = [line.reason for line in alert.against]
         return "spam source", against or ["an alert recommended a block"]
     if usage.shared:
         return "unclear", ["many customers share the address: ask who, by port and time"]

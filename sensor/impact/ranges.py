@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sensor.blocking.decision import where
+from sensor.hosts.subscribers import where
 from sensor.impact.judgement import KINDS, Judgement, Kind
 
 __all__ = ["Range", "ranges"]

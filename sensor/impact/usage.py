@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -95,13 +95,6 @@ def _ip(text: str) -> IPAddress:
     return ipaddress.ip_address(text)
 
 
-class _Who(NamedTuple):
-    subscriber: bool
-    own: bool
-    shared: bool
-    exempt: bool
-
-
 class Usages:
     """All subscribers, at most ``most``; those beyond are counted in ``left_out``."""
 
@@ -111,25 +104,19 @@ class Usages:
         self._hosts: dict[str, Usage] = {}
         self.left_out = 0
         """connections of subscribers there was no room for"""
-        self._who = lru_cache(maxsize=65536)(self._look_up)
+        self._class = lru_cache(maxsize=65536)(self._look_up)
 
     def __iter__(self) -> Iterator[Usage]:
         return iter(self._hosts.values())
 
-    def _class(self, address: str) -> np.void:
+    def _look_up(self, address: str) -> np.void:
+        """Its class, dtype CLASS."""
         number = as_int(_ip(address))
         row = classify(self._subscribers, np.uint64(number >> 64), np.uint64(number & _HALF))
         found: np.void = self._subscribers.classes[row]
         return found
 
-    def _look_up(self, address: str) -> _Who:
-        c = self._class(address)
-        return _Who(
-            bool(c["subscriber"]), bool(c["own"]), bool(c["shared"]), bool(c["exempt"] >= 0)
-        )
-
-    def _host(self, one: Session) -> str:
-        c = self._class(one.src)
+    def _host(self, one: Session, c: np.void) -> str:
         number = as_int(_ip(one.src))
         hi, lo = fold(c, np.uint64(number >> 64), np.uint64(number & _HALF), one.sport)
         return host_text(int(hi), int(lo), int(c["fold"]), int(c["ports"]))
@@ -137,14 +124,15 @@ class Usages:
     def add(self, sessions: Iterable[Session]) -> None:
         """Count connections of subscribers to foreign servers."""
         for one in sessions:
-            who = self._who(one.src)
-            if not who.subscriber or who.own or self._who(one.dst).own:
+            c = self._class(one.src)
+            if not c["subscriber"] or c["own"] or self._class(one.dst)["own"]:
                 continue
-            host = self._host(one)
+            host = self._host(one, c)
             usage = self._hosts.get(host)
             if usage is None:
                 if len(self._hosts) >= self._most:
                     self.left_out += 1
                     continue
-                usage = self._hosts[host] = Usage(host, who.shared, who.exempt, one.ts, one.end)
+                shared, exempt = bool(c["shared"]), bool(c["exempt"] >= 0)
+                usage = self._hosts[host] = Usage(host, shared, exempt, one.ts, one.end)
             usage.add(one)

@@ -1,29 +1,17 @@
 """Alerts from a journal on their way to Kafka."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from sensor import __version__
 from sensor.alerts.alert import Alert
 from sensor.sinks.connection import KafkaSettings
 from sensor.sinks.journal import Journal
-from sensor.sinks.kafka import Header, Message
+from sensor.sinks.kafka import Message, headers
 from sensor.sinks.ocsf import SCHEMA as OCSF
 from sensor.sinks.ocsf import finding
 
-__all__ = ["AlertLane", "headers"]
-
-
-def headers(schema: str, **more: str) -> Sequence[Header]:
-    """What every message bears: its schema, its form, who made it, and ``more``."""
-    all_ = {
-        "schema": schema,
-        "content-type": "application/json",
-        "producer": f"port25/{__version__}",
-    }
-    return [(name, text.encode()) for name, text in (all_ | more).items()]
+__all__ = ["AlertLane"]
 
 
 class AlertLane:

@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable, Container, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from sensor import __version__
 from sensor.database import DatabaseError
 from sensor.sinks.connection import Connection
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.topics import ensure_topics
 
-__all__ = ["STATES", "Header", "Kafka", "Lane", "Message"]
+__all__ = ["STATES", "Header", "Kafka", "Lane", "Message", "headers"]
 
 STATES: Final = ("connecting", "connected", "away", "refused", "no_topic")
 """``refused``: the credentials are; ``no_topic``: it is missing and must not be made."""
@@ -60,6 +61,16 @@ class Message(NamedTuple):
     headers: Sequence[Header] = ()
     ts: int = 0
     """packet time, ns"""
+
+
+def headers(schema: str, **more: str) -> Sequence[Header]:
+    """What every message bears: its schema, its form, who made it, and ``more``."""
+    all_ = {
+        "schema": schema,
+        "content-type": "application/json",
+        "producer": f"port25/{__version__}",
+    }
+    return [(name, text.encode()) for name, text in (all_ | more).items()]
 
 
 class Lane(Protocol):

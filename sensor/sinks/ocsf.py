@@ -10,6 +10,7 @@ import msgspec
 
 from sensor import __version__
 from sensor.alerts.alert import Alert
+from sensor.hosts.subscribers import where
 
 __all__ = ["SCHEMA", "finding"]
 
@@ -32,7 +33,7 @@ def finding(alert: Alert) -> dict[str, Any]:
     activity, activity_name = _ACTIVITIES[alert.state]
     severity, severity_name = _SEVERITIES[alert.severity]
     chance = 1 / (1 + 10 ** (-alert.score / 10))
-    address = alert.host if alert.host.count(":") != 1 else alert.host.partition(":")[0]
+    source, _ = where(alert.host)
     fields = ("evidence", "handshake_proven", "block_recommended", "block_reason", "windows")
     return {
         "category_uid": 2,
@@ -59,14 +60,19 @@ def finding(alert: Alert) -> dict[str, Any]:
         "finding_info": {
             "uid": alert.id,
             "title": "Spam source: mail to many foreign mail servers",
-            "desc": "; ".join(line.reason for line in alert.evidence[1:] if line.decibans > 0),
+            "desc": "; ".join(line.reason for line in alert.against),
             "types": ["port25 abuse"],
             "first_seen_time": alert.first_seen * 1000,
             "created_time": alert.opened // _MILLISECOND,
             "modified_time": alert.ts // _MILLISECOND,
         },
         "observables": [
-            {"name": "host", "type_id": _OBSERVABLE_ADDRESS, "type": "IP Address", "value": address}
+            {
+                "name": "host",
+                "type_id": _OBSERVABLE_ADDRESS,
+                "type": "IP Address",
+                "value": str(source).removesuffix("/32"),
+            }
         ],
         "resources": [{"uid": alert.host, "type": "subscriber"}],
         "unmapped": {name: msgspec.to_builtins(getattr(alert, name)) for name in fields},

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from sensor.alerts.alert import Alert
+from sensor.hosts.subscribers import where
 
 __all__ = ["report"]
 
@@ -19,11 +20,9 @@ __all__ = ["report"]
 def report(alert: Alert, organisation: str, contact: str) -> dict[str, Any]:
     """The report. Who reports is an organisation and its mail address, on behalf of itself."""
     who = {"org": organisation, "contact": contact, "domain": contact.rpartition("@")[2]}
-    address, _, ports = (
-        alert.host.partition(":") if alert.host.count(":") == 1 else (alert.host, "", "")
-    )
+    source, ports = where(alert.host)
     told = msgspec.json.format(msgspec.json.encode(alert), indent=1)
-    reasons = [line.reason for line in alert.evidence[1:] if line.decibans > 0]
+    reasons = [line.reason for line in alert.against]
     text = f"{alert.host} sent mail to many foreign mail servers: {'; '.join(reasons)}"
     made = {
         "xarf_version": "4.2.0",
@@ -31,7 +30,7 @@ def report(alert: Alert, organisation: str, contact: str) -> dict[str, Any]:
         "timestamp": alert.time,
         "reporter": who,
         "sender": who,
-        "source_identifier": address.partition("/")[0],
+        "source_identifier": str(source.network_address),
         "category": "infrastructure",
         "type": "botnet",
         "evidence_source": "flow_analysis",
@@ -49,5 +48,5 @@ def report(alert: Alert, organisation: str, contact: str) -> dict[str, Any]:
         ],
     }
     if ports:
-        made["source_port"] = int(ports.partition("-")[0]) or 1
+        made["source_port"] = ports[0] or 1
     return made

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor import addresses
+from sensor.schema import published
 from sensor.smtp.session import (
     ANOMALIES,
     CAPABILITIES,
@@ -323,8 +324,7 @@ def session_records(
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a session record."""
-    schema = msgspec.json.schema(Session)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
+    return published(Session, SCHEMA)
 
 
 if __name__ == "__main__":

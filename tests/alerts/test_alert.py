@@ -6,6 +6,7 @@ import msgspec
 from sensor import addresses
 from sensor.alerts import alert, notice
 from sensor.blocking import decision
+from sensor.hosts import subscribers
 from tests.conftest import ROOT
 
 
@@ -36,4 +37,4 @@ def test_every_field_survives_json():
 def test_docstrings_tell_the_truth():
     assert doctest.testmod(alert).failed == 0
     assert doctest.testmod(addresses).failed == 0
-    assert doctest.testmod(decision).failed == 0
+    assert doctest.testmod(subscribers).failed == 0

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sensor.blocking.bounds import LONGEST, Bounds
 from sensor.blocking.controller import ApplyError, Controller
-from sensor.blocking.decision import SECOND, Decision, decision, where
-from sensor.hosts.subscribers import Exemption, SubscriberPrefix
+from sensor.blocking.decision import SECOND, Decision, decision
+from sensor.hosts.subscribers import Exemption, SubscriberPrefix, where
 
 FIELDS = st.sampled_from(Decision.__struct_fields__)
 JSON = st.recursive(

@@ -14,8 +14,9 @@ import dns.rdatatype
 import jsonschema
 import pytest
 
-from sensor.blocking.decision import SECOND, decision, json_schema, where
+from sensor.blocking.decision import SECOND, decision, json_schema
 from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
+from sensor.hosts.subscribers import where
 from tests.conftest import needs
 from tests.live.laboratory import wait_for
 

@@ -105,6 +105,14 @@ def lines(chosen: KafkaSettings) -> str:
     return "\n".join(f'{name} = "{getattr(chosen, name)}"' for name in names)
 
 
+def over_tls(broker, folder, chosen: KafkaSettings) -> Sent:
+    """A replay that takes the way of the settings, not the plain one."""
+    sent = Sent(broker, folder, lines(chosen))
+    text = sent.config.read_text().replace(broker.bootstrap, chosen.bootstrap[0])
+    sent.config.write_text(text)
+    return sent
+
+
 @pytest.mark.parametrize(
     ("sasl", "user"),
     [("scram-sha-256", "alice"), ("scram-sha-512", "alice"), ("plain", "carol")],
@@ -118,9 +126,7 @@ def test_who_knows_the_password_is_let_in(secure, tmp_path, sasl, user):
 def test_alerts_go_over_tls_and_scram(secure, tmp_path):
     broker, crt = secure
     chosen = settings(broker, crt, tmp_path, sasl="scram-sha-512")
-    sent = Sent(broker, tmp_path, lines(chosen))
-    text = sent.config.read_text().replace(broker.bootstrap, chosen.bootstrap[0])
-    sent.config.write_text(text)
+    sent = over_tls(broker, tmp_path, chosen)
     done = sent.replay()
     assert done.returncode == 0, done.stderr
     assert len(broker.read(sent.alerts)) == len(done.stdout.splitlines())
@@ -140,9 +146,7 @@ def test_oauth_tokens_are_fetched_and_kept_until_they_end(secure, tmp_path, toke
 def test_refused_credentials_are_a_state_and_lose_nothing(secure, tmp_path):
     broker, crt = secure
     chosen = settings(broker, crt, tmp_path, "wrong", sasl="scram-sha-512")
-    sent = Sent(broker, tmp_path, lines(chosen))
-    text = sent.config.read_text().replace(broker.bootstrap, chosen.bootstrap[0])
-    sent.config.write_text(text)
+    sent = over_tls(broker, tmp_path, chosen)
     done = sent.replay()
     said = done.stderr.decode()
     assert done.returncode == 1
@@ -160,9 +164,7 @@ def test_who_may_only_write_is_enough(secure, tmp_path):
     """Topics are there, and how they are configured is none of the sensor's business."""
     broker, crt = secure
     chosen = settings(broker, crt, tmp_path, sasl="plain", user="carol")
-    sent = Sent(broker, tmp_path, lines(chosen))
-    text = sent.config.read_text().replace(broker.bootstrap, chosen.bootstrap[0])
-    sent.config.write_text(text)
+    sent = over_tls(broker, tmp_path, chosen)
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
     for topic in (sent.alerts, sent.blocklist, sent.health):
         broker.create(topic, cleanup_policy="compact" if topic == sent.blocklist else "delete")
