@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench bench-live bench-kafka kafka lab soak schema conformance fuzz fixtures lock clean
+.PHONY: demo test check bench bench-live bench-kafka quality kafka lab soak schema conformance fuzz fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,9 @@ bench-live: .venv/ready ## drops beside tcpdump, and latency, in network namespa
 
 bench-kafka: .venv/ready ## alerts a second to Kafka, and packet to acknowledgement (root, Java)
 	$(BIN)/python -m benchmarks.delivery
+
+quality: .venv/ready ## docs/quality.md: found, missed, falsely accused, on simulated traffic (15 minutes)
+	$(BIN)/python -m benchmarks.evaluate
 
 kafka: ## Apache Kafka on 127.0.0.1:9092, from Maven Central (needs Java 17 and Maven)
 	deploy/kafka/broker

@@ -7,7 +7,6 @@ called rude is in ``sensor/smtp/manners.py``. Each first contact whose session c
 step of a sequential test.
 
 A bot that imitates a mail server's manners gains no more than ``least``: manners are easily learnt.
-Sessions that went on under TLS are not judged.
 
 >>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
@@ -41,9 +40,12 @@ class DialogueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """share of a legitimate host's sessions that are rude: servers nobody set up with care"""
     theta1: Probability = 0.6
     """the same of a spam source"""
-    enough: Annotated[int, msgspec.Meta(ge=1)] = 10
-    most: Decibans = 15.0
+    enough: Annotated[int, msgspec.Meta(ge=1)] = 30
+    """sessions that make a window worth reading by itself"""
+    most: Decibans = 22.0
+    """decibans at most against a host: servers nobody named speak as badly"""
     least: Decibans = 10.0
+    """decibans at most for a host"""
 
 
 @kernel

@@ -48,12 +48,14 @@ class FirstContactSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     """probability that a first contact of a legitimate host succeeds"""
     theta1: Probability = 0.2
     """the same of a spam source"""
-    enough: Annotated[int, msgspec.Meta(ge=1)] = 10
+    enough: Annotated[int, msgspec.Meta(ge=1)] = 30
     """first contacts that make a window worth reading by itself"""
     most: Decibans = 30.0
     """decibans at most against a host: 1000 to 1, which with the prior is not yet an alert"""
-    least: Decibans = 10.0
-    """decibans at most for a host: answers are easily had, every big provider gives them"""
+    least: Decibans = 6.0
+    """decibans at most for a host, a single step: answers are easily had, and a spam source whose
+    list is fresh gets them as well
+    """
 
 
 @kernel

@@ -9,7 +9,7 @@ by Mining DNS Traffic Data", MineNet 2005).
 
 A customer's own mail server asks as well. Beside the same fan-out, the questions tell a mailer from
 a scanner or from a host whose address was forged, but hardly a bot from a mail server: so they are
-worth ``most`` = 6 decibans, a factor of four, and nothing before the host has contacted
+worth ``most`` = 3 decibans, a factor of two, and nothing before the host has contacted
 ``networks`` foreign networks. As in ``fan_out``, each window has a count that is ``usual``, what is
 beyond is worth 10 * tail * log10(n / usual), and the window counts in which that is most.
 
@@ -23,7 +23,7 @@ does not count.
 >>> counts[Count.MX_LOOKUPS], counts[Count.NETWORKS] = 10, 9
 >>> finding = MxLookups().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
 >>> finding.centibans, finding.reason
-(60, '10 MX lookups in 10 s, where 3 are usual, at most +6.0')
+(30, '10 MX lookups in 10 s, where 3 are usual, at most +3.0')
 """
 
 from typing import Annotated, ClassVar, Final
@@ -53,7 +53,7 @@ class MxLookupsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """how steeply the legitimate thins out, as in ``fan_out``"""
     networks: Annotated[int, msgspec.Meta(ge=0)] = 3
     """foreign networks in a day that the host must have contacted"""
-    most: Decibans = 6.0
+    most: Decibans = 3.0
 
 
 @kernel

@@ -19,7 +19,7 @@ Taken: 2yz to the message. 4yz counts for neither: greylisting greets everybody 
 >>> counts[Count.REJECTED], counts[Count.ACCEPTED] = 3, 2
 >>> finding = Rejections().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
 >>> finding.centibans, finding.reason
-(164, '3 of 5 new servers refused the mail in 1 day: 3 x +7.8 and 2 x -3.5')
+(190, '3 of 5 new servers refused the mail in 1 day: 3 x +7.6 and 2 x -1.9')
 """
 
 from typing import Annotated, ClassVar, Final
@@ -41,15 +41,22 @@ _ACCEPTED: Final = int(Count.ACCEPTED)
 class RejectionsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The walk's parameters."""
 
-    theta0: Probability = 0.1
+    theta0: Probability = 0.07
     """share of new servers that refuse a legitimate host: typing errors, people who have moved"""
-    theta1: Probability = 0.6
-    """share of those that refuse a spam source"""
-    enough: Annotated[int, msgspec.Meta(ge=1)] = 10
-    most: Decibans = 20.0
-    """decibans at most against a host: 100 to 1"""
-    least: Decibans = 15.0
-    """decibans at most for a host: big providers take spam as well, into another folder"""
+    theta1: Probability = 0.4
+    """share of those that refuse a spam source; Cutwail's were 70 % (Stone-Gross et al., LEET
+    2011), but a worm's that reads addresses off a disk are far fewer
+    """
+    enough: Annotated[int, msgspec.Meta(ge=1)] = 100
+    """answers that make a window worth reading by itself: one server in ten of a newsletter may
+    refuse for ten minutes
+    """
+    most: Decibans = 27.0
+    """decibans at most against a host: 500 to 1; with bad manners still not an alert"""
+    least: Decibans = 30.0
+    """decibans at most for a host: whose mail is taken by every new server is no spam source,
+    whatever its fan-out
+    """
 
 
 @kernel

@@ -14,12 +14,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import dialogue, fan_out, first_contact, mx_lookups, rejections, submission
+from detectors import (
+    deliveries,
+    dialogue,
+    fan_out,
+    first_contact,
+    mx_lookups,
+    regularity,
+    rejections,
+    submission,
+)
+from detectors.deliveries import Deliveries, DeliveriesSettings
 from detectors.detector import Detector, Finding, centibans
 from detectors.dialogue import Dialogue, DialogueSettings
 from detectors.fan_out import FanOut, FanOutSettings
 from detectors.first_contact import FirstContact, FirstContactSettings
 from detectors.mx_lookups import MxLookups, MxLookupsSettings
+from detectors.regularity import Regularity, RegularitySettings
 from detectors.rejections import Rejections, RejectionsSettings
 from detectors.submission import Submission, SubmissionSettings
 from sensor.hosts.distinct import EXACT
@@ -46,8 +57,10 @@ class DetectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fan_out: FanOutSettings = FanOutSettings()
     first_contact: FirstContactSettings = FirstContactSettings()
     rejections: RejectionsSettings = RejectionsSettings()
+    deliveries: DeliveriesSettings = DeliveriesSettings()
     dialogue: DialogueSettings = DialogueSettings()
     mx_lookups: MxLookupsSettings = MxLookupsSettings()
+    regularity: RegularitySettings = RegularitySettings()
     submission: SubmissionSettings = SubmissionSettings()
 
 
@@ -61,8 +74,10 @@ class ModelTables(NamedTuple):
     fan_out: NDArray[np.int32]
     first_contact: NDArray[np.int32]
     rejections: NDArray[np.int32]
+    deliveries: NDArray[np.int32]
     dialogue: NDArray[np.int32]
     mx_lookups: NDArray[np.int32]
+    regularity: NDArray[np.int32]
     submission: NDArray[np.int32]
 
 
@@ -74,8 +89,10 @@ def score(counts, facts, tables):
         + fan_out.ratio(counts, facts, tables.fan_out)
         + first_contact.ratio(counts, facts, tables.first_contact)
         + rejections.ratio(counts, facts, tables.rejections)
+        + deliveries.ratio(counts, facts, tables.deliveries)
         + dialogue.ratio(counts, facts, tables.dialogue)
         + mx_lookups.ratio(counts, facts, tables.mx_lookups)
+        + regularity.ratio(counts, facts, tables.regularity)
         + submission.ratio(counts, facts, tables.submission)
     )
 
@@ -94,34 +111,48 @@ class Model:
         self._share = s.prior
         self.fan_out = FanOut(d.fan_out)
         lookups = MxLookups(d.mx_lookups)
+        steady = Regularity(d.regularity)
         self.detectors: tuple[Detector, ...] = (
             self.fan_out,
             FirstContact(d.first_contact),
             Rejections(d.rejections),
+            Deliveries(d.deliveries),
             Dialogue(d.dialogue),
             lookups,
+            steady,
             Submission(d.submission),
         )
         self.tables = ModelTables(
             self.prior,
-            *self._quiet(lookups),
+            *self._quiet(lookups, steady),
             *(detector.tables for detector in self.detectors),
         )
 
-    def _quiet(self, lookups: MxLookups) -> tuple[int, int]:
+    def _quiet(self, lookups: MxLookups, steady: Regularity) -> tuple[int, int]:
         """Fan-out too small to raise an alert even if every other detector said its most.
 
         Most hosts stay below it for ever, and need not be weighed at each packet. Of n
-        destinations, k can fail as first contacts, and n - k refuse rude sessions.
+        destinations, k can fail as first contacts, r refuse, and the others have their replies
+        hidden; n - k can be spoken to rudely. They must be as many as the hours in which they are
+        evenly spread.
         """
-        failed, *spoken = (detector.tables.tolist() for detector in self.detectors[1:4])
+        walks = {d.name: d.tables.tolist() for d in self.detectors[1:5]}
+
+        def most(name: str, n: int) -> int:
+            step, _, _, cap, _ = walks[name]
+            return int(min(n * step, cap))
 
         def others(n: int) -> int:
-            worth: int = max(
-                min(k * failed[0], failed[3]) + sum(min((n - k) * t[0], t[3]) for t in spoken)
+            worth = max(
+                most("first_contact", k)
+                + most("rejections", r)
+                + most("deliveries", n - k - r)
+                + most("dialogue", n - k)
                 for k in range(n + 1)
+                for r in range(n - k + 1)
             )
-            return worth + lookups.most * (n >= lookups.networks)
+            worth += lookups.most * (n >= lookups.networks)
+            return worth + steady.most * (n >= steady.hours)
 
         def quiet(worth: NDArray[np.int32]) -> int:
             n = 0

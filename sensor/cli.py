@@ -146,9 +146,11 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(module="explain")
 
     verb = verbs.add_parser(
-        "impact", parents=[settings], help="who would be hit if foreign port 25 were closed"
+        "impact", parents=[settings, state], help="who would be hit if foreign port 25 were closed"
     )
-    verb.add_argument("files", nargs="+", metavar="FILE", help="captures")
+    verb.add_argument("files", nargs="*", metavar="FILE", help="captures")
+    verb.add_argument("--journal", action="store_true", help="what a live sensor kept (live.usage)")
+    verb.add_argument("--since", metavar="TIME", help="with --journal, from that day on")
     verb.add_argument("--format", default="text", choices=["text", "csv", "json", "html"])
     verb.add_argument("-o", dest="output", metavar="FILE", help="write there")
     verb.add_argument(
@@ -156,6 +158,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("-q", "--quiet", action="store_true", help="no progress")
     verb.set_defaults(module="impact")
+
+    verb = verbs.add_parser(
+        "tune", parents=[settings, state], help="which alerts other settings would have given"
+    )
+    verb.add_argument("--since", metavar="TIME", help="packet time (2026-01-31T12:00:00Z)")
+    verb.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
+    verb.set_defaults(module="tune")
 
     verb = verbs.add_parser(
         "sessions", parents=[settings], help="print what was said in each connection as JSON lines"

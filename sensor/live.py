@@ -10,6 +10,7 @@ alerts the journal has beyond it are adopted: they go on under their ids.
 """
 
 import contextlib
+import functools
 import io
 import os
 import shutil
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 
 from sensor import __version__, service
 from sensor.alerts.alert import Alert
+from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice, notice
 from sensor.capture.afpacket import Fanout, Interface, Interfaces, Statistics, link_of
 from sensor.capture.block import FRAME, Block, CaptureError
@@ -35,10 +37,13 @@ from sensor.capture.ring import index_ring
 from sensor.database import DatabaseError
 from sensor.delivery import Delivery
 from sensor.evidence.store import Store, Writer
+from sensor.hosts.subscribers import fold
+from sensor.impact.store import UsageStore
+from sensor.impact.usage import Usage, Usages
 from sensor.kernel import table
 from sensor.metrics import Collector, serve
 from sensor.pipeline import Pipeline, compile_kernels
-from sensor.settings import Settings, state_folder, subscriber_prefixes
+from sensor.settings import Settings, state_folder, subscriber_prefixes, subscribers_of
 from sensor.sinks.journal import Journal
 from sensor.snapshot import SnapshotError, fork_and_write, read, write
 
@@ -61,6 +66,8 @@ PATIENCE: Final = 10.0
 """Seconds that Kafka is waited for at the end."""
 _MOST_WAITING: Final = 100_000
 """Alerts that wait for a journal that cannot be written; then the oldest are told and dropped."""
+_MOST_SESSIONS: Final = 2000
+"""Sessions a second from which usages are counted; some 3 % of a core."""
 _DAY: Final = 86_400_000_000_000
 
 
@@ -89,6 +96,8 @@ def compile_all() -> None:
     nothing, frames = np.zeros(64, np.uint8), table(0, FRAME)
     index_ring(nothing, 0, frames, ETHERNET)
     Writer(io.BytesIO()).write(nothing, table(1, FRAME), np.zeros(1, np.int64))
+    subscribers = subscribers_of(Settings())
+    fold(subscribers.classes[0], np.uint64(0), np.uint64(0), 0)
 
 
 class Worker(NamedTuple):
@@ -160,7 +169,14 @@ class Live:
         self._delivery = None if worker else Delivery(settings, self.folder, tell)
         compile_all()
         self.journal = Journal(self.folder / "journal.sqlite")
-        self.pipeline = Pipeline(settings)
+        self._candidates: list[Candidate] = []
+        self._usages = Usages(subscribers_of(settings), settings.limits.max_hosts)
+        self.pipeline = Pipeline(
+            settings,
+            on_sessions=self._usages.add if live.usage else None,
+            on_candidate=self._candidates.append,
+            most_sessions=_MOST_SESSIONS,
+        )
         self._snapshot = self.folder / "state.p25"
         self._restore()
         evidence = settings.evidence
@@ -224,13 +240,22 @@ class Live:
             "journal": self.journal.last,
         }
         arrays = self.pipeline.arrays()
+        used = self._usages.drain()
         if wait:
             try:
                 write(self._snapshot, arrays, facts)
-            except SnapshotError as error:
+                self._keep_usages(used)
+            except (SnapshotError, DatabaseError) as error:
                 self._notice("snapshot", str(error))
         else:
-            self._child = fork_and_write(self._snapshot, arrays, facts)
+            then = functools.partial(self._keep_usages, used)
+            self._child = fork_and_write(self._snapshot, arrays, facts, then)
+
+    def _keep_usages(self, used: list[Usage]) -> None:
+        if used:
+            store = UsageStore(self.folder / "usage.sqlite")
+            store.add(used, self.settings.live.usage_days)
+            store.close()
 
     def _reap(self) -> None:
         if self._child:
@@ -309,7 +334,8 @@ class Live:
                 self._take(block)
                 if time.monotonic() > end:
                     break
-        self._publish(self.pipeline.finish())
+        # Connections stay open, for the snapshot: the next start goes on with them.
+        self._publish(self.pipeline.catch_up(self.pipeline.packet_time))
         self._weigh_loss()
         self._save(wait=True)
         for interface in self._interfaces:
@@ -325,6 +351,11 @@ class Live:
 
     def _publish(self, alerts: list[Alert]) -> None:
         """Journal, then tell; while the journal cannot be written, tell all the same and say so."""
+        if self._candidates:
+            # Nobody waits for them: those that cannot be written are gone.
+            with contextlib.suppress(DatabaseError):
+                self.journal.note(self._candidates)
+            self._candidates.clear()
         if not alerts and not self._waiting:
             return
         waiting = len(self._waiting)
@@ -370,6 +401,7 @@ class Live:
         kept = {name: getattr(self.settings, name) for name in fixed}
         self.settings = msgspec.structs.replace(settings, **kept)
         self.pipeline.reload(self.settings)
+        self._usages.reload(subscribers_of(self.settings))
         if self._delivery is not None:
             self._delivery.reload(self.settings)
         for interface in self._interfaces if not self._bpf else ():

@@ -53,6 +53,7 @@ MEANINGS = {
     "midstream": "connections picked up without their SYN",
     "sessions": "connections in which something was said",
     "sessions_evicted": "sessions given up for want of room",
+    "sessions_passed_over": "sessions beyond 2,000 a second, of which no usage is kept",
     "transactions_accepted": "mail transactions the server took",
     "transactions_rejected": "mail transactions the server refused",
     "bytes_read": "bytes of streams",

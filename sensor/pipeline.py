@@ -11,6 +11,7 @@ from detectors.detector import CENTIBANS
 from detectors.score import Model
 from sensor import addresses
 from sensor.alerts.alert import Alert, Destination, EvidenceLine, Exchanger, alert_id, rfc3339
+from sensor.alerts.candidate import Candidate
 from sensor.alerts.lifecycle import (
     OPEN_ALERTS,
     REFUSED_ALERTS,
@@ -37,6 +38,7 @@ from sensor.snapshot import SnapshotError, arrays_of, restore
 from sensor.tracking import (
     COUNTERS,
     MOMENTS,
+    NOTED,
     WATCHED,
     Tracking,
     adopt,
@@ -56,6 +58,8 @@ _KEPT = ("connections", "sessions", "lookups", "hosts", "alerts", "clock", "coun
 _CLASSES = "subscribers.classes"
 _DESTINATIONS = 10
 """Destinations an alert lists one by one."""
+_NEVER = 1 << 30
+"""centibans"""
 _CRITICAL = 300
 """centibans above the raise level"""
 
@@ -112,11 +116,15 @@ class Pipeline:
         settings: Settings,
         watch: str | None = None,
         on_sessions: Callable[[list[Session]], None] | None = None,
+        on_candidate: Callable[[Candidate], None] | None = None,
+        most_sessions: int | None = None,
     ) -> None:
         """With ``watch``, keep the evidence of that host for :attr:`watched`.
 
-        ``on_sessions`` is given the connections that ended, many at a time. Raises ValueError when
-        ``watch`` names no host.
+        ``on_sessions`` is given the connections that ended, many at a time, of each second of
+        packet time ``most_sessions`` (what is beyond is counted); ``on_candidate`` each
+        host that comes to be one, and again whenever its score grew by 5 decibans. Raises
+        ValueError when ``watch`` names no host.
         """
         self.settings = settings
         self.model = Model(settings.score, settings.detectors)
@@ -129,6 +137,10 @@ class Pipeline:
             key[:] = *parse_host(watch, subscribers), 1
         limits = settings.limits
         self._on_sessions = on_sessions
+        self._most_sessions = most_sessions
+        self._second = 0, 0
+        self._sessions_passed_over = 0
+        self._on_candidate = on_candidate
         lookups = new_lookups()
         self._exchangers = Exchangers(lookups, limits.max_exchangers)
         self._state = Tracking(
@@ -159,6 +171,7 @@ class Pipeline:
                 round(alerts.escalate_step * CENTIBANS),
                 alerts.refresh,
                 round(alerts.enough_proof * CENTIBANS),
+                round(alerts.candidate_at * CENTIBANS) if self._on_candidate else _NEVER,
             ),
             "watched": watched_ports(list(settings.ports)),
             "timeout": round(settings.syn_timeout * 1e9),
@@ -292,6 +305,7 @@ class Pipeline:
             | {
                 "connections_evicted": int(state.connections.meta[EVICTED]),
                 "sessions_open": int(state.sessions.meta[SESSIONS]),
+                "sessions_passed_over": self._sessions_passed_over,
                 "pieces_held": int(state.sessions.meta[PIECES]),
                 "pieces_refused": int(state.sessions.meta[PIECES_REFUSED]),
             },
@@ -318,7 +332,8 @@ class Pipeline:
         records = self._state.records
         size = int(records.size[0])
         if self._on_sessions and size:
-            ended = records.connections[:size], records.sessions[:size], records.ends[:size]
+            few = self._affordable(size)
+            ended = records.connections[:few], records.sessions[:few], records.ends[:few]
             self._on_sessions(session_records(*ended, self._exchangers.name))
             records.size[0] = 0
         told = self._state.told
@@ -337,16 +352,47 @@ class Pipeline:
                         kept,
                         self._named(n),
                     )
+            elif event["state"] == NOTED:
+                if self._on_candidate:
+                    self._on_candidate(self._candidate(event, evidence))
             else:
                 alerts.append(self._alert(n, evidence))
         told.size[0] = 0
         self._exchangers.take()
         return alerts
 
+    def _affordable(self, size: int) -> int:
+        """How many of ``size`` sessions may be told of in this second."""
+        if self._most_sessions is None:
+            return size
+        second, told = self._second
+        if second != (now := self.packet_time // 1_000_000_000):
+            told = 0
+        few = min(size, self._most_sessions - told)
+        self._second = now, told + few
+        self._sessions_passed_over += size - few
+        return few
+
     def _host(self, event: Any, evidence: Evidence) -> str:  # dtype TOLD
         class_ = self._state.subscribers.classes[evidence.fact(Fact.CLASS)]
         hi, lo = int(event["host_hi"]), int(event["host_lo"])
         return host_text(hi, lo, int(class_["fold"]), int(class_["ports"]))
+
+    def _candidate(self, event: Any, evidence: Evidence) -> Candidate:
+        return Candidate(
+            host=self._host(event, evidence),
+            ts=int(event["ts"]),
+            score=int(event["score"]) / CENTIBANS,
+            evidence=self._lines(evidence),
+            replies_visible=bool(evidence.fact(Fact.REPLIES_VISIBLE)),
+            windows=evidence.windows(),
+        )
+
+    def _lines(self, evidence: Evidence) -> list[EvidenceLine]:
+        return [
+            EvidenceLine(f.detector, f.centibans / CENTIBANS, f.reason, f.figures)
+            for f in self.model.explain(evidence)
+        ]
 
     def _alert(self, n: int, evidence: Evidence) -> Alert:
         told = self._state.told
@@ -377,10 +423,7 @@ class Pipeline:
             score=score / CENTIBANS,
             raise_at=self.model.raise_at / CENTIBANS,
             clear_at=self.model.clear_at / CENTIBANS,
-            evidence=[
-                EvidenceLine(f.detector, f.centibans / CENTIBANS, f.reason, f.figures)
-                for f in self.model.explain(evidence)
-            ],
+            evidence=self._lines(evidence),
             handshake_proven=evidence.fact(Fact.PROVEN) > 0,
             proven=evidence.fact(Fact.PROVEN),
             disowned=evidence.fact(Fact.DISOWNED),

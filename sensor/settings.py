@@ -47,7 +47,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_hosts: Annotated[int, msgspec.Meta(ge=16, le=100_000_000)] = 1_000_000
     """120 bytes each, and up to 36 to find and reuse them"""
     max_details: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
-    """hosts with more than a handful of connections a day; 6.0 kB each"""
+    """hosts with more than a handful of connections a day; 6.4 kB each"""
     max_sketches: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 8_192
     """lists of more than 64 destinations; 8 kB each"""
     max_connections: Annotated[int, msgspec.Meta(ge=64, le=100_000_000)] = 1_000_000
@@ -69,6 +69,8 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """decibans"""
     refresh: Annotated[int, msgspec.Meta(ge=10)] = 600
     """seconds"""
+    candidate_at: float = 0.0
+    """decibans at which a host without an alert is noted in the journal, for ``port25 tune``"""
     enough_proof: Annotated[float, msgspec.Meta(ge=0)] = 12.0
     """decibans that proven first contacts alone must be worth for a block: twice the usual"""
 
@@ -99,6 +101,12 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """address and port for Prometheus; empty: none"""
     loss_alarm: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.001
     """share of bytes or packets lost that is worth an alarm"""
+    usage: bool = False
+    """whether to keep, by day, what each subscriber uses foreign port 25 for (``port25 impact
+    --journal``): counts, providers and HELO names of customers who do nothing wrong
+    """
+    usage_days: Annotated[int, msgspec.Meta(ge=1, le=400)] = 30
+    """how long that is kept"""
     journal_days: Annotated[int, msgspec.Meta(ge=1)] = 400
     """how long alerts are kept in the journal"""
     journal_megabytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096

@@ -14,7 +14,7 @@ import ast
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,9 +27,11 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+from sensor.database import DatabaseError
+
 __all__ = ["SnapshotError", "arrays_of", "fork_and_write", "read", "restore", "write"]
 
-_MAGIC: Final = "port25.state/1"
+_MAGIC: Final = "port25.state/2"
 _CHUNK: Final = 1 << 20
 _MOST_LINE: Final = 1 << 16
 
@@ -99,8 +101,16 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[str, Any])
         raise SnapshotError(f"{path}: {error.strerror or error}") from None
 
 
-def fork_and_write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[str, Any]) -> int:
-    """Write a snapshot of this moment in a child process; its pid, to be waited for."""
+def fork_and_write(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    facts: dict[str, Any],
+    then: Callable[[], None] | None = None,
+) -> int:
+    """Write a snapshot of this moment in a child process; its pid, to be waited for.
+
+    ``then`` is called in the child after it.
+    """
     child = os.fork()
     if child:
         return child
@@ -109,8 +119,10 @@ def fork_and_write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[s
         with contextlib.suppress(OSError):  # it may be forbidden
             os.nice(10)
         write(path, arrays, facts)
+        if then is not None:
+            then()
         code = 0
-    except SnapshotError as error:
+    except (SnapshotError, DatabaseError) as error:
         os.write(2, f"port25: {error}\n".encode())
     finally:
         os._exit(code)

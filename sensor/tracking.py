@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import fan_out
+from detectors.detector import CENTIBANS
 from detectors.score import ModelTables, score
 from sensor.alerts.lifecycle import (
     CLOSED,
@@ -83,6 +84,7 @@ __all__ = [
     "COUNTERS",
     "DESTINATIONS",
     "MOMENTS",
+    "NOTED",
     "TOLD",
     "Records",
     "Told",
@@ -130,6 +132,8 @@ DESTINATIONS: Final = 64
 
 WATCHED: Final = 4
 """State of an event that only tells the evidence of the watched host."""
+NOTED: Final = 5
+"""State of one that tells of a candidate: no alert, but a score worth to be known."""
 
 TOLD = np.dtype(
     [
@@ -140,7 +144,7 @@ TOLD = np.dtype(
         ("score", np.int32),  # centibans
         ("revision", np.int32),
         ("tick", np.uint32),
-        ("state", np.uint8),  # alerts.lifecycle.STATES, or WATCHED
+        ("state", np.uint8),  # alerts.lifecycle.STATES, WATCHED or NOTED
         ("destinations", np.uint8),
         ("proven", np.uint8),  # 1: at some time in this alert the proof was enough for a block
     ],
@@ -160,6 +164,8 @@ _GROUP: Final = 16
 _AUTO, _ALWAYS, _NEVER = 0, 1, 2
 _ENOUGH_SEEN: Final = 3
 
+_NOTED_STEP: Final = 5
+"""Decibans by which a candidate's score must have grown to be told again."""
 _SECOND: Final = 1_000_000_000
 _C_RETRIES: Final = int(Count.RETRIES)
 _C_ANSWERED: Final = int(Count.ANSWERED)
@@ -172,6 +178,12 @@ _C_RUDE: Final = int(Count.RUDE)
 _C_POLITE: Final = int(Count.POLITE)
 _C_SUBMITTED: Final = int(Count.SUBMITTED)
 _C_MX_LOOKUPS: Final = int(Count.MX_LOOKUPS)
+_C_MAILED: Final = int(Count.MAILED)
+_C_UNMAILED: Final = int(Count.UNMAILED)
+_MESSAGE: Final = 2500
+"""Bytes of a client under TLS that hold a message: see ``detectors/deliveries.py``."""
+_BODY: Final = 64
+"""Bytes after DATA that do: a client whose DATA was refused sends RSET or QUIT."""
 _EVICTED_BIT: Final = ANOMALIES.index("evicted")
 _AFTER_RESET: Final = ANOMALIES.index("after_reset")
 _SMTPS: Final = 465
@@ -353,6 +365,11 @@ def _evaluate(t, h, ts, tick):
         if state != NO_CHANGE:
             row.alert = a
             _tell(t, h, state, a, total, ts, tick)
+    if row.alert == NO_ALERT and total >= t.levels.note_at:
+        decibans = total // CENTIBANS
+        if row.noted == 0 or decibans >= row.noted + _NOTED_STEP:
+            row.noted = max(1, decibans)
+            _tell(t, h, NOTED, -1, total, ts, tick)
     if t.watch[2] and row.hi == t.watch[0] and row.lo == t.watch[1]:
         _tell(t, h, WATCHED, -1, total, ts, tick)
 
@@ -413,11 +430,16 @@ def _conclude(t, i, ts, tick):
     end_streams(t.sessions, n, ts, connection.seen == 3)
     manners = judge(s, connection.seen == 3)
     h = _owner(t, connection)
-    if h >= 0 and connection.first and manners:
+    if h < 0 or not connection.first:
+        return _outcomes(t, connection, s, tick)
+    if manners:
         happened(t.hosts, h, _C_RUDE if manners < 0 else _C_POLITE, 0, tick)
-        _outcomes(t, connection, s, tick)
+    changed = _outcomes(t, connection, s, tick)
+    if (s.tls == 1 or connection.seen == 1) and s.commands and s.outcomes == 0:
+        mailed = s.bytes[0] >= _MESSAGE if s.tls == 1 else s.body_bytes >= _BODY
+        happened(t.hosts, h, _C_MAILED if mailed else _C_UNMAILED, 0, tick)
         return h
-    return _outcomes(t, connection, s, tick)
+    return h if manners else changed
 
 
 @inner
@@ -701,7 +723,9 @@ def _finishing(t, i, side, segment):
         if segment.tcp_flags & 1:
             s.fin[side] = np.int64(segment.seq) + np.int64(segment.length)
     connection.told_fins = connection.fins
-    return connection.fins >= 3 and (n >= 0 or (n == -1 and t.records.ends.shape[0] > 0))
+    if connection.fins < 3:
+        return n >= 0 and connection.seen == 1  # the server's FIN will not be seen
+    return n >= 0 or (n == -1 and t.records.ends.shape[0] > 0)
 
 
 @inner_routine
@@ -712,7 +736,8 @@ def _finished(t, i, ts, tick):
     reset = connection.fins & 4
     if n >= 0:
         s = t.sessions.rows[n]
-        if reset:  # it may be forged, or late: the record waits for what may still come
+        # A reset may be forged, or late: the record waits for what may still come.
+        if reset or connection.fins < 3:
             return _conclude(t, i, ts, tick)
         for which in range(2):
             if s.known[which] and s.next[which] != s.fin[which]:

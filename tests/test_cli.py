@@ -141,7 +141,7 @@ def test_explain_prints_a_sum_that_adds_up():
     named = {row[0]: float(row[1]) for row in rows if len(row) > 2 and row[1][0] in "+-"}
     total = named.pop("score")
     names = {"prior", "fan_out", "first_contact", "rejections", "dialogue"}
-    names |= {"mx_lookups", "submission"}
+    names |= {"deliveries", "mx_lookups", "regularity", "submission"}
     assert set(named) == names
     assert round(sum(named.values()), 1) == total
     assert "raised" in out

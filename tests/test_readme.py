@@ -2,9 +2,11 @@
 
 import re
 import shlex
+from math import log10
 
 import pytest
 
+from detectors.score import DetectorSettings, Model
 from sensor.settings import parse_settings
 from tests.conftest import ROOT, port25
 
@@ -31,7 +33,7 @@ def test_command(command):
 
 def test_commands_that_share_a_state_folder(tmp_path):
     shared = [command for command in COMMANDS if "--state" in command]
-    assert len(shared) >= 4
+    assert len(shared) >= 5
     for command in shared:
         runs(command.replace("/tmp/port25", str(tmp_path)))
 
@@ -55,6 +57,42 @@ def test_the_alert_shown_is_the_one_it_prints():
     shown = next(block for block in blocks("text") if "prior" in block)
     out = port25("explain", "203.0.113.30", "-r", "pcaps/demo.pcap", check=True).stdout.decode()
     assert shown.strip() in out
+
+
+def test_the_example_of_the_score_is_what_it_prints_and_adds_up():
+    page = (ROOT / "docs" / "score.md").read_text()
+    shown = re.search(r"```text\n(.*?)```", page, re.DOTALL)[1].strip()
+    words = re.search(r"`port25 (explain [^`]*)`", page)[1]
+    assert shown in port25(*shlex.split(words), check=True).stdout.decode()
+    lines = {line.split()[0]: float(line.split()[1]) for line in shown.splitlines()[2:]}
+    total = lines.pop("score")
+    assert round(sum(lines.values()), 1) == total
+    networks, usual = map(
+        int, re.search(r"(\d+) foreign networks in 1 h, where (\d+)", shown).groups()
+    )
+    assert round(40 * log10(networks / usual), 1) == lines["fan_out"]
+    assert f"40 x log10({networks / usual:.2f}) = {lines['fan_out']:+.1f}" in page
+
+
+def test_the_page_on_the_score_names_each_detector_and_its_caps():
+    page = (ROOT / "docs" / "score.md").read_text()
+    for detector in Model().detectors:
+        assert re.search(rf"^\| {detector.name} \|", page, re.MULTILINE), detector.name
+    settings = DetectorSettings()
+    for name in ("rejections", "deliveries", "dialogue", "first_contact"):
+        one = getattr(settings, name)
+        assert re.search(
+            rf"^\| {name} .* \| \+{one.most:.0f} \| -{one.least:.0f} \|", page, re.MULTILINE
+        )
+
+
+def test_the_figures_on_quality_are_those_of_the_page():
+    page = (ROOT / "docs" / "quality.md").read_text()
+    shown = README.split("## How good")[1].split("## ")[0]
+    figures = re.findall(r"\d+\.\d+ %|[\d,]+ connections, \d+ s|\d\.\d+ to \d\.\d+|[\d.]+ h", shown)
+    assert len(figures) >= 8
+    for figure in figures:
+        assert figure in page, figure
 
 
 def test_targets_exist():

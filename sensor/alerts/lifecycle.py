@@ -76,6 +76,7 @@ class Levels(NamedTuple):
     step: int
     refresh: int
     enough_proof: int
+    note_at: int
 
 
 class AlertTable(NamedTuple):

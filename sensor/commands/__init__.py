@@ -1,6 +1,7 @@
 """One file a verb; each has ``run(options) -> exit code``."""
 
 import argparse
+import datetime
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ __all__ = [
     "announce",
     "complain",
     "find_alert",
+    "moment",
     "printable",
     "report_faults",
     "settings_from",
@@ -55,6 +57,17 @@ def report_faults(faults: list[CaptureError]) -> int:
     for fault in faults:
         complain(str(fault))
     return 1 if faults else 0
+
+
+def moment(text: str) -> int:
+    """A time as people write it (RFC 3339; UTC where nothing is said), ns since 1970.
+
+    Raises ValueError.
+    """
+    time = datetime.datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=datetime.UTC)
+    return int(time.timestamp()) * 1_000_000_000
 
 
 def state_from(options: argparse.Namespace, settings: Settings) -> Path:

@@ -1,7 +1,6 @@
 """``port25 blocklist``: the blocks in force, for routers, firewalls and name servers."""
 
 import argparse
-import datetime
 import os
 import sys
 import time
@@ -9,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sensor.blocking.decision import SECOND, Decision
+from sensor.blocking.decision import Decision
 from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
 from sensor.blocking.ledger import Ledger
-from sensor.commands import complain, settings_from, state_from
+from sensor.commands import complain, moment, settings_from, state_from
 from sensor.database import DatabaseError
 
 __all__ = ["run"]
@@ -39,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         complain("--follow: needs -o FILE (or --format exabgp, which tells only what changes)")
         return 2
     try:
-        at = _time(options.at) if options.at else 0
+        at = moment(options.at) if options.at else 0
         ledger = Ledger(state_from(options, settings) / "blocking.sqlite", read_only=True)
         before: list[Decision] | None = None
         while True:
@@ -65,13 +64,6 @@ def run(options: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         return 0
-
-
-def _time(text: str) -> int:
-    moment = datetime.datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return int(moment.timestamp()) * SECOND
 
 
 def _write(text: str, output: str | None) -> None:

@@ -4,52 +4,52 @@ import argparse
 import sys
 from pathlib import Path
 
-from sensor.alerts.alert import Alert
 from sensor.capture.merge import Captures
-from sensor.commands import announce, complain, report_faults, settings_from
+from sensor.commands import (
+    announce,
+    complain,
+    moment,
+    report_faults,
+    settings_from,
+    state_from,
+)
 from sensor.commands.progress import Progress
-from sensor.impact.judgement import KINDS, judge
-from sensor.impact.report import RENDER, Report
-from sensor.impact.usage import Usages
+from sensor.database import DatabaseError
+from sensor.impact.report import RENDER
+from sensor.impact.store import UsageStore, usage_stores
+from sensor.impact.survey import Survey
 from sensor.pipeline import Pipeline
-from sensor.settings import subscribers_of
+from sensor.settings import Settings, subscribers_of
+from sensor.sinks.journal import Journal, journals
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay captures and judge every subscriber that used foreign port 25."""
+    """Judge every subscriber that used foreign port 25, in captures or as a live sensor kept it."""
     settings = settings_from(options.config)
     if settings is None:
         return 2
+    if bool(options.files) == options.journal:
+        complain("say either captures or --journal")
+        return 2
     announce()
-    usages = Usages(subscribers_of(settings), settings.limits.max_hosts)
-    alerts: dict[str, Alert] = {}
-    blocked: set[str] = set()
-    pipeline = Pipeline(settings, on_sessions=usages.add)
-
-    def note(found: list[Alert]) -> None:
-        for alert in found:
-            if alert.state != "closed":
-                alerts[alert.host] = alert
-            if alert.block_recommended:
-                blocked.add(alert.host)
-
-    captures = Captures(options.files)
-    with Progress(options.files, shown=not options.quiet) as progress:
-        for block in captures:
-            note(pipeline.feed(block))
-            progress.update(captures.position, len(block.frames))
-        note(pipeline.finish())
-    judged = [judge(one, alerts.get(one.host), one.host in blocked) for one in usages]
-    judged.sort(key=lambda one: (KINDS.index(one.kind), -one.sessions, one.host))
-    report = Report(
-        first=min((one.first for one in judged), default=0),
-        last=max((one.last for one in judged), default=0),
-        date=options.date,
-        subscribers=judged,
-        left_out=usages.left_out,
-    )
+    survey = Survey(subscribers_of(settings), settings.limits.max_hosts)
+    try:
+        since = moment(options.since) if options.since else 0
+    except ValueError as error:
+        complain(f"--since: {error}")
+        return 2
+    code = 0
+    if options.files:
+        code = _replay(options, settings, survey)
+    else:
+        try:
+            _recall(state_from(options, settings), since, survey)
+        except DatabaseError as error:
+            complain(str(error))
+            return 1
+    report = survey.report(options.date)
     text = RENDER[options.format](report)
     try:
         if options.output:
@@ -59,4 +59,32 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         complain(f"{options.output}: {error.strerror}")
         return 1
+    return code
+
+
+def _replay(options: argparse.Namespace, settings: Settings, survey: Survey) -> int:
+    """From captures; the exit code."""
+    pipeline = Pipeline(settings, on_sessions=survey.sessions)
+    captures = Captures(options.files)
+    with Progress(options.files, shown=not options.quiet) as progress:
+        for block in captures:
+            survey.alerts(pipeline.feed(block))
+            progress.update(captures.position, len(block.frames))
+        survey.alerts(pipeline.finish())
     return report_faults(captures.faults)
+
+
+def _recall(state: Path, since: int, survey: Survey) -> None:
+    """From what a live sensor kept. Raises DatabaseError."""
+    stores = usage_stores(state)
+    if not stores:
+        raise DatabaseError(f"{state}: no usage was kept; set live.usage = true")
+    for path in stores:
+        store = UsageStore(path, read_only=True)
+        for usage in store.read(since):
+            survey.usages.put(usage)
+        store.close()
+    for path in journals(state):
+        journal = Journal(path, read_only=True)
+        survey.alerts(alert for _, alert in journal.read(since=since))
+        journal.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sensor.alerts.alert import Alert
+from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice
 from sensor.capture.merge import Captures
 from sensor.commands import announce, complain, report_faults, settings_from
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     except (DatabaseError, OSError) as fault:
         complain(str(fault))
         return 1
-    pipeline = Pipeline(settings)
+    pipeline = Pipeline(settings, on_candidate=kept.note if kept is not None else None)
     captures = Captures(options.files, options.follow)
     lines = options.json or not sys.stdout.isatty()
     sink: JsonLines | Table = JsonLines(sys.stdout.buffer) if lines else Table()
@@ -87,15 +88,23 @@ class _Kept:
         state.mkdir(parents=True, exist_ok=True)
         self._delivery = Delivery(settings, state, self._say, live=False)
         self._journal = Journal(state / "journal.sqlite")
+        self._candidates: list[Candidate] = []
         self._delivery.begin()
 
     @staticmethod
     def _say(one: Notice) -> None:
         complain(f"{one.kind}: {one.text}")
 
+    def note(self, one: Candidate) -> None:
+        """A candidate, to be kept with the next alerts."""
+        self._candidates.append(one)
+
     def write(self, alerts: list[Alert]) -> list[Alert]:
         """Those that were not in it before."""
         self._delivery.turn()
+        if self._candidates:
+            self._journal.note(self._candidates)
+            self._candidates.clear()
         return self._journal.write(alerts) if alerts else []
 
     def close(self) -> int:

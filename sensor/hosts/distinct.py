@@ -10,6 +10,12 @@ own. (HyperLogLog: Flajolet et al. 2007, with linear counting below 2.5 register
 Chabchoub and Hebrail 2010, whose list of future maxima is here a small table.) With 128 registers
 the standard error is 9 %, and below 6 % for counts up to 300.
 
+A *memory* answers, for a host whose list is full, whether it contacted a destination before: two
+Bloom filters (Bloom 1970) of 32,768 bits, the one being filled and the one before. They change
+places after ``GENERATION`` destinations or half a day, so it reaches back half a day to a day. At
+most one new destination in 20 is taken for a known one, and none that is known for new. Without it
+a newsletter's dead destinations, tried again by the hour, would each time count as new.
+
 The switch is seamless: a window goes over to the sketch exactly when its list is full, the sketch
 has been fed with every destination of the list, and the estimate is never below the list.
 """
@@ -19,16 +25,19 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel, mix
+from sensor.kernel import kernel, mix, routine
 
 __all__ = [
+    "BITS",
     "EXACT",
+    "MEMORY",
     "NO_SKETCH",
     "RANKS",
     "REGISTERS",
     "count_exact",
     "count_sketch",
     "fill_sketch",
+    "remember",
     "touch",
 ]
 
@@ -36,11 +45,30 @@ EXACT: Final = 64
 REGISTERS: Final = 128
 RANKS: Final = 16
 NO_SKETCH: Final = -1
+BITS: Final = 1 << 15
+GENERATION: Final = 4096
+"""Destinations in one filter: with four bits each, 39 % of it is set then."""
+HALF_A_DAY: Final = 43_200
+
+MEMORY = np.dtype(
+    [
+        ("since", np.uint32),  # tick at which the filter being filled was begun
+        ("size", np.int32),  # destinations in it
+        ("filling", np.uint8),  # which of the two it is
+        ("bits", np.uint64, (2, BITS // 64)),
+    ],
+    align=True,
+)
+"""A memory of destinations (8.2 kB)."""
 
 _N: Final = 5
 _ALPHA: Final = 0.7213 / (1 + 1.079 / REGISTERS)
 _SEED = np.uint64(0x243F6A8885A308D3)
 _REGISTER_BITS = np.uint64(7)
+_WORD_BITS = np.uint64(6)
+_WORD_MASK = np.uint64(BITS // 64 - 1)
+_BIT_MASK = np.uint64(63)
+_USED_BITS = np.uint64(15)
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
 
@@ -106,6 +134,31 @@ def fill_sketch(cells, hi, lo, tick):
         rank += 1
     if tick > cells[register, rank]:
         cells[register, rank] = tick
+
+
+@routine
+def remember(memory, hi, lo, tick):
+    """Whether ``hi:lo`` was remembered, and remember it (``memory``: a row of dtype MEMORY)."""
+    if memory.size >= GENERATION or tick >= np.int64(memory.since) + HALF_A_DAY:
+        fresh = 1 - np.int64(memory.filling)
+        memory.bits[fresh, :] = _ZERO
+        memory.filling = fresh
+        memory.since = tick
+        memory.size = 0
+    filling = np.int64(memory.filling)
+    hashed = mix(mix(_SEED, hi), lo)
+    here = True
+    before = True
+    for _ in range(4):
+        word = np.int64(hashed >> _WORD_BITS & _WORD_MASK)
+        bit = _ONE << (hashed & _BIT_MASK)
+        before &= memory.bits[1 - filling, word] & bit != _ZERO
+        here &= memory.bits[filling, word] & bit != _ZERO
+        memory.bits[filling, word] |= bit
+        hashed >>= _USED_BITS
+    if not here:
+        memory.size += 1
+    return here or before
 
 
 @kernel

@@ -34,6 +34,8 @@ class Count(IntEnum):
     POLITE = 13  # those whose client spoke as one does
     SUBMITTED = 14  # sessions, of any contact, whose client authenticated itself
     MX_LOOKUPS = 15  # DNS queries for MX records
+    MAILED = 16  # those whose replies are hidden (TLS, or a server not mirrored), with a message
+    UNMAILED = 17  # those without
 
 
 class Fact(IntEnum):
@@ -45,6 +47,9 @@ class Fact(IntEnum):
     REPLIES_VISIBLE = 3  # 1 where the mirror shows what became of connections
     CLASS = 4  # row of Subscribers.classes
     FIRST_SEEN = 5  # tick
+    HOURS = 6  # whole hours in which first contacts were counted, of the last 23
+    NEW = 7  # first contacts in them, answered or failed
+    NEW_SQUARED = 8  # the sum over those hours of their number squared
 
 
 @dataclass(frozen=True)

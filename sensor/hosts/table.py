@@ -18,17 +18,19 @@ from numpy.typing import NDArray
 
 from sensor.hosts.distinct import (
     EXACT,
+    MEMORY,
     NO_SKETCH,
     RANKS,
     REGISTERS,
     count_exact,
     count_sketch,
     fill_sketch,
+    remember,
     touch,
 )
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.subscribers import classify
-from sensor.hosts.windows import DAY, PANES_IN_ALL, WINDOWS, add, advance
+from sensor.hosts.windows import DAY, PANES, PANES_IN_ALL, WINDOWS, add, advance, place
 from sensor.kernel import kernel, mix, routine
 from sensor.kernel import table as new_table
 from sensor.rowindex import Index, after, empty_index, home, probe, put, remove
@@ -74,9 +76,10 @@ HOST = np.dtype(
         ("detail", np.int32),
         ("alert", np.int32),
         ("class_", np.int16),
+        ("noted", np.int16),  # highest score told of as a candidate, decibans
         ("dst_size", np.uint8),
         ("log_size", np.uint8),
-        ("log_code", np.uint8, LOG),  # counter | first << 4 | destination << 5
+        ("log_code", np.uint8, LOG),  # counter | first << 5 | destination << 6
     ],
     align=True,
 )
@@ -98,7 +101,7 @@ DETAIL = np.dtype(
     ],
     align=True,
 )
-"""What a busy host has beside its row (6.0 kB): counters by pane, lists of destinations."""
+"""What a busy host has beside its row (6.4 kB): counters by pane, lists of destinations."""
 
 META: Final = {
     "hosts": 0,  # rows in use
@@ -134,6 +137,9 @@ _PROVEN: Final = int(Fact.PROVEN)
 _DISOWNED: Final = int(Fact.DISOWNED)
 _CLASS: Final = int(Fact.CLASS)
 _FIRST_SEEN: Final = int(Fact.FIRST_SEEN)
+_HOURS: Final = int(Fact.HOURS)
+_NEW: Final = int(Fact.NEW)
+_NEW_SQUARED: Final = int(Fact.NEW_SQUARED)
 
 _SHIFT = np.uint64(32)
 _ZERO = np.uint64(0)
@@ -154,6 +160,8 @@ class HostTable(NamedTuple):
     details_free: NDArray[np.int32]
     cells: NDArray[np.uint32]
     """one sketch a row, [REGISTERS, RANKS] each"""
+    memories: NDArray[np.void]
+    """dtype MEMORY, of each sketch of addresses"""
     sketches_free: NDArray[np.int32]
     cutoffs: NDArray[np.int64]
     """[5] where each window begins now; the caller keeps it (``windows.set_cutoffs``)"""
@@ -172,6 +180,7 @@ def new_host_table(max_hosts: int, max_details: int, max_sketches: int) -> HostT
         details=new_table(max_details, DETAIL),
         details_free=np.zeros(max_details, np.int32),
         cells=np.zeros((max_sketches, REGISTERS, RANKS), np.uint32),
+        memories=new_table(max_sketches, MEMORY),
         sketches_free=np.zeros(max_sketches, np.int32),
         cutoffs=np.zeros(_N, np.int64),
         work=np.zeros((2, _N)),
@@ -247,6 +256,7 @@ def host_row(table, hi, lo, class_, tick):
     row.detail = NO_DETAIL
     row.alert = NO_ALERT
     row.class_ = class_
+    row.noted = 0
     row.dst_size = 0
     row.log_size = 0
     return h
@@ -391,8 +401,8 @@ def _free_sketch(table, d, which):
 
 
 @kernel
-def _new_sketch(table, d, which):
-    """Give a full list its sketch, fed with all of the list."""
+def _new_sketch(table, d, which, tick):
+    """Give a full list its sketch, fed with all of the list, and that of addresses a memory."""
     meta = table.meta
     if meta[_SKETCHES_FREED]:
         meta[_SKETCHES_FREED] -= 1
@@ -407,13 +417,17 @@ def _new_sketch(table, d, which):
     table.details[d].sketch[which] = sketch
     cells = table.cells[sketch]
     cells[:, :] = 0
+    memory = table.memories[sketch]
+    if which:
+        memory.bits[:, :] = _ZERO
+        memory.size = 0
+        memory.since = tick
     for i in range(EXACT):
-        fill_sketch(
-            cells,
-            table.details[d].his[which, i],
-            table.details[d].los[which, i],
-            np.int64(table.details[d].ticks[which, i]),
-        )
+        hi = table.details[d].his[which, i]
+        lo = table.details[d].los[which, i]
+        fill_sketch(cells, hi, lo, np.int64(table.details[d].ticks[which, i]))
+        if which:
+            remember(memory, hi, lo, tick)
 
 
 @kernel
@@ -452,11 +466,14 @@ def _touch(table, d, which, hi, lo, tick):
     )  # fmt: skip
     detail.sizes[which] = size
     if size == EXACT:
-        if detail.sketch[which] == NO_SKETCH:
+        sketch = np.int64(detail.sketch[which])
+        if sketch == NO_SKETCH:
             if not known:
-                _new_sketch(table, d, which)
+                _new_sketch(table, d, which, tick)
         else:
-            fill_sketch(table.cells[np.int64(detail.sketch[which])], hi, lo, tick)
+            fill_sketch(table.cells[sketch], hi, lo, tick)
+            if which:
+                known |= remember(table.memories[sketch], hi, lo, tick)
     return known
 
 
@@ -495,12 +512,12 @@ def _promote(table, h, tick):
     for k in range(row.log_size):
         code = np.int64(row.log_code[k])
         when = np.int64(row.log_tick[k])
-        counter = code & 15
-        if counter == _SYNS and code >> 5 < DESTINATIONS:
-            which = code >> 5
+        counter = code & 31
+        if counter == _SYNS and code >> 6 < DESTINATIONS:
+            which = code >> 6
             _contact_detail(table, d, row.dst_hi[which], row.dst_lo[which], when)
         else:
-            _count_detail(table, d, counter, code >> 4 & 1, when)
+            _count_detail(table, d, counter, code >> 5 & 1, when)
     row.detail = d
     row.log_size = 0
     row.dst_size = 0
@@ -514,7 +531,7 @@ def _promote(table, h, tick):
 def contact(table, h, hi, lo, tick):
     """Host ``h`` opens a connection to ``hi:lo``; returns whether this is its first contact there.
 
-    "First" is within the day and, for a very busy host, within its last EXACT destinations.
+    "First" is within the day, for a very busy host at least within half of one.
     """
     row = table.rows[h]
     row.last_seen = tick
@@ -534,9 +551,9 @@ def contact(table, h, hi, lo, tick):
                 row.dst_size += 1
             else:
                 for k in range(row.log_size):
-                    if row.log_code[k] == (_SYNS | which << 5):
+                    if row.log_code[k] == (_SYNS | which << 6):
                         known |= row.log_tick[k] >= table.cutoffs[DAY]
-            _log(row, _SYNS | which << 5, tick)
+            _log(row, _SYNS | which << 6, tick)
             return not known
         if not _promote(table, h, tick):
             return False
@@ -564,9 +581,9 @@ def happened(table, h, counter, first, tick):
     if row.detail == NO_DETAIL:
         if row.log_size + retry < LOG:
             if retry:
-                _log(row, _SYNS | DESTINATIONS << 5, tick)
+                _log(row, _SYNS | DESTINATIONS << 6, tick)
                 first = 0  # a retry decides nothing
-            _log(row, counter | first << 4, tick)
+            _log(row, counter | first << 5, tick)
             return
         if not _promote(table, h, tick):
             return
@@ -575,6 +592,20 @@ def happened(table, h, counter, first, tick):
     if retry:
         _count_detail(table, d, _SYNS, 0, tick)
     _count_detail(table, d, counter, first, tick)
+
+
+@routine
+def _collect_hours(table, d, first_seen, tick, facts):
+    """How evenly first contacts came in the whole hours of the last day since ``first_seen``."""
+    hours = min(tick // _HOUR - first_seen // _HOUR - 1, PANES[DAY] - 1)
+    if hours < 1:
+        return
+    facts[_HOURS] = hours
+    for k in range(1, hours + 1):
+        pane = table.details[d].panes[place(DAY, tick // _HOUR - k)]
+        new = np.int64(pane[_FIRST_ANSWERED - _SYNS]) + np.int64(pane[_FIRST_FAILED - _SYNS])
+        facts[_NEW] += new
+        facts[_NEW_SQUARED] += new * new
 
 
 @kernel
@@ -589,10 +620,12 @@ def collect(table, h, tick, counts, facts):
     facts[_DISOWNED] = row.disowned
     facts[_CLASS] = row.class_
     facts[_FIRST_SEEN] = row.first_seen
+    facts[_HOURS] = facts[_NEW] = facts[_NEW_SQUARED] = 0
     if row.detail != NO_DETAIL:
         d = np.int64(row.detail)
         _bring_up(table, d, tick)
         _count_distinct(table, d, tick)
+        _collect_hours(table, d, np.int64(row.first_seen), tick, facts)
         for w in range(_N):
             for c in range(_COUNTERS):
                 counts[_SYNS + c, w] = table.details[d].sums[w, c]
@@ -608,15 +641,15 @@ def collect(table, h, tick, counts, facts):
     for k in range(row.log_size):
         code = np.int64(row.log_code[k])
         when = np.int64(row.log_tick[k])
-        counter = code & 15
+        counter = code & 31
         if code == _SYNS:
             newest_0 = when
-        elif code == _SYNS | 1 << 5:
+        elif code == _SYNS | 1 << 6:
             newest_1 = when
         for w in range(_N):
             if when >= table.cutoffs[w]:
                 counts[counter, w] += 1
-                if code >> 4 & 1:
+                if code >> 5 & 1:
                     counts[_FIRST_ANSWERED if counter == _ANSWERED else _FIRST_FAILED, w] += 1
     same = 0
     if row.dst_size == 2:
@@ -644,8 +677,8 @@ def recent_destinations(table, h, his, los, ticks):
     n = 0
     if row.detail == NO_DETAIL:
         for k in range(row.log_size - 1, -1, -1):
-            which = np.int64(row.log_code[k]) >> 5
-            if row.log_code[k] & 15 == _SYNS and which < DESTINATIONS:
+            which = np.int64(row.log_code[k]) >> 6
+            if row.log_code[k] & 31 == _SYNS and which < DESTINATIONS:
                 n = _insert_newest(
                     his, los, ticks, n, row.dst_hi[which], row.dst_lo[which], row.log_tick[k]
                 )

@@ -20,6 +20,7 @@ __all__ = [
     "WINDOWS",
     "add",
     "advance",
+    "place",
     "set_cutoffs",
 ]
 
@@ -54,8 +55,8 @@ def _pane(w, tick):
 
 
 @kernel
-def _place(w, pane):
-    """Where that pane stands in the row of all panes."""
+def place(w, pane):
+    """Where pane number ``pane`` (since 1970) of window ``w`` stands in the row of all panes."""
     if w == 0:
         return pane % _COUNT_0
     if w == 1:
@@ -91,7 +92,7 @@ def advance(panes, sums, before, now):
         if total == 0:
             continue  # so are all its panes
         for k in range(1, min(new - old, _COUNT[w]) + 1):
-            pane = panes[_place(w, old + k)]
+            pane = panes[place(w, old + k)]
             for c in range(pane.shape[0]):
                 sums[w, c] -= pane[c]
                 pane[c] = 0
@@ -102,5 +103,5 @@ def add(panes, sums, tick, counter, cutoffs):
     """Count one event of ``tick``, which may lie in the past; windows it has left ignore it."""
     for w in range(_N):
         if tick >= cutoffs[w]:
-            panes[_place(w, _pane(w, tick)), counter] += 1
+            panes[place(w, _pane(w, tick)), counter] += 1
             sums[w, counter] += 1

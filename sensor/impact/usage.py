@@ -4,6 +4,7 @@ Only what a subscriber said itself counts towards a use: connections without a c
 may be somebody else's, under a forged address. They are counted, and that is all.
 """
 
+import dataclasses
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,15 @@ from sensor.dns.exchangers import provider
 from sensor.hosts.subscribers import Subscribers, classify, fold, host_text
 from sensor.smtp.record import Session
 
-__all__ = ["Usage", "Usages"]
+__all__ = ["COUNTED", "NAMED", "Usage", "Usages"]
+
+COUNTED: Final = (
+    "connections", "completed", "spoken", "authenticated", "encrypted", "ended_politely",
+    "messages", "recipients", "recipients_refused",
+)  # fmt: skip
+"""Fields of a usage that are numbers of something."""
+NAMED: Final = ("networks", "providers", "names")
+"""Fields that count by name."""
 
 _MOST_SERVERS: Final = 512
 """Different servers, networks or names that are counted for one subscriber."""
@@ -78,6 +87,18 @@ class Usage:
         if one.helo:
             _count(self.names, one.helo)
 
+    def plus(self, later: "Usage") -> "Usage":
+        """Both together, of one subscriber; the later one knows better who that is."""
+        whole = dataclasses.replace(
+            later, first=min(self.first, later.first), last=max(self.last, later.last)
+        )
+        for name in COUNTED:
+            setattr(whole, name, getattr(self, name) + getattr(later, name))
+        for name in NAMED:
+            most = (getattr(self, name) + getattr(later, name)).most_common(_MOST_SERVERS)
+            setattr(whole, name, Counter(dict(most)))
+        return whole
+
 
 def _count(counter: Counter[str], key: str) -> None:
     if key in counter or len(counter) < _MOST_SERVERS:
@@ -108,6 +129,26 @@ class Usages:
 
     def __iter__(self) -> Iterator[Usage]:
         return iter(self._hosts.values())
+
+    def reload(self, subscribers: Subscribers) -> None:
+        """Other settings say who is who."""
+        self._subscribers = subscribers
+        self._class.cache_clear()
+
+    def put(self, usage: Usage) -> None:
+        """What was counted before, and kept."""
+        if (before := self._hosts.get(usage.host)) is not None:
+            self._hosts[usage.host] = before.plus(usage)
+        elif len(self._hosts) < self._most:
+            self._hosts[usage.host] = usage
+        else:
+            self.left_out += usage.connections
+
+    def drain(self) -> list[Usage]:
+        """All of it, and begin anew."""
+        found = list(self._hosts.values())
+        self._hosts.clear()
+        return found
 
     def _look_up(self, address: str) -> np.void:
         """Its class, dtype CLASS."""

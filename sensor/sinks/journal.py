@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from sensor.alerts.alert import Alert
+from sensor.alerts.candidate import Candidate
 from sensor.database import Database
 
 __all__ = ["Journal", "Row", "journals"]
@@ -32,7 +33,18 @@ _MIGRATIONS: Final = (
     CREATE INDEX alerts_by_host ON alerts (host, ts);
     CREATE INDEX alerts_by_ts ON alerts (ts);
     """,
+    """
+    CREATE TABLE candidates (
+        host TEXT PRIMARY KEY,
+        ts INTEGER NOT NULL,
+        score REAL NOT NULL,
+        message BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX candidates_by_ts ON candidates (ts);
+    """,
 )
+_CANDIDATES: Final = 100_000
+"""Of candidates the newest are kept."""
 _READ: Final = 1000
 _DELETED: Final = 200
 """Rows at a time."""
@@ -70,6 +82,31 @@ class Journal:
                 )
             ]
 
+    def note(self, candidates: list[Candidate]) -> None:
+        """Keep candidates: of each host the highest score, those of most hosts at most."""
+        with self.db.transaction():
+            for one in candidates:
+                self.db.run(
+                    "INSERT INTO candidates (host, ts, score, message) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (host) DO UPDATE SET ts = excluded.ts, score = excluded.score,"
+                    " message = excluded.message WHERE excluded.score >= score",
+                    *(one.host, one.ts, one.score, msgspec.json.encode(one)),
+                )
+            (count,) = self.db.row("SELECT count(*) FROM candidates")
+            if count > _CANDIDATES:
+                self.db.run(
+                    "DELETE FROM candidates WHERE host IN"
+                    " (SELECT host FROM candidates ORDER BY ts LIMIT ?)",
+                    count - _CANDIDATES,
+                )
+
+    def candidates(self, since: int = 0) -> list[Candidate]:
+        """Those of packet time ``since`` (ns) or later, the highest score first."""
+        rows = self.db.rows(
+            "SELECT message FROM candidates WHERE ts >= ? ORDER BY score DESC, host", since
+        )
+        return [msgspec.json.decode(message, type=Candidate) for (message,) in rows]
+
     @property
     def last(self) -> int:
         """Number of the newest row; 0: none."""
@@ -103,6 +140,7 @@ class Journal:
     def forget(self, before: int) -> int:
         """Delete messages of alerts that ended before packet time ``before`` (ns); how many."""
         with self.db.transaction():
+            self.db.run("DELETE FROM candidates WHERE ts < ?", before)
             return self.db.run(
                 "DELETE FROM alerts WHERE ts < ? AND NOT EXISTS"
                 " (SELECT 1 FROM alerts AS later WHERE later.id = alerts.id AND later.ts >= ?)",

@@ -114,6 +114,8 @@ _HTTP_WORDS = np.array(
 _CAPABILITY_WORDS = np.array([_word(word) for word in CAPABILITIES], np.int64)
 _PARAMETER_WORDS = np.array([_word(word) for word in PARAMETERS], np.int64)
 _PIPELINING: Final = 1 << CAPABILITIES.index("PIPELINING")
+_HANDSHAKE: Final = 0x16
+"""The first byte of a TLS hello (RFC 8446, 5.1)."""
 _CAN_STARTTLS: Final = 1 << CAPABILITIES.index("STARTTLS")
 
 _LF, _CR, _DOT, _SPACE, _TAB = 0x0A, 0x0D, 0x2E, 0x20, 0x09
@@ -571,7 +573,7 @@ def _message(s, data, a, b, now, both):
 def _first_bytes(s, data, a, b):
     """What protocol is this? Decided by the first bytes of the client."""
     byte = u8(data, a)
-    if byte == 0x16 and (b - a < 2 or u8(data, a + 1) == 3):
+    if byte == _HANDSHAKE and (b - a < 2 or u8(data, a + 1) == 3):
         if s.tls != 2:
             note(s, _BARE_TLS)
         s.tls = 1
@@ -821,6 +823,19 @@ def hear(s, line, side, data, a, b, now, both):
             a += step
             if s.chunk_left == 0:
                 s.mode[0] = LINES
+            continue
+        if (
+            side == 0
+            and not both
+            and s.starttls == _ASKED
+            and s.line_size[0] == 0
+            and u8(data, a) == _HANDSHAKE
+        ):
+            # The answer is not seen, but a client that goes on with a hello had a yes.
+            s.starttls = _ACCEPTED
+            s.tls = 1
+            s.mode[0] = TLS
+            s.mode[1] = TLS
             continue
         end = _find(data, a, b, _LF, _LFS)
         if s.skip[side] and _line_begins(data, a, b, side):

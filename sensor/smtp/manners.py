@@ -7,9 +7,10 @@ hand. RFC 5321 asks for the rest: a name that is a domain or an address literal 
 after the greeting (4.1.4), QUIT at the end (4.1.1.10).
 
 A session is *rude* when its client did any of ``RUDE``, gave a name that no mail server has, or
-closed the connection itself without QUIT; *polite* when it did nothing of that and said QUIT.
-Neither is said of a session whose end is encrypted, of one side alone, of one that the server
-turned away before anything was said, or that has holes.
+closed the connection itself without QUIT; *polite* when it did nothing of that and said QUIT, or
+went on under TLS. Neither is said of one that the server turned away before anything was said, or
+that has holes. Where the server's side is not seen, only the name and QUIT are judged: whether a
+client was hasty, or who hung up first, cannot be known then.
 """
 
 from typing import Final
@@ -60,15 +61,14 @@ def name_is_odd(name, size):
 def judge(s, both):
     """Conclude session ``s``: -1 rude, 1 polite, 0 cannot be said."""
     conclude(s)
-    if not both or s.tls == 1 or s.anomalies & _UNSURE or s.greeted != 1:
-        if not both or s.anomalies & _RUDE == 0 or s.tls == 1:
-            return 0
-    if s.anomalies & _RUDE:
+    if both and s.anomalies & _RUDE:
         return -1
-    if s.commands == 0 or s.banner_code >= 400:
+    if s.anomalies & _UNSURE or s.commands == 0:
+        return 0
+    if both and (s.greeted != 1 or s.banner_code >= 400):
         return 0
     if s.helo_size and name_is_odd(s.helo, s.helo_size):
         return -1
-    if s.quit:
+    if s.quit or s.tls == 1:
         return 1
-    return -1 if s.closer == 1 else 0
+    return -1 if both and s.closer == 1 else 0

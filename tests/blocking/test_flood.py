@@ -9,7 +9,7 @@ from sensor.sinks.journal import Journal
 from tests.conftest import ROOT
 from tests.kafka.storm import PCAP, syns
 
-GROUPS, HOSTS, SYNS, SECONDS = 100, 1000, 60, 9
+GROUPS, HOSTS, SYNS, SECONDS = 100, 1000, 90, 9
 
 
 def test_a_hundred_thousand_framed_subscribers_are_no_block_and_one_alarm(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensor.addresses import MAPPED
-from sensor.hosts.distinct import EXACT
+from sensor.hosts.distinct import EXACT, GENERATION, MEMORY, remember
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.table import (
     META,
@@ -220,3 +220,55 @@ def test_recent_destinations_are_the_newest():
         contact(table, h, uint(0), uint(MAPPED | k), START + k)
         n = recent_destinations(table, h, his, los, ticks)
         assert [int(lo) & 0xFF for lo in los[:n]] == expected
+
+
+def test_a_busy_host_knows_its_destinations_for_half_a_day():
+    """A newsletter's dead servers, tried again by the hour, are new only once."""
+    table = new_host_table(16, 16, 16)
+    set_cutoffs(START, table.cutoffs)
+    h = host_row(table, np.uint64(0), np.uint64(7), 0, START)
+    servers = [(np.uint64(0), np.uint64(MAPPED + 256 * k)) for k in range(1000)]
+    first = sum(contact(table, h, *server, START) for server in servers)
+    assert 950 <= first <= 1000
+    for hour in range(1, 12):
+        now = START + hour * 3600
+        set_cutoffs(now, table.cutoffs)
+        assert not any(contact(table, h, *server, now) for server in servers)
+
+
+def test_a_memory_forgets_after_a_day_and_never_what_was_just_told():
+    memory = np.zeros(1, MEMORY).view(np.recarray)[0]
+    memory.since = START
+    zero = np.uint64(0)
+    told = [np.uint64(k) for k in range(GENERATION * 3)]
+    mistaken = 0
+    for k in told:
+        mistaken += remember(memory, zero, k, START)
+        assert remember(memory, zero, k, START)
+    assert mistaken < len(told) / 20
+    late = START + 43_200 * 2
+    assert remember(memory, zero, told[-1], START + 40_000)
+    other = [np.uint64(1_000_000 + k) for k in range(10)]
+    for now in (late, late + 43_200):
+        for k in other:
+            remember(memory, zero, k, now)
+    assert not remember(memory, zero, told[0], late + 43_200)
+
+
+def test_whole_hours_are_counted_since_the_host_was_first_seen():
+    table = new_host_table(16, 16, 16)
+    begin = START // 3600 * 3600 + 600
+    h = host_row(table, np.uint64(0), np.uint64(7), 0, begin)
+    counts, facts = np.zeros((len(Count), 5), np.int64), np.zeros(len(Fact), np.int64)
+    made = []
+    for hour in range(30):
+        for k in range(made.append(3 + hour % 4) or made[-1]):
+            now = begin + hour * 3600 + k
+            set_cutoffs(now, table.cutoffs)
+            contact(table, h, np.uint64(0), np.uint64(MAPPED + 256 * (hour * 10 + k)), now)
+            happened(table, h, int(Count.ANSWERED), 1, now)
+        collect(table, h, now, counts, facts)
+        whole = made[1:-1][-23:]
+        assert facts[Fact.HOURS] == len(whole)
+        assert facts[Fact.NEW] == sum(whole)
+        assert facts[Fact.NEW_SQUARED] == sum(x * x for x in whole)

@@ -1,0 +1,101 @@
+"""Does the host find new destinations around the clock, hour for hour as many?
+
+Mail that people write comes in the day and in bursts: connections of SMTP are far from Poisson
+(Paxson, Floyd: "Wide-Area Traffic: The Failure of Poisson Modeling", IEEE/ACM ToN 3(3), 1995), and
+humans are told from bots by their timing alone (Gianvecchio, Xie, Wu, Wang: "Measurement and
+Classification of Humans and Bots in Internet Chat", USENIX Security 2008). A bot that works through
+a list below every rate limit does so by night as well.
+
+Let x be the first contacts in each of n whole hours, m their mean, and D = sum (x - m)^2 / m. Of a
+spam source contacts are taken to be independent: D is chi-square with n - 1 degrees of freedom. Of
+a legitimate host they clump, as under a rate that is drawn anew every hour (a negative binomial
+with ``clumping`` k): D is 1 + m / k times that. The ratio of the two densities is
+
+    (n - 1) / 2 ln(1 + m / k) - D / 2 (1 - 1 / (1 + m / k)) nats.
+
+It needs ``hours``, more than people are awake, and on average a new destination an hour. It never
+speaks for a host: bots can be bursty, too. A destination that is contacted again, as those of a
+monitoring probe are, is not new and does not count.
+
+>>> from sensor.hosts.evidence import Count, Evidence, Fact
+>>> facts = np.zeros(len(Fact), np.int64)
+>>> facts[Fact.HOURS], facts[Fact.NEW], facts[Fact.NEW_SQUARED] = 20, 100, 520
+>>> finding = Regularity().explain(Evidence(np.zeros((len(Count), 5), np.int64), facts))
+>>> finding.centibans, finding.reason[49:]
+(100, '5.0 an hour give or take 1.0: even, at most +10.0')
+"""
+
+from math import log, sqrt
+from typing import Annotated, ClassVar, Final
+
+import msgspec
+import numpy as np
+
+from detectors.detector import CENTIBANS, Finding, centibans
+from detectors.sequential import Decibans
+from sensor.hosts.evidence import Evidence, Fact
+from sensor.kernel import kernel
+
+__all__ = ["Regularity", "RegularitySettings"]
+
+_HOURS: Final = int(Fact.HOURS)
+_NEW: Final = int(Fact.NEW)
+_NEW_SQUARED: Final = int(Fact.NEW_SQUARED)
+_NAT: Final = 100 / log(10)
+"""Centibans in a nat."""
+
+
+class RegularitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much evenness is too much."""
+
+    hours: Annotated[int, msgspec.Meta(ge=2, le=23)] = 18
+    """whole hours it takes: no household is awake for longer"""
+    clumping: Annotated[float, msgspec.Meta(gt=0, le=100)] = 1.0
+    """k; 1: the rates of a legitimate host's hours are spread like an exponential's"""
+    most: Decibans = 10.0
+
+
+@kernel
+def ratio(counts, facts, tables):
+    """``tables`` is int32[3]: hours, k in hundredths, most."""
+    n = facts[_HOURS]
+    new = facts[_NEW]
+    if n < tables[0] or new < n:
+        return np.int64(0)
+    mean = new / n
+    dispersion = (facts[_NEW_SQUARED] - new * mean) / mean
+    spread = 1.0 + mean * 100.0 / tables[1]
+    nats = (n - 1) / 2 * np.log(spread) - dispersion / 2 * (1.0 - 1.0 / spread)
+    return np.int64(round(max(0.0, min(np.float64(tables[2]), nats * _NAT))))
+
+
+class Regularity:
+    """See the module."""
+
+    name: ClassVar[str] = "regularity"
+    ratio = staticmethod(ratio)
+
+    def __init__(self, settings: RegularitySettings | None = None) -> None:
+        s = settings or RegularitySettings()
+        self.hours = s.hours
+        self.most = centibans(s.most / 10)
+        self.tables = np.array([s.hours, round(100 * s.clumping), self.most], np.int32)
+
+    def explain(self, evidence: Evidence) -> Finding:
+        """How many an hour, and how far from each other."""
+        hours, new, squared = (evidence.fact(f) for f in (Fact.HOURS, Fact.NEW, Fact.NEW_SQUARED))
+        worth = int(ratio(evidence.counts, evidence.facts, self.tables))
+        figures = {"hours": hours, "new": new, "squared": squared}
+        if hours < self.hours:
+            reason = f"{hours} whole hours seen: {self.hours} are needed"
+            return Finding(self.name, worth, reason, figures)
+        mean = new / hours
+        deviation = sqrt(max(0.0, squared / hours - mean * mean))
+        text = f"{new} new destinations in the last {hours} whole hours"
+        if new < hours:
+            return Finding(self.name, worth, f"{text}: too few to tell", figures)
+        text += f", {mean:.1f} an hour give or take {deviation:.1f}"
+        text += ": even" if worth else ": in bursts, as people's mail comes"
+        if worth == self.most:
+            text += f", at most {worth / CENTIBANS:+.1f}"
+        return Finding(self.name, worth, text, figures)

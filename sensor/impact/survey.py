@@ -1,0 +1,51 @@
+"""A survey: who uses foreign port 25 for what, from sessions and alerts as they come."""
+
+from collections.abc import Iterable
+
+from sensor.alerts.alert import Alert
+from sensor.hosts.subscribers import Subscribers
+from sensor.impact.judgement import KINDS, Judgement, judge
+from sensor.impact.report import Report
+from sensor.impact.usage import Usages
+from sensor.smtp.record import Session
+
+__all__ = ["Survey"]
+
+
+class Survey:
+    """Sessions and alerts in, judgements out."""
+
+    def __init__(self, subscribers: Subscribers, most: int) -> None:
+        self.usages = Usages(subscribers, most)
+        self._alerts: dict[str, Alert] = {}
+        self._blocked: set[str] = set()
+
+    def sessions(self, ended: list[Session]) -> None:
+        """Connections that ended."""
+        self.usages.add(ended)
+
+    def alerts(self, told: Iterable[Alert]) -> None:
+        """Messages of alerts, in order."""
+        for alert in told:
+            if alert.state != "closed":
+                self._alerts[alert.host] = alert
+            if alert.block_recommended:
+                self._blocked.add(alert.host)
+
+    def judgements(self) -> list[Judgement]:
+        """Of every subscriber, by kind, those with most sessions first."""
+        judged = [
+            judge(one, self._alerts.get(one.host), one.host in self._blocked) for one in self.usages
+        ]
+        return sorted(judged, key=lambda one: (KINDS.index(one.kind), -one.sessions, one.host))
+
+    def report(self, date: str) -> Report:
+        """The whole of it; ``date`` is for the notices' text."""
+        judged = self.judgements()
+        return Report(
+            first=min((one.first for one in judged), default=0),
+            last=max((one.last for one in judged), default=0),
+            date=date,
+            subscribers=judged,
+            left_out=self.usages.left_out,
+        )
