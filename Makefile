@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench bench-live bench-kafka quality kafka lab soak schema conformance fuzz fixtures lock clean
+.PHONY: demo test check bench bench-live bench-kafka quality kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -53,6 +53,9 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.alerts.notice health > docs/health.schema.json
 	$(BIN)/python -m sensor.metrics > docs/metrics.md
 	$(BIN)/python deploy/grafana/make.py > deploy/grafana/port25.json
+
+picture: .venv/ready ## docs/watch.svg, of the real thing
+	$(BIN)/python -m tests.console.picture
 
 conformance: .venv/ready ## docs/conformance.md: the peers' captures and what they expect of them
 	$(BIN)/python -m tests.conformance > docs/conformance.md

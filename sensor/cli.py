@@ -160,6 +160,13 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(module="impact")
 
     verb = verbs.add_parser(
+        "watch", parents=[settings, state], help="alerts as they come, on a terminal"
+    )
+    verb.add_argument("--plain", action="store_true", help="lines of text, for screen readers")
+    verb.add_argument("--by", metavar="NAME", help="who is watching (your user name)")
+    verb.set_defaults(module="watch")
+
+    verb = verbs.add_parser(
         "tune", parents=[settings, state], help="which alerts other settings would have given"
     )
     verb.add_argument("--since", metavar="TIME", help="packet time (2026-01-31T12:00:00Z)")

@@ -32,9 +32,11 @@ from sensor.alerts.notice import HEALTH, SCHEMA, Health, Notice, notice
 from sensor.blocking.block_lane import BlockLane, call
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import Decision
+from sensor.blocking.desk import DeskReader
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import Policy
 from sensor.database import DatabaseError
+from sensor.hosts.subscribers import Exemption
 from sensor.settings import Settings, subscriber_prefixes
 from sensor.sinks.alert_lane import AlertLane
 from sensor.sinks.connection import Connection
@@ -233,6 +235,8 @@ class _Process:
         self._sock = sock
         self._ledger_path = state / "blocking.sqlite"
         self._ledger = Ledger(self._ledger_path)
+        self._desk = DeskReader(state)
+        self._exempted: tuple[Exemption, ...] = ()
         self._policy = policy_of(settings)
         self._journals: dict[str, Journal] = {}
         self._changes: dict[str, int] = {}
@@ -277,7 +281,7 @@ class _Process:
             self._stop_after = float(what["stop"])
         elif "settings" in what:
             self._settings = msgspec.convert(what["settings"], Settings)
-            self._policy = policy_of(self._settings)
+            self._policy = policy_of(self._effective)
         elif "health" in what:
             now = time.time_ns()
             words = (self._kafka_settings.sensor, __version__)
@@ -353,7 +357,17 @@ class _Process:
         else:
             self._fault = ""
 
+    @property
+    def _effective(self) -> Settings:
+        """The settings with what persons at the desk exempt."""
+        exempt = (*self._settings.exempt, *self._exempted)
+        return msgspec.structs.replace(self._settings, exempt=exempt)
+
     def _look_around(self) -> None:
+        exempted = self._desk.exemptions(time.time_ns())
+        if exempted != self._exempted:
+            self._exempted = exempted
+            self._policy = policy_of(self._effective)
         for name, path in self._named().items():
             if name not in self._journals:
                 self._journals[name] = Journal(path, read_only=True)

@@ -30,6 +30,8 @@ from sensor import __version__, service
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice, notice
+from sensor.alerts.vitals import Vitals
+from sensor.blocking.desk import DeskReader
 from sensor.capture.afpacket import Fanout, Interface, Interfaces, Statistics, link_of
 from sensor.capture.block import FRAME, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, Instruction, expression, mail_filter, steering
@@ -37,7 +39,7 @@ from sensor.capture.ring import index_ring
 from sensor.database import DatabaseError
 from sensor.delivery import Delivery
 from sensor.evidence.store import Store, Writer
-from sensor.hosts.subscribers import fold
+from sensor.hosts.subscribers import Exemption, fold
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usage, Usages
 from sensor.kernel import table
@@ -161,6 +163,10 @@ class Live:
         self._last = self._counted, 0, 0
         self._frames = 0
         self._rate = 0.0
+        self._felt = time.monotonic(), 0, 0
+        self._desk = DeskReader(state_folder(settings))
+        self._desk_fault = ""
+        self._exempted: tuple[Exemption, ...] = ()
         self._told = {"raised": 0, "escalated": 0, "refreshed": 0, "closed": 0}
 
         live = settings.live
@@ -400,8 +406,7 @@ class Live:
         later = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
         kept = {name: getattr(self.settings, name) for name in fixed}
         self.settings = msgspec.structs.replace(settings, **kept)
-        self.pipeline.reload(self.settings)
-        self._usages.reload(subscribers_of(self.settings))
+        self._apply()
         if self._delivery is not None:
             self._delivery.reload(self.settings)
         for interface in self._interfaces if not self._bpf else ():
@@ -437,11 +442,55 @@ class Live:
                 f" {gaps:.2%} of stream bytes missing",
             )
         self._lossy = lossy
+        self._feel(received, dropped)
+
+    def _feel(self, received: int, dropped: int) -> None:
+        counters = self.pipeline.counters()
+        seen = counters["connections"]
+        syns, answered = seen["attempts"], seen["answered"]
+        now = time.monotonic()
+        vitals = Vitals(
+            ts=self.pipeline.packet_time,
+            seconds=round(now - self._felt[0], 3),
+            packets=received,
+            dropped=dropped,
+            syns=syns - self._felt[1],
+            answered=answered - self._felt[2],
+            loss=self._loss,
+            hosts=counters["hosts"]["hosts"],
+            alerts_open=counters["alerts"]["alerts_open"],
+        )
+        self._felt = now, syns, answered
+        if vitals.ts:
+            with contextlib.suppress(DatabaseError):  # told of by those that matter
+                self.journal.feel(vitals)
+
+    def _obey(self) -> None:
+        """Take exemptions from the desk as if they stood in the settings."""
+        try:
+            exempted = self._desk.exemptions(self.pipeline.packet_time or time.time_ns())
+        except DatabaseError as error:
+            if self._desk_fault != str(error):
+                self._desk_fault = str(error)
+                self._notice("settings", f"exemptions made at the desk are not known: {error}")
+            return
+        if exempted != self._exempted:
+            self._exempted = exempted
+            self._apply()
+            self._notice("settings", f"{len(exempted)} exemptions made at the desk are in force")
+
+    def _apply(self) -> None:
+        """The settings, and what the desk exempts, are in force from now on."""
+        replace = msgspec.structs.replace
+        effective = replace(self.settings, exempt=(*self.settings.exempt, *self._exempted))
+        self.pipeline.reload(effective)
+        self._usages.reload(subscribers_of(effective))
 
     def _second(self, seconds: float) -> None:
         self._statistics()
         if self._waiting:
             self._publish([])
+        self._obey()
         if self._delivery is not None:
             self._delivery.turn(self.counters)
         self._rate = self._frames / seconds

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sensor.alerts.alert import Alert
 from sensor.capture.block import CaptureError
 from sensor.database import DatabaseError
+from sensor.escape import printable
 from sensor.kernel import COLD
 from sensor.settings import Settings, SettingsError, load_settings, state_folder
 from sensor.sinks.journal import Journal, journals
@@ -30,11 +31,6 @@ def announce() -> None:
     """Where the kernels are yet to be compiled, tell who waits at a terminal."""
     if COLD and sys.stderr.isatty():
         complain("compiling, about a minute; later starts take a second")
-
-
-def printable(text: str) -> str:
-    """``text`` safe for a terminal: control and invisible characters as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def complain(line: str) -> None:

@@ -14,9 +14,10 @@ import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
+from sensor.alerts.vitals import Vitals
 from sensor.database import Database
 
-__all__ = ["Journal", "Row", "journals"]
+__all__ = ["Head", "Journal", "Row", "journals"]
 
 _MIGRATIONS: Final = (
     """
@@ -42,9 +43,32 @@ _MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     CREATE INDEX candidates_by_ts ON candidates (ts);
     """,
+    """
+    CREATE TABLE heads (
+        id TEXT PRIMARY KEY,
+        number INTEGER NOT NULL,
+        host TEXT NOT NULL,
+        opened INTEGER NOT NULL,
+        ts INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        severity TEXT NOT NULL,
+        score REAL NOT NULL,
+        recommended INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO heads
+        SELECT id, number, host, CAST(message AS TEXT) ->> 'opened', ts, state,
+            CAST(message AS TEXT) ->> 'severity', CAST(message AS TEXT) ->> 'score',
+            CAST(message AS TEXT) ->> 'block_recommended'
+        FROM alerts WHERE number IN (SELECT max(number) FROM alerts GROUP BY id);
+    CREATE INDEX heads_by_opened ON heads (opened, id);
+    CREATE INDEX heads_by_number ON heads (number);
+    CREATE TABLE vitals (ts INTEGER PRIMARY KEY, message BLOB NOT NULL);
+    """,
 )
 _CANDIDATES: Final = 100_000
 """Of candidates the newest are kept."""
+_HEAD: Final = "SELECT id, host, opened, ts, state, severity, score, recommended FROM heads"
+_FELT: Final = 2 * 86_400 * 10**9
 _READ: Final = 1000
 _DELETED: Final = 200
 """Rows at a time."""
@@ -55,6 +79,19 @@ class Row(NamedTuple):
 
     number: int
     alert: Alert
+
+
+class Head(NamedTuple):
+    """An alert as its last message left it."""
+
+    id: str
+    host: str
+    opened: int
+    ts: int
+    state: str
+    severity: str
+    score: float
+    recommended: bool
 
 
 def journals(state: Path) -> list[Path]:
@@ -72,7 +109,7 @@ class Journal:
         """Put messages on disk, all or none; those that were new."""
         encode = msgspec.json.encode
         with self.db.transaction():
-            return [
+            fresh = [
                 a
                 for a in alerts
                 if self.db.run(
@@ -81,6 +118,47 @@ class Journal:
                     *(a.id, a.revision, a.ts, a.host, a.state, encode(a)),
                 )
             ]
+            for a in {a.id: a for a in fresh}.values():  # the last message of each
+                self.db.run(
+                    "INSERT OR REPLACE INTO heads SELECT ?, max(number), ?, ?, ?, ?, ?, ?, ?"
+                    " FROM alerts WHERE id = ?",
+                    *(a.id, a.host, a.opened, a.ts, a.state, a.severity, a.score),
+                    *(a.block_recommended, a.id),
+                )
+        return fresh
+
+    def heads(self, most: int, is_open: bool = False, text: str = "") -> list[Head]:
+        """Alerts as they stand, those raised last first.
+
+        With ``text``, those whose host, severity, state or id hold it.
+        """
+        rows = self.db.rows(
+            f"{_HEAD} WHERE (state <> 'closed' OR NOT ?)"
+            " AND (? = '' OR instr(host || ' ' || severity || ' ' || state || ' ' || id, ?))"
+            " ORDER BY opened DESC, id LIMIT ?",
+            *(is_open, text, text, most),
+        )
+        return [Head._make((*row[:-1], bool(row[-1]))) for row in rows]
+
+    def head(self, id_: str) -> Head | None:
+        """One alert as it stands."""
+        for row in self.db.rows(f"{_HEAD} WHERE id = ?", id_):
+            return Head._make((*row[:-1], bool(row[-1])))
+        return None
+
+    def feel(self, vitals: Vitals) -> None:
+        """Write down how it goes; what is older than ``_FELT`` goes."""
+        with self.db.transaction():
+            self.db.run(
+                "INSERT OR REPLACE INTO vitals VALUES (?, ?)",
+                *(vitals.ts, msgspec.json.encode(vitals)),
+            )
+            self.db.run("DELETE FROM vitals WHERE ts < ?", vitals.ts - _FELT)
+
+    def vitals(self, most: int) -> list[Vitals]:
+        """The last ones, the oldest first."""
+        rows = self.db.rows("SELECT message FROM vitals ORDER BY ts DESC LIMIT ?", most)
+        return [msgspec.json.decode(message, type=Vitals) for (message,) in reversed(rows)]
 
     def note(self, candidates: list[Candidate]) -> None:
         """Keep candidates: of each host the highest score, those of most hosts at most."""
@@ -101,9 +179,11 @@ class Journal:
                 )
 
     def candidates(self, since: int = 0) -> list[Candidate]:
-        """Those of packet time ``since`` (ns) or later, the highest score first."""
+        """Those of packet time ``since`` (ns) or later without an open alert, by score."""
         rows = self.db.rows(
-            "SELECT message FROM candidates WHERE ts >= ? ORDER BY score DESC, host", since
+            "SELECT message FROM candidates WHERE ts >= ? AND host NOT IN"
+            " (SELECT host FROM heads WHERE state <> 'closed') ORDER BY score DESC, host",
+            since,
         )
         return [msgspec.json.decode(message, type=Candidate) for (message,) in rows]
 
@@ -140,7 +220,8 @@ class Journal:
     def forget(self, before: int) -> int:
         """Delete messages of alerts that ended before packet time ``before`` (ns); how many."""
         with self.db.transaction():
-            self.db.run("DELETE FROM candidates WHERE ts < ?", before)
+            for table in ("candidates", "heads"):
+                self.db.run(f"DELETE FROM {table} WHERE ts < ?", before)  # noqa: S608
             return self.db.run(
                 "DELETE FROM alerts WHERE ts < ? AND NOT EXISTS"
                 " (SELECT 1 FROM alerts AS later WHERE later.id = alerts.id AND later.ts >= ?)",
@@ -153,7 +234,8 @@ class Journal:
             oldest = "SELECT number FROM alerts WHERE number <= ? ORDER BY number LIMIT ?"
             numbers = [number for (number,) in self.db.rows(oldest, up_to, _DELETED)]
             if numbers:
-                self.db.run("DELETE FROM alerts WHERE number <= ?", numbers[-1])
+                for table in ("alerts", "heads"):
+                    self.db.run(f"DELETE FROM {table} WHERE number <= ?", numbers[-1])  # noqa: S608
         return numbers
 
     def close(self) -> None:

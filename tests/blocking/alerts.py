@@ -3,6 +3,8 @@
 from typing import Any
 
 from sensor.alerts.alert import Alert, EvidenceLine, alert_id, rfc3339
+from sensor.hosts.evidence import Count
+from sensor.hosts.windows import WINDOWS
 
 SECOND = 1_000_000_000
 T0 = 1_700_000_000 * SECOND
@@ -38,7 +40,7 @@ def alert(host: str = "203.0.113.7", at: float = 0, opened: float = 0, **fields:
         "replies_visible": True,
         "first_seen": since // SECOND,
         "connections": 300,
-        "windows": {},
+        "windows": {window: {what.name.lower(): 7 for what in Count} for window in WINDOWS},
         "destinations": [],
         "exchangers": [],
     }

@@ -15,6 +15,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
+from sensor.blocking.desk import Desk
 from sensor.blocking.ledger import Ledger
 from sensor.sinks.journal import Journal
 from tests.conftest import ROOT, port25
@@ -419,6 +420,22 @@ def test_memory_is_flat_under_mixed_load():
     from tests.live.soak import soak
 
     assert len(soak(120)) >= 10
+
+
+def test_who_is_exempt_at_the_desk_is_left_alone_from_the_next_second_on(lab, folder):
+    sensor = Sensor(lab, folder / "sensor", "").start()
+    wait_for(lambda: (sensor.state / "journal.sqlite").exists(), 10)
+    desk = Desk(sensor.state / "desk.sqlite")
+    desk.exempt("203.0.113.10", 1, time.time_ns(), "ann", "their own server")
+    wait_for(lambda: "exemptions made at the desk" in sensor.out.read_text(), 10, "obedience")
+    for host in ("203.0.113.10", "203.0.113.11"):
+        lab.address(lab.inside, host)
+        traffic(lab, "syns", "40", "100", host)
+    wait_for(lambda: sensor.alerts(), 20, "an alert on the other")
+    time.sleep(1)
+    wait_for(lambda: Journal(sensor.state / "journal.sqlite", True).vitals(9), 20, "vitals")
+    assert sensor.stop() == 0
+    assert {a["host"] for a in sensor.alerts()} == {"203.0.113.11"}
 
 
 def test_what_subscribers_use_the_port_for_is_kept_where_that_is_asked_for(lab, folder):

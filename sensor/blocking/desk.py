@@ -1,0 +1,140 @@
+"""What persons at the abuse desk decide: alerts they have seen to, hosts they exempt for a time.
+
+A file of its own beside journal and ledger. Nothing is deleted: an exemption that was lifted, or
+has ended, stays as a row with its end. The sensor reads the exemptions in force once a second and
+takes them as if they stood in its settings: the host is never alerted on, and never blocked.
+"""
+
+import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from sensor.database import Database
+from sensor.hosts.subscribers import Exemption, where
+
+__all__ = ["Acknowledged", "Desk", "DeskReader", "Exempted"]
+
+NAME: Final = "desk.sqlite"
+_DAY: Final = 86_400 * 10**9
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE acknowledged (
+        alert TEXT PRIMARY KEY,
+        ts INTEGER NOT NULL,
+        by TEXT NOT NULL,
+        reason TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE exempted (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        host TEXT NOT NULL,
+        ts INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        by TEXT NOT NULL,
+        reason TEXT NOT NULL
+    );
+    CREATE INDEX exempted_by_end ON exempted (until);
+    """,
+)
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """Somebody has seen to an alert."""
+
+    ts: int
+    """wall time, nanoseconds since 1970"""
+    by: str
+    reason: str
+
+
+class Exempted(msgspec.Struct, frozen=True):
+    """Somebody has exempted a host."""
+
+    host: str
+    ts: int
+    until: int
+    """packet time, nanoseconds since 1970"""
+    by: str
+    reason: str
+
+
+class Desk:
+    """One SQLite file. What goes wrong raises DatabaseError."""
+
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        self.db = Database(path, _MIGRATIONS, read_only)
+
+    def acknowledge(self, alert: str, ts: int, by: str, reason: str) -> None:
+        """An alert is seen to; again replaces what was said before."""
+        with self.db.transaction():
+            self.db.run(
+                "INSERT OR REPLACE INTO acknowledged VALUES (?, ?, ?, ?)", alert, ts, by, reason
+            )
+
+    def acknowledged(self) -> dict[str, Acknowledged]:
+        """By the alert's id."""
+        rows = self.db.rows("SELECT alert, ts, by, reason FROM acknowledged")
+        return {alert: Acknowledged(*rest) for alert, *rest in rows}
+
+    def exempt(self, host: str, days: int, ts: int, by: str, reason: str) -> Exempted:
+        """Exempt a host until the end of the day ``days`` from ``ts`` (ns).
+
+        Raises ValueError for a port block of a shared address, which has no prefix of its own.
+        """
+        if where(host)[1] is not None:
+            raise ValueError(f"{host}: a port block cannot be exempted, only the whole address")
+        until = (ts // _DAY + days + 1) * _DAY
+        with self.db.transaction():
+            self._end(host, ts)
+            self.db.run(
+                "INSERT INTO exempted (host, ts, until, by, reason) VALUES (?, ?, ?, ?, ?)",
+                *(host, ts, until, by, reason),
+            )
+        return Exempted(host, ts, until, by, reason)
+
+    def lift(self, host: str, ts: int) -> bool:
+        """End a host's exemption; False where there was none."""
+        with self.db.transaction():
+            return bool(self._end(host, ts))
+
+    def _end(self, host: str, ts: int) -> int:
+        return self.db.run(
+            "UPDATE exempted SET until = ? WHERE host = ? AND until > ?", ts, host, ts
+        )
+
+    def in_force(self, ts: int) -> list[Exempted]:
+        """Exemptions in force at ``ts`` (ns), the oldest first."""
+        sql = "SELECT host, ts, until, by, reason FROM exempted WHERE until > ? ORDER BY number"
+        return [Exempted(*row) for row in self.db.rows(sql, ts)]
+
+    def exemptions(self, ts: int) -> tuple[Exemption, ...]:
+        """The same as the settings have them."""
+        return tuple(
+            Exemption(
+                prefix=str(where(one.host)[0]),
+                reason=f"{one.by}: {one.reason}",
+                until=datetime.datetime.fromtimestamp(one.until // 10**9 - 1, datetime.UTC).date(),
+            )
+            for one in self.in_force(ts)
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+
+
+class DeskReader:
+    """The exemptions in a state folder, for who must obey them; there may be no desk yet."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / NAME
+        self._desk: Desk | None = None
+
+    def exemptions(self, ts: int) -> tuple[Exemption, ...]:
+        """Those in force at ``ts`` (ns). Raises DatabaseError."""
+        if self._desk is None:
+            if not self._path.exists():
+                return ()
+            self._desk = Desk(self._path, read_only=True)
+        return self._desk.exemptions(ts)

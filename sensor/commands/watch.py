@@ -1,0 +1,33 @@
+"""``port25 watch``: a terminal for the abuse desk, live."""
+
+import argparse
+import getpass
+import os
+import sys
+
+from sensor.commands import complain, settings_from, state_from
+from sensor.console.plain import Plain
+from sensor.console.view import View
+from sensor.database import DatabaseError
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Until the person has seen enough."""
+    settings = settings_from(options.config)
+    if settings is None:
+        return 2
+    by = options.by or os.environ.get("SUDO_USER") or getpass.getuser()
+    try:
+        view = View(state_from(options, settings))
+        if options.plain or not sys.stdout.isatty():
+            Plain(view, by).run(sys.stdin)
+            return 0
+        from sensor.console.app import Watch
+
+        Watch(view, by).run()
+    except DatabaseError as error:
+        complain(str(error))
+        return 1
+    return 0

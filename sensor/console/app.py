@@ -1,0 +1,321 @@
+"""``port25 watch``: alerts as they come, on a terminal.
+
+Keys as in htop and k9s. At 80 columns and 24 lines everything is there; severity is a word and not
+only a colour (NO_COLOR is heeded). ``plain.py`` is for screen readers.
+"""
+
+import textwrap
+from collections.abc import Callable
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen, Screen
+from textual.widgets import DataTable, Footer, Input, Sparkline, Static
+
+from sensor.console import words
+from sensor.console.view import Seen, View
+from sensor.database import DatabaseError
+from sensor.escape import printable
+
+__all__ = ["Watch"]
+
+_LISTED = 500
+_SPARKS = 60
+_REASON = 26
+"""Column of a detail's reasons."""
+_STYLES = {"medium": "yellow", "high": "red", "critical": "bold red"}
+_COLUMNS = {
+    "alerts": ("raised", "host", "severity", "score", "state", "block", "seen to"),
+    "hosts": ("when", "host", "score", "what speaks against it most"),
+    "blocks": ("until", "host", "mode", "why"),
+}
+
+
+class Ask(ModalScreen[str]):
+    """A question with a line for the answer; empty where it was left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave")]
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        """Question and line."""
+        yield Static(Text(printable(self._question)), id="question")
+        yield Input(id="answer")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """The answer."""
+        self.dismiss(event.value.strip())
+
+    def action_leave(self) -> None:
+        """No answer."""
+        self.dismiss("")
+
+
+class Detail(Screen[None]):
+    """All there is of one alert."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,backspace", "app.pop_screen", "Back"),
+        Binding("a", "app.acknowledge", "Acknowledge"),
+        Binding("e", "app.exempt", "Exempt"),
+        Binding("r", "app.release", "Release"),
+    ]
+
+    def __init__(self, view: View, id_: str) -> None:
+        super().__init__()
+        self._view = view
+        self.alert = id_
+
+    def compose(self) -> ComposeResult:
+        """One text to scroll."""
+        with VerticalScroll():
+            yield Static(id="detail")
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Show it, and again when something changes."""
+        self.show()
+
+    def show(self) -> None:
+        """As it is now."""
+        said = words.detail(self._view.messages(self.alert), self._view.alert(self.alert))
+        width = max(40, self.size.width - 4)
+        lines = [
+            part
+            for line in said
+            for part in (
+                textwrap.wrap(
+                    line,
+                    width,
+                    subsequent_indent=" " * _REASON if line.startswith("  ") else "",
+                    replace_whitespace=False,
+                )
+                or [""]
+            )
+        ]
+        self.query_one("#detail", Static).update(Text("\n".join(lines)))
+
+
+class Watch(App[None]):
+    """The list, with what goes on above it."""
+
+    TITLE = "port25"
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    #vitals { height: 1; text-style: bold; }
+    #syns { height: 2; }
+    #syns > .sparkline--max-color { color: $accent; }
+    #syns > .sparkline--min-color { color: $accent; }
+    DataTable { height: 1fr; }
+    Ask { align: center middle; }
+    #question { width: 76; padding: 1 2 0 2; background: $panel; }
+    #answer { width: 76; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "show('alerts')", "Alerts"),
+        Binding("2", "show('hosts')", "Hosts"),
+        Binding("3", "show('blocks')", "Blocks"),
+        Binding("o", "toggle_open", "Open"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("a", "acknowledge", "Ack"),
+        Binding("e", "exempt", "Exempt"),
+        Binding("r", "release", "Release"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, view: View, by: str) -> None:
+        super().__init__()
+        self._view = view
+        self._by = by
+        self._what = "alerts"
+        self._is_open = False
+        self._text = ""
+
+    def compose(self) -> ComposeResult:
+        """Vitals, sparkline, table, keys."""
+        yield Static(id="vitals")
+        yield Sparkline([], id="syns")
+        yield DataTable(cursor_type="row", zebra_stripes=True)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Fill it, and look once a second whether there is anything new."""
+        self._fill()
+        self.set_interval(0.5, self._look)
+
+    def _look(self) -> None:
+        try:
+            if self._view.refresh():
+                self._fill()
+                if isinstance(self.screen, Detail):
+                    self.screen.show()
+        except DatabaseError as error:
+            self._say(str(error))
+
+    def _say(self, text: str) -> None:
+        self.notify(printable(text), markup=False)
+
+    @property
+    def _base(self) -> Screen[object]:
+        return self.screen_stack[0]
+
+    def _fill(self) -> None:
+        vitals = self._view.vitals(_SPARKS)
+        blocks = self._view.blocks()
+        self._base.query_one("#syns", Sparkline).data = [v.syns / v.seconds for v in vitals]
+        line = f"{len(blocks):,} blocks"
+        if vitals:
+            v = vitals[-1]
+            line = (
+                f"{v.syns / v.seconds:,.1f} SYN/s  {v.packets / v.seconds:,.0f} pkt/s"
+                f"  dropped {v.dropped:,}  loss {v.loss:.2%}  {v.hosts:,} hosts"
+                f"  {v.alerts_open:,} open  {line}"
+            )
+        if self._text or self._is_open:
+            line += f"  [{'open ' if self._is_open else ''}{self._text}]"
+        self._base.query_one("#vitals", Static).update(Text(printable(line)))
+        self._table()
+
+    def _table(self) -> None:
+        table = self._base.query_one(DataTable)
+        before = self._selected(), table.cursor_row
+        table.clear(columns=True)
+        table.add_columns(*_COLUMNS[self._what])
+        keys = []
+        for key, cells in self._rows():
+            table.add_row(*cells, key=key)
+            keys.append(key)
+        if keys:
+            row = keys.index(before[0]) if before[0] in keys else min(before[1], len(keys) - 1)
+            table.move_cursor(row=row, scroll=False)
+
+    def _rows(self) -> list[tuple[str, list[Text]]]:
+        if self._what == "hosts":
+            found = []
+            for c in self._view.candidates(_LISTED):
+                most = max(c.evidence[1:], key=lambda line: line.decibans)
+                cells = words.clock(c.ts)[5:], c.host, f"{c.score:+.1f}", most.reason
+                found.append((c.host, [Text(printable(cell)) for cell in cells]))
+            return found
+        if self._what == "blocks":
+            return [
+                (
+                    f"{b.host} {b.enforced}",
+                    [
+                        Text(printable(cell))
+                        for cell in (
+                            words.clock(b.expires)[5:],
+                            b.host,
+                            "enforced" if b.enforced else "dry run",
+                            b.reasons[0],
+                        )
+                    ],
+                )
+                for b in self._view.blocks()
+            ]
+        return [(s.head.id, self._cells(s)) for s in self._seen()]
+
+    def _seen(self) -> list[Seen]:
+        return self._view.alerts(_LISTED, self._is_open, self._text)
+
+    @staticmethod
+    def _cells(seen: Seen) -> list[Text]:
+        h = seen.head
+        style = "dim" if seen.acknowledged or h.state == "closed" else _STYLES[h.severity]
+        done = "exempt" if seen.exempted else "yes" if seen.acknowledged else ""
+        cells = (
+            words.clock(h.opened)[5:], h.host, h.severity, f"{h.score:+.1f}", h.state,
+            "yes" if h.recommended else "no", done,
+        )  # fmt: skip
+        return [Text(printable(cell), style=style) for cell in cells]
+
+    # --- keys ------------------------------------------------------------------------------------
+
+    def action_show(self, what: str) -> None:
+        """Another list."""
+        self._what = what
+        self._table()
+
+    def action_toggle_open(self) -> None:
+        """Open alerts only, or all."""
+        self._is_open = not self._is_open
+        self._fill()
+
+    def action_filter(self) -> None:
+        """Alerts of which host, severity, state or id hold a text."""
+
+        def take(text: str | None) -> None:
+            self._text = text or ""
+            self._fill()
+
+        self.push_screen(
+            Ask("Only alerts whose host, severity, state or id hold (empty: all)"), take
+        )
+
+    def _selected(self) -> str:
+        """Id of the alert the cursor is on, or that is shown; empty: none."""
+        if isinstance(self.screen, Detail):
+            return self.screen.alert
+        table = self._base.query_one(DataTable)
+        if self._what != "alerts" or not table.row_count:
+            return ""
+        return str(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value)
+
+    def on_data_table_row_selected(self) -> None:
+        """Open it."""
+        if id_ := self._selected():
+            self.push_screen(Detail(self._view, id_))
+
+    def _ask(self, question: str, does: Callable[[str, str], str]) -> None:
+        """Ask about the selected alert, do it with its host and the answer, say what came of it."""
+        id_ = self._selected()
+        messages = self._view.messages(id_) if id_ else []
+        if not messages:
+            return
+        host = messages[-1].host
+
+        def take(answer: str | None) -> None:
+            if answer:
+                try:
+                    self._say(does(id_, answer))
+                except (DatabaseError, ValueError) as error:
+                    self._say(str(error))
+                self._look()
+
+        self.push_screen(Ask(question.format(host=host)), take)
+
+    def action_acknowledge(self) -> None:
+        """Somebody has seen to it."""
+
+        def does(id_: str, reason: str) -> str:
+            self._view.acknowledge(id_, self._by, reason)
+            return "acknowledged"
+
+        self._ask("Acknowledge the alert on {host}: what was done?", does)
+
+    def action_exempt(self) -> None:
+        """Never alert on its host, nor block it."""
+
+        def does(id_: str, answer: str) -> str:
+            days, _, reason = answer.partition(" ")
+            if not days.isdigit() or not reason:
+                raise ValueError("say days and a reason: 30 customer's mail server")
+            made = self._view.exempt(self._view.messages(id_)[-1].host, int(days), self._by, reason)
+            return f"{made.host} is exempt until {words.clock(made.until)}"
+
+        self._ask("Exempt {host}: for how many days, and why? (30 own mail server)", does)
+
+    def action_release(self) -> None:
+        """End the block of its host."""
+
+        def does(id_: str, reason: str) -> str:
+            ended = self._view.release(self._view.messages(id_)[-1].host, self._by, reason)
+            return f"{ended} block{'s' * (ended != 1)} ended"
+
+        self._ask("End the block of {host}: why?", does)

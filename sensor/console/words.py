@@ -1,0 +1,97 @@
+"""An alert in words: lines of text for screens and for people who have them read aloud.
+
+All text is escaped here: names that hosts give themselves are hostile.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from sensor.alerts.alert import Alert
+from sensor.alerts.candidate import Candidate
+from sensor.blocking.decision import Decision
+from sensor.console.view import Seen
+from sensor.escape import printable
+
+__all__ = ["block", "candidate", "clock", "detail", "seen"]
+
+
+def clock(ts: int) -> str:
+    """UTC, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(ts // 10**9))
+
+
+def seen(one: Seen) -> str:
+    """One alert of a list."""
+    h = one.head
+    words = f"{h.host}, {h.severity}, {h.score:+.1f} decibans, {h.state}, raised {clock(h.opened)}"
+    if h.recommended:
+        words += ", block recommended"
+    if one.acknowledged is not None:
+        words += f", acknowledged by {one.acknowledged.by}: {one.acknowledged.reason}"
+    if one.exempted is not None:
+        words += f", exempt until {clock(one.exempted.until)}: {one.exempted.reason}"
+    return printable(f"{h.id[:8]}: {words}")
+
+
+def candidate(one: Candidate) -> str:
+    """One host without an alert."""
+    most = max(one.evidence[1:], key=lambda line: line.decibans, default=None)
+    why = f", {most.detector} {most.decibans:+.1f}: {most.reason}" if most is not None else ""
+    return printable(f"{one.host}, {one.score:+.1f} decibans at {clock(one.ts)}{why}")
+
+
+def block(one: Decision) -> str:
+    """One block in force."""
+    mode = "" if one.enforced else " (a dry run)"
+    return printable(f"{one.host}{mode} until {clock(one.expires)}: {'; '.join(one.reasons[:1])}")
+
+
+def detail(messages: list[Alert], one: Seen | None) -> Iterator[str]:
+    """All there is to say of an alert: its sum, its course, its windows, its destinations."""
+    last = messages[-1]
+    yield printable(
+        f"{last.host}: {last.state}, {last.severity}, {last.time[:19].replace('T', ' ')}"
+    )
+    yield f"alert {last.id}, message {last.revision}"
+    if one is not None and one.acknowledged is not None:
+        yield printable(f"acknowledged by {one.acknowledged.by}: {one.acknowledged.reason}")
+    if one is not None and one.exempted is not None:
+        until = clock(one.exempted.until)
+        yield printable(f"exempt until {until} by {one.exempted.by}: {one.exempted.reason}")
+    yield ""
+    for line in last.evidence:
+        yield printable(f"  {line.detector:<14}{line.decibans:+8.1f}  {line.reason}")
+    levels = f"raised at {last.raise_at:+.1f}, closed at {last.clear_at:+.1f}"
+    yield f"  {'score':<14}{last.score:+8.1f}  {levels}"
+    yield ""
+    recommended = "recommended" if last.block_recommended else "not recommended"
+    yield printable(f"block {recommended}: {last.block_reason}")
+    yield (
+        f"{last.connections:,} connections, {last.proven:,} proven handshakes,"
+        f" {last.disowned:,} answers disowned"
+    )
+    yield ""
+    yield "Course"
+    for alert in messages:
+        networks = f"{alert.windows['1 day']['networks']:,} networks in a day"
+        yield f"  {clock(alert.ts)}  {alert.state:<9} {alert.score:+6.1f}  {networks}"
+    yield ""
+    yield "Counts          " + "".join(f"{window:>9}" for window in last.windows)
+    for what in next(iter(last.windows.values())):
+        counts = [window[what] for window in last.windows.values()]
+        if any(counts):
+            yield f"  {what:<14}" + "".join(f"{count:>9,}" for count in counts)
+    yield ""
+    yield "Destinations by provider"
+    providers: Counter[str] = Counter()
+    for exchanger in last.exchangers:
+        providers[exchanger.provider or exchanger.name] += exchanger.addresses
+    for provider, addresses in providers.most_common(10):
+        yield printable(f"  {provider}: {addresses} address{'es' * (addresses != 1)}")
+    if not providers:
+        yield "  no name is known"
+    yield "Destinations contacted last"
+    for destination in last.destinations:
+        name = destination.name or "no name known"
+        yield printable(f"  {destination.address}  {name}  {clock(destination.last_seen * 10**9)}")
