@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench bench-live bench-kafka quality kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: demo demo-live test check bench bench-live bench-kafka quality kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -14,6 +14,9 @@ demo: .venv/ready ## bots and legitimate mailers in one capture: who is found, a
 	@echo "The first run compiles the kernels, which takes about a minute; later runs do not."
 	$(BIN)/port25 replay pcaps/demo.pcap
 	$(BIN)/port25 explain 203.0.113.30 -r pcaps/demo.pcap
+
+demo-live: .venv/ready ## the same as it happened, ten times as fast, with port25 watch open
+	deploy/demo-live
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="alerts as JSON lines, also on a terminal"
     )
     verb.add_argument("--follow", action="store_true", help="wait for the file to grow")
+    verb.add_argument("--pace", metavar="10x", help="as slowly as it was, or so many times faster")
     verb.add_argument("-q", "--quiet", action="store_true", help="no summary, no progress")
     verb.add_argument(
         "--state", metavar="DIR",

@@ -30,7 +30,6 @@ from sensor import __version__, service
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice, notice
-from sensor.alerts.vitals import Vitals
 from sensor.blocking.desk import DeskReader
 from sensor.capture.afpacket import Fanout, Interface, Interfaces, Statistics, link_of
 from sensor.capture.block import FRAME, Block, CaptureError
@@ -45,6 +44,7 @@ from sensor.impact.usage import Usage, Usages
 from sensor.kernel import table
 from sensor.metrics import Collector, serve
 from sensor.pipeline import Pipeline, compile_kernels
+from sensor.pulse import Pulse
 from sensor.settings import Settings, state_folder, subscriber_prefixes, subscribers_of
 from sensor.sinks.journal import Journal
 from sensor.snapshot import SnapshotError, fork_and_write, read, write
@@ -163,7 +163,7 @@ class Live:
         self._last = self._counted, 0, 0
         self._frames = 0
         self._rate = 0.0
-        self._felt = time.monotonic(), 0, 0
+        self._felt = time.monotonic()
         self._desk = DeskReader(state_folder(settings))
         self._desk_fault = ""
         self._exempted: tuple[Exemption, ...] = ()
@@ -183,6 +183,7 @@ class Live:
             on_candidate=self._candidates.append,
             most_sessions=_MOST_SESSIONS,
         )
+        self._pulse = Pulse(self.pipeline, self.journal)
         self._snapshot = self.folder / "state.p25"
         self._restore()
         evidence = settings.evidence
@@ -442,28 +443,9 @@ class Live:
                 f" {gaps:.2%} of stream bytes missing",
             )
         self._lossy = lossy
-        self._feel(received, dropped)
-
-    def _feel(self, received: int, dropped: int) -> None:
-        counters = self.pipeline.counters()
-        seen = counters["connections"]
-        syns, answered = seen["attempts"], seen["answered"]
         now = time.monotonic()
-        vitals = Vitals(
-            ts=self.pipeline.packet_time,
-            seconds=round(now - self._felt[0], 3),
-            packets=received,
-            dropped=dropped,
-            syns=syns - self._felt[1],
-            answered=answered - self._felt[2],
-            loss=self._loss,
-            hosts=counters["hosts"]["hosts"],
-            alerts_open=counters["alerts"]["alerts_open"],
-        )
-        self._felt = now, syns, answered
-        if vitals.ts:
-            with contextlib.suppress(DatabaseError):  # told of by those that matter
-                self.journal.feel(vitals)
+        self._pulse.beat(now - self._felt, received, dropped, self._loss)
+        self._felt = now
 
     def _obey(self) -> None:
         """Take exemptions from the desk as if they stood in the settings."""

@@ -4,18 +4,22 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice
+from sensor.capture.block import Block
 from sensor.capture.merge import Captures
 from sensor.commands import announce, complain, report_faults, settings_from
+from sensor.commands.pace import factor, paced
 from sensor.commands.progress import Progress
 from sensor.database import DatabaseError
 from sensor.delivery import Delivery
 from sensor.pipeline import Pipeline
+from sensor.pulse import Pulse
 from sensor.settings import Settings
 from sensor.sinks.connection import ConnectionSettingsError
 from sensor.sinks.journal import Journal
@@ -26,12 +30,19 @@ __all__ = ["run"]
 
 _PATIENCE: Final = 20.0
 """Seconds without progress after which Kafka is no longer waited for."""
+_BEAT: Final = 10_000_000_000
+"""Nanoseconds of packet time between vitals."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Replay; alerts on standard output, progress and summary on standard error."""
     settings = settings_from(options.config)
     if settings is None:
+        return 2
+    try:
+        pace = factor(options.pace) if options.pace else None
+    except ValueError as fault:
+        complain(f"--pace: {fault}")
         return 2
     announce()
     try:
@@ -44,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     pipeline = Pipeline(settings, on_candidate=kept.note if kept is not None else None)
     captures = Captures(options.files, options.follow)
+    blocks: Iterable[Block] = captures if pace is None else paced(captures, pace)
     lines = options.json or not sys.stdout.isatty()
     sink: JsonLines | Table = JsonLines(sys.stdout.buffer) if lines else Table()
 
@@ -62,8 +74,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         with progress:
             try:
-                for block in captures:
+                for block in blocks:
                     tell(pipeline.feed(block))
+                    if kept is not None:
+                        kept.beat(pipeline, len(block.frames))
                     progress.update(captures.position, len(block.frames))
             except KeyboardInterrupt:
                 interrupted = not options.follow
@@ -89,6 +103,8 @@ class _Kept:
         self._delivery = Delivery(settings, state, self._say, live=False)
         self._journal = Journal(state / "journal.sqlite")
         self._candidates: list[Candidate] = []
+        self._pulse: Pulse | None = None
+        self._felt = self._frames = 0
         self._delivery.begin()
 
     @staticmethod
@@ -98,6 +114,16 @@ class _Kept:
     def note(self, one: Candidate) -> None:
         """A candidate, to be kept with the next alerts."""
         self._candidates.append(one)
+
+    def beat(self, pipeline: Pipeline, frames: int) -> None:
+        """Every ten seconds of packet time, how it goes."""
+        now = pipeline.packet_time
+        if self._pulse is None:
+            self._pulse, self._felt = Pulse(pipeline, self._journal), now
+        self._frames += frames
+        if now - self._felt >= _BEAT:
+            self._pulse.beat((now - self._felt) / 1e9, self._frames)
+            self._felt, self._frames = now, 0
 
     def write(self, alerts: list[Alert]) -> list[Alert]:
         """Those that were not in it before."""

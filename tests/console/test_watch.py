@@ -42,7 +42,7 @@ def test_everything_is_there_at_80_by_24(state):
         screen = text(app)
         assert "203.0.113.10" in screen and "SYN/s" in screen and "dropped" in screen
         assert "critical" in screen and "Quit" in screen
-        assert len(app.query_one("#syns", Sparkline).data) == 30
+        assert len(app.query_one("#syns", Sparkline).data) >= 30
 
     drive(state, steps)
 
