@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -25,7 +26,9 @@ def drive(state, steps):
             await pilot.pause()
             await steps(app, pilot)
 
-    asyncio.run(run())
+    # In a thread of its own: `run` leaves its thread without an event loop, which pyshark needs.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, run()).result()
 
 
 def text(app) -> str:
