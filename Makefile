@@ -19,7 +19,7 @@ demo-live: .venv/ready ## the same as it happened, ten times as fast, with port2
 	deploy/demo-live
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -7,6 +7,8 @@ import sys
 import time
 from collections import defaultdict
 
+import pytest
+
 from sensor.sinks.journal import Journal
 from tests.conftest import ROOT, needs, port25
 from tests.kafka.broker import Broker, by_id
@@ -51,6 +53,7 @@ class Following:
         self.process.wait()
 
 
+@pytest.mark.xdist_group("whole machine")
 def test_ten_thousand_alerts_while_broker_and_sensor_are_killed(tmp_path, capsys):
     needs("java", "mvn")
     broker = Broker(tmp_path / "kafka")
@@ -78,9 +81,14 @@ def test_ten_thousand_alerts_while_broker_and_sensor_are_killed(tmp_path, capsys
             broker.start()
     assert list(deaths.values()).count("broker") == list(deaths.values()).count("sensor") == KILLS
     wait_for(lambda: sensor.journaled() >= 9000, 100, "the last piece")
-    time.sleep(1)
-    sensor.process.send_signal(signal.SIGTERM)
-    assert sensor.process.wait(120) == 0, sensor.said.read_text()
+    for _ in range(5):  # on a busy machine a broker may need longer than the sensor has patience
+        time.sleep(3)
+        sensor.process.send_signal(signal.SIGTERM)
+        if (code := sensor.process.wait(120)) == 0:
+            break
+        assert "they are sent when it is run again" in sensor.said.read_text().splitlines()[-1]
+        sensor.start()
+    assert code == 0, sensor.said.read_text()
 
     replayed = port25("replay", "-q", "--json", str(sensor.capture), check=True).stdout.splitlines()
     journal = Journal(sensor.state / "journal.sqlite", read_only=True)

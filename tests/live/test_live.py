@@ -415,6 +415,7 @@ def test_without_privileges_it_says_what_it_needs(folder):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.xdist_group("whole machine")
 @pytest.mark.skipif(not os.environ.get("CI"), reason="two minutes; CI=1 runs it, and make soak")
 def test_memory_is_flat_under_mixed_load():
     from tests.live.soak import soak
