@@ -14,7 +14,6 @@ They are told everything the laboratory knows about who answered, at the moment 
 through no loss or guessing of a sensor.
 """
 
-from itertools import pairwise
 from math import log10
 from typing import Final, NamedTuple
 
@@ -81,13 +80,7 @@ def climbs(traffic: Traffic) -> dict[str, dict[int, Climb]]:
     found: dict[str, dict[int, Climb]] = {name: {} for name in BASELINES}
     connections = traffic.connections
     facts = traffic.facts[connections["script"]]
-    mail = np.flatnonzero(facts["mail"])
-    order = mail[np.argsort(connections["sender"][mail], kind="stable")]
-    senders = connections["sender"][order]
-    bounds = np.flatnonzero(np.diff(senders, prepend=-1, append=-1))
-    for begin, end in pairwise(bounds):
-        rows = order[begin:end]
-        sender = int(senders[begin])
+    for sender, rows in traffic.mail_by_sender():
         ts = connections["start"][rows]
         address = connections["server_hi"][rows] ^ connections["server_lo"][rows]
         _, first, server = np.unique(address, return_index=True, return_inverse=True)

@@ -16,7 +16,6 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -189,18 +188,12 @@ def _false_claims(alerts: list[Alert], world: Traffic) -> int:
 
 
 def _sent(world: Traffic) -> dict[int, Sent]:
-    bad = [group for group in world.groups if group.kind in ("family", "evader")]
-    if not bad:
-        return {}
-    first = min(group.first for group in bad)
-    facts = world.facts[world.connections["script"]]
-    rows = np.flatnonzero(facts["mail"] & (world.connections["sender"] >= first))
-    rows = rows[np.argsort(world.connections["sender"][rows], kind="stable")]
-    sender = world.connections["sender"][rows]
-    bounds = np.flatnonzero(np.diff(sender, prepend=-1, append=-1))
+    first = min((g.first for g in world.groups if g.kind in ("family", "evader")), default=None)
+    taken = world.facts["taken"][world.connections["script"]]
     return {
-        int(sender[a]): Sent(world.connections["start"][rows[a:b]], facts["taken"][rows[a:b]])
-        for a, b in pairwise(bounds)
+        sender: Sent(world.connections["start"][rows], taken[rows])
+        for sender, rows in world.mail_by_sender()
+        if first is not None and sender >= first
     }
 
 
@@ -329,7 +322,7 @@ class Figures:
         return list(rows.values())
 
     def classes(self, method: str, level: float) -> list[dict[str, Any]]:
-        """A row for each class that is not spam: how many were alerted on, the highest level."""
+        """A row for each class that is not spam: how many were alerted on."""
         rows: dict[str, dict[str, Any]] = {}
         for shard in self.over(method):
             for group in shard.groups:

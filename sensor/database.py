@@ -17,6 +17,11 @@ class DatabaseError(Exception):
     """The file cannot be used; the text says why."""
 
 
+def files(state: Path, name: str) -> list[Path]:
+    """Those of a name in a state folder: one, or one for each worker there ever was."""
+    return sorted([*state.glob(name), *state.glob(f"worker-*/{name}")])
+
+
 class Database:
     """One file. Used by one thread."""
 

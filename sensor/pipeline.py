@@ -25,7 +25,7 @@ from sensor.decode.segment import SEGMENT, Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, provider
 from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
 from sensor.hosts.evidence import Count, Evidence, Fact
-from sensor.hosts.subscribers import CLASS, classify, host_text, parse_host
+from sensor.hosts.subscribers import CLASS, class_of, classify, host_text, parse_host
 from sensor.hosts.table import META, new_host_table, reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.kernel import table
@@ -232,10 +232,9 @@ class Pipeline:
         """Take over an alert from the journal that is newer than the snapshot; False: no room."""
         subscribers = self._state.subscribers
         hi, lo = parse_host(alert.host, subscribers)
-        address = 0 if addresses.is_ipv4(0, lo) else hi
-        class_ = classify(subscribers, np.uint64(address), np.uint64(lo))
         done: bool = adopt(
-            self._state, np.uint64(hi), np.uint64(lo), class_, alert.opened, alert.revision,
+            self._state, np.uint64(hi), np.uint64(lo), class_of(subscribers, hi, lo), alert.opened,
+            alert.revision,
             round(alert.score * CENTIBANS), alert.ts // 1_000_000_000, alert.severity != "medium",
             alert.state == "closed",
         )  # fmt: skip

@@ -10,7 +10,16 @@ from typing import Final
 import numpy as np
 
 from benchmarks.traffic import internet
-from benchmarks.traffic.plan import DAY, HOUR, Plan, chosen, daytime, joined, with_lookups
+from benchmarks.traffic.plan import (
+    DAY,
+    HOUR,
+    Plan,
+    chosen,
+    daytime,
+    joined,
+    numbered,
+    with_lookups,
+)
 from benchmarks.traffic.scripts import Manners, script
 
 __all__ = ["CLASSES", "SCANNERS"]
@@ -74,12 +83,11 @@ def device(rng: np.random.Generator, n: int, days: int) -> Plan:
     One in ten has a server in its settings that is no more, and tries it every five minutes.
     """
     lost = internet.named(np.arange(n), 16, 10) == 0
-    sender = np.repeat(np.arange(n), np.where(lost, 288 * days, rng.poisson(6 * days, n)))
+    sender, place = numbered(np.where(lost, 288 * days, rng.poisson(6 * days, n)))
     size = len(sender)
     is_lost = lost[sender]
     domain = internet.named(sender, 17, 3000)
-    first = np.concatenate([[0], np.cumsum(np.bincount(sender, minlength=n))])[sender]
-    at = (np.arange(size) - first) * 300.0 + internet.named(sender, 18, 300)
+    at = place * 300.0 + internet.named(sender, 18, 300)
     spoken = script(Manners(name="nas%SENDER%", quits=False), "submitted")
     return Plan(
         sender,
@@ -203,8 +211,7 @@ def mailing_list(rng: np.random.Generator, n: int, days: int) -> Plan:
     members = 30 + internet.named(sender, 31, 470)
     at_once = np.where(internet.named(sender, 32, 10) == 0, 100, 20)
     begin = daytime(rng, len(sender), days, office=False)
-    posting = np.repeat(np.arange(len(sender)), members)
-    place = np.arange(len(posting)) - np.repeat(np.cumsum(members) - members, members)
+    posting, place = numbered(members)
     member = sender[posting] * 1000 + place
     domain = np.where(
         internet.named(member, 33, 2) == 0,
@@ -223,13 +230,11 @@ def bulk_sender(rng: np.random.Generator, n: int, days: int) -> Plan:
     Dead 2 %, refused 5 % of recipients; always the same readers.
     """
     readers = rng.integers(1000, 10_000, (n, days))
-    sender = np.repeat(np.arange(n), readers.sum(axis=1))
     begin = 9 * HOUR + rng.uniform(0, 4, (n, days)) * HOUR + np.arange(days) * DAY
     pace = rng.uniform(1, 2, n)
-    place = np.arange(len(sender)) - np.repeat(
-        np.cumsum(readers.ravel()) - readers.ravel(), readers.ravel()
-    )
-    start = np.repeat(begin.ravel(), readers.ravel()) + place / pace[sender]
+    letter, place = numbered(readers.ravel())
+    sender = letter // days
+    start = begin.ravel()[letter] + place / pace[sender]
     reader = sender * 20_000 + place
     domain = np.where(
         internet.named(reader, 36, 20) < 11,
@@ -246,11 +251,7 @@ def backup_mx(rng: np.random.Generator, n: int, days: int) -> Plan:
     What comes in by the day and by the night it passes on; each primary is down four hours a day.
     """
     domains = 2 + internet.named(np.arange(n), 41, 7)
-    sender = np.repeat(np.arange(n), domains * 96 * days)
-    size = len(sender)
-    place = np.arange(size) - np.repeat(
-        np.cumsum(domains * 96 * days) - domains * 96 * days, domains * 96 * days
-    )
+    sender, place = numbered(domains * 96 * days)
     which = place % domains[sender]
     start = (place // domains[sender]) * 900.0 + internet.named(sender, 42, 900) + which * 0.2
     primary = sender * 10 + which
@@ -268,11 +269,7 @@ def backup_mx(rng: np.random.Generator, n: int, days: int) -> Plan:
 def probe(rng: np.random.Generator, n: int, days: int) -> Plan:
     """Monitoring: 5 to 30 servers, each greeted every five minutes for ever; one in ten is down."""
     servers = 5 + internet.named(np.arange(n), 51, 26)
-    rounds = 288 * days
-    sender = np.repeat(np.arange(n), servers * rounds)
-    place = np.arange(len(sender)) - np.repeat(
-        np.cumsum(servers * rounds) - servers * rounds, servers * rounds
-    )
+    sender, place = numbered(servers * 288 * days)
     which = place % servers[sender]
     start = place // servers[sender] * 300.0 + internet.named(sender, 52, 300) + which * 0.3
     target = sender * 40 + which

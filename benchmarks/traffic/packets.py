@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from benchmarks.traffic.plan import numbered
 from benchmarks.traffic.scripts import MX_LOOKUP, Scripts
 from sensor.capture.block import FRAME, FRAMES_PER_BLOCK, Block
 
@@ -49,10 +50,9 @@ def blocks(connections: NDArray[np.void], scripts: Scripts, syns: bool = False) 
         part = connections[at : at + _SLICE]
         which = part["script"].astype(np.int64)
         counts = scripts.first[which + 1] - scripts.first[which]
-        index = np.repeat(np.arange(at, at + len(part)), counts)
-        ends = np.cumsum(counts)
-        step = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
-        step += np.repeat(scripts.first[which], counts)
+        index, step = numbered(counts)
+        step += scripts.first[which][index]
+        index += at
         if syns:
             kept = (scripts.flags[step] == 2) & ~scripts.from_server[step]
             index, step = index[kept], step[kept]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.traffic.scripts import MX_LOOKUP
 
-__all__ = ["DAY", "HOUR", "Plan", "chosen", "daytime", "joined", "with_lookups"]
+__all__ = ["DAY", "HOUR", "Plan", "chosen", "daytime", "joined", "numbered", "with_lookups"]
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -37,6 +37,12 @@ def chosen(rng: np.random.Generator, n: int, shares: dict[int, float]) -> NDArra
     weights = np.array(list(shares.values()), float)
     picked: NDArray[np.int64] = rng.choice(list(shares), n, p=weights / weights.sum())
     return picked
+
+
+def numbered(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """int64[sum of counts], twice: of each thing whose it is, and its number among theirs."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def daytime(rng: np.random.Generator, n: int, days: int, office: bool) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """Who is there: subscribers by class, their addresses, and all their connections in time order."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -51,6 +53,14 @@ class Traffic(NamedTuple):
     days: int
     silent: int
     """subscribers without a connection to port 25, 465 or 587, who have no number"""
+
+    def mail_by_sender(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Of each sender its connections to port 25, as rows of ``connections`` in time order."""
+        mail = np.flatnonzero(self.facts["mail"][self.connections["script"]])
+        rows = mail[np.argsort(self.connections["sender"][mail], kind="stable")]
+        senders = self.connections["sender"][rows]
+        for a, b in pairwise(np.flatnonzero(np.diff(senders, prepend=-1, append=-1))):
+            yield int(senders[a]), rows[a:b]
 
 
 def traffic(
@@ -138,8 +148,9 @@ def _connections(seed: int, plan: Plan, first: int, hops: bool) -> NDArray[np.vo
 
 def _hosts(first: int, senders: int, hops: bool) -> dict[str, int]:
     if hops:
-        return {f"2001:db8:{n >> 16:x}:{n & 65535:x}::/64".replace(":0:", ":0:"): n
-                for n in range(first, first + senders)}  # fmt: skip
+        return {
+            f"2001:db8:{n >> 16:x}:{n & 65535:x}::/64": n for n in range(first, first + senders)
+        }
     return {
         f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}": n for n in range(first, first + senders)
     }

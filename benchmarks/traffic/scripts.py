@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ALIVE", "MX_LOOKUP", "OUTCOMES", "Manners", "Scripts", "compiled", "facts", "script"]
+__all__ = ["MX_LOOKUP", "OUTCOMES", "Manners", "Scripts", "compiled", "facts", "script"]
 
 SYN, ACK, PSH, FIN, RST = 0x02, 0x10, 0x08, 0x01, 0x04
 _MAIL: Final = 2500
@@ -31,7 +31,7 @@ OUTCOMES: Final = (
     "submitted",  # AUTH, then taken
     "probe",  # greeting, name, QUIT
 )
-ALIVE: Final = 2
+_ALIVE: Final = 2
 """Outcomes from here on answer the SYN."""
 
 
@@ -49,7 +49,6 @@ class Manners:
     """whether it talks before the greeting"""
     tls: bool = False
     port: int = 25
-    recipients: int = 1
 
 
 class Packet(NamedTuple):
@@ -122,9 +121,8 @@ def _lines(manners: Manners, outcome: str) -> list[tuple[bool, bytes]]:
         else:
             mail.append((True, b"250 2.1.0 ok\r\n"))
             answer = {"unknown": b"550 5.1.1 unknown\r\n", "greylisted": b"451 4.7.1 later\r\n"}
-            for _ in range(manners.recipients):
-                mail.append((False, b"RCPT TO:<r%NUMBER%@receiver.example>\r\n"))
-                mail.append((True, answer.get(outcome, b"250 2.1.5 ok\r\n")))
+            mail.append((False, b"RCPT TO:<r%NUMBER%@receiver.example>\r\n"))
+            mail.append((True, answer.get(outcome, b"250 2.1.5 ok\r\n")))
             if outcome not in answer:
                 # Under TLS the size is all that shows.
                 size = _MAIL if manners.tls else 70
@@ -182,7 +180,7 @@ def script(manners: Manners, outcome: str) -> int:
         Script(
             tuple(_packets(manners, outcome)),
             manners.port,
-            OUTCOMES.index(outcome) >= ALIVE,
+            OUTCOMES.index(outcome) >= _ALIVE,
             outcome in ("turned_away", "blacklisted", "unknown"),
             int(outcome in ("taken", "submitted")),
             hidden,

@@ -2,6 +2,8 @@
 
 import argparse
 import datetime
+import getpass
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -20,9 +22,11 @@ __all__ = [
     "complain",
     "find_alert",
     "moment",
+    "person",
     "printable",
     "report_faults",
     "settings_from",
+    "since_from",
     "state_from",
 ]
 
@@ -64,6 +68,20 @@ def moment(text: str) -> int:
     if time.tzinfo is None:
         time = time.replace(tzinfo=datetime.UTC)
     return int(time.timestamp()) * 1_000_000_000
+
+
+def since_from(options: argparse.Namespace) -> int | None:
+    """``--since``, ns since 1970, 0 without it; None after complaining."""
+    try:
+        return moment(options.since) if options.since else 0
+    except ValueError as error:
+        complain(f"--since: {error}")
+        return None
+
+
+def person() -> str:
+    """The name of who runs the command, also behind sudo."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def state_from(options: argparse.Namespace, settings: Settings) -> Path:

@@ -1,9 +1,7 @@
 """What persons do with blocks: ``port25 decisions``, ``port25 release`` and ``port25 resume``."""
 
 import argparse
-import getpass
 import ipaddress
-import os
 import sys
 import time
 
@@ -14,7 +12,7 @@ from rich.text import Text
 
 from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
-from sensor.commands import complain, printable, settings_from, state_from
+from sensor.commands import complain, person, printable, settings_from, state_from
 from sensor.database import DatabaseError
 
 __all__ = ["run"]
@@ -31,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
             raise DatabaseError(f"{path}: there is no ledger; no sensor ran here")
         if options.verb == "decisions":
             return _show(Ledger(path, read_only=True), options)
-        by = options.by or os.environ.get("SUDO_USER") or getpass.getuser()
+        by = options.by or person()
         if options.verb == "resume":
             return _resume(Ledger(path), by, options.reason)
         return _release(Ledger(path), by, options)

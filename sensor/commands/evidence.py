@@ -2,8 +2,6 @@
 
 import argparse
 import datetime
-import getpass
-import os
 from pathlib import Path
 
 import msgspec
@@ -12,7 +10,7 @@ import numpy as np
 from sensor.alerts.alert import Alert
 from sensor.capture.block import CaptureError
 from sensor.capture.merge import Captures
-from sensor.commands import complain, find_alert, report_faults, settings_from, state_from
+from sensor.commands import complain, find_alert, person, report_faults, settings_from, state_from
 from sensor.decode.decoder import Decoder
 from sensor.evidence.store import Writer, frames_of, stored_files
 from sensor.hosts.subscribers import host_of, parse_host
@@ -36,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     log = folder / "evidence" / "access.log"
     entry = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(),
-        "user": os.environ.get("SUDO_USER") or getpass.getuser(),
+        "user": person(),
         "alert": alert.id,
         "host": alert.host,
         "packets": written,

@@ -8,9 +8,9 @@ from sensor.capture.merge import Captures
 from sensor.commands import (
     announce,
     complain,
-    moment,
     report_faults,
     settings_from,
+    since_from,
     state_from,
 )
 from sensor.commands.progress import Progress
@@ -35,10 +35,8 @@ def run(options: argparse.Namespace) -> int:
         return 2
     announce()
     survey = Survey(subscribers_of(settings), settings.limits.max_hosts)
-    try:
-        since = moment(options.since) if options.since else 0
-    except ValueError as error:
-        complain(f"--since: {error}")
+    since = since_from(options)
+    if since is None:
         return 2
     code = 0
     if options.files:

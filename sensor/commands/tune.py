@@ -14,19 +14,24 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from detectors.detector import CENTIBANS, Finding
 from detectors.score import Model
-from sensor import addresses
 from sensor.alerts.alert import Alert, rfc3339
 from sensor.alerts.candidate import Candidate, evidence_of
-from sensor.commands import announce, complain, moment, printable, settings_from, state_from
+from sensor.commands import (
+    announce,
+    complain,
+    printable,
+    settings_from,
+    since_from,
+    state_from,
+)
 from sensor.database import DatabaseError
-from sensor.hosts.subscribers import Subscribers, classify, parse_host
+from sensor.hosts.subscribers import Subscribers, class_of, parse_host
 from sensor.settings import subscribers_of
 from sensor.sinks.journal import Journal, journals
 
@@ -58,10 +63,8 @@ def run(options: argparse.Namespace) -> int:
         return 2
     announce()
     state = state_from(options, settings)
-    try:
-        since = moment(options.since) if options.since else 0
-    except ValueError as error:
-        complain(f"--since: {error}")
+    since = since_from(options)
+    if since is None:
         return 2
     model = Model(settings.score, settings.detectors)
     found: list[Change] = []
@@ -144,8 +147,7 @@ def _excuse(host: str, subscribers: Subscribers) -> str:
         hi, lo = parse_host(host, subscribers)
     except ValueError:
         return ""  # of a prefix that is another subscriber's now
-    address = 0 if addresses.is_ipv4(0, lo) else hi
-    class_ = subscribers.classes[classify(subscribers, np.uint64(address), np.uint64(lo))]
+    class_ = subscribers.classes[class_of(subscribers, hi, lo)]
     if class_["own"]:
         return "an own mail server"
     if not class_["subscriber"]:

@@ -1,11 +1,9 @@
 """``port25 watch``: a terminal for the abuse desk, live."""
 
 import argparse
-import getpass
-import os
 import sys
 
-from sensor.commands import complain, settings_from, state_from
+from sensor.commands import complain, person, settings_from, state_from
 from sensor.console.plain import Plain
 from sensor.console.view import View
 from sensor.database import DatabaseError
@@ -18,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     if settings is None:
         return 2
-    by = options.by or os.environ.get("SUDO_USER") or getpass.getuser()
+    by = options.by or person()
     try:
         view = View(state_from(options, settings))
         if options.plain or not sys.stdout.isatty():

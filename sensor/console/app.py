@@ -15,6 +15,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import DataTable, Footer, Input, Sparkline, Static
 
+from sensor.alerts.alert import Alert
 from sensor.console import words
 from sensor.console.view import Seen, View
 from sensor.database import DatabaseError
@@ -145,7 +146,7 @@ class Watch(App[None]):
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
-        """Fill it, and look once a second whether there is anything new."""
+        """Fill it, and look twice a second whether there is anything new."""
         self._fill()
         self.set_interval(0.5, self._look)
 
@@ -219,10 +220,8 @@ class Watch(App[None]):
                 )
                 for b in self._view.blocks()
             ]
-        return [(s.head.id, self._cells(s)) for s in self._seen()]
-
-    def _seen(self) -> list[Seen]:
-        return self._view.alerts(_LISTED, self._is_open, self._text)
+        seen = self._view.alerts(_LISTED, self._is_open, self._text)
+        return [(one.head.id, self._cells(one)) for one in seen]
 
     @staticmethod
     def _cells(seen: Seen) -> list[Text]:
@@ -272,29 +271,29 @@ class Watch(App[None]):
         if id_ := self._selected():
             self.push_screen(Detail(self._view, id_))
 
-    def _ask(self, question: str, does: Callable[[str, str], str]) -> None:
-        """Ask about the selected alert, do it with its host and the answer, say what came of it."""
+    def _ask(self, question: str, does: Callable[[Alert, str], str]) -> None:
+        """Ask about the selected alert, do it with its last message and the answer, say so."""
         id_ = self._selected()
         messages = self._view.messages(id_) if id_ else []
         if not messages:
             return
-        host = messages[-1].host
+        last = messages[-1]
 
         def take(answer: str | None) -> None:
             if answer:
                 try:
-                    self._say(does(id_, answer))
+                    self._say(does(last, answer))
                 except (DatabaseError, ValueError) as error:
                     self._say(str(error))
                 self._look()
 
-        self.push_screen(Ask(question.format(host=host)), take)
+        self.push_screen(Ask(question.format(host=last.host)), take)
 
     def action_acknowledge(self) -> None:
         """Somebody has seen to it."""
 
-        def does(id_: str, reason: str) -> str:
-            self._view.acknowledge(id_, self._by, reason)
+        def does(alert: Alert, reason: str) -> str:
+            self._view.acknowledge(alert.id, self._by, reason)
             return "acknowledged"
 
         self._ask("Acknowledge the alert on {host}: what was done?", does)
@@ -302,11 +301,11 @@ class Watch(App[None]):
     def action_exempt(self) -> None:
         """Never alert on its host, nor block it."""
 
-        def does(id_: str, answer: str) -> str:
+        def does(alert: Alert, answer: str) -> str:
             days, _, reason = answer.partition(" ")
             if not days.isdigit() or not reason:
                 raise ValueError("say days and a reason: 30 customer's mail server")
-            made = self._view.exempt(self._view.messages(id_)[-1].host, int(days), self._by, reason)
+            made = self._view.exempt(alert.host, int(days), self._by, reason)
             return f"{made.host} is exempt until {words.clock(made.until)}"
 
         self._ask("Exempt {host}: for how many days, and why? (30 own mail server)", does)
@@ -314,8 +313,8 @@ class Watch(App[None]):
     def action_release(self) -> None:
         """End the block of its host."""
 
-        def does(id_: str, reason: str) -> str:
-            ended = self._view.release(self._view.messages(id_)[-1].host, self._by, reason)
+        def does(alert: Alert, reason: str) -> str:
+            ended = self._view.release(alert.host, self._by, reason)
             return f"{ended} block{'s' * (ended != 1)} ended"
 
         self._ask("End the block of {host}: why?", does)

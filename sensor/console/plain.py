@@ -36,19 +36,17 @@ class Plain:
         self._out = out
         self._known = {(seen.head.id, seen.head.state) for seen in view.alerts(1000)}
 
-    def run(self, commands: TextIO, turns: int | None = None) -> None:
-        """Until ``quit`` or the end of the input; ``turns`` seconds at most."""
+    def run(self, commands: TextIO) -> None:
+        """Until ``quit`` or the end of the input."""
         self._say(self._summary())
         self._list()
         self._say("New alerts are told as they come. Type help for commands.")
-        while turns is None or turns > 0:
+        while True:
             ready, _, _ = select.select([commands], [], [], 1)
             if ready:
                 line = commands.readline()
                 if not line or not self.obey(line):
                     return
-            else:
-                turns = None if turns is None else turns - 1
             self.tell()
 
     def tell(self) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "Network",
     "SubscriberPrefix",
     "Subscribers",
+    "class_of",
     "classify",
     "compile_subscribers",
     "fold",
@@ -233,6 +234,13 @@ def where(host: str) -> tuple[Network, tuple[int, int] | None]:
         first, _, last = ports.partition("-")
         return ipaddress.ip_network(address), (int(first), int(last))
     return ipaddress.ip_network(host), None
+
+
+def class_of(subscribers: Subscribers, hi: int, lo: int) -> int:
+    """The row in ``classes`` of the subscriber with a key."""
+    # The upper half of an IPv4 key is a port block, not a part of the address.
+    address = 0 if addresses.is_ipv4(0, lo) else hi
+    return int(classify(subscribers, np.uint64(address), np.uint64(lo)))
 
 
 def parse_host(text: str, subscribers: Subscribers) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from sensor.database import Database
+from sensor.database import Database, files
 from sensor.impact.usage import COUNTED, NAMED, Usage
 
 __all__ = ["UsageStore", "usage_stores"]
@@ -30,8 +30,8 @@ _MIGRATIONS: Final = (
 
 
 def usage_stores(state: Path) -> list[Path]:
-    """Those in a state folder: one, or one for each worker there ever was."""
-    return sorted([*state.glob("usage.sqlite"), *state.glob("worker-*/usage.sqlite")])
+    """Those in a state folder."""
+    return files(state, "usage.sqlite")
 
 
 class UsageStore:

@@ -8,14 +8,14 @@ row they are done with.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
-from sensor.database import Database
+from sensor.database import Database, files
 
 __all__ = ["Head", "Journal", "Row", "journals"]
 
@@ -94,9 +94,13 @@ class Head(NamedTuple):
     recommended: bool
 
 
+def _head(row: tuple[Any, ...]) -> Head:
+    return Head._make((*row[:-1], bool(row[-1])))
+
+
 def journals(state: Path) -> list[Path]:
-    """The journals in a state folder: one, or one for each worker there ever was."""
-    return sorted([*state.glob("journal.sqlite"), *state.glob("worker-*/journal.sqlite")])
+    """The journals in a state folder."""
+    return files(state, "journal.sqlite")
 
 
 class Journal:
@@ -138,12 +142,12 @@ class Journal:
             " ORDER BY opened DESC, id LIMIT ?",
             *(is_open, text, text, most),
         )
-        return [Head._make((*row[:-1], bool(row[-1]))) for row in rows]
+        return [_head(row) for row in rows]
 
     def head(self, id_: str) -> Head | None:
         """One alert as it stands."""
         for row in self.db.rows(f"{_HEAD} WHERE id = ?", id_):
-            return Head._make((*row[:-1], bool(row[-1])))
+            return _head(row)
         return None
 
     def feel(self, vitals: Vitals) -> None:
