@@ -55,6 +55,7 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.alerts.notice > docs/notice.schema.json
 	$(BIN)/python -m sensor.alerts.notice health > docs/health.schema.json
 	$(BIN)/python -m sensor.metrics > docs/metrics.md
+	$(BIN)/python -m sensor.console.web.openapi > docs/openapi.json
 	$(BIN)/python deploy/grafana/make.py > deploy/grafana/port25.json
 
 picture: .venv/ready ## docs/watch.svg, of the real thing

@@ -43,11 +43,12 @@ from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usage, Usages
 from sensor.kernel import table
 from sensor.metrics import Collector, serve
-from sensor.pipeline import Pipeline, compile_kernels
+from sensor.pipeline import MOST_SESSIONS, Pipeline, compile_kernels
 from sensor.pulse import Pulse
 from sensor.settings import Settings, state_folder, subscriber_prefixes, subscribers_of
 from sensor.sinks.journal import Journal
 from sensor.snapshot import SnapshotError, fork_and_write, read, write
+from sensor.suspects import Suspects
 
 __all__ = [
     "PATIENCE",
@@ -68,8 +69,6 @@ PATIENCE: Final = 10.0
 """Seconds that Kafka is waited for at the end."""
 _MOST_WAITING: Final = 100_000
 """Alerts that wait for a journal that cannot be written; then the oldest are told and dropped."""
-_MOST_SESSIONS: Final = 2000
-"""Sessions a second from which usages are counted; some 3 % of a core."""
 _DAY: Final = 86_400_000_000_000
 
 
@@ -177,11 +176,13 @@ class Live:
         self.journal = Journal(self.folder / "journal.sqlite")
         self._candidates: list[Candidate] = []
         self._usages = Usages(subscribers_of(settings), settings.limits.max_hosts)
+        self._suspects = Suspects(self.folder, settings.evidence)
         self.pipeline = Pipeline(
             settings,
             on_sessions=self._usages.add if live.usage else None,
             on_candidate=self._candidates.append,
-            most_sessions=_MOST_SESSIONS,
+            on_suspects=self._suspects.hear if settings.evidence.sessions else None,
+            most_sessions=MOST_SESSIONS,
         )
         self._pulse = Pulse(self.pipeline, self.journal)
         self._snapshot = self.folder / "state.p25"
@@ -349,6 +350,7 @@ class Live:
             interface.close()
         if self._metrics is not None:
             self._metrics()
+        self._suspects.close()
         self.journal.close()
         if self._delivery is not None:
             self._delivery.stop(PATIENCE)
@@ -472,6 +474,7 @@ class Live:
         self._statistics()
         if self._waiting:
             self._publish([])
+        self._suspects.write()
         self._obey()
         if self._delivery is not None:
             self._delivery.turn(self.counters)
@@ -497,6 +500,7 @@ class Live:
             "told": {f"alerts_{state}": count for state, count in self._told.items()},
             "disk": {
                 **self._store.counters,
+                **self._suspects.counters,
                 "journal_failures": self._journal_faults,
                 "outbox_alerts": len(self._waiting),
                 "snapshot_time_seconds": self._snapshot_time,

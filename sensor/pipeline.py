@@ -24,6 +24,7 @@ from sensor.decode.decoder import Decoder
 from sensor.decode.segment import SEGMENT, Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, provider
 from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
+from sensor.hosts.census import STEPS, fan_out
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.subscribers import CLASS, class_of, classify, host_text, parse_host
 from sensor.hosts.table import META, new_host_table, reclassify
@@ -49,7 +50,7 @@ from sensor.tracking import (
     track,
 )
 
-__all__ = ["Pipeline", "Watched", "compile_kernels"]
+__all__ = ["MOST_SESSIONS", "Pipeline", "Watched", "compile_kernels"]
 
 _EVENTS = 1024
 _RECORDS = 4096
@@ -62,6 +63,8 @@ _NEVER = 1 << 30
 """centibans"""
 _CRITICAL = 300
 """centibans above the raise level"""
+MOST_SESSIONS = 2000
+"""Sessions a second that are told of where that must not take long; some 3 % of a core."""
 
 
 class Watched:
@@ -95,6 +98,7 @@ def compile_kernels() -> None:
     pipeline.follow(segments, np.zeros(64, np.uint8))
     pipeline.catch_up(int(frame["ts"][0]) + 1)
     pipeline.reload(pipeline.settings)
+    pipeline.fan_out()
     state = pipeline._state
     zero = np.uint64(0)
     adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, True)
@@ -117,14 +121,16 @@ class Pipeline:
         watch: str | None = None,
         on_sessions: Callable[[list[Session]], None] | None = None,
         on_candidate: Callable[[Candidate], None] | None = None,
+        on_suspects: Callable[[list[tuple[str, Session]]], None] | None = None,
         most_sessions: int | None = None,
     ) -> None:
         """With ``watch``, keep the evidence of that host for :attr:`watched`.
 
-        ``on_sessions`` is given the connections that ended, many at a time, of each second of
-        packet time ``most_sessions`` (what is beyond is counted); ``on_candidate`` each
-        host that comes to be one, and again whenever its score grew by 5 decibans. Raises
-        ValueError when ``watch`` names no host.
+        ``on_sessions`` is given the connections that ended, many at a time, ``on_suspects`` those
+        of hosts with an alert or once a candidate, with the host; of each second of packet time
+        ``most_sessions`` (what is beyond is counted). ``on_candidate`` is given each host that
+        comes to be one, and again whenever its score grew by 5 decibans. Raises ValueError when
+        ``watch`` names no host.
         """
         self.settings = settings
         self.model = Model(settings.score, settings.detectors)
@@ -137,6 +143,7 @@ class Pipeline:
             key[:] = *parse_host(watch, subscribers), 1
         limits = settings.limits
         self._on_sessions = on_sessions
+        self._on_suspects = on_suspects
         self._most_sessions = most_sessions
         self._second = 0, 0
         self._sessions_passed_over = 0
@@ -150,7 +157,9 @@ class Pipeline:
             hosts=new_host_table(limits.max_hosts, limits.max_details, limits.max_sketches),
             alerts=new_alert_table(limits.max_alerts),
             told=new_told(_EVENTS),
-            records=new_records(_RECORDS if on_sessions else 0),
+            records=new_records(
+                _RECORDS if on_sessions or on_suspects else 0, on_sessions is not None
+            ),
             clock=new_clock(),
             counters=np.zeros(len(COUNTERS), np.int64),
             moments=np.zeros(MOMENTS, np.int64),
@@ -291,9 +300,16 @@ class Pipeline:
         if self._last_ts is None:
             return []
         alerts = self._until_done(catch_up, self._last_ts)
-        if self._on_sessions:
+        if self._on_sessions or self._on_suspects:
             alerts += self._until_done(end_all, self._last_ts)
         return alerts
+
+    def fan_out(self) -> list[int]:
+        """Hosts of the last hour by networks contacted in it, in the steps of ``census``."""
+        steps = np.zeros(len(STEPS) + 1, np.int64)
+        fan_out(self._state.hosts, steps)
+        counts: list[int] = steps.tolist()
+        return counts
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Every counter, by stage. Those of ``frames`` add up to the frames read."""
@@ -328,13 +344,7 @@ class Pipeline:
 
     def _take(self) -> list[Alert]:
         """Take all that was told: first what ended before a DNS answer, last the answer."""
-        records = self._state.records
-        size = int(records.size[0])
-        if self._on_sessions and size:
-            few = self._affordable(size)
-            ended = records.connections[:few], records.sessions[:few], records.ends[:few]
-            self._on_sessions(session_records(*ended, self._exchangers.name))
-            records.size[0] = 0
+        self._take_sessions()
         told = self._state.told
         alerts = []
         for n in range(int(told.size[0])):
@@ -345,7 +355,7 @@ class Pipeline:
                 if self.watched is None or score > self.watched.score:
                     kept = Evidence(evidence.counts.copy(), evidence.facts.copy())
                     self.watched = Watched(
-                        self._host(event, evidence),
+                        self._host_of(event, evidence),
                         int(event["ts"]),
                         score,
                         kept,
@@ -360,6 +370,27 @@ class Pipeline:
         self._exchangers.take()
         return alerts
 
+    def _take_sessions(self) -> None:
+        records = self._state.records
+        size = int(records.size[0])
+        if not size:
+            return
+        records.size[0] = 0
+        few = self._affordable(size)
+        ended = records.connections[:few], records.sessions[:few], records.ends[:few]
+        sessions = session_records(*ended, self._exchangers.name)
+        if self._on_sessions:
+            self._on_sessions(sessions)
+        if self._on_suspects:
+            whose = records.suspects[:few]
+            mine = np.flatnonzero(whose["is_"]).tolist()
+            self._on_suspects(
+                [
+                    (self._host(int(w["hi"]), int(w["lo"]), int(w["class_"])), sessions[k])
+                    for k, w in zip(mine, whose[mine], strict=True)
+                ]
+            )
+
     def _affordable(self, size: int) -> int:
         """How many of ``size`` sessions may be told of in this second."""
         if self._most_sessions is None:
@@ -372,14 +403,16 @@ class Pipeline:
         self._sessions_passed_over += size - few
         return few
 
-    def _host(self, event: Any, evidence: Evidence) -> str:  # dtype TOLD
-        class_ = self._state.subscribers.classes[evidence.fact(Fact.CLASS)]
-        hi, lo = int(event["host_hi"]), int(event["host_lo"])
+    def _host(self, hi: int, lo: int, row: int) -> str:
+        class_ = self._state.subscribers.classes[row]
         return host_text(hi, lo, int(class_["fold"]), int(class_["ports"]))
+
+    def _host_of(self, event: Any, evidence: Evidence) -> str:  # dtype TOLD
+        return self._host(int(event["host_hi"]), int(event["host_lo"]), evidence.fact(Fact.CLASS))
 
     def _candidate(self, event: Any, evidence: Evidence) -> Candidate:
         return Candidate(
-            host=self._host(event, evidence),
+            host=self._host_of(event, evidence),
             ts=int(event["ts"]),
             score=int(event["score"]) / CENTIBANS,
             evidence=self._lines(evidence),
@@ -400,7 +433,7 @@ class Pipeline:
         # Ticks are sensor time, which runs ahead where the clock of the packets stepped back.
         ahead = int(event["tick"]) - ts // 1_000_000_000
         class_ = self._state.subscribers.classes[evidence.fact(Fact.CLASS)]
-        host = self._host(event, evidence)
+        host = self._host_of(event, evidence)
         state = STATES[event["state"]]
         score = int(event["score"])
         shared = bool(class_["shared"])

@@ -32,6 +32,7 @@ class Pulse:
             loss=loss,
             hosts=counters["hosts"]["hosts"],
             alerts_open=counters["alerts"]["alerts_open"],
+            fan_out=self._pipeline.fan_out(),
         )
         self._syns, self._answered = syns, answered
         if vitals.ts and seconds > 0:

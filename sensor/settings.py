@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from detectors.score import DetectorSettings, ScoreSettings
+from sensor.access import WebSettings
 from sensor.blocking.policy import BlockingSettings
 from sensor.hosts.subscribers import (
     Exemption,
@@ -114,11 +115,13 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The rolling store of packets of watched ports."""
+    """The rolling store of packets of watched ports, and what suspects said."""
 
     max_megabytes: Annotated[int, msgspec.Meta(ge=0, le=100_000_000)] = 1024
     """0: none are kept"""
     max_hours: Annotated[int, msgspec.Meta(ge=1)] = 48
+    sessions: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 100
+    """records of what was said, kept of each host with an alert or near one, as long; 0: none"""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,6 +154,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evidence: EvidenceSettings = EvidenceSettings()
     blocking: BlockingSettings = BlockingSettings()
     kafka: KafkaSettings = KafkaSettings()
+    web: WebSettings = WebSettings()
 
     @property
     def reads(self) -> bool:

@@ -218,6 +218,10 @@ def new_told(events: int) -> Told:
     )
 
 
+SUSPECT = np.dtype([("hi", np.uint64), ("lo", np.uint64), ("class_", np.int16), ("is_", np.uint8)])
+"""Whose connection it was, where the host has an alert or was a candidate once."""
+
+
 class Records(NamedTuple):
     """Connections that ended and were not yet taken by Python; a buffer of no size keeps none."""
 
@@ -227,17 +231,23 @@ class Records(NamedTuple):
     """dtype SESSION: of each, blank where nothing was said"""
     ends: NDArray[np.uint8]
     """numbers in ENDS"""
+    suspects: NDArray[np.void]
+    """dtype SUSPECT"""
     size: NDArray[np.int64]
     """[1]"""
+    everyone: bool
+    """whether all are kept, or only those of suspects"""
 
 
-def new_records(connections: int) -> Records:
+def new_records(connections: int, everyone: bool) -> Records:
     """An empty buffer; of no size where nobody asks for sessions."""
     return Records(
         table(connections, CONNECTION),
         table(connections, SESSION),
         np.zeros(connections, np.uint8),
+        table(connections, SUSPECT),
         np.zeros(1, np.int64),
+        everyone,
     )
 
 
@@ -469,6 +479,29 @@ def _outcomes(t, connection, s, tick):
     return changed
 
 
+@inner
+def _record(t, connection, n, how):
+    """Keep what is to be told of a connection that ended, whose session is row ``n`` or -1."""
+    k = t.records.size[0]
+    h = _owner(t, connection)
+    suspect = h >= 0 and (t.hosts.rows[h].alert != NO_ALERT or t.hosts.rows[h].noted > 0)
+    if k >= t.records.ends.shape[0] or not (suspect or t.records.everyone):
+        return
+    t.records.connections[k] = connection
+    t.records.ends[k] = how
+    if n >= 0:
+        t.records.sessions[k] = t.sessions.rows[n]
+    else:
+        t.records.sessions[k] = t.sessions.blank[0]
+    whose = t.records.suspects[k]
+    whose.is_ = suspect
+    if suspect:
+        whose.hi = t.hosts.rows[h].hi
+        whose.lo = t.hosts.rows[h].lo
+        whose.class_ = t.hosts.rows[h].class_
+    t.records.size[0] = k + 1
+
+
 @inner_routine
 def _end(t, i, how, ts, tick):
     """Connection ``i`` has ended for us: its session is concluded, recorded and forgotten.
@@ -484,15 +517,8 @@ def _end(t, i, how, ts, tick):
         end_streams(t.sessions, n, ts, connection.seen == 3)
     elif n >= 0 and how != _EVICTED:
         changed = _conclude(t, i, ts, tick)
-    k = t.records.size[0]
-    if k < t.records.ends.shape[0]:
-        t.records.connections[k] = connection
-        t.records.ends[k] = how
-        if n >= 0:
-            t.records.sessions[k] = t.sessions.rows[n]
-        else:
-            t.records.sessions[k] = t.sessions.blank[0]
-        t.records.size[0] = k + 1
+    if t.records.ends.shape[0]:
+        _record(t, connection, n, how)
     if n >= 0:
         free_session(t.sessions, n)
     connection.session = -2

@@ -21,3 +21,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """share of packets or bytes lost, the worse of the two"""
     hosts: int
     alerts_open: int
+    fan_out: list[int] = []
+    """hosts of the last hour by foreign networks contacted in it: 1, 2, up to 4, 8, 16, 32, 64,
+    and more
+    """

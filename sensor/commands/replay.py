@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice
@@ -18,13 +21,15 @@ from sensor.commands.pace import factor, paced
 from sensor.commands.progress import Progress
 from sensor.database import DatabaseError
 from sensor.delivery import Delivery
-from sensor.pipeline import Pipeline
+from sensor.evidence.store import Store
+from sensor.pipeline import MOST_SESSIONS, Pipeline
 from sensor.pulse import Pulse
 from sensor.settings import Settings
 from sensor.sinks.connection import ConnectionSettingsError
 from sensor.sinks.journal import Journal
 from sensor.sinks.jsonl import JsonLines
 from sensor.sinks.table import Table
+from sensor.suspects import Suspects
 
 __all__ = ["run"]
 
@@ -53,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     except (DatabaseError, OSError) as fault:
         complain(str(fault))
         return 1
-    pipeline = Pipeline(settings, on_candidate=kept.note if kept is not None else None)
+    pipeline = Pipeline(settings) if kept is None else kept.pipeline
     captures = Captures(options.files, options.follow)
     blocks: Iterable[Block] = captures if pace is None else paced(captures, pace)
     lines = options.json or not sys.stdout.isatty()
@@ -75,9 +80,10 @@ def run(options: argparse.Namespace) -> int:
         with progress:
             try:
                 for block in blocks:
-                    tell(pipeline.feed(block))
+                    alerts, segments = pipeline.read(block)
+                    tell(alerts)
                     if kept is not None:
-                        kept.beat(pipeline, len(block.frames))
+                        kept.keep(block, segments)
                     progress.update(captures.position, len(block.frames))
             except KeyboardInterrupt:
                 interrupted = not options.follow
@@ -99,11 +105,23 @@ class _Kept:
     """Alerts go into a journal, and on from there as the settings say."""
 
     def __init__(self, settings: Settings, state: Path) -> None:
-        state.mkdir(parents=True, exist_ok=True)
+        (state / "evidence").mkdir(parents=True, exist_ok=True)
+        evidence = settings.evidence
+        self._payload = settings.privacy == "evidence"
         self._delivery = Delivery(settings, state, self._say, live=False)
         self._journal = Journal(state / "journal.sqlite")
         self._candidates: list[Candidate] = []
-        self._pulse: Pulse | None = None
+        self._suspects = Suspects(state, evidence)
+        self._packets = Store(
+            state / "evidence", evidence.max_megabytes * 1_000_000, evidence.max_hours
+        )
+        self.pipeline = Pipeline(
+            settings,
+            on_candidate=self._candidates.append,
+            on_suspects=self._suspects.hear if evidence.sessions else None,
+            most_sessions=MOST_SESSIONS,
+        )
+        self._pulse = Pulse(self.pipeline, self._journal)
         self._felt = self._frames = 0
         self._delivery.begin()
 
@@ -111,18 +129,18 @@ class _Kept:
     def _say(one: Notice) -> None:
         complain(f"{one.kind}: {one.text}")
 
-    def note(self, one: Candidate) -> None:
-        """A candidate, to be kept with the next alerts."""
-        self._candidates.append(one)
-
-    def beat(self, pipeline: Pipeline, frames: int) -> None:
-        """Every ten seconds of packet time, how it goes."""
-        now = pipeline.packet_time
-        if self._pulse is None:
-            self._pulse, self._felt = Pulse(pipeline, self._journal), now
-        self._frames += frames
+    def keep(self, block: Block, segments: NDArray[np.void]) -> None:
+        """The packets of a block; every ten seconds of packet time, how it goes."""
+        if not self._packets.fault:
+            self._packets.keep(block, segments, self._payload)
+            if self._packets.fault:
+                complain(f"packets are not kept: {self._packets.fault}")
+        now = self.pipeline.packet_time
+        self._felt = self._felt or now
+        self._frames += len(block.frames)
         if now - self._felt >= _BEAT:
             self._pulse.beat((now - self._felt) / 1e9, self._frames)
+            self._suspects.write()
             self._felt, self._frames = now, 0
 
     def write(self, alerts: list[Alert]) -> list[Alert]:
@@ -135,6 +153,10 @@ class _Kept:
 
     def close(self) -> int:
         """How many messages Kafka did not take."""
+        self._suspects.close()
+        if lost := self._suspects.counters["sessions_not_kept"]:
+            complain(f"{lost:,} sessions of suspects could not be kept")
+        self._packets.close()
         self._journal.close()
         return self._delivery.stop(_PATIENCE)
 

@@ -39,6 +39,7 @@ __all__ = [
     "HOST",
     "META",
     "NO_ALERT",
+    "NO_DETAIL",
     "HostTable",
     "collect",
     "contact",
