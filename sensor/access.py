@@ -57,7 +57,9 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of ``port25 web``."""
 
     listen: Annotated[str, msgspec.Meta(pattern=r"^.+:\d{1,5}$")] = "127.0.0.1:8625"
-    """address and port; beyond this machine only with users, and TLS or a trusted proxy"""
+    """address and port (0: any that is free); beyond this machine only with users, and TLS or a
+    trusted proxy
+    """
     certificate: str = ""
     key: str = ""
     """PEM files, for TLS"""
@@ -92,7 +94,7 @@ def place(settings: WebSettings) -> tuple[str, int]:
     """Address and port to listen at. Raises AccessError where that would not be safe."""
     host, _, port = settings.listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not 0 < int(port) < 65536:
+    if int(port) > 65535:
         raise AccessError(f"web.listen: {port} is no port")
     for key in ("certificate", "key"):
         path = getattr(settings, key)

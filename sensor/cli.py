@@ -168,6 +168,18 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(module="watch")
 
     verb = verbs.add_parser(
+        "web", parents=[settings, state], help="alerts as they come, in a browser; and an API"
+    )
+    verb.add_argument(
+        "--listen", metavar="ADDRESS:PORT", help="in place of the settings' (127.0.0.1:8625)"
+    )
+    verb.add_argument(
+        "--new-password", action="store_true", help="ask for one; print what the settings need"
+    )
+    verb.add_argument("--new-token", action="store_true", help="print one, and what they need")
+    verb.set_defaults(module="web")
+
+    verb = verbs.add_parser(
         "tune", parents=[settings, state], help="which alerts other settings would have given"
     )
     verb.add_argument("--since", metavar="TIME", help="packet time (2026-01-31T12:00:00Z)")

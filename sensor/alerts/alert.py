@@ -14,6 +14,8 @@ __all__ = [
     "Destination",
     "EvidenceLine",
     "Exchanger",
+    "Severity",
+    "State",
     "alert_id",
     "json_schema",
     "rfc3339",

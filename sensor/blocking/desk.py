@@ -6,6 +6,7 @@ takes them as if they stood in its settings: the host is never alerted on, and n
 """
 
 import datetime
+import json
 from pathlib import Path
 from typing import Final
 
@@ -72,9 +73,13 @@ class Desk:
                 "INSERT OR REPLACE INTO acknowledged VALUES (?, ?, ?, ?)", alert, ts, by, reason
             )
 
-    def acknowledged(self) -> dict[str, Acknowledged]:
-        """By the alert's id."""
-        rows = self.db.rows("SELECT alert, ts, by, reason FROM acknowledged")
+    def acknowledged(self, alerts: list[str]) -> dict[str, Acknowledged]:
+        """Those of some alerts that were seen to, by id."""
+        rows = self.db.rows(
+            "SELECT alert, ts, by, reason FROM acknowledged WHERE alert IN"
+            " (SELECT value FROM json_each(?))",
+            json.dumps(alerts),
+        )
         return {alert: Acknowledged(*rest) for alert, *rest in rows}
 
     def exempt(self, host: str, days: int, ts: int, by: str, reason: str) -> Exempted:

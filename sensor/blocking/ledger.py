@@ -222,6 +222,11 @@ class Ledger:
         decode = msgspec.json.decode
         return [Entry(n, decode(text, type=Decision)) for n, text in self.db.rows(sql, after, most)]
 
+    def of_host(self, host: str, most: int) -> list[Decision]:
+        """Decisions on a host, the newest first."""
+        sql = "SELECT message FROM decisions WHERE host = ? ORDER BY number DESC LIMIT ?"
+        return _decisions(self.db, sql, host, most)
+
     @property
     def last(self) -> int:
         """Number of the newest decision; 0: none."""

@@ -16,11 +16,9 @@ from sensor.commands import (
 from sensor.commands.progress import Progress
 from sensor.database import DatabaseError
 from sensor.impact.report import RENDER
-from sensor.impact.store import UsageStore, usage_stores
 from sensor.impact.survey import Survey
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings, subscribers_of
-from sensor.sinks.journal import Journal, journals
 
 __all__ = ["run"]
 
@@ -43,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         code = _replay(options, settings, survey)
     else:
         try:
-            _recall(state_from(options, settings), since, survey)
+            survey.recall(state_from(options, settings), since)
         except DatabaseError as error:
             complain(str(error))
             return 1
@@ -70,19 +68,3 @@ def _replay(options: argparse.Namespace, settings: Settings, survey: Survey) -> 
             progress.update(captures.position, len(block.frames))
         survey.alerts(pipeline.finish())
     return report_faults(captures.faults)
-
-
-def _recall(state: Path, since: int, survey: Survey) -> None:
-    """From what a live sensor kept. Raises DatabaseError."""
-    stores = usage_stores(state)
-    if not stores:
-        raise DatabaseError(f"{state}: no usage was kept; set live.usage = true")
-    for path in stores:
-        store = UsageStore(path, read_only=True)
-        for usage in store.read(since):
-            survey.usages.put(usage)
-        store.close()
-    for path in journals(state):
-        journal = Journal(path, read_only=True)
-        survey.alerts(alert for _, alert in journal.read(since=since))
-        journal.close()

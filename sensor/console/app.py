@@ -20,6 +20,7 @@ from sensor.console import words
 from sensor.console.view import Seen, View
 from sensor.database import DatabaseError
 from sensor.escape import printable
+from sensor.sinks.journal import Wanted
 
 __all__ = ["Watch"]
 
@@ -220,7 +221,7 @@ class Watch(App[None]):
                 )
                 for b in self._view.blocks()
             ]
-        seen = self._view.alerts(_LISTED, self._is_open, self._text)
+        seen = self._view.alerts(_LISTED, Wanted(self._text, "open" if self._is_open else ""))
         return [(one.head.id, self._cells(one)) for one in seen]
 
     @staticmethod

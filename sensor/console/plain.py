@@ -12,6 +12,7 @@ from typing import TextIO
 from sensor.console import words
 from sensor.console.view import View
 from sensor.database import DatabaseError
+from sensor.sinks.journal import Wanted
 
 __all__ = ["Plain"]
 
@@ -97,7 +98,7 @@ class Plain:
         )
 
     def _list(self) -> None:
-        found = self._view.alerts(_LISTED, is_open=True)
+        found = self._view.alerts(_LISTED, Wanted(state="open"))
         for seen in found:
             self._say(words.seen(seen))
         if not found:

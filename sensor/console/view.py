@@ -4,9 +4,12 @@ Everything is read from the files a sensor writes, so a slow or dead screen slow
 several workers their journals are seen as one.
 """
 
+import ipaddress
 import time
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
@@ -15,9 +18,17 @@ from sensor.blocking.decision import Decision
 from sensor.blocking.desk import NAME, Acknowledged, Desk, Exempted
 from sensor.blocking.ledger import Ledger
 from sensor.database import DatabaseError
-from sensor.sinks.journal import Head, Journal, journals
+from sensor.hosts.subscribers import where
+from sensor.sinks.journal import Head, Journal, Wanted, journals
+from sensor.sinks.outbox import Outbox
+from sensor.sinks.sessions import SessionStore, session_stores
+from sensor.smtp.record import Session
 
-__all__ = ["Seen", "View"]
+__all__ = ["Place", "Range", "Seen", "View"]
+
+SECOND: Final = 1_000_000_000
+_LOOKED_AT: Final = 1000
+"""Alerts at a time."""
 
 
 class Seen(NamedTuple):
@@ -28,6 +39,47 @@ class Seen(NamedTuple):
     exempted: Exempted | None
 
 
+class Range(NamedTuple):
+    """A /24, or a /48 of IPv6."""
+
+    prefix: str
+    hosts: int
+    """with an open alert"""
+    recommended: int
+    """of them, those with a block recommended"""
+
+
+Place = dict[str, int]
+"""How far somebody is with the journals: the number of the last message, by folder."""
+
+
+@lru_cache(maxsize=65536)
+def _network(host: str) -> str:
+    if host.count(".") == 3:
+        return f"{host.rpartition('.')[0]}.0/24"
+    address = where(host)[0].network_address
+    return str(ipaddress.ip_network((address, 48), strict=False))
+
+
+def _together(workers: list[list[Vitals]]) -> Vitals:
+    """What several workers' vitals of one span come to."""
+    every = [one for mine in workers for one in mine]
+    last = [mine[-1] for mine in workers if mine]
+    steps = [one.fan_out for one in last if one.fan_out]
+    return Vitals(
+        ts=max(one.ts for one in every),
+        seconds=max(sum(one.seconds for one in mine) for mine in workers),
+        packets=sum(one.packets for one in every),
+        dropped=sum(one.dropped for one in every),
+        syns=sum(one.syns for one in every),
+        answered=sum(one.answered for one in every),
+        loss=max(one.loss for one in every),
+        hosts=sum(one.hosts for one in last),
+        alerts_open=sum(one.alerts_open for one in last),
+        fan_out=[sum(counts) for counts in zip(*steps, strict=True)],
+    )
+
+
 class View:
     """A state folder, looked at. What goes wrong raises DatabaseError."""
 
@@ -36,6 +88,7 @@ class View:
         self._journals: dict[Path, Journal] = {}
         self._ledger: Ledger | None = None
         self._desk: Desk | None = None
+        self._stores: dict[Path, SessionStore] = {}
         self._changes: list[int] = []
         self.refresh()
         if not self._journals:
@@ -46,6 +99,9 @@ class View:
         for path in journals(self.state):
             if path not in self._journals:
                 self._journals[path] = Journal(path, read_only=True)
+        for path in session_stores(self.state):
+            if path not in self._stores:
+                self._stores[path] = SessionStore(path, read_only=True)
         if self._ledger is None and (path := self.state / "blocking.sqlite").exists():
             self._ledger = Ledger(path, read_only=True)
         if self._desk is None and (path := self.state / NAME).exists():
@@ -55,6 +111,16 @@ class View:
         changed, self._changes = changes != self._changes, changes
         return changed
 
+    def look_again(self) -> None:
+        """Have :meth:`refresh` say yes once more."""
+        self._changes = []
+
+    @property
+    def decided(self) -> dict[str, int]:
+        """Numbers that differ after somebody did something at the ``desk``, or about ``blocks``."""
+        files = {"desk": self._desk, "blocks": self._ledger}
+        return {name: file.db.changes for name, file in files.items() if file is not None}
+
     @property
     def now(self) -> int:
         """Packet time of the newest thing known, ns: what "now" means on this screen."""
@@ -62,18 +128,33 @@ class View:
         newest += [head.ts for head in self._heads(1)]
         return max(newest, default=time.time_ns())
 
-    def _heads(self, most: int, is_open: bool = False, text: str = "") -> list[Head]:
-        found = [h for j in self._journals.values() for h in j.heads(most, is_open, text)]
-        return sorted(found, key=lambda h: (-h.opened, h.id))[:most]
+    def _heads(self, most: int, wanted: Wanted | None = None) -> list[Head]:
+        found = [head for j in self._journals.values() for head in j.heads(most, wanted)]
+        return sorted(found, key=lambda h: (h.opened, h.id), reverse=True)[:most]
 
     def _seen(self, heads: list[Head]) -> list[Seen]:
-        done = self._desk.acknowledged() if self._desk is not None else {}
+        ids = [head.id for head in heads]
+        done = self._desk.acknowledged(ids) if self._desk is not None else {}
         exempted = {one.host: one for one in self.exempted()}
         return [Seen(head, done.get(head.id), exempted.get(head.host)) for head in heads]
 
-    def alerts(self, most: int, is_open: bool = False, text: str = "") -> list[Seen]:
-        """The alerts raised last, of which host, severity, state or id hold ``text``."""
-        return self._seen(self._heads(most, is_open, text))
+    def alerts(
+        self, most: int, wanted: Wanted | None = None, seen_to: bool | None = None
+    ) -> list[Seen]:
+        """Those raised last; with ``seen_to``, those somebody has acknowledged, or nobody."""
+        wanted = wanted or Wanted()
+        if seen_to is None:
+            return self._seen(self._heads(most, wanted))
+        found: list[Seen] = []
+        while len(found) < most and (heads := self._heads(_LOOKED_AT, wanted)):
+            found += [one for one in self._seen(heads) if (one.acknowledged is not None) == seen_to]
+            wanted = wanted._replace(below=(heads[-1].opened, heads[-1].id))
+        return found[:most]
+
+    def of_host(self, host: str) -> list[Seen]:
+        """All alerts on a host."""
+        found = [head for journal in self._journals.values() for head in journal.heads_of(host)]
+        return self._seen(sorted(found, key=lambda h: (h.opened, h.id), reverse=True))
 
     def alert(self, id_: str) -> Seen | None:
         """One of them."""
@@ -84,6 +165,54 @@ class View:
         """Of one alert, in order."""
         return [alert for journal in self._journals.values() for alert in journal.find(id_)]
 
+    def folder(self, id_: str) -> Path | None:
+        """The state folder of the worker that raised an alert."""
+        found = (p.parent for p, j in self._journals.items() if j.head(id_) is not None)
+        return next(found, None)
+
+    def each_after(self, place: Place, most: int) -> Iterator[tuple[Alert, Place]]:
+        """Messages of all alerts as they were written, from a place on, each with the next."""
+        reached = dict(place)
+        for name, journal in self._named().items():
+            for row in journal.page(reached.get(name, 0), most=most):
+                reached[name] = row.number
+                most -= 1
+                yield row.alert, dict(reached)
+            if most <= 0:
+                return
+
+    @property
+    def end(self) -> Place:
+        """The place after the newest message."""
+        return {name: journal.last for name, journal in self._named().items()}
+
+    def _named(self) -> dict[str, Journal]:
+        return {
+            "journal" if path.parent == self.state else path.parent.name: journal
+            for path, journal in self._journals.items()
+        }
+
+    def sessions(self, host: str, most: int) -> list[Session]:
+        """What a host said last, the newest first."""
+        found = [one for store in self._stores.values() for one in store.of(host, most)]
+        return sorted(found, key=lambda one: one.ts, reverse=True)[:most]
+
+    def ranges(self, most: int) -> list[Range]:
+        """Networks with most hosts that have an open alert."""
+        counts: dict[str, list[int]] = {}
+        for journal in self._journals.values():
+            for host, recommended in journal.open_hosts():
+                mine = counts.setdefault(_network(host), [0, 0])
+                mine[0] += 1
+                mine[1] += recommended
+        found = [Range(prefix, *numbers) for prefix, numbers in counts.items()]
+        return sorted(found, key=lambda r: (-r.hosts, r.prefix))[:most]
+
+    def candidate(self, host: str) -> Candidate | None:
+        """What is known of a host that once came to even odds."""
+        found = (j.candidate(host) for j in self._journals.values())
+        return next((one for one in found if one is not None), None)
+
     def candidates(self, most: int) -> list[Candidate]:
         """Hosts without an alert, those with the highest score first."""
         found = [c for j in self._journals.values() for c in j.candidates()]
@@ -93,6 +222,17 @@ class View:
         """The last ones, the oldest first; of several workers, side by side."""
         found = [v for journal in self._journals.values() for v in journal.vitals(most)]
         return sorted(found, key=lambda v: v.ts)[-most:]
+
+    def rates(self, seconds: int, points: int) -> list[Vitals]:
+        """The vitals of the last seconds, all workers together, as so many points at most."""
+        step = max(10, -(-seconds // points)) * SECOND
+        first = self.now // step * step - (seconds * SECOND // step - 1) * step
+        bins: dict[int, list[list[Vitals]]] = {}
+        for number, journal in enumerate(self._journals.values()):
+            for one in journal.vitals_since(first):
+                mine = bins.setdefault(one.ts // step, [[] for _ in self._journals])
+                mine[number].append(one)
+        return [_together(bins[key]) for key in sorted(bins)]
 
     def blocks(self) -> list[Decision]:
         """In force, those of a dry run as well."""
@@ -105,6 +245,28 @@ class View:
             for one in self._ledger.in_force(now, enforced)
             if one.action == "block"
         ]
+
+    def decisions(self, host: str, most: int) -> list[Decision]:
+        """On a host, the newest first."""
+        return self._ledger.of_host(host, most) if self._ledger is not None else []
+
+    def stopped(self) -> bool:
+        """Whether blocking has stopped itself and nobody resumed it."""
+        ledger = self._ledger
+        return ledger is not None and any(ledger.stopped(mode) for mode in (True, False))
+
+    def waiting_for_kafka(self) -> int | None:
+        """Alert messages that Kafka has not acknowledged; None where nothing is sent there."""
+        path = self.state / "outbox.sqlite"
+        if not path.exists():
+            return None
+        outbox = Outbox(path, read_only=True)
+        left = [
+            journal.last - outbox.position("kafka", str(path.relative_to(self.state)))
+            for path, journal in self._journals.items()
+        ]
+        outbox.close()
+        return sum(left)
 
     def exempted(self) -> list[Exempted]:
         """Hosts exempt by the desk."""
@@ -125,6 +287,13 @@ class View:
         desk.close()
         self.release(host, by, f"exempt: {reason}")
         return made
+
+    def lift(self, host: str) -> bool:
+        """End a host's exemption; False where there was none."""
+        desk = Desk(self.state / NAME)
+        done = desk.lift(host, max(self.now, time.time_ns()))
+        desk.close()
+        return done
 
     def release(self, host: str, by: str, reason: str) -> int:
         """End the blocks of a host; how many there were."""

@@ -1,12 +1,16 @@
 """A survey: who uses foreign port 25 for what, from sessions and alerts as they come."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from sensor.alerts.alert import Alert
+from sensor.database import DatabaseError
 from sensor.hosts.subscribers import Subscribers
 from sensor.impact.judgement import KINDS, Judgement, judge
 from sensor.impact.report import Report
+from sensor.impact.store import UsageStore, usage_stores
 from sensor.impact.usage import Usages
+from sensor.sinks.journal import Journal, journals
 from sensor.smtp.record import Session
 
 __all__ = ["Survey"]
@@ -31,6 +35,21 @@ class Survey:
                 self._alerts[alert.host] = alert
             if alert.block_recommended:
                 self._blocked.add(alert.host)
+
+    def recall(self, state: Path, since: int) -> None:
+        """What a live sensor kept, of days since ``since`` (ns). Raises DatabaseError."""
+        stores = usage_stores(state)
+        if not stores:
+            raise DatabaseError(f"{state}: no usage was kept; set live.usage = true")
+        for path in stores:
+            store = UsageStore(path, read_only=True)
+            for usage in store.read(since):
+                self.usages.put(usage)
+            store.close()
+        for path in journals(state):
+            journal = Journal(path, read_only=True)
+            self.alerts(alert for _, alert in journal.read(since=since))
+            journal.close()
 
     def judgements(self) -> list[Judgement]:
         """Of every subscriber, by kind, those with most sessions first."""

@@ -12,12 +12,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sensor.alerts.alert import Alert
+from sensor.alerts.alert import Alert, Severity, State
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.database import Database, files
 
-__all__ = ["Head", "Journal", "Row", "journals"]
+__all__ = ["Head", "Journal", "Row", "Wanted", "journals"]
 
 _MIGRATIONS: Final = (
     """
@@ -88,10 +88,46 @@ class Head(NamedTuple):
     host: str
     opened: int
     ts: int
-    state: str
-    severity: str
+    state: State
+    severity: Severity
     score: float
     recommended: bool
+
+
+class Wanted(NamedTuple):
+    """Which alerts a list is to hold: those that fit all of it."""
+
+    text: str = ""
+    """in host, severity, state or id"""
+    state: str = ""
+    """one of the alert's states, or ``open``: any but closed"""
+    severity: str = ""
+    recommended: bool | None = None
+    since: int = 0
+    until: int = (1 << 63) - 1
+    """raised at ``since`` or later and before ``until``, ns"""
+    below: tuple[int, str] | None = None
+    """after the alert raised then (ns) with this id, in the list's order"""
+
+    def sql(self) -> tuple[str, list[Any]]:
+        """A condition on ``heads``, and its values."""
+        parts: list[tuple[str, tuple[Any, ...]]] = [
+            ("opened >= ? AND opened < ?", (self.since, self.until))
+        ]
+        if self.below is not None:
+            parts.append(("(opened, id) < (?, ?)", self.below))
+        if self.state == "open":
+            parts.append(("state <> 'closed'", ()))
+        elif self.state:
+            parts.append(("state = ?", (self.state,)))
+        if self.severity:
+            parts.append(("severity = ?", (self.severity,)))
+        if self.recommended is not None:
+            parts.append(("recommended = ?", (self.recommended,)))
+        if self.text:
+            whole = "host || ' ' || severity || ' ' || state || ' ' || id"
+            parts.append((f"instr({whole}, ?)", (self.text,)))
+        return " AND ".join(part for part, _ in parts), [v for _, values in parts for v in values]
 
 
 def _head(row: tuple[Any, ...]) -> Head:
@@ -131,18 +167,24 @@ class Journal:
                 )
         return fresh
 
-    def heads(self, most: int, is_open: bool = False, text: str = "") -> list[Head]:
-        """Alerts as they stand, those raised last first.
-
-        With ``text``, those whose host, severity, state or id hold it.
-        """
+    def heads(self, most: int, wanted: Wanted | None = None) -> list[Head]:
+        """Alerts as they stand, those raised last first."""
+        condition, values = (wanted or Wanted()).sql()
         rows = self.db.rows(
-            f"{_HEAD} WHERE (state <> 'closed' OR NOT ?)"
-            " AND (? = '' OR instr(host || ' ' || severity || ' ' || state || ' ' || id, ?))"
-            " ORDER BY opened DESC, id LIMIT ?",
-            *(is_open, text, text, most),
+            f"{_HEAD} WHERE {condition} ORDER BY opened DESC, id DESC LIMIT ?", *values, most
         )
         return [_head(row) for row in rows]
+
+    def heads_of(self, host: str) -> list[Head]:
+        """All alerts on a host, those raised last first."""
+        his = "id IN (SELECT id FROM alerts WHERE host = ?)"
+        rows = self.db.rows(f"{_HEAD} WHERE {his} ORDER BY opened DESC", host)
+        return [_head(row) for row in rows]
+
+    def open_hosts(self) -> list[tuple[str, bool]]:
+        """Hosts with an open alert, and whether it recommends a block."""
+        rows = self.db.rows("SELECT host, recommended FROM heads WHERE state <> 'closed'")
+        return [(host, bool(recommended)) for host, recommended in rows]
 
     def head(self, id_: str) -> Head | None:
         """One alert as it stands."""
@@ -163,6 +205,11 @@ class Journal:
         """The last ones, the oldest first."""
         rows = self.db.rows("SELECT message FROM vitals ORDER BY ts DESC LIMIT ?", most)
         return [msgspec.json.decode(message, type=Vitals) for (message,) in reversed(rows)]
+
+    def vitals_since(self, ts: int) -> list[Vitals]:
+        """Those of packet time ``ts`` (ns) or later, the oldest first."""
+        rows = self.db.rows("SELECT message FROM vitals WHERE ts >= ? ORDER BY ts", ts)
+        return [msgspec.json.decode(message, type=Vitals) for (message,) in rows]
 
     def note(self, candidates: list[Candidate]) -> None:
         """Keep candidates: of each host the highest score, those of most hosts at most."""
@@ -190,6 +237,12 @@ class Journal:
             since,
         )
         return [msgspec.json.decode(message, type=Candidate) for (message,) in rows]
+
+    def candidate(self, host: str) -> Candidate | None:
+        """A host that was one."""
+        for (message,) in self.db.rows("SELECT message FROM candidates WHERE host = ?", host):
+            return msgspec.json.decode(message, type=Candidate)
+        return None
 
     @property
     def last(self) -> int:

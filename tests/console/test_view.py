@@ -11,7 +11,7 @@ from sensor.console.view import View
 from sensor.database import DatabaseError
 from sensor.delivery import bounds_of
 from sensor.settings import Settings
-from sensor.sinks.journal import Journal
+from sensor.sinks.journal import Journal, Wanted
 from tests.blocking.alerts import alert
 
 DAY = 86_400 * 10**9
@@ -28,8 +28,8 @@ def test_alerts_are_listed_as_they_stand(state):
         assert (one.head.state, one.head.score, one.head.severity, one.head.recommended) == (
             last.state, last.score, last.severity, last.block_recommended,
         )  # fmt: skip
-    assert [one.head.host for one in view.alerts(100, text="203.0.113.4")] == ["203.0.113.40"]
-    assert view.alerts(100, text="nothing") == []
+    assert [one.head.host for one in view.alerts(100, Wanted("203.0.113.4"))] == ["203.0.113.40"]
+    assert view.alerts(100, Wanted("nothing")) == []
     assert len(view.alerts(2)) == 2
 
 
@@ -43,7 +43,7 @@ def test_heads_follow_the_messages_and_are_forgotten_with_them(tmp_path):
     assert [(h.score, h.state) for h in journal.heads(10)] == [(99.0, "escalated")]
     closed = msgspec.structs.replace(one, revision=3, state="closed", ts=one.ts + 2)
     journal.write([closed])
-    assert journal.heads(10, is_open=True) == []
+    assert journal.heads(10, Wanted(state="open")) == []
     journal.forget(before=one.ts + 3)
     assert journal.heads(10) == []
 

@@ -1,0 +1,119 @@
+"""``port25 web``: the abuse desk's page, live."""
+
+import argparse
+import getpass
+import os
+import pwd
+import secrets
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import msgspec
+
+from sensor import access, service
+from sensor.commands import complain, person, settings_from, state_from
+from sensor.console.view import View
+from sensor.console.web.guard import Logins, log
+from sensor.console.web.server import application
+from sensor.console.web.site import Site
+from sensor.database import DatabaseError
+from sensor.settings import Settings
+
+__all__ = ["run"]
+
+_SHORTEST: Final = 10
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    if options.new_password:
+        return _new_password()
+    if options.new_token:
+        token = access.new_token()
+        print(f"token:  {token}\nsha256: {access.digest(token)}")
+        return 0
+    settings = settings_from(options.config)
+    if settings is None:
+        return 2
+    if options.listen:
+        web = msgspec.structs.replace(settings.web, listen=options.listen)
+        settings = msgspec.structs.replace(settings, web=web)
+    try:
+        host, port = access.place(settings.web)
+    except (access.AccessError, ValueError) as error:
+        complain(str(error))
+        return 2
+    state = state_from(options, settings)
+    try:
+        View(state)
+    except DatabaseError as error:
+        complain(str(error))
+        return 1
+    try:
+        listening = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        complain(f"web.listen: {settings.web.listen}: {error.strerror}")
+        return 1
+    _serve(settings, state, options.config, listening)
+    return 0
+
+
+def _serve(settings: Settings, state: Path, config: str | None, listening: socket.socket) -> None:
+    import uvicorn
+
+    web, owner = settings.web, access.Person(person(), "operator")
+    site, logins, key = Site(settings, state, config), Logins(web), secrets.token_urlsafe(24)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            site.follower.stop()  # who follows would hold it up
+            super().handle_exit(sig, frame)
+
+    told = uvicorn.Config(
+        application(site, logins, key, owner),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ssl_certfile=web.certificate or None,
+        ssl_keyfile=web.key or None,
+        proxy_headers=bool(web.trusted_proxies),
+        forwarded_allow_ips=list(web.trusted_proxies),
+        timeout_graceful_shutdown=2,
+    )
+    told.load()  # reads the key, which its later self may not be able to
+    _become_owner(state)
+    host, port = listening.getsockname()[:2]
+    scheme = "https" if web.certificate else "http"
+    address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
+    print(address if web.users else f"{address}?key={key}", flush=True)
+    if not web.users:
+        log(f"whoever opens this address acts as {owner.name}, with every right")
+    Server(told).run([listening])
+
+
+def _become_owner(state: Path) -> None:
+    """Root becomes whose the state is: it need not be root to read it."""
+    owner = state.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        service.drop_privileges(pwd.getpwuid(owner).pw_name)
+
+
+def _new_password() -> int:
+    """Ask for one, print what the settings hold of it."""
+    if sys.stdin.isatty():
+        password = getpass.getpass("new password: ")
+        if password != getpass.getpass("once more: "):
+            complain("the two are not the same")
+            return 2
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    if len(password) < _SHORTEST:
+        complain(f"a password has at least {_SHORTEST} characters")
+        return 2
+    print(access.hashed(password))
+    return 0

@@ -1,0 +1,80 @@
+"""The packets that made an alert, out of the evidence store; every access is logged.
+
+The log, ``access.log`` beside the packets, is a line of JSON for each: who, when, which alert.
+"""
+
+import datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from sensor.alerts.alert import Alert
+from sensor.capture.block import CaptureError
+from sensor.capture.merge import Captures
+from sensor.decode.decoder import Decoder
+from sensor.evidence.store import Writer, frames_of, stored_files
+from sensor.hosts.subscribers import host_of, parse_host
+from sensor.settings import Settings, subscribers_of
+
+__all__ = ["EvidenceError", "extract"]
+
+_SECOND = 1_000_000_000
+
+
+class EvidenceError(Exception):
+    """Nothing was given out; the text says why."""
+
+
+def extract(
+    settings: Settings, folder: Path, alert: Alert, output: Path, by: str
+) -> tuple[int, list[CaptureError]]:
+    """Write the stored packets of an alert's host, up to its last message, as pcapng.
+
+    ``folder`` is the state folder of the worker that raised it. How many there were, and what was
+    wrong with the store. Raises EvidenceError, and leaves no file then, where the access cannot be
+    logged.
+    """
+    written, faults = _copy(settings, folder, alert, output)
+    log = folder / "evidence" / "access.log"
+    entry = {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(),
+        "user": by,
+        "alert": alert.id,
+        "host": alert.host,
+        "packets": written,
+    }
+    try:
+        with log.open("ab") as out:
+            out.write(msgspec.json.encode(entry) + b"\n")
+    except OSError as error:
+        output.unlink(missing_ok=True)
+        raise EvidenceError(
+            f"{log}: {error.strerror}; without a log of the access nothing is given out"
+        ) from None
+    return written, faults
+
+
+def _copy(
+    settings: Settings, folder: Path, alert: Alert, output: Path
+) -> tuple[int, list[CaptureError]]:
+    subscribers = subscribers_of(settings)
+    key = parse_host(alert.host, subscribers)
+    reasons = "; ".join(line.reason for line in alert.evidence[1:] if line.decibans)
+    comment = f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
+    files = stored_files(folder / "evidence")
+    decoder = Decoder(settings.ports, duplicate_window=0)
+    captures = Captures([str(file) for file in files])
+    count = 0
+    with output.open("wb") as target:
+        writer = Writer(target, comment)
+        for block in captures if files else ():
+            segments = decoder.decode(block)
+            times = segments["ts"]
+            segments = segments[(times >= alert.first_seen * _SECOND) & (times <= alert.ts)]
+            mine = np.zeros(len(segments), np.bool_)
+            host_of(segments, decoder.watched, subscribers, np.array(key, np.uint64), mine)
+            frames, _ = frames_of(block, segments[mine], True)
+            writer.write(block.data, frames, frames["captured"].astype(np.int64))
+            count += len(frames)
+    return count, captures.faults

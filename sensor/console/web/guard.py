@@ -1,0 +1,239 @@
+"""Who may come in: host names, TLS, logins, tokens, forged requests, and what browsers are told.
+
+Everything from the network is data: the policy below has a browser run the page's own files and
+nothing else (Content Security Policy 3), and lets no text become markup (Trusted Types).
+"""
+
+import asyncio
+import collections
+import hmac
+import http
+import secrets
+import sys
+import time
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sensor import access
+from sensor.access import Person, WebSettings
+from sensor.console.web import shapes
+from sensor.escape import printable
+
+__all__ = ["Guard", "Logins", "Pass", "ThrottledError", "fault", "log"]
+
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_OPEN: Final = ("/login", "/api/v1/login", "/healthz", "/openapi.json")
+"""Paths for which nobody need be known; and all below /static/."""
+_MOST_LOGINS: Final = 10_000
+_MOST_ADDRESSES: Final = 10_000
+_TRIES: Final = 5
+"""Wrong passwords from one address before it must wait, each time twice as long."""
+_LONGEST_WAIT: Final = 900
+
+
+def fault(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """An answer that says what went wrong (RFC 9457)."""
+    said = shapes.Fault(http.HTTPStatus(status).phrase, status, detail)
+    kind = "application/problem+json"
+    return Response(msgspec.json.encode(said), status, headers, media_type=kind)
+
+
+def log(line: str) -> None:
+    """One line on standard error."""
+    print(f"port25 web: {printable(line)}", file=sys.stderr, flush=True)
+
+
+class Pass(NamedTuple):
+    """Somebody who came in by logging in."""
+
+    person: Person
+    csrf: str
+    until: float
+
+
+class ThrottledError(Exception):
+    """Too many wrong passwords from there; ``wait`` seconds."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(f"too many wrong passwords; try again in {wait} s")
+        self.wait = wait
+
+
+class Logins:
+    """Who is logged in, by the cookie's secret; gone when the server stops. Oldest go first."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        host, _ = access.place(settings)
+        self.local = access.is_loopback(host)
+        self.secure = not self.local or bool(settings.certificate or settings.trusted_proxies)
+        """whether only TLS will do"""
+        self.cookie = "__Host-port25" if self.secure else "port25"
+        self._settings = settings
+        self._passes: collections.OrderedDict[str, Pass] = collections.OrderedDict()
+        self._wrong: collections.OrderedDict[str, tuple[int, float]] = collections.OrderedDict()
+        self._one_at_a_time = asyncio.Semaphore(2)  # a password costs 64 MB and much work
+
+    async def log_in(self, name: str, password: str, address: str) -> str | None:
+        """The cookie's secret; None for a wrong name or password. Raises ThrottledError."""
+        tries, until = self._wrong.get(address, (0, 0.0))
+        if (wait := until - time.monotonic()) > 0:
+            raise ThrottledError(int(wait) + 1)
+        async with self._one_at_a_time:
+            users = self._settings.users
+            person = await asyncio.to_thread(access.knows, users, name, password)
+        if person is None:
+            tries += 1
+            wait = min(_LONGEST_WAIT, 2 ** (tries - _TRIES)) if tries >= _TRIES else 0
+            self._wrong[address] = tries, time.monotonic() + wait
+            self._wrong.move_to_end(address)
+            while len(self._wrong) > _MOST_ADDRESSES:
+                self._wrong.popitem(last=False)
+            log(f"wrong name or password for {name!r} from {address}")
+            return None
+        self._wrong.pop(address, None)
+        log(f"{person.name} ({person.role}) logged in from {address}")
+        return self.admit(person)
+
+    def admit(self, person: Person) -> str:
+        """Let somebody in; the cookie's secret."""
+        secret = secrets.token_urlsafe(32)
+        until = time.monotonic() + self._settings.session_hours * 3600
+        self._passes[secret] = Pass(person, secrets.token_urlsafe(32), until)
+        while len(self._passes) > _MOST_LOGINS:
+            self._passes.popitem(last=False)
+        return secret
+
+    def keep(self, answer: Response, secret: str) -> None:
+        """Have the browser keep a secret."""
+        answer.set_cookie(self.cookie, secret, httponly=True, samesite="lax", secure=self.secure)
+
+    def find(self, secret: str) -> Pass | None:
+        """Whose cookie that is."""
+        found = self._passes.get(secret)
+        if found is not None and found.until < time.monotonic():
+            del self._passes[secret]
+            return None
+        return found
+
+    def log_out(self, secret: str) -> None:
+        """Let nobody in with it any more."""
+        self._passes.pop(secret, None)
+
+
+class Guard:
+    """ASGI middleware: nobody unknown gets past it, and every answer carries the policy.
+
+    Who asks is ``scope["state"]["person"]`` then, with ``["csrf"]``.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: WebSettings, logins: Logins, key: str, owner: Person
+    ) -> None:
+        """Without users, whoever brings ``key`` is ``owner``."""
+        self._app = app
+        self._settings = settings
+        self._logins = logins
+        self._key = key
+        self._owner = owner
+        host, _ = access.place(settings)
+        known = {host, "localhost", *settings.names}
+        self._names = known if logins.local or settings.names else None
+        self._tokens = {token.sha256: token for token in settings.tokens}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers["Strict-Transport-Security"] = "max-age=31536000"
+            await send(message)
+
+        refused = self._refuse(scope)
+        await (refused or self._app)(scope, receive, with_policy)
+
+    def _refuse(self, scope: Scope) -> Response | None:
+        """Why not, if not."""
+        request = Request(scope)
+        name = request.url.hostname or ""
+        if self._names is not None and name not in self._names:
+            return fault(421, f"{name!r} is not a name of this server (web.names)")
+        if self._logins.secure and scope["scheme"] != "https":
+            return fault(403, "only over TLS, or through the trusted proxy")
+        scope.setdefault("state", {}).update(person=None, csrf="", secret="")
+        if not self._settings.users and (key := request.query_params.get("key")) is not None:
+            return self._welcome(key)
+        self._identify(scope, request.headers)
+        path = scope["path"]
+        if scope["state"]["person"] is None:
+            if path in _OPEN or path.startswith("/static/"):
+                return None
+            if not path.startswith("/api/"):
+                return RedirectResponse("/login", 303)
+        elif (
+            scope["method"] not in _SAFE
+            and scope["state"]["csrf"]
+            and not self._meant(scope["state"]["csrf"], request.headers)
+        ):
+            return fault(403, "this did not come from the page itself (CSRF)")
+        return None
+
+    def _welcome(self, key: str) -> Response:
+        if not hmac.compare_digest(key.encode(), self._key.encode()):
+            return fault(403, "wrong key: port25 web printed the right address")
+        answer = RedirectResponse("/", 303)
+        self._logins.keep(answer, self._logins.admit(self._owner))
+        return answer
+
+    def _identify(self, scope: Scope, headers: Headers) -> None:
+        state: dict[str, Any] = scope["state"]
+        kind, _, token = headers.get("Authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            found = self._tokens.get(access.digest(token.strip()))
+            if found is not None:
+                state["person"] = Person(found.name, found.role)
+            return
+        secret = Request(scope).cookies.get(self._logins.cookie, "")
+        if (mine := self._logins.find(secret)) is not None:
+            state.update(person=mine.person, csrf=mine.csrf, secret=secret)
+
+    @staticmethod
+    def _meant(csrf: str, headers: Headers) -> bool:
+        """Whether a request that changes something comes from our page, by token and browser."""
+        same = headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+        given = headers.get("X-CSRF-Token", "")
+        return same and hmac.compare_digest(given.encode(), csrf.encode())

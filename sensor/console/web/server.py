@@ -1,0 +1,245 @@
+"""The server: routes from the table of operations, the page's files, the stream."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from sensor import __version__
+from sensor.access import Person
+from sensor.console.web import shapes
+from sensor.console.web.api import OPERATIONS, Ask, Operation
+from sensor.console.web.guard import Guard, Logins, ThrottledError, fault
+from sensor.console.web.openapi import document
+from sensor.console.web.site import ApiError, Site
+from sensor.console.web.stream import place_of
+from sensor.database import DatabaseError
+
+__all__ = ["PAGES", "application"]
+
+STATIC: Final = Path(__file__).parent / "static"
+PAGES: Final = (
+    "/", "/alerts/{id}", "/host", "/hosts", "/overview", "/blocks", "/impact", "/settings",
+    "/health", "/login",
+)  # fmt: skip
+"""Paths the program in the browser knows; all are the same file."""
+_LARGEST_BODY: Final = 65_536
+_KINDS: Final = {
+    ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html",
+}  # fmt: skip
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlette:
+    """The ASGI application; ``key`` is what whoever is ``owner`` brings where nobody logs in."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        following = asyncio.create_task(site.follower.run())
+        yield
+        following.cancel()
+        site.close()
+
+    routes = [Route(one.path, _endpoint(site, one), methods=[one.method]) for one in _in_order()]
+    routes += [
+        Route("/api/v1/me", _me(site), methods=["GET"]),
+        Route("/api/v1/login", _login(site, logins), methods=["POST"]),
+        Route("/api/v1/logout", _logout(logins), methods=["POST"]),
+        Route("/api/v1/stream", _stream(site), methods=["GET"]),
+        Route("/openapi.json", _fixed(msgspec.json.encode(document()), "application/json")),
+        Route("/healthz", _fixed(b"ok\n", "text/plain")),
+        Route("/static/{path:path}", _file, methods=["GET"]),
+        *(Route(path, _shell, methods=["GET"]) for path in PAGES),
+    ]
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(Guard, site.settings.web, logins, key, owner),
+            Middleware(GZipMiddleware, minimum_size=1000),
+        ],
+        exception_handlers={
+            ApiError: _problem,
+            HTTPException: _problem,
+            DatabaseError: _unreadable,
+        },
+    )
+
+
+def _in_order() -> list[Operation]:
+    """Those of one path together, for routes to know all its methods."""
+    return sorted(OPERATIONS, key=lambda one: one.path)
+
+
+def _endpoint(site: Site, one: Operation) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        person = _person(request)
+        if not person.may(one.role):
+            raise ApiError(403, f"this needs the role {one.role}")
+        query = _query(request, one.query)
+        body = _decoded(await _body(request), one.body) if one.body is not None else None
+        path = dict(request.path_params)
+        given = await site.readers.read(
+            lambda view: one.does(Ask(site, view, person, path, query, body))
+        )
+        if isinstance(given, tuple):
+            kind, name, content = given
+            headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+            return Response(content, media_type=kind, headers=headers)
+        return _json(given)
+
+    return endpoint
+
+
+def _person(request: Request) -> Person:
+    person: Person | None = request.state.person
+    if person is None:
+        raise ApiError(401, "log in, or send a token")
+    return person
+
+
+def _query(request: Request, kind: type[shapes.Query] | None) -> Any:
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in given:
+            raise ApiError(400, f"{name}: given twice")
+        given[name] = value
+    try:
+        return msgspec.convert(given, kind or shapes.Query, strict=False)
+    except msgspec.ValidationError as error:
+        raise ApiError(400, str(error)) from None
+
+
+async def _body(request: Request) -> bytes:
+    if request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
+        raise ApiError(415, "the body is to be application/json")
+    whole = b""
+    async for chunk in request.stream():
+        whole += chunk
+        if len(whole) > _LARGEST_BODY:
+            raise ApiError(413, f"the body is larger than {_LARGEST_BODY:,} bytes")
+    return whole
+
+
+def _decoded(body: bytes, kind: type[shapes.Body]) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ApiError(400, str(error)) from None
+
+
+def _json(what: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(what), status, media_type="application/json")
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError | HTTPException)
+    status = error.status if isinstance(error, ApiError) else error.status_code
+    headers = dict(getattr(error, "headers", None) or {})
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return fault(status, str(error.detail), headers)
+
+
+async def _unreadable(request: Request, error: Exception) -> Response:
+    return await _problem(request, ApiError(503, str(error)))
+
+
+# --- who ------------------------------------------------------------------------------------------
+
+
+def _me(site: Site) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        person = _person(request)
+        _query(request, None)
+        users = bool(site.settings.web.users)
+        return _json(shapes.Me(person.name, person.role, request.state.csrf, users, __version__))
+
+    return endpoint
+
+
+def _login(site: Site, logins: Logins) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        body = _decoded(await _body(request), shapes.Login)
+        address = request.client.host if request.client else ""
+        try:
+            secret = await logins.log_in(body.name, body.password, address)
+        except ThrottledError as error:
+            raise HTTPException(429, str(error), {"Retry-After": str(error.wait)}) from None
+        mine = logins.find(secret) if secret else None
+        if secret is None or mine is None:
+            raise ApiError(401, "wrong name or password")
+        answer = _json(shapes.Me(mine.person.name, mine.person.role, mine.csrf, True, __version__))
+        logins.keep(answer, secret)
+        return answer
+
+    return endpoint
+
+
+def _logout(logins: Logins) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        _person(request)
+        logins.log_out(request.state.secret)
+        answer = Response(status_code=204)
+        answer.delete_cookie(logins.cookie, secure=logins.secure, httponly=True, samesite="lax")
+        return answer
+
+    return endpoint
+
+
+# --- the rest -------------------------------------------------------------------------------------
+
+
+def _stream(site: Site) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        _person(request)
+        _query(request, None)
+        if site.follower.full:
+            raise ApiError(503, "too many follow already (web.max_streams)")
+        last = request.headers.get("Last-Event-ID")
+        try:
+            after = place_of(last) if last else None
+        except ValueError as error:
+            raise ApiError(400, f"Last-Event-ID: {error}") from None
+        return StreamingResponse(
+            site.follower.follow(after),
+            media_type="text/event-stream",
+            headers={"X-Accel-Buffering": "no"},
+        )
+
+    return endpoint
+
+
+def _fixed(content: bytes, kind: str) -> Endpoint:
+    async def endpoint(_: Request) -> Response:
+        return Response(content, media_type=kind)
+
+    return endpoint
+
+
+async def _shell(_: Request) -> Response:
+    return FileResponse(STATIC / "index.html", media_type="text/html")
+
+
+async def _file(request: Request) -> Response:
+    path = (STATIC / request.path_params["path"]).resolve()
+    if not path.is_relative_to(STATIC) or path.suffix not in _KINDS or not path.is_file():
+        return PlainTextResponse("there is no such file\n", 404)
+    content = path.read_bytes()
+    tag = f'"{hashlib.blake2b(content, digest_size=8).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if request.headers.get("If-None-Match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=_KINDS[path.suffix], headers=headers)

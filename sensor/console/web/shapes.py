@@ -1,0 +1,360 @@
+"""What the API takes and gives; ``docs/openapi.json`` is made from here.
+
+Times are nanoseconds of packet time since 1970, unless something else is said.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from sensor.access import Role
+from sensor.alerts.alert import Alert, Severity, State
+from sensor.alerts.candidate import Candidate
+from sensor.alerts.vitals import Vitals
+from sensor.blocking.decision import Decision
+from sensor.blocking.desk import Acknowledged, Exempted
+from sensor.smtp.record import Session
+
+Time = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+Host = Annotated[str, Meta(min_length=2, max_length=60)]
+"""As alerts name it: an address, an IPv6 prefix, or an address with a port block."""
+AlertId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Cursor = Annotated[str, Meta(max_length=4000)]
+"""Where a page ended, from the page before."""
+
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of a request."""
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request says."""
+
+
+# --- asked ----------------------------------------------------------------------------------------
+
+
+class AlertsQuery(Query, frozen=True):
+    """Which alerts."""
+
+    text: Annotated[str, Meta(max_length=200)] = ""
+    """in host, severity, state or id"""
+    state: Literal["open", "raised", "escalated", "refreshed", "closed"] | UnsetType = UNSET
+    severity: Severity | UnsetType = UNSET
+    recommended: bool | UnsetType = UNSET
+    """whether a block is recommended"""
+    seen_to: bool | UnsetType = UNSET
+    """whether somebody has acknowledged it"""
+    since: Time | UnsetType = UNSET
+    until: Time | UnsetType = UNSET
+    after: Cursor | UnsetType = UNSET
+    limit: Limit = 100
+
+
+class MessagesQuery(Query, frozen=True):
+    """From where on."""
+
+    after: Cursor | UnsetType = UNSET
+    limit: Limit = 100
+
+
+class LimitQuery(Query, frozen=True):
+    """How many."""
+
+    limit: Limit = 100
+
+
+class HostQuery(Query, frozen=True):
+    """Which host."""
+
+    host: Host
+    limit: Limit = 100
+    """sessions and decisions"""
+
+
+class VitalsQuery(Query, frozen=True):
+    """How far back, and how finely."""
+
+    seconds: Annotated[int, Meta(ge=60, le=172_800)] = 7200
+    points: Annotated[int, Meta(ge=1, le=2000)] = 720
+    """at most; a point is at least ten seconds"""
+
+
+class PacketsQuery(Query, frozen=True):
+    """Which of an alert's packets."""
+
+    after: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    """packet number"""
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class SinceQuery(Query, frozen=True):
+    """From when on."""
+
+    since: Time = 0
+
+
+class Login(Body, frozen=True):
+    """Who wants to come in."""
+
+    name: Annotated[str, Meta(max_length=64)]
+    password: Annotated[str, Meta(max_length=1000)]
+
+
+class Why(Body, frozen=True):
+    """For the books."""
+
+    reason: Reason
+
+
+class Exempt(Body, frozen=True):
+    """Never alert on a host, nor block it, for some days."""
+
+    host: Host
+    days: Annotated[int, Meta(ge=1, le=3650)]
+    reason: Reason
+
+
+class HostWhy(Body, frozen=True):
+    """Of a host, for the books."""
+
+    host: Host
+    reason: Reason
+
+
+# --- given ----------------------------------------------------------------------------------------
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What went wrong (RFC 9457)."""
+
+    title: str
+    status: int
+    detail: str
+
+
+class Me(msgspec.Struct, frozen=True):
+    """Who asks."""
+
+    name: str
+    role: Role
+    csrf: str
+    """to be sent as ``X-CSRF-Token`` with everything that changes something; empty for tokens"""
+    login: bool
+    """whether people log in here"""
+    version: str
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A message of an alert, as the stream tells it."""
+
+    id: str
+    revision: int
+    host: str
+    opened: int
+    ts: int
+    state: State
+    severity: Severity
+    score: float
+    """decibans"""
+    block_recommended: bool
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """An alert as its last message left it, and what persons did."""
+
+    id: str
+    host: str
+    opened: int
+    ts: int
+    state: State
+    severity: Severity
+    score: float
+    """decibans"""
+    block_recommended: bool
+    acknowledged: Acknowledged | None
+    exempted: Exempted | None
+
+
+class Alerts(msgspec.Struct, frozen=True):
+    """A page of a list."""
+
+    alerts: list[Listed]
+    next: str | None
+    """cursor of the next page"""
+
+
+class Messages(msgspec.Struct, frozen=True):
+    """Messages in the order in which they were written."""
+
+    messages: list[Alert]
+    next: str
+    """cursor to go on with, also when nothing more has come yet"""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One message of an alert's course."""
+
+    ts: int
+    state: str
+    score: float
+    networks: dict[str, int]
+    """foreign networks by window"""
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """One alert."""
+
+    listed: Listed
+    alert: Alert
+    """its last message"""
+    course: list[Step]
+
+
+class HostPage(msgspec.Struct, frozen=True):
+    """What is known of one host."""
+
+    host: str
+    alerts: list[Listed]
+    candidate: Candidate | None
+    sessions: list[Session]
+    """said last, the newest first; kept from when it came to even odds"""
+    decisions: list[Decision]
+    exempted: Exempted | None
+
+
+class Candidates(msgspec.Struct, frozen=True):
+    """Hosts without an alert, the highest scores first."""
+
+    candidates: list[Candidate]
+
+
+class InForce(msgspec.Struct, frozen=True):
+    """Blocks, and the packet time that ``expires`` is to be held against."""
+
+    now: int
+    stopped: bool
+    """blocking has stopped itself and waits for a person"""
+    blocks: list[Decision]
+
+
+class Exemptions(msgspec.Struct, frozen=True):
+    """Exemptions of the desk in force; those of the settings are with the settings."""
+
+    exemptions: list[Exempted]
+
+
+class Network(msgspec.Struct, frozen=True):
+    """A /24, or a /48 of IPv6."""
+
+    prefix: str
+    hosts: int
+    """with an open alert"""
+    recommended: int
+    """of them, those with a block recommended"""
+
+
+class Networks(msgspec.Struct, frozen=True):
+    """Where the alerts are."""
+
+    networks: list[Network]
+
+
+class Course(msgspec.Struct, frozen=True):
+    """How it went."""
+
+    now: int
+    vitals: list[Vitals]
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """One protocol of a packet, as Wireshark shows it."""
+
+    name: str
+    fields: list[str]
+
+
+class Packet(msgspec.Struct, frozen=True):
+    """One packet, as Wireshark shows it."""
+
+    number: int
+    ts: float
+    """seconds since 1970"""
+    source: str
+    destination: str
+    protocol: str
+    length: int
+    """bytes on the wire"""
+    info: str
+    layers: list[Layer]
+
+
+class Packets(msgspec.Struct, frozen=True):
+    """Some of an alert's packets, in order."""
+
+    total: int
+    """kept of its host until its last message"""
+    packets: list[Packet]
+
+
+class Released(msgspec.Struct, frozen=True):
+    """What ended."""
+
+    blocks: int
+
+
+class Impact(msgspec.Struct, frozen=True):
+    """Who would be hit if foreign port 25 were closed: as ``port25 impact --format json``."""
+
+    report: dict[str, Any] | None
+    missing: str = ""
+    """why there is none"""
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting as the page was started with it."""
+
+    key: str
+    value: Any
+    default: Any
+
+
+class SettingsPage(msgspec.Struct, frozen=True):
+    """All of them; secrets are left out."""
+
+    file: str | None
+    settings: list[Setting]
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Something a person should see to."""
+
+    code: Literal[
+        "no_vitals", "capture_loss", "blocking_stopped", "kafka_waiting", "disk_nearly_full"
+    ]
+    detail: str
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How sensor, disk, Kafka and this page are."""
+
+    troubles: list[Trouble]
+    now: int
+    """packet time of the newest thing known"""
+    vitals: Vitals | None
+    vitals_age: float | None
+    """seconds since they were written, by the wall clock"""
+    journal_bytes: int
+    evidence_bytes: int
+    disk_free_bytes: int
+    kafka_waiting: int | None
+    """messages in the journals that Kafka has not acknowledged; null where there is no Kafka"""
+    blocking_stopped: bool
+    streams: int
+    """pages and programs that follow this server"""
+    streams_reset: int
+    """times one was too slow and had to begin anew"""
+    version: str

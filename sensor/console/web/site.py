@@ -1,0 +1,86 @@
+"""What the server keeps between requests: settings, readers, who follows, captures cut out."""
+
+import collections
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from sensor.access import Person
+from sensor.alerts.alert import Alert
+from sensor.console.extract import EvidenceError, extract
+from sensor.console.view import View
+from sensor.console.web.readers import Readers
+from sensor.console.web.stream import Follower
+from sensor.impact.report import Report
+from sensor.impact.survey import Survey
+from sensor.settings import Settings, subscribers_of
+
+__all__ = ["ApiError", "Site"]
+
+_FILES: Final = 8
+"""Captures kept for who turns the pages; the oldest go first."""
+_REPORT_AGE: Final = 60.0
+"""Seconds an impact report is good for."""
+
+
+class ApiError(Exception):
+    """A request that cannot be answered, with the HTTP status and what to tell."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Site:
+    """Of one server."""
+
+    def __init__(self, settings: Settings, state: Path, config: str | None) -> None:
+        self.settings = settings
+        self.config = config
+        self.readers = Readers(state)
+        self.follower = Follower(self.readers, settings.web.max_streams)
+        self._folder = tempfile.TemporaryDirectory(prefix="port25-web-")
+        self._extracting = threading.Lock()
+        self._files: collections.OrderedDict[tuple[str, int, str], tuple[Path, int]]
+        self._files = collections.OrderedDict()
+        self._surveying = threading.Lock()
+        self._report: tuple[float, int, Report] | None = None
+
+    def packets_of(self, view: View, alert: Alert, person: Person) -> tuple[Path, int]:
+        """A capture of an alert's packets, and how many; in the log once for each who asks."""
+        key = alert.id, alert.revision, person.name
+        with self._extracting:
+            if key in self._files:
+                return self._files[key]
+            folder = view.folder(alert.id)
+            assert folder is not None
+            file = Path(self._folder.name) / f"{len(self._files)}-{time.monotonic_ns()}.pcapng"
+            try:
+                total, _ = extract(self.settings, folder, alert, file, person.name)
+            except (EvidenceError, OSError, ValueError) as error:
+                raise ApiError(503, str(error)) from None
+            self._files[key] = file, total
+            while len(self._files) > _FILES:
+                self._files.popitem(last=False)[1][0].unlink(missing_ok=True)
+            return file, total
+
+    def impact(self, state: Path, since: int) -> Report:
+        """What ``port25 impact --journal`` says. Raises DatabaseError where no usage was kept."""
+        with self._surveying:
+            if self._report is not None:
+                made, of, report = self._report
+                if of == since and time.monotonic() - made < _REPORT_AGE:
+                    return report
+            survey = Survey(subscribers_of(self.settings), self.settings.limits.max_hosts)
+            survey.recall(state, since)
+            report = survey.report("[date]")
+            self._report = time.monotonic(), since, report
+            return report
+
+    def close(self) -> None:
+        """Let everything go."""
+        self.readers.close()
+        self._folder.cleanup()

@@ -1,0 +1,67 @@
+// The block list in force, with what is left of each block; exemptions made at the desk.
+import { html, useState } from "./dom.js";
+import { may, query, send } from "./api.js";
+import { printable, span } from "./format.js";
+import { useFetched, useTitle } from "./hooks.js";
+import { Ask, Fault, HostLink, Loading, Moment, Section, Table, Text } from "./parts.js";
+import { t } from "./words.js";
+
+export function BlockList({ most, act }) {
+  const { data, error, again } = useFetched("blocks", {}, ["blocks", "vitals"]);
+  const blocks = data?.blocks.slice(0, most) ?? [];
+  return html`<${Section} title=${t("blocks_title")} id="blocks"
+      aside=${data && html`<a href="/blocks">${data.blocks.length}</a>`}>
+    <${Fault} error=${error} />
+    ${data?.stopped && html`<p class="fault" role="alert">${t("stopped")}</p>`}
+    ${!data ? html`<${Loading} />` : blocks.length === 0 ? html`<p class="muted">${t("no_blocks")}</p>`
+      : html`<${Table} caption=${t("blocks_title")} heads=${[
+            [t("host")], [t("time_left"), "n"], ["", "bars wide"], [t("until"), "wide"], [t("mode")], [t("reason"), "wide"], ...(act ? [[""]] : []),
+          ]}>
+          ${blocks.map((one) => html`<tr key=${one.id}>
+            <td><${HostLink} host=${one.host} alert=${one.alert} /></td>
+            <td class="n">${span((one.expires - data.now) / 1e9)}</td>
+            <td class="bars wide"><span class="bar" aria-hidden="true"><span class="plain" style=${{
+              left: 0, width: `${Math.min(100, (100 * (one.expires - data.now)) / (one.expires - one.since))}%`,
+            }}></span></span></td>
+            <td class="wide"><${Moment} ns=${one.expires} /></td>
+            <td>${t(one.enforced ? "enforced" : "dry_run")}</td>
+            <td class="wide"><${Text} of=${one.reasons[0] ?? ""} /></td>
+            ${act && html`<td><button type="button" onClick=${() => act(one.host, again)}>${t("release")}</button></td>`}
+          </tr>`)}
+        </${Table}>`}</${Section}>`;
+}
+
+export function Blocks({ who, tell }) {
+  useTitle(t("blocks"));
+  const [asked, ask] = useState(null);
+  const exemptions = useFetched("exemptions", {}, ["desk"]);
+  const operator = may(who, "operator");
+  const release = async ({ reason }) => {
+    const ended = await send("POST", "releases", { host: asked.host, reason });
+    tell(t("done_release", ended.blocks));
+    asked.again();
+  };
+  const lift = async () => {
+    await send("DELETE", `exemptions${query({ host: asked.host })}`);
+    tell(t("done_lift", asked.host));
+    exemptions.again();
+  };
+  const found = exemptions.data?.exemptions ?? [];
+  return html`<h1>${t("blocks")}</h1>
+    <${BlockList} act=${operator && ((host, again) => ask({ host, again, what: "release" }))} />
+    <${Section} title=${t("exemptions_title")} id="exemptions">
+      <${Fault} error=${exemptions.error} />
+      ${found.length === 0 ? html`<p class="muted">${t("no_exemptions")}</p>`
+        : html`<${Table} caption=${t("exemptions_title")} heads=${[
+              [t("host")], [t("until")], [t("by")], [t("reason")], ...(operator ? [[""]] : []),
+            ]}>
+            ${found.map((one) => html`<tr key=${one.host}>
+              <td><${HostLink} host=${one.host} /></td><td><${Moment} ns=${one.until} /></td>
+              <td><${Text} of=${one.by} /></td><td><${Text} of=${one.reason} /></td>
+              ${operator && html`<td><button type="button" onClick=${() => ask({ host: one.host, what: "lift" })}>${t("lift")}</button></td>`}
+            </tr>`)}
+          </${Table}>`}
+    </${Section}>
+    ${asked && html`<${Ask} question=${t(`ask_${asked.what}`, printable(asked.host))} action=${t(asked.what)}
+      needsReason=${asked.what === "release"} does=${asked.what === "lift" ? lift : release} close=${() => ask(null)} />`}`;
+}

@@ -1,0 +1,173 @@
+// One alert, or one host: why, what happened, where it went, what it said, what was decided.
+import { html, useEffect, useMemo, useState } from "./dom.js";
+import { may, query, send } from "./api.js";
+import { clock, count, decibans, printable } from "./format.js";
+import { useFetched, useKeys, useTitle } from "./hooks.js";
+import { on } from "./live.js";
+import { Ask, Fault, HostLink, Loading, Moment, Section, Severity, Sum, Table, Text } from "./parts.js";
+import { Packets } from "./packets.js";
+import { Plot } from "./plot.js";
+import { Sessions } from "./sessions.js";
+import { t } from "./words.js";
+
+export function AlertPage({ id, who, theme, tell }) {
+  const { data, error, again } = useFetched(`alerts/${id}`, {}, ["desk"]);
+  useEffect(() => on(["alert"], (told) => told.id === id && again()), [id, again]);
+  if (error) return html`<${Fault} error=${error} />`;
+  if (!data) return html`<${Loading} />`;
+  return html`<${Host} host=${data.listed.host} whole=${data} who=${who} theme=${theme} tell=${tell} />`;
+}
+
+export function HostPage({ params, who, theme, tell }) {
+  return html`<${Host} host=${params.get("host") ?? ""} who=${who} theme=${theme} tell=${tell} />`;
+}
+
+function Host({ host, whole, who, theme, tell }) {
+  useTitle(printable(host));
+  const { data, error, again } = useFetched("host", { host }, ["desk", "blocks"]);
+  const alert = whole?.alert;
+  const listed = whole?.listed;
+  const sum = alert ?? data?.candidate;
+  return html`<div class="heading">
+      <h1>${printable(host)}
+        ${alert && html` <${Severity} of=${alert.severity} /> <span class="state">${t(alert.state)}</span>`}
+        ${sum && html` <span class="score">${decibans(sum.score)}</span>`}</h1>
+      <${Actions} host=${host} listed=${listed} who=${who} tell=${tell} exempted=${data?.exempted} again=${again} />
+    </div>
+    <${Done} listed=${listed} exempted=${data?.exempted} />
+    ${alert && html`<p class="verdict ${alert.block_recommended ? "bad" : ""}">
+        ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Text} of=${alert.block_reason} /></p>`}
+    <${Fault} error=${whole ? null : error} />
+    ${sum && html`<${Section} title=${t("why")} id="why">
+        <${Sum} evidence=${sum.evidence} score=${sum.score} raise=${alert?.raise_at} clear=${alert?.clear_at} />
+        ${alert && html`<p class="muted">${t("evidence_line", count(alert.connections), count(alert.proven), count(alert.disowned))}</p>`}
+      </${Section}>`}
+    ${whole && html`<${Course} course=${whole.course} alert=${alert} theme=${theme} />`}
+    ${alert && html`<${Destinations} alert=${alert} /><${Counts} windows=${alert.windows} />`}
+    ${data && html`<${Sessions} sessions=${data.sessions} />`}
+    ${alert && html`<${Packets} key=${alert.id} alert=${alert} who=${who} />`}
+    ${data?.decisions.length > 0 && html`<${Decisions} decisions=${data.decisions} />`}
+    ${data && html`<${Others} alerts=${data.alerts} />`}`;
+}
+
+function Done({ listed, exempted }) {
+  const done = listed?.acknowledged;
+  return html`${done && html`<p class="note">${t("acknowledged_by", printable(done.by), printable(done.reason))}</p>`}
+    ${exempted && html`<p class="note">${t("exempted_by", clock(exempted.until), printable(exempted.by), printable(exempted.reason))}</p>`}`;
+}
+
+function Actions({ host, listed, who, tell, exempted, again }) {
+  const [asked, ask] = useState(null);
+  const acts = {
+    acknowledge: listed && may(who, "analyst"),
+    exempt: may(who, "operator") && !exempted,
+    lift: may(who, "operator") && exempted,
+    release: may(who, "operator"),
+  };
+  const does = {
+    acknowledge: async ({ reason }) => {
+      await send("PUT", `alerts/${listed.id}/acknowledgement`, { reason });
+      return t("done_acknowledge");
+    },
+    exempt: async ({ reason, days }) => {
+      await send("POST", "exemptions", { host, days, reason });
+      return t("done_exempt", host);
+    },
+    lift: async () => {
+      await send("DELETE", `exemptions${query({ host })}`);
+      return t("done_lift", host);
+    },
+    release: async ({ reason }) => t("done_release", (await send("POST", "releases", { host, reason })).blocks),
+  };
+  const key = (name) => () => acts[name] && ask(name);
+  useKeys({ a: key("acknowledge"), e: key("exempt"), r: key("release") });
+  const label = (name) => t(name === "exempt" ? "do_exempt" : name);
+  return html`<div class="buttons">
+    ${Object.keys(acts).filter((name) => acts[name]).map(
+      (name) => html`<button type="button" key=${name} onClick=${() => ask(name)}>${label(name)}</button>`,
+    )}
+    ${asked && html`<${Ask} question=${t(`ask_${asked}`, printable(host))} days=${asked === "exempt"}
+        needsReason=${asked !== "lift"} action=${label(asked)} close=${() => ask(null)}
+        does=${async (given) => {
+          tell(await does[asked](given));
+          again();
+        }} />`}
+  </div>`;
+}
+
+function Course({ course, alert, theme }) {
+  const series = useMemo(
+    () => [
+      { label: t("score_axis"), colour: "--accent", values: course.map((s) => s.score) },
+      { label: t("raised"), colour: "--critical", values: course.map(() => alert.raise_at), dash: [6, 4], width: 1 },
+      { label: t("networks_axis"), colour: "--high", values: course.map((s) => s.networks["1 h"]), scale: "networks", stepped: true },
+    ],
+    [course, document.documentElement.lang],
+  );
+  const times = useMemo(() => course.map((s) => s.ts), [course]);
+  const said = course.map((s) => `${clock(s.ts)} ${decibans(s.score)}`).slice(-3).join("; ");
+  return html`<${Section} title=${t("course")} id="course">
+    <${Plot} label=${`${t("course")}: ${said}`} times=${times} series=${series} theme=${theme} height=${200} />
+    <${Table} caption=${t("course")} heads=${[[t("when")], [t("state")], [t("score"), "n"], [t("networks_axis"), "n"]]}>
+      ${course.slice(-12).reverse().map((s) => html`<tr key=${s.ts}>
+        <td><${Moment} ns=${s.ts} /></td><td>${t(s.state)}</td>
+        <td class="n">${decibans(s.score)}</td><td class="n">${count(s.networks["1 h"])}</td></tr>`)}
+    </${Table}></${Section}>`;
+}
+
+const network = (address) =>
+  address.includes(":") ? `${address.split(":").slice(0, 3).join(":")}::/48` : `${address.split(".").slice(0, 3).join(".")}.0/24`;
+
+function Destinations({ alert }) {
+  const networks = new Map();
+  for (const one of alert.destinations) {
+    const name = network(one.address);
+    networks.set(name, [...(networks.get(name) ?? []), one]);
+  }
+  return html`<${Section} title=${t("destinations")} id="destinations">
+    <h3>${t("by_name")}</h3>
+    ${alert.exchangers.length === 0
+      ? html`<p class="muted">${t("no_names")}</p>`
+      : html`<${Table} caption=${t("by_name")} heads=${[[t("provider")], [t("exchanger")], [t("addresses"), "n"]]}>
+          ${alert.exchangers.map((one) => html`<tr key=${one.name}>
+            <td><${Text} of=${one.provider ?? ""} /></td><td><${Text} of=${one.name} /></td>
+            <td class="n">${count(one.addresses)}</td></tr>`)}
+        </${Table}>`}
+    <h3>${t("by_network")}</h3>
+    <${Table} caption=${t("by_network")} heads=${[[t("network")], [t("address")], [t("exchanger"), "wide"], [t("last_contact")]]}>
+      ${[...networks].flatMap(([name, list]) => list.map((one, k) => html`<tr key=${one.address}>
+        <td class="address">${k ? "" : name}</td><td class="address">${one.address}</td>
+        <td class="wide">${one.name ? html`<${Text} of=${one.name} />` : html`<span class="muted">${t("no_name")}</span>`}</td>
+        <td><${Moment} ns=${one.last_seen * 1e9} /></td></tr>`))}
+    </${Table}></${Section}>`;
+}
+
+function Counts({ windows }) {
+  const names = Object.keys(windows);
+  const rows = Object.keys(windows[names[0]]).filter((what) => names.some((w) => windows[w][what]));
+  return html`<${Section} title=${t("counts")} id="counts">
+    <${Table} caption=${t("counts")} heads=${[[t("what")], ...names.map((w) => [w, "n"])]}>
+      ${rows.map((what) => html`<tr key=${what}><th scope="row"><code>${what}</code></th>
+        ${names.map((w) => html`<td class="n" key=${w}>${count(windows[w][what])}</td>`)}</tr>`)}
+    </${Table}></${Section}>`;
+}
+
+function Decisions({ decisions }) {
+  return html`<${Section} title=${t("decisions")} id="decisions">
+    <${Table} caption=${t("decisions")} heads=${[[t("when")], [t("decision")], [t("mode")], [t("by"), "wide"], [t("reason")]]}>
+      ${decisions.map((one) => html`<tr key=${one.id}>
+        <td><${Moment} ns=${one.ts} /></td><td>${one.action}</td>
+        <td>${t(one.enforced ? "enforced" : "dry_run")}</td>
+        <td class="wide"><${Text} of=${one.by} /></td><td><${Text} of=${one.reasons.join("; ")} /></td></tr>`)}
+    </${Table}></${Section}>`;
+}
+
+function Others({ alerts }) {
+  if (alerts.length === 0) return null;
+  return html`<${Section} title=${t("other_alerts")} id="others">
+    <${Table} caption=${t("other_alerts")} heads=${[[t("when_raised")], [t("host")], [t("severity")], [t("score"), "n"], [t("state")]]}>
+      ${alerts.map((one) => html`<tr key=${one.id}>
+        <td><${Moment} ns=${one.opened} /></td><td><${HostLink} host=${one.host} alert=${one.id} /></td>
+        <td><${Severity} of=${one.severity} /></td><td class="n">${decibans(one.score)}</td><td>${t(one.state)}</td></tr>`)}
+    </${Table}></${Section}>`;
+}

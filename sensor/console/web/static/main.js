@@ -1,0 +1,174 @@
+// The page: who is here, where they are, what goes on above it all.
+import { html, render, useEffect, useRef, useState } from "./dom.js";
+import { get, me, send } from "./api.js";
+import { count, fixed, percent } from "./format.js";
+import { catchClicks, go, useKeys, useLocation, useTitle } from "./hooks.js";
+import { connect, connected, on } from "./live.js";
+import { language, speak, t } from "./words.js";
+import { Alerts } from "./alerts.js";
+import { AlertPage, HostPage } from "./host.js";
+import { Blocks } from "./blocks.js";
+import { Fault } from "./parts.js";
+import { Health } from "./health.js";
+import { Hosts } from "./hosts.js";
+import { Impact } from "./impact.js";
+import { Overview } from "./overview.js";
+import { Settings } from "./settings.js";
+
+const PAGES = {
+  "/": ["alerts", Alerts],
+  "/hosts": ["hosts", Hosts],
+  "/overview": ["overview", Overview],
+  "/blocks": ["blocks", Blocks],
+  "/impact": ["impact", Impact],
+  "/settings": ["settings", Settings],
+  "/health": ["health", Health],
+};
+const THEMES = ["auto", "light", "dark"];
+const SHOWN = 6000;
+
+function page(path, props) {
+  if (PAGES[path]) return html`<${PAGES[path][1]} ...${props} />`;
+  const alert = /^\/alerts\/([0-9a-f]{32})$/.exec(path);
+  if (alert) return html`<${AlertPage} key=${alert[1]} id=${alert[1]} ...${props} />`;
+  if (path === "/host") return html`<${HostPage} key=${props.params.get("host")} ...${props} />`;
+  return html`<p>${t("not_found")}</p>`;
+}
+
+function App() {
+  const [who, setWho] = useState(null);
+  const [error, setError] = useState(null);
+  const [theme, setTheme] = useState(localStorage.getItem("theme") ?? "auto");
+  const [, setLanguage] = useState(language());
+  const [said, say] = useState("");
+  const [help, setHelp] = useState(false);
+  const timer = useRef(0);
+  const { path, params } = useLocation();
+  useEffect(() => {
+    if (path !== "/login")
+      me().then((one) => {
+        setWho(one);
+        connect();
+      }, setError);
+  }, []);
+  useEffect(() => {
+    document.documentElement.dataset.theme = theme;
+    localStorage.setItem("theme", theme);
+  }, [theme]);
+  useKeys({
+    "?": () => setHelp(true),
+    ...Object.fromEntries(Object.keys(PAGES).map((href, k) => [String(k + 1), () => go(href)])),
+  });
+  const tell = (text) => {
+    say(text);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => say(""), SHOWN);
+  };
+  const choices = html`<div class="choices">
+    <label><span class="unseen">${t("language")}</span>
+      <select name="language" onChange=${(e) => { speak(e.target.value); setLanguage(e.target.value); }}>
+        <option value="en" lang="en" selected=${language() === "en"}>English</option>
+        <option value="ja" lang="ja" selected=${language() === "ja"}>日本語</option>
+      </select></label>
+    <label><span class="unseen">${t("theme")}</span>
+      <select name="theme" onChange=${(e) => setTheme(e.target.value)}>
+        ${THEMES.map((one) => html`<option value=${one} selected=${one === theme}>${t(`theme_${one}`)}</option>`)}
+      </select></label></div>`;
+  if (path === "/login") return html`<${Login} choices=${choices} />`;
+  if (error) return html`<main><${Fault} error=${error} /></main>`;
+  if (!who) return null;
+  return html`<a class="skip" href="#content">${t("skip")}</a>
+    <header>
+      <a class="mark" href="/">port25</a>
+      <nav aria-label=${t("pages")}>${Object.entries(PAGES).map(
+        ([href, [name]]) => html`<a href=${href} key=${href} aria-current=${href === path ? "page" : undefined}>${t(name)}</a>`,
+      )}</nav>
+      ${choices}
+      <span class="who">${who.name} (${t(who.role)})
+        ${who.login && html`<button type="button" class="link" onClick=${async () => {
+          await send("POST", "logout");
+          location.assign("/login");
+        }}>${t("log_out")}</button>`}</span>
+    </header>
+    <${Strip} />
+    <main id="content" tabindex="-1">${page(path, { params, who, theme, tell })}</main>
+    <p class=${said ? "toast" : "unseen"} role="status" aria-live="polite">${said}</p>
+    ${help && html`<${Help} close=${() => setHelp(false)} />`}`;
+}
+
+function Strip() {
+  const [vitals, setVitals] = useState(null);
+  const [blocks, setBlocks] = useState(null);
+  const [live, setLive] = useState(connected);
+  useEffect(() => {
+    const ask = async () => {
+      const [course, list] = await Promise.all([get("vitals", { seconds: 60, points: 1 }), get("blocks")]);
+      setVitals(course.vitals.at(-1) ?? null);
+      setBlocks(list.blocks.length);
+    };
+    const quietly = () => ask().catch(() => {});
+    quietly();
+    setLive(connected);
+    const stops = [
+      on(["connection"], setLive),
+      on(["vitals"], setVitals),
+      on(["blocks", "reset"], quietly),
+    ];
+    return () => stops.forEach((stop) => stop());
+  }, []);
+  const v = vitals;
+  const figures = v
+    ? [
+        [t("syn_rate"), fixed(v.syns / v.seconds, 1)],
+        [t("packet_rate"), fixed(v.packets / v.seconds, 0)],
+        [t("dropped"), count(v.dropped), v.dropped > 0],
+        [t("loss"), percent(v.loss), v.loss >= 0.001],
+        [t("hosts_tracked"), count(v.hosts)],
+        [t("alerts_open"), count(v.alerts_open)],
+      ]
+    : [];
+  return html`<dl class="strip">
+    <div><dt class="unseen">${t("health")}</dt><dd class=${live ? "live" : "bad"}>${t(live ? "live" : "not_live")}</dd></div>
+    ${figures.map(([name, value, bad]) => html`<div key=${name}><dt>${name}</dt><dd class=${bad ? "bad" : ""}>${value}</dd></div>`)}
+    ${blocks !== null && html`<div><dt>${t("blocks_in_force")}</dt><dd>${count(blocks)}</dd></div>`}
+  </dl>`;
+}
+
+function Help({ close }) {
+  const dialog = useRef(null);
+  useEffect(() => dialog.current.showModal(), []);
+  const rows = [["j k", "key_list"], ["/", "key_search"], ["a e r", "key_act"], ["1–7", "key_pages"], ["?", "key_help"]];
+  return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="keys">
+    <h2 id="keys">${t("keys")}</h2>
+    <dl class="keys">${rows.map(([key, what]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl>
+    <p class="buttons"><button type="button" class="main" onClick=${() => dialog.current.close()}>${t("close")}</button></p>
+  </dialog>`;
+}
+
+function Login({ choices }) {
+  useTitle(t("log_in"));
+  const [error, setError] = useState(null);
+  const submit = async (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    try {
+      await send("POST", "login", { name: form.get("name"), password: form.get("password") });
+      location.assign("/");
+    } catch (fault) {
+      setError(fault);
+    }
+  };
+  return html`<main class="login">
+    <h1>port25</h1>
+    <form onSubmit=${submit}>
+      <label>${t("name")} <input name="name" autocomplete="username" required maxlength="64" /></label>
+      <label>${t("password")} <input name="password" type="password" autocomplete="current-password" required /></label>
+      <${Fault} error=${error} />
+      <p class="buttons"><button type="submit" class="main">${t("log_in")}</button></p>
+    </form>
+    ${choices}
+  </main>`;
+}
+
+catchClicks();
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,183 @@
+"""Server-sent events: what is new, told to everybody who follows (WHATWG HTML, section 9.2).
+
+One thread looks at the files five times a second and writes each event once; all who follow get the
+same bytes. Who is too slow loses what it has not read and is told ``reset``: to ask anew.
+
+    alert   a message of an alert (``Told``); the event's id is the place in the journals
+    vitals  how it goes (``Vitals``)
+    desk    somebody acknowledged an alert or exempted a host
+    blocks  a decision was made
+    reset   something was left out
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from sensor.alerts.alert import Alert
+from sensor.console.view import Place, View
+from sensor.console.web.readers import Readers
+from sensor.console.web.shapes import Told
+from sensor.database import DatabaseError
+
+__all__ = ["Follower", "place_of", "place_text", "told"]
+
+_LOOK: Final = 0.2
+"""Seconds."""
+_MOST_AT_ONCE: Final = 500
+_FAR_BEHIND: Final = 10_000
+"""Messages: what is older is left out, and everybody told so."""
+_WAITING: Final = 64
+"""Chunks for one who follows."""
+_HEARTBEAT: Final = 15.0
+_RESET: Final = b"event: reset\ndata: {}\n\n"
+
+
+def place_text(place: Place) -> str:
+    """A place in the journals as the API writes it.
+
+    >>> place_text({"worker-1-of-2": 5, "worker-2-of-2": 7})
+    'worker-1-of-2:5,worker-2-of-2:7'
+    """
+    return ",".join(f"{name}:{number}" for name, number in sorted(place.items()))
+
+
+def place_of(text: str) -> Place:
+    """The place a text names. Raises ValueError."""
+    place = {}
+    for part in text.split(",") if text else ():
+        name, _, number = part.rpartition(":")
+        if not name or not number.isascii() or not number.isdigit() or len(number) > 18:
+            raise ValueError(f"{part!r} is no place in the journals")
+        place[name] = int(number)
+    return place
+
+
+def told(alert: Alert) -> Told:
+    """What the stream tells of a message."""
+    return Told(
+        *(alert.id, alert.revision, alert.host, alert.opened, alert.ts, alert.state),
+        *(alert.severity, alert.score, alert.block_recommended),
+    )
+
+
+def _event(name: str, data: object, id_: str = "") -> bytes:
+    line = f"id: {id_}\n".encode() if id_ else b""
+    return line + f"event: {name}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"
+
+
+class Follower:
+    """Looks on for everybody."""
+
+    def __init__(self, readers: Readers, most: int) -> None:
+        self._readers = readers
+        self._most = most
+        self._following: set[asyncio.Queue[bytes | None]] = set()
+        self._place: Place | None = None
+        self._vitals = 0
+        self._changes: dict[str, int] = {}
+        self.resets = 0
+
+    def __len__(self) -> int:
+        return len(self._following)
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody more can follow."""
+        return len(self._following) >= self._most
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            # A file that cannot be read now may be read later; health says what is wrong.
+            with contextlib.suppress(DatabaseError):
+                for chunk in await self._readers.watch(self._look):
+                    self._tell(chunk)
+
+    def stop(self) -> None:
+        """Let everybody go."""
+        for queue in self._following:
+            _replace(queue, None)
+
+    def _look(self, view: View) -> list[bytes]:
+        """What is new, as events."""
+        changed = view.refresh()
+        if self._place is None:
+            self._place, self._changes = view.end, view.decided
+            return []
+        if not changed:
+            return []
+        chunks = []
+        end = view.end
+        if sum(end.values()) - sum(self._place.values()) > _FAR_BEHIND:
+            self._place = end
+            chunks.append(_RESET)
+        if events := self._since(view, self._place, _MOST_AT_ONCE):
+            self._place = events[-1][0]
+            chunks.append(b"".join(text for _, text in events))
+            if self._place != end:
+                view.look_again()
+        for vitals in view.rates(60, 1)[-1:]:
+            if vitals.ts != self._vitals:
+                self._vitals = vitals.ts
+                chunks.append(_event("vitals", vitals))
+        changes = view.decided
+        chunks += [_event(name, {}) for name in changes if changes[name] != self._changes.get(name)]
+        self._changes = changes
+        return chunks
+
+    @staticmethod
+    def _since(view: View, place: Place, most: int) -> list[tuple[Place, bytes]]:
+        return [
+            (at, _event("alert", told(alert), place_text(at)))
+            for alert, at in view.each_after(place, most)
+        ]
+
+    def _tell(self, chunk: bytes) -> None:
+        for queue in self._following:
+            if queue.full():
+                self.resets += 1
+                _replace(queue, _RESET)
+            else:
+                queue.put_nowait(chunk)
+
+    async def follow(self, after: Place | None) -> AsyncIterator[bytes]:
+        """Events from now on, or from a place on; a comment where there is nothing to tell."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
+        self._following.add(queue)
+        try:
+            yield b"retry: 2000\n: port25\n\n"
+            if after is not None:
+                missed = await self._readers.read(lambda view: self._missed(view, after))
+                yield missed
+            while True:
+                try:
+                    chunk = await asyncio.wait_for(queue.get(), _HEARTBEAT)
+                except TimeoutError:
+                    chunk = f": {int(time.time())}\n\n".encode()
+                if chunk is None:
+                    return
+                yield chunk
+        finally:
+            self._following.discard(queue)
+
+    def _missed(self, view: View, after: Place) -> bytes:
+        """What came after a place; ``reset`` where that is too much, or no place of ours."""
+        end = view.end
+        if any(number > end.get(name, 0) for name, number in after.items()):
+            return _RESET
+        events = self._since(view, after, _MOST_AT_ONCE)
+        if events and events[-1][0] != end:
+            return _RESET
+        return b"".join(text for _, text in events)
+
+
+def _replace(queue: "asyncio.Queue[bytes | None]", chunk: bytes | None) -> None:
+    while not queue.empty():
+        queue.get_nowait()
+    queue.put_nowait(chunk)
