@@ -291,7 +291,7 @@ class View:
     def lift(self, host: str) -> bool:
         """End a host's exemption; False where there was none."""
         desk = Desk(self.state / NAME)
-        done = desk.lift(host, max(self.now, time.time_ns()))
+        done = desk.lift(host, self.now)
         desk.close()
         return done
 

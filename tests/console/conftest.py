@@ -13,12 +13,12 @@ def replayed(tmp_path_factory):
     state = tmp_path_factory.mktemp("console")
     port25("replay", "-q", "--state", str(state), str(PCAPS / "demo.pcap"), check=True)
     journal = Journal(state / "journal.sqlite")
-    last = journal.heads(1)[0].opened
-    for k in range(30):
+    last = journal.vitals(1)[0].ts
+    for k in range(1, 31):
         journal.feel(
             Vitals(
                 ts=last + k * 10 * 10**9, seconds=10.0, packets=5000 + k, dropped=k % 3,
-                syns=40 + 10 * k, answered=30, loss=0.001, hosts=8, alerts_open=5,
+                syns=30 + 10 * k, answered=30, loss=0.001, hosts=8, alerts_open=5,
             )
         )  # fmt: skip
     journal.close()

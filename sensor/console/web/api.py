@@ -53,18 +53,13 @@ class Operation(NamedTuple):
     """besides 400, 401, 403 and those of bodies"""
 
 
+_LATEST: Final = (1 << 63) - 1
+
 # --- reading --------------------------------------------------------------------------------------
 
 
 def _listed(one: Seen) -> shapes.Listed:
     return shapes.Listed(*one.head, one.acknowledged, one.exempted)
-
-
-def _place(cursor: str) -> tuple[int, str]:
-    opened, _, id_ = cursor.partition("-")
-    if not (opened.isascii() and opened.isdigit() and len(opened) < 20):
-        raise ApiError(400, "after: no cursor of this list")
-    return int(opened) & ((1 << 63) - 1), id_
 
 
 def _alerts(ask: Ask) -> shapes.Alerts:
@@ -75,8 +70,10 @@ def _alerts(ask: Ask) -> shapes.Alerts:
         severity=q.severity or "",
         recommended=None if q.recommended is UNSET else q.recommended,
         since=q.since or 0,
-        below=_place(q.after) if q.after else None,
     )
+    if q.after is not UNSET:
+        opened, _, id_ = q.after.partition("-")
+        wanted = wanted._replace(below=(min(int(opened), _LATEST), id_))
     if q.until is not UNSET:
         wanted = wanted._replace(until=q.until)
     found = ask.view.alerts(q.limit, wanted, None if q.seen_to is UNSET else q.seen_to)
@@ -104,10 +101,7 @@ def _alert(ask: Ask) -> shapes.Whole:
 
 
 def _messages(ask: Ask) -> shapes.Messages:
-    try:
-        place = place_of(ask.query.after or "")
-    except ValueError as error:
-        raise ApiError(400, f"after: {error}") from None
+    place = place_of(ask.query.after)
     found = list(ask.view.each_after(place, ask.query.limit))
     reached = found[-1][1] if found else place
     return shapes.Messages([alert for alert, _ in found], place_text(reached))

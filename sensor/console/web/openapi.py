@@ -30,7 +30,7 @@ was left out, ask anew."""
 
 def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
-    kinds: list[Any] = [shapes.Fault, shapes.Login, shapes.Me, shapes.Told]
+    kinds: list[Any] = [shapes.Door, shapes.Fault, shapes.Login, shapes.Me, shapes.Told]
     for one in OPERATIONS:
         kinds += [kind for kind in (one.gives, one.body) if isinstance(kind, type)]
     _, components = msgspec.json.schema_components(
@@ -41,10 +41,11 @@ def document() -> dict[str, Any]:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
     paths["/api/v1/me"] = {"get": _described("Who asks", _json("Me"), (401,))}
     paths["/api/v1/login"] = {
+        "get": _described("How people come in", _json("Door"), (400,)) | {"security": []},
         "post": _described(
             "Log in; the cookie is for browsers", _json("Me"), (400, 401, 413, 415, 429)
         )
-        | {"requestBody": _body("Login"), "security": []}
+        | {"requestBody": _body("Login"), "security": []},
     }
     paths["/api/v1/logout"] = {"post": _described("Log out", None, (401, 403))}
     paths["/api/v1/stream"] = {

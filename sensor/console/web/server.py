@@ -52,10 +52,13 @@ def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlett
         following.cancel()
         site.close()
 
-    routes = [Route(one.path, _endpoint(site, one), methods=[one.method]) for one in _in_order()]
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for one in OPERATIONS:
+        by_path.setdefault(one.path, {})[one.method] = _endpoint(site, one)
+    routes = [Route(path, _by_method(does), methods=list(does)) for path, does in by_path.items()]
     routes += [
         Route("/api/v1/me", _me(site), methods=["GET"]),
-        Route("/api/v1/login", _login(site, logins), methods=["POST"]),
+        Route("/api/v1/login", _login(site, logins), methods=["GET", "POST"]),
         Route("/api/v1/logout", _logout(logins), methods=["POST"]),
         Route("/api/v1/stream", _stream(site), methods=["GET"]),
         Route("/openapi.json", _fixed(msgspec.json.encode(document()), "application/json")),
@@ -78,9 +81,11 @@ def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlett
     )
 
 
-def _in_order() -> list[Operation]:
-    """Those of one path together, for routes to know all its methods."""
-    return sorted(OPERATIONS, key=lambda one: one.path)
+def _by_method(does: dict[str, Endpoint]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return await does["GET" if request.method == "HEAD" else request.method](request)
+
+    return endpoint
 
 
 def _endpoint(site: Site, one: Operation) -> Endpoint:
@@ -135,7 +140,12 @@ async def _body(request: Request) -> bytes:
 
 def _decoded(body: bytes, kind: type[shapes.Body]) -> Any:
     try:
-        return msgspec.json.decode(body, type=kind)
+        raw = msgspec.json.decode(body)
+        if isinstance(raw, dict):  # to JSON Schema 3.0 is an integer
+            raw = {
+                k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in raw.items()
+            }
+        return msgspec.convert(raw, kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ApiError(400, str(error)) from None
 
@@ -172,6 +182,9 @@ def _me(site: Site) -> Endpoint:
 
 def _login(site: Site, logins: Logins) -> Endpoint:
     async def endpoint(request: Request) -> Response:
+        if request.method != "POST":
+            _query(request, None)
+            return _json(shapes.Door(bool(site.settings.web.users)))
         body = _decoded(await _body(request), shapes.Login)
         address = request.client.host if request.client else ""
         try:

@@ -22,8 +22,11 @@ Reason = Annotated[str, Meta(min_length=1, max_length=500)]
 Host = Annotated[str, Meta(min_length=2, max_length=60)]
 """As alerts name it: an address, an IPv6 prefix, or an address with a port block."""
 AlertId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-Cursor = Annotated[str, Meta(max_length=4000)]
+Cursor = Annotated[str, Meta(pattern="^[0-9]{1,19}-[0-9a-f]{32}$")]
 """Where a page ended, from the page before."""
+_ONE = "[A-Za-z0-9_-]+:[0-9]{1,18}"
+PlaceText = Annotated[str, Meta(pattern=f"^({_ONE}(,{_ONE})*)?$", max_length=4000)]
+"""How far somebody is with the journals: a cursor, from the page before or an event's id."""
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +60,7 @@ class AlertsQuery(Query, frozen=True):
 class MessagesQuery(Query, frozen=True):
     """From where on."""
 
-    after: Cursor | UnsetType = UNSET
+    after: PlaceText = ""
     limit: Limit = 100
 
 
@@ -146,6 +149,13 @@ class Me(msgspec.Struct, frozen=True):
     login: bool
     """whether people log in here"""
     version: str
+
+
+class Door(msgspec.Struct, frozen=True):
+    """How people come in."""
+
+    login: bool
+    """with name and password; otherwise with the address that ``port25 web`` printed"""
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -29,7 +29,8 @@ export function connect() {
     set(false);
     if (source !== null && source.readyState === EventSource.CLOSED) {
       source = null;
-      setTimeout(connect, 5000);
+      setTimeout(connect, 3000);
+      events.dispatchEvent(new CustomEvent("refused", { detail: {} }));
     }
   };
   for (const name of ["alert", "vitals", "desk", "blocks", "reset"]) source.addEventListener(name, pass);

@@ -50,6 +50,7 @@ function App() {
         setWho(one);
         connect();
       }, setError);
+    return on(["refused"], () => me().catch(() => {})); // who is nobody any more is sent to log in
   }, []);
   useEffect(() => {
     document.documentElement.dataset.theme = theme;
@@ -148,6 +149,10 @@ function Help({ close }) {
 function Login({ choices }) {
   useTitle(t("log_in"));
   const [error, setError] = useState(null);
+  const [door, setDoor] = useState({ login: true });
+  useEffect(() => {
+    get("login").then(setDoor, setError);
+  }, []);
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
@@ -160,12 +165,12 @@ function Login({ choices }) {
   };
   return html`<main class="login">
     <h1>port25</h1>
-    <form onSubmit=${submit}>
+    ${!door.login ? html`<p>${t("open_printed")}</p>` : html`<form onSubmit=${submit}>
       <label>${t("name")} <input name="name" autocomplete="username" required maxlength="64" /></label>
       <label>${t("password")} <input name="password" type="password" autocomplete="current-password" required /></label>
       <${Fault} error=${error} />
       <p class="buttons"><button type="submit" class="main">${t("log_in")}</button></p>
-    </form>
+    </form>`}
     ${choices}
   </main>`;
 }

@@ -142,7 +142,7 @@ const WORDS = {
   cancel: ["Cancel", "キャンセル"],
   done_acknowledge: ["acknowledged", "対応済みにしました"],
   done_exempt: ["{0} is exempt", "{0} を除外しました"],
-  done_release: ["{0} blocks ended", "{0} 件の遮断を解除しました"],
+  done_release: ["blocks ended: {0}", "解除した遮断: {0} 件"],
   done_lift: ["{0} is not exempt any more", "{0} の除外を解除しました"],
   acknowledged_by: ["Seen to by {0}: {1}", "{0} が対応: {1}"],
   exempted_by: ["Exempt until {0}, by {1}: {2}", "{0} まで除外 ({1}): {2}"],

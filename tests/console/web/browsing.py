@@ -1,0 +1,62 @@
+"""Chromium, headless, and what it complains of."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.conftest import ROOT
+
+SCREENS = ROOT / "build" / "screens"
+"""Pictures of the last run, to be looked at."""
+SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
+
+
+class Browser:
+    """One window; ``complaints`` are errors on its console, pages that broke, dialogs."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page = page
+        self.base = base
+        self.complaints: list[str] = []
+        page.set_default_timeout(20_000)
+        page.on("console", lambda m: self._complain(m.type, m.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+
+    def _complain(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(f"{kind}: {text}")
+
+    def go(self, path: str) -> Page:
+        """Load a page of the server."""
+        self.page.goto(self.base + path)
+        self.page.wait_for_selector("h1")
+        return self.page
+
+    def keep(self, name: str) -> Path:
+        """A picture of the whole page."""
+        SCREENS.mkdir(parents=True, exist_ok=True)
+        path = SCREENS / f"{name}.png"
+        self.page.screenshot(path=path, full_page=True, animations="disabled")
+        return path
+
+
+@contextlib.contextmanager
+def browsing(printed: str, size: str = "wide", scheme: str = "light") -> Iterator[Browser]:
+    """Open what the server printed."""
+    width, height = SIZES[size]
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        context = chromium.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            locale="en-GB",
+        )
+        browser = Browser(context.new_page(), printed.split("?")[0].rstrip("/"))
+        browser.page.goto(printed)
+        yield browser
+        chromium.close()

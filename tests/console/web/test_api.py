@@ -1,0 +1,278 @@
+"""The API: what it gives, page by page, who may do what, and what it refuses."""
+
+import json
+import shutil
+import subprocess
+
+import msgspec
+import pytest
+
+from sensor.alerts.alert import Alert
+from sensor.blocking.desk import Desk
+from sensor.console.view import View
+from sensor.console.web.openapi import document
+from sensor.impact.store import UsageStore
+from sensor.impact.usage import Usage
+from sensor.sinks.journal import Journal
+from tests.blocking.alerts import T0, alert
+from tests.conftest import ROOT
+from tests.console.test_view import HOSTILE
+
+
+def bot(server) -> str:
+    """Id of the alert on the bot of the demo."""
+    return server.get("/api/v1/alerts?text=203.0.113.10").json()["alerts"][0]["id"]
+
+
+def many(state, count):
+    """Alerts of as many hosts, a second apart, every third of them closed."""
+    journal = Journal(state / "journal.sqlite")
+    made = []
+    for k in range(count):
+        one = alert(f"198.51.{100 + k // 250}.{k % 250}", at=k, opened=k)
+        if k % 3 == 0:
+            one = msgspec.structs.replace(one, state="closed")
+        made.append(one)
+    journal.write(made)
+    journal.close()
+    return made
+
+
+def test_pages_hold_each_alert_once_and_in_order(server, state):
+    many(state, 250)
+    expected = [one.head.id for one in View(state).alerts(1000)]
+    found, after = [], None
+    while True:
+        more = f"&after={after}" if after else ""
+        page = server.get(f"/api/v1/alerts?limit=60{more}").json()
+        found += [one["id"] for one in page["alerts"]]
+        if (after := page["next"]) is None:
+            break
+    assert found == expected and len(found) == 255
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ("state=open", lambda a: a.state != "closed"),
+        ("state=closed", lambda a: a.state == "closed"),
+        ("text=198.51.100.7", lambda a: "198.51.100.7" in a.host),
+        ("severity=high&state=open", lambda a: a.severity == "high" and a.state != "closed"),
+        ("recommended=false", lambda a: not a.block_recommended),
+        (f"since={T0 + 20 * 10**9}", lambda a: a.opened >= T0 + 20 * 10**9),
+        (f"until={T0 + 20 * 10**9}", lambda a: a.opened < T0 + 20 * 10**9),
+    ],
+)
+def test_filters(server, state, query, fits):
+    many(state, 40)
+    last = {a.id: a for _, a in Journal(state / "journal.sqlite", True).read()}
+    found = {one["id"] for one in server.get(f"/api/v1/alerts?limit=1000&{query}").json()["alerts"]}
+    assert found == {a.id for a in last.values() if fits(a)}
+    assert found
+
+
+def test_messages_are_followed_by_cursor_as_on_a_topic(server, state):
+    everything = [a for _, a in Journal(state / "journal.sqlite", True).read()]
+    found, cursor = [], ""
+    while page := server.get(f"/api/v1/messages?limit=7&after={cursor}").json():
+        cursor = page["next"]
+        if not page["messages"]:
+            break
+        found += [msgspec.convert(one, Alert) for one in page["messages"]]
+    assert found == everything
+    later = alert("198.51.100.1")
+    Journal(state / "journal.sqlite").write([later])
+    (new,) = server.get(f"/api/v1/messages?after={cursor}").json()["messages"]
+    assert new["id"] == later.id
+
+
+def test_an_alert_adds_up_and_shows_its_course(server):
+    one = server.get(f"/api/v1/alerts/{bot(server)}").json()
+    last = one["alert"]
+    assert round(sum(line["decibans"] for line in last["evidence"]), 1) == last["score"]
+    assert one["course"][0]["state"] == "raised"
+    assert one["course"][-1]["score"] == last["score"] == one["listed"]["score"]
+
+
+def test_a_host_has_sessions_decisions_and_alerts(server):
+    page = server.get("/api/v1/host?host=203.0.113.10").json()
+    assert page["alerts"][0]["host"] == "203.0.113.10"
+    assert {one["helo"] for one in page["sessions"]} >= {"localhost"}
+    assert page["sessions"] == sorted(page["sessions"], key=lambda s: -s["ts"])
+    assert page["decisions"][0]["action"] == "block"
+    assert server.get("/api/v1/host?host=192.0.2.200").status_code == 404
+
+
+def test_blocks_have_an_end_and_networks_have_hosts(server):
+    found = server.get("/api/v1/blocks").json()
+    assert found["blocks"] and all(one["expires"] > found["now"] for one in found["blocks"])
+    (network,) = server.get("/api/v1/networks").json()["networks"]
+    assert network["prefix"] == "203.0.113.0/24" and network["hosts"] >= network["recommended"] > 0
+
+
+def test_vitals_of_a_span_are_as_many_points_as_asked(server, state):
+    course = server.get("/api/v1/vitals?seconds=300&points=10").json()
+    assert 5 <= len(course["vitals"]) <= 10
+    assert all(v["seconds"] <= 40 for v in course["vitals"][-5:])
+    assert server.get("/api/v1/vitals?seconds=300&points=0").status_code == 400
+
+
+def test_packets_as_wireshark_shows_them(server, state, tshark, tmp_path):
+    id_ = bot(server)
+    page = server.get(f"/api/v1/alerts/{id_}/packets?limit=30", "analyst").json()
+    assert [one["number"] for one in page["packets"]] == list(range(1, 31)) and page["total"] > 30
+    first = page["packets"][0]
+    assert first["source"] == "203.0.113.10" and "[SYN]" in first["info"]
+    assert [layer["name"] for layer in first["layers"]][-1] == "tcp"
+    assert "Destination Port: 25" in first["layers"][-1]["fields"]
+    rest = server.get(f"/api/v1/alerts/{id_}/packets?limit=5&after=30", "analyst").json()
+    assert [one["number"] for one in rest["packets"]] == list(range(31, 36))
+    capture = tmp_path / "evidence.pcapng"
+    capture.write_bytes(server.get(f"/api/v1/alerts/{id_}/evidence.pcapng", "analyst").content)
+    command = [tshark, "-r", str(capture), "-T", "fields", "-e", "ip.addr"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == page["total"] and all("203.0.113.10" in line for line in lines)
+    log = (state / "evidence" / "access.log").read_text().splitlines()
+    assert [json.loads(line)["user"] for line in log] == ["analyst-bot"]  # asked thrice, cut once
+
+
+def test_what_a_role_may_do(server, state):
+    id_ = bot(server)
+    asked = {
+        ("GET", f"/api/v1/alerts/{id_}/packets?limit=1"): ("analyst", None),
+        ("GET", f"/api/v1/alerts/{id_}/evidence.pcapng"): ("analyst", None),
+        ("GET", "/api/v1/impact"): ("analyst", None),
+        ("PUT", f"/api/v1/alerts/{id_}/acknowledgement"): ("analyst", {"reason": "seen"}),
+        ("POST", "/api/v1/releases"): ("operator", {"host": "203.0.113.10", "reason": "fixed"}),
+        ("POST", "/api/v1/exemptions"): (
+            "operator", {"host": "203.0.113.10", "days": 3, "reason": "server"},
+        ),
+        ("DELETE", "/api/v1/exemptions?host=203.0.113.10"): ("operator", None),
+    }  # fmt: skip
+    order = ["viewer", "analyst", "operator"]
+    for (method, path), (needed, body) in asked.items():
+        for role in order:
+            answer = server.get(path, role, method=method, json=body)
+            allowed = order.index(role) >= order.index(needed)
+            assert answer.ok if allowed else answer.status_code == 403, (method, path, role)
+        assert server.get(path, None, method=method, json=body).status_code == 401
+    desk = Desk(state / "desk.sqlite", read_only=True)
+    assert desk.acknowledged([id_])[id_].by == "operator-bot"
+    released = View(state).decisions("203.0.113.10", 5)
+    assert (released[0].action, released[0].by) == ("release", "operator-bot")
+
+
+def test_persons_decide_about_hosts_that_are_known(server):
+    body = {"host": "192.0.2.200", "days": 3, "reason": "typo"}
+    for path in ("exemptions", "releases"):
+        slip = {k: v for k, v in body.items() if path == "exemptions" or k != "days"}
+        answer = server.get(f"/api/v1/{path}", "operator", method="POST", json=slip)
+        assert answer.status_code == 404 and answer.headers["Content-Type"].endswith("problem+json")
+
+
+def test_a_port_block_cannot_be_exempted(server, state):
+    Journal(state / "journal.sqlite").write([alert("100.64.1.1:1024-2047")])
+    body = {"host": "100.64.1.1:1024-2047", "days": 3, "reason": "x"}
+    answer = server.get("/api/v1/exemptions", "operator", method="POST", json=body)
+    assert answer.status_code == 409 and "whole address" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/alerts?limit=0", 400),
+        ("/api/v1/alerts?limit=1&limit=2", 400),
+        ("/api/v1/alerts?colour=red", 400),
+        ("/api/v1/alerts?state=angry", 400),
+        ("/api/v1/alerts?after=nonsense", 400),
+        ("/api/v1/alerts?since=99999999999999999999", 400),
+        ("/api/v1/messages?after=a:b", 400),
+        ("/api/v1/alerts/zz", 404),
+        ("/api/v1/alerts/" + "0" * 32, 404),
+        ("/api/v1/nothing", 404),
+        ("/static/../app.css", 404),
+        ("/static/%2e%2e/%2e%2e/guard.py", 404),
+        ("/static/vendor/README.md", 404),
+    ],
+)
+def test_bad_questions_have_clear_answers(server, path, status):
+    answer = server.get(path)
+    assert answer.status_code == status
+    if path.startswith("/api/"):
+        fault = answer.json()
+        assert fault["status"] == status and fault["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b'{"reason": "x"}', "text/plain", 415),
+        (b"{", "application/json", 400),
+        (b'{"reason": ""}', "application/json", 400),
+        (b'{"reason": "x", "more": 1}', "application/json", 400),
+        (b'{"reason": "' + b"x" * 70_000 + b'"}', "application/json", 413),
+        (b"\xff", "application/json", 400),
+    ],
+)
+def test_bad_bodies_have_clear_answers(server, content, kind, status):
+    path = f"/api/v1/alerts/{bot(server)}/acknowledgement"
+    more = {"method": "PUT", "data": content, "headers": {"Content-Type": kind}}
+    assert server.get(path, "analyst", **more).status_code == status
+
+
+def test_reasons_may_hold_anything_and_come_back_as_they_are(server):
+    path = f"/api/v1/alerts/{bot(server)}/acknowledgement"
+    answer = server.get(path, "analyst", method="PUT", json={"reason": HOSTILE})
+    assert answer.json()["acknowledged"]["reason"] == HOSTILE
+
+
+def test_the_impact_page_says_what_the_command_says(server, state):
+    missing = server.get("/api/v1/impact", "analyst").json()
+    assert missing["report"] is None and "live.usage" in missing["missing"]
+    assert server.get("/api/v1/impact.csv", "analyst").status_code == 404
+    store = UsageStore(state / "usage.sqlite")
+    store.add([Usage("203.0.113.10", False, False, T0, T0 + 1)], 30)
+    store.close()
+    report = server.get("/api/v1/impact", "analyst").json()["report"]
+    assert [one["kind"] for one in report["subscribers"]] == ["spam source"]
+    table = server.get("/api/v1/impact.csv", "analyst")
+    assert table.text.startswith("host,kind,") and "203.0.113.10" in table.text
+
+
+def test_settings_are_shown_without_secrets(server):
+    answer = server.get("/api/v1/settings")
+    assert "argon2" not in answer.text and "p25_" not in answer.text
+    found = {one["key"]: one for one in answer.json()["settings"]}
+    assert found["web.users"]["value"] == [f"{r} ({r})" for r in ("viewer", "analyst", "operator")]
+    assert found["detectors.fan_out.usual"]["value"] == found["detectors.fan_out.usual"]["default"]
+
+
+def test_health_names_what_a_person_should_see_to(server, state):
+    before = server.get("/api/v1/health").json()
+    assert before["vitals"]["hosts"] == 8 and before["journal_bytes"] > 0
+    assert {one["code"] for one in before["troubles"]} >= {"capture_loss"}  # 0.1 % in the fixture
+    assert server.get("/healthz", None).text == "ok\n"
+
+
+def test_a_journal_that_cannot_be_read_is_a_503(server, state):
+    for file in state.glob("journal.sqlite*"):
+        file.write_bytes(b"nothing of the kind" * 1000)
+    answer = server.get("/api/v1/alerts")
+    assert answer.status_code == 503 and "journal.sqlite" in answer.json()["detail"]
+
+
+def test_the_document_is_of_this_version():
+    assert json.loads((ROOT / "docs" / "openapi.json").read_text()) == document()
+
+
+def test_several_workers_are_seen_as_one(state, tmp_path):
+    whole = tmp_path / "both"
+    shutil.copytree(state, whole / "worker-1-of-2")
+    (whole / "worker-2-of-2").mkdir()
+    other = alert("198.51.100.1", opened=10**8)
+    Journal(whole / "worker-2-of-2" / "journal.sqlite").write([other])
+    view = View(whole)
+    assert view.alerts(1)[0].head.id == other.id
+    assert view.folder(other.id) == whole / "worker-2-of-2"
+    told = list(view.each_after({}, 1000))
+    assert told[-1][1] == view.end and len(told) == sum(view.end.values())
