@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-live test check bench bench-live bench-kafka quality kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: demo demo-live test check bench bench-live bench-kafka bench-web quality kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,6 +35,9 @@ bench-live: .venv/ready ## drops beside tcpdump, and latency, in network namespa
 
 bench-kafka: .venv/ready ## alerts a second to Kafka, and packet to acknowledgement (root, Java)
 	$(BIN)/python -m benchmarks.delivery
+
+bench-web: .venv/ready ## the page with 100,000 alerts, and with 200 who follow (Chromium)
+	$(BIN)/python -m benchmarks.web
 
 quality: .venv/ready ## docs/quality.md: found, missed, falsely accused, on simulated traffic (15 minutes)
 	$(BIN)/python -m benchmarks.evaluate

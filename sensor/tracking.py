@@ -484,7 +484,9 @@ def _record(t, connection, n, how):
     """Keep what is to be told of a connection that ended, whose session is row ``n`` or -1."""
     k = t.records.size[0]
     h = _owner(t, connection)
-    suspect = h >= 0 and (t.hosts.rows[h].alert != NO_ALERT or t.hosts.rows[h].noted > 0)
+    suspect = False
+    if h >= 0 and n >= 0:  # what was never answered says nothing
+        suspect = t.hosts.rows[h].alert != NO_ALERT or t.hosts.rows[h].noted > 0
     if k >= t.records.ends.shape[0] or not (suspect or t.records.everyone):
         return
     t.records.connections[k] = connection
@@ -550,7 +552,7 @@ def _happens(t, i, ts, tick):
     elif connection.list_ == CLOSING:
         how = _RESET if connection.fins & 4 else _CLOSED
     changed = -1
-    if connection.session == -2 or (connection.session == -1 and t.records.ends.shape[0] == 0):
+    if connection.session == -2 or (connection.session == -1 and not t.records.everyone):
         release(t.connections, i)  # nothing is left to tell
     else:
         changed = _drop(t, i, how, ts, tick)
@@ -751,7 +753,7 @@ def _finishing(t, i, side, segment):
     connection.told_fins = connection.fins
     if connection.fins < 3:
         return n >= 0 and connection.seen == 1  # the server's FIN will not be seen
-    return n >= 0 or (n == -1 and t.records.ends.shape[0] > 0)
+    return n >= 0 or (n == -1 and t.records.everyone)
 
 
 @inner_routine

@@ -27,8 +27,6 @@ from sensor.smtp.record import Session
 __all__ = ["Place", "Range", "Seen", "View"]
 
 SECOND: Final = 1_000_000_000
-_LOOKED_AT: Final = 1000
-"""Alerts at a time."""
 
 
 class Seen(NamedTuple):
@@ -89,6 +87,7 @@ class View:
         self._ledger: Ledger | None = None
         self._desk: Desk | None = None
         self._stores: dict[Path, SessionStore] = {}
+        self._attached: set[Path] = set()
         self._changes: list[int] = []
         self.refresh()
         if not self._journals:
@@ -106,6 +105,10 @@ class View:
             self._ledger = Ledger(path, read_only=True)
         if self._desk is None and (path := self.state / NAME).exists():
             self._desk = Desk(path, read_only=True)
+        if self._desk is not None:
+            for path in self._journals.keys() - self._attached:
+                self._journals[path].attach(self.state / NAME)
+                self._attached.add(path)
         files = [*self._journals.values(), self._ledger, self._desk]
         changes = [file.db.changes for file in files if file is not None]
         changed, self._changes = changes != self._changes, changes
@@ -138,18 +141,12 @@ class View:
         exempted = {one.host: one for one in self.exempted()}
         return [Seen(head, done.get(head.id), exempted.get(head.host)) for head in heads]
 
-    def alerts(
-        self, most: int, wanted: Wanted | None = None, seen_to: bool | None = None
-    ) -> list[Seen]:
-        """Those raised last; with ``seen_to``, those somebody has acknowledged, or nobody."""
+    def alerts(self, most: int, wanted: Wanted | None = None) -> list[Seen]:
+        """Those raised last."""
         wanted = wanted or Wanted()
-        if seen_to is None:
-            return self._seen(self._heads(most, wanted))
-        found: list[Seen] = []
-        while len(found) < most and (heads := self._heads(_LOOKED_AT, wanted)):
-            found += [one for one in self._seen(heads) if (one.acknowledged is not None) == seen_to]
-            wanted = wanted._replace(below=(heads[-1].opened, heads[-1].id))
-        return found[:most]
+        if self._desk is None and wanted.seen_to is not None:
+            return [] if wanted.seen_to else self.alerts(most, wanted._replace(seen_to=None))
+        return self._seen(self._heads(most, wanted))
 
     def of_host(self, host: str) -> list[Seen]:
         """All alerts on a host."""

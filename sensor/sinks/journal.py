@@ -64,6 +64,10 @@ _MIGRATIONS: Final = (
     CREATE INDEX heads_by_number ON heads (number);
     CREATE TABLE vitals (ts INTEGER PRIMARY KEY, message BLOB NOT NULL);
     """,
+    """
+    DROP INDEX heads_by_opened;
+    CREATE INDEX heads_by_opened ON heads (opened, id, host, severity, state, recommended);
+    """,  # all that a list is asked for: whole rows are read only of those it shows
 )
 _CANDIDATES: Final = 100_000
 """Of candidates the newest are kept."""
@@ -103,17 +107,21 @@ class Wanted(NamedTuple):
     """one of the alert's states, or ``open``: any but closed"""
     severity: str = ""
     recommended: bool | None = None
-    since: int = 0
-    until: int = (1 << 63) - 1
+    since: int | None = None
+    until: int | None = None
     """raised at ``since`` or later and before ``until``, ns"""
+    seen_to: bool | None = None
+    """by the desk, once it is attached (``Journal.attach``)"""
     below: tuple[int, str] | None = None
     """after the alert raised then (ns) with this id, in the list's order"""
 
     def sql(self) -> tuple[str, list[Any]]:
         """A condition on ``heads``, and its values."""
-        parts: list[tuple[str, tuple[Any, ...]]] = [
-            ("opened >= ? AND opened < ?", (self.since, self.until))
-        ]
+        parts: list[tuple[str, tuple[Any, ...]]] = [("1", ())]
+        if self.since is not None:
+            parts.append(("opened >= ?", (self.since,)))
+        if self.until is not None:
+            parts.append(("opened < ?", (self.until,)))
         if self.below is not None:
             parts.append(("(opened, id) < (?, ?)", self.below))
         if self.state == "open":
@@ -124,9 +132,12 @@ class Wanted(NamedTuple):
             parts.append(("severity = ?", (self.severity,)))
         if self.recommended is not None:
             parts.append(("recommended = ?", (self.recommended,)))
+        if self.seen_to is not None:
+            seen = "id IN (SELECT alert FROM desk.acknowledged)"
+            parts.append((seen if self.seen_to else f"NOT {seen}", ()))
         if self.text:
-            whole = "host || ' ' || severity || ' ' || state || ' ' || id"
-            parts.append((f"instr({whole}, ?)", (self.text,)))
+            held = " OR ".join(f"instr({name}, ?)" for name in ("host", "severity", "state", "id"))
+            parts.append((f"({held})", (self.text,) * 4))
         return " AND ".join(part for part, _ in parts), [v for _, values in parts for v in values]
 
 
@@ -170,10 +181,14 @@ class Journal:
     def heads(self, most: int, wanted: Wanted | None = None) -> list[Head]:
         """Alerts as they stand, those raised last first."""
         condition, values = (wanted or Wanted()).sql()
-        rows = self.db.rows(
-            f"{_HEAD} WHERE {condition} ORDER BY opened DESC, id DESC LIMIT ?", *values, most
-        )
+        order = "ORDER BY opened DESC, id DESC"
+        listed = f"SELECT id FROM heads WHERE {condition} {order} LIMIT ?"  # noqa: S608
+        rows = self.db.rows(f"{_HEAD} WHERE id IN ({listed}) {order}", *values, most)
         return [_head(row) for row in rows]
+
+    def attach(self, desk: Path) -> None:
+        """Have lists know what was seen to: ``desk`` is the file of :mod:`sensor.blocking.desk`."""
+        self.db.run("ATTACH ? AS desk", f"{desk.absolute().as_uri()}?mode=ro")
 
     def heads_of(self, host: str) -> list[Head]:
         """All alerts on a host, those raised last first."""

@@ -69,14 +69,14 @@ def _alerts(ask: Ask) -> shapes.Alerts:
         state=q.state or "",
         severity=q.severity or "",
         recommended=None if q.recommended is UNSET else q.recommended,
-        since=q.since or 0,
+        seen_to=None if q.seen_to is UNSET else q.seen_to,
+        since=None if q.since is UNSET else q.since,
+        until=None if q.until is UNSET else q.until,
     )
     if q.after is not UNSET:
         opened, _, id_ = q.after.partition("-")
         wanted = wanted._replace(below=(min(int(opened), _LATEST), id_))
-    if q.until is not UNSET:
-        wanted = wanted._replace(until=q.until)
-    found = ask.view.alerts(q.limit, wanted, None if q.seen_to is UNSET else q.seen_to)
+    found = ask.view.alerts(q.limit, wanted)
     last = found[-1].head if len(found) == q.limit else None
     return shapes.Alerts(
         [_listed(one) for one in found], f"{last.opened}-{last.id}" if last else None

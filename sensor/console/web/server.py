@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from sensor import __version__
@@ -63,8 +63,7 @@ def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlett
         Route("/api/v1/stream", _stream(site), methods=["GET"]),
         Route("/openapi.json", _fixed(msgspec.json.encode(document()), "application/json")),
         Route("/healthz", _fixed(b"ok\n", "text/plain")),
-        Route("/static/{path:path}", _file, methods=["GET"]),
-        *(Route(path, _shell, methods=["GET"]) for path in PAGES),
+        *_page_routes(),
     ]
     return Starlette(
         routes=routes,
@@ -242,17 +241,37 @@ def _fixed(content: bytes, kind: str) -> Endpoint:
     return endpoint
 
 
-async def _shell(_: Request) -> Response:
-    return FileResponse(STATIC / "index.html", media_type="text/html")
+def _static() -> tuple[dict[str, tuple[bytes, str]], str]:
+    """The page's files with their kinds, by path, and a tag that changes with any of them."""
+    files, whole = {}, hashlib.blake2b(digest_size=8)
+    for path in sorted(STATIC.rglob("*")):
+        if path.suffix in _KINDS:
+            content = path.read_bytes()
+            whole.update(content)
+            files[str(path.relative_to(STATIC))] = content, _KINDS[path.suffix]
+    return files, whole.hexdigest()
 
 
-async def _file(request: Request) -> Response:
-    path = (STATIC / request.path_params["path"]).resolve()
-    if not path.is_relative_to(STATIC) or path.suffix not in _KINDS or not path.is_file():
-        return PlainTextResponse("there is no such file\n", 404)
-    content = path.read_bytes()
-    tag = f'"{hashlib.blake2b(content, digest_size=8).hexdigest()}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if request.headers.get("If-None-Match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(content, media_type=_KINDS[path.suffix], headers=headers)
+def _page_routes() -> list[Route]:
+    """The page and its files. Below a tag, which the page names, a browser may keep them for ever.
+
+    So a page that was once opened asks only for what is new.
+    """
+    files, tag = _static()
+    modules = [name for name in files if name.endswith(".js")]
+    links = "\n".join(f'<link rel="modulepreload" href="/static/{name}">' for name in modules)
+    shell = files.pop("index.html")[0].decode().replace("<!-- modules -->", links)
+    page = shell.replace("/static/", f"/static/{tag}/").encode()
+
+    async def file(request: Request) -> Response:
+        found = files.get(request.path_params["path"])
+        if found is None or request.path_params["tag"] != tag:
+            return PlainTextResponse("there is no such file\n", 404)
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(found[0], media_type=found[1], headers=headers)
+
+    shown = _fixed(page, "text/html")
+    return [
+        Route("/static/{tag}/{path:path}", file, methods=["GET"]),
+        *(Route(path, shown, methods=["GET"]) for path in PAGES),
+    ]

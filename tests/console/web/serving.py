@@ -20,6 +20,7 @@ class Server:
 
     def __init__(self, process: "subprocess.Popen[str]", printed: str) -> None:
         self._process = process
+        self.pid = process.pid
         self.printed = printed
         self.base = printed.split("?")[0].rstrip("/")
 

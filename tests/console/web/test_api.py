@@ -1,6 +1,7 @@
 """The API: what it gives, page by page, who may do what, and what it refuses."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -190,9 +191,8 @@ def test_a_port_block_cannot_be_exempted(server, state):
         ("/api/v1/alerts/zz", 404),
         ("/api/v1/alerts/" + "0" * 32, 404),
         ("/api/v1/nothing", 404),
-        ("/static/../app.css", 404),
-        ("/static/%2e%2e/%2e%2e/guard.py", 404),
-        ("/static/vendor/README.md", 404),
+        ("/static/0/app.css", 404),
+        ("/static/0/%2e%2e/%2e%2e/guard.py", 404),
     ],
 )
 def test_bad_questions_have_clear_answers(server, path, status):
@@ -218,6 +218,19 @@ def test_bad_bodies_have_clear_answers(server, content, kind, status):
     path = f"/api/v1/alerts/{bot(server)}/acknowledgement"
     more = {"method": "PUT", "data": content, "headers": {"Content-Type": kind}}
     assert server.get(path, "analyst", **more).status_code == status
+
+
+def test_files_are_kept_by_browsers_as_long_as_they_are_the_same(server):
+    page = server.get("/").text
+    assert server.get("/").headers["Cache-Control"] == "no-store"
+    files = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
+    assert len(files) > 20 and len({file.split("/")[2] for file in files}) == 1
+    for file in files:
+        answer = server.get(file, None)
+        assert answer.ok and "immutable" in answer.headers["Cache-Control"], file
+    tag = files[0].split("/")[2]
+    for path in ("../guard.py", "vendor/README.md", "index.html", "nothing.js"):
+        assert server.get(f"/static/{tag}/{path}").status_code == 404
 
 
 def test_reasons_may_hold_anything_and_come_back_as_they_are(server):

@@ -123,7 +123,7 @@ def test_a_wrong_token_is_nobody_even_with_a_cookie(server):
     assert session.get(f"{server.base}/api/v1/me", headers=wrong).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/", "/login", "/api/v1/me", "/static/main.js", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/login", "/api/v1/me", "/static/0/main.js", "/nothing"])
 def test_every_answer_carries_the_policy(server, path):
     answer = server.get(path)
     policy = answer.headers["Content-Security-Policy"]

@@ -23,8 +23,8 @@ const RECENT = 5000;
 
 // Whether an alert fits the filters: as the server says it.
 function fits(one, wanted) {
-  const text = `${one.host} ${one.severity} ${one.state} ${one.id}`;
-  if (wanted.text && !text.includes(wanted.text)) return false;
+  const texts = [one.host, one.severity, one.state, one.id];
+  if (wanted.text && !texts.some((text) => text.includes(wanted.text))) return false;
   if (wanted.state === "open" ? one.state === "closed" : wanted.state && one.state !== wanted.state) return false;
   if (wanted.severity && one.severity !== wanted.severity) return false;
   if (wanted.recommended && String(one.block_recommended) !== wanted.recommended) return false;
@@ -126,7 +126,7 @@ function Filters({ wanted, search, filtered }) {
   const type = (event) => {
     clearTimeout(timer.current);
     const { value } = event.target;
-    timer.current = setTimeout(() => set("text", value.trim()), 150);
+    timer.current = setTimeout(() => set("text", value.trim()), 100);
   };
   return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
     <input type="search" ref=${search} value=${wanted.text} onInput=${type} maxlength="200"

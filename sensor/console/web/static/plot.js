@@ -2,6 +2,8 @@
 import { html, useEffect, useRef } from "./dom.js";
 import uPlot from "./vendor/uPlot.js";
 
+const LEAST = 300;
+
 // A canvas does not know the page's variables: an element does.
 function colour(name) {
   const probe = document.createElement("span");
@@ -12,12 +14,13 @@ function colour(name) {
   return found;
 }
 
-// The hour, and below it the day where that is another.
+// The hour, with seconds where they differ, and below it the day where that is another.
 function hours(_, splits) {
+  const digits = splits.length > 1 && splits[1] - splits[0] < 60 ? 8 : 5;
   let before = "";
   return splits.map((s) => {
     const [day, hour] = new Date(s * 1e3).toISOString().split("T");
-    const text = day === before ? hour.slice(0, 5) : `${hour.slice(0, 5)}\n${day}`;
+    const text = hour.slice(0, digits) + (day === before ? "" : `\n${day}`);
     before = day;
     return text;
   });
@@ -36,9 +39,10 @@ export function Plot({ label, times, series, height = 180, theme }) {
       height,
       tzDate: (ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"),
       cursor: { drag: { x: false, y: false } },
-      scales: Object.fromEntries(
-        scales.map((s) => [s, { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1, high ?? 1) * 1.05] }]),
-      ),
+      scales: Object.fromEntries([
+        ["x", { range: (_, low, high) => (low === high ? [low - LEAST, high + LEAST] : [low, high]) }],
+        ...scales.map((s) => [s, { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1, high ?? 1) * 1.05] }]),
+      ]),
       axes: [{ ...axis, values: hours, size: 44 }, ...scales.map((scale, k) => ({ ...axis, scale, side: k ? 1 : 3, size: 56, grid: { ...axis.grid, show: k === 0 } }))],
       series: [
         { label: "UTC", value: moment },
