@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-live test check bench bench-live bench-kafka bench-web quality kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: demo demo-live demo-web test check bench bench-live bench-kafka bench-web quality kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -14,9 +14,13 @@ demo: .venv/ready ## bots and legitimate mailers in one capture: who is found, a
 	@echo "The first run compiles the kernels, which takes about a minute; later runs do not."
 	$(BIN)/port25 replay pcaps/demo.pcap
 	$(BIN)/port25 explain 203.0.113.30 -r pcaps/demo.pcap
+	@echo "make demo-live shows it as it happened, on this terminal; make demo-web, in a browser."
 
 demo-live: .venv/ready ## the same as it happened, ten times as fast, with port25 watch open
 	deploy/demo-live
+
+demo-web: .venv/ready ## the same with port25 web
+	deploy/demo-live web
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist loadgroup
@@ -61,7 +65,7 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.console.web.openapi > docs/openapi.json
 	$(BIN)/python deploy/grafana/make.py > deploy/grafana/port25.json
 
-picture: .venv/ready ## docs/watch.svg, of the real thing
+picture: .venv/ready ## docs/watch.svg and docs/web-*.png, of the real thing (Chromium)
 	$(BIN)/python -m tests.console.picture
 
 conformance: .venv/ready ## docs/conformance.md: the peers' captures and what they expect of them

@@ -1,9 +1,13 @@
 """A capture replayed in its own time gives the same alerts, no sooner than they are due."""
 
 import io
+import os
+import signal
 import subprocess
+import time
 
 import pytest
+import requests
 
 from sensor.capture.merge import Captures
 from sensor.commands.pace import factor, paced
@@ -52,8 +56,8 @@ def test_a_pace_that_is_none_is_refused(text):
 
 def test_the_live_demo_shows_alerts_while_it_runs():
     run = subprocess.Popen(
-        ["deploy/demo-live", "--plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
-        env={"PACE": "200x", "PATH": "/usr/bin:/bin"},
+        ["deploy/demo-live", "watch", "--plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        cwd=ROOT, env={"PACE": "200x", "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     said = io.BytesIO()
     for line in run.stdout:
@@ -65,3 +69,21 @@ def test_the_live_demo_shows_alerts_while_it_runs():
     said.write(run.stdout.read())
     assert run.wait(30) == 0
     assert b"No more hosts" in said.getvalue()
+
+
+def test_the_live_demo_in_a_browser():
+    with subprocess.Popen(
+        ["deploy/demo-live", "web", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, cwd=ROOT,
+        env={"PACE": "200x", "PATH": "/usr/bin:/bin"}, start_new_session=True,
+    ) as run:  # fmt: skip
+        assert b"Open this address" in run.stdout.readline()
+        session = requests.Session()
+        address = run.stdout.readline().decode().strip()
+        assert session.get(address).ok
+        base = address.split("?")[0]
+        end = time.monotonic() + 60
+        while not session.get(f"{base}api/v1/alerts?text=203.0.113.20").json()["alerts"]:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        os.killpg(run.pid, signal.SIGINT)
+        run.wait(30)

@@ -3,12 +3,15 @@
 import re
 import shlex
 from math import log10
+from pathlib import Path
 
 import pytest
+import requests
 
 from detectors.score import DetectorSettings, Model
 from sensor.settings import parse_settings
 from tests.conftest import ROOT, port25
+from tests.console.web.serving import serving
 
 README = (ROOT / "README.md").read_text()
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -21,6 +24,10 @@ def blocks(language: str) -> list[str]:
 
 
 def runs(command: str) -> None:
+    if command.startswith("web "):
+        with serving(Path(shlex.split(command)[-1])) as server:
+            assert requests.get(server.printed).ok
+        return
     run = port25(*shlex.split(command))
     assert run.returncode == 0, run.stderr
     assert run.stdout
@@ -35,7 +42,7 @@ def test_commands_that_share_a_state_folder(tmp_path):
     shared = [command for command in COMMANDS if "--state" in command]
     assert len(shared) >= 5
     for command in shared:
-        runs(command.replace("/tmp/port25", str(tmp_path)))
+        runs(command.replace("/tmp/port25", str(tmp_path / "port25")))
 
 
 def test_there_are_commands():

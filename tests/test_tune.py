@@ -73,6 +73,8 @@ def test_who_is_exempt_now_vanishes_with_that_reason(state, tmp_path):
     assert (found["203.0.113.10"]["effect"], found["203.0.113.10"]["why"]) == (
         "vanishes", "exempt",
     )  # fmt: skip
+    found = {c["host"]: c for c in tune(state, text.replace("2099", "2024"), tmp_path)}
+    assert found["203.0.113.10"]["effect"] == "stays", "it had ended before the alert"
     found = {c["host"]: c for c in tune(state, 'own_mail_servers = ["203.0.113.10"]\n', tmp_path)}
     assert found["203.0.113.10"]["why"] == "an own mail server"
 

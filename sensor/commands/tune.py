@@ -103,7 +103,7 @@ def changes(path: Path, since: int, model: Model, subscribers: Subscribers) -> I
         if alert.id not in best or score > best[alert.id][1]:
             best[alert.id] = alert, score, findings
     for id_, (alert, score, findings) in best.items():
-        excuse = _excuse(alert.host, subscribers)
+        excuse = _excuse(alert.host, alert.ts, subscribers)
         yield Change(
             effect="stays" if score >= model.raise_at and not excuse else "vanishes",
             host=alert.host,
@@ -117,7 +117,7 @@ def changes(path: Path, since: int, model: Model, subscribers: Subscribers) -> I
     for one in journal.candidates(since):
         findings = model.explain(evidence_of(one))
         score = sum(finding.centibans for finding in findings)
-        if score < model.raise_at or one.host in alerted or _excuse(one.host, subscribers):
+        if score < model.raise_at or one.host in alerted or _excuse(one.host, one.ts, subscribers):
             continue
         yield Change(
             effect="appears",
@@ -141,8 +141,8 @@ def _why(told: Alert | Candidate, findings: list[Finding]) -> str:
     return f"{most.detector} {steps[most.detector]:+.1f}: {most.reason}"
 
 
-def _excuse(host: str, subscribers: Subscribers) -> str:
-    """Why the settings would have it that this host is never alerted on; empty: they would not."""
+def _excuse(host: str, ts: int, subscribers: Subscribers) -> str:
+    """Why by the settings this host had no alert at ``ts`` (ns); empty: it would have had one."""
     try:
         hi, lo = parse_host(host, subscribers)
     except ValueError:
@@ -152,7 +152,7 @@ def _excuse(host: str, subscribers: Subscribers) -> str:
         return "an own mail server"
     if not class_["subscriber"]:
         return "no subscriber"
-    return "exempt" if class_["exempt"] >= 0 else ""
+    return "exempt" if class_["exempt"] >= 0 and ts < class_["exempt_until"] else ""
 
 
 def _show(found: list[Change], raise_at: float) -> None:

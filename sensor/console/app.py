@@ -86,7 +86,7 @@ class Detail(Screen[None]):
 
     def show(self) -> None:
         """As it is now."""
-        said = words.detail(self._view.messages(self.alert), self._view.alert(self.alert))
+        said = words.whole(self._view, self.alert)
         width = max(40, self.size.width - 4)
         lines = [
             part

@@ -116,7 +116,7 @@ class Plain:
 
     def _show(self, id_: str) -> None:
         whole, _ = self._found(id_)
-        for line in words.detail(self._view.messages(whole), self._view.alert(whole)):
+        for line in words.whole(self._view, whole):
             self._say(line)
 
     def _acknowledge(self, rest: str) -> None:

@@ -212,7 +212,7 @@ class View:
 
     def candidates(self, most: int) -> list[Candidate]:
         """Hosts without an alert, those with the highest score first."""
-        found = [c for j in self._journals.values() for c in j.candidates()]
+        found = [c for j in self._journals.values() for c in j.candidates(most=most)]
         return sorted(found, key=lambda c: (-c.score, c.host))[:most]
 
     def vitals(self, most: int) -> list[Vitals]:

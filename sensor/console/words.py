@@ -6,14 +6,19 @@ All text is escaped here: names that hosts give themselves are hostile.
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.blocking.decision import Decision
-from sensor.console.view import Seen
+from sensor.console.view import Seen, View
 from sensor.escape import printable
+from sensor.smtp.record import Session
 
-__all__ = ["block", "candidate", "clock", "detail", "seen"]
+__all__ = ["block", "candidate", "clock", "detail", "seen", "whole"]
+
+_SAID: Final = 20
+"""Sessions that are told of."""
 
 
 def clock(ts: int) -> str:
@@ -47,8 +52,14 @@ def block(one: Decision) -> str:
     return printable(f"{one.host}{mode} until {clock(one.expires)}: {'; '.join(one.reasons[:1])}")
 
 
-def detail(messages: list[Alert], one: Seen | None) -> Iterator[str]:
-    """All there is to say of an alert: its sum, its course, its windows, its destinations."""
+def whole(view: View, id_: str) -> Iterator[str]:
+    """All there is to say of an alert of a state folder."""
+    messages = view.messages(id_)
+    return detail(messages, view.alert(id_), view.sessions(messages[-1].host, _SAID))
+
+
+def detail(messages: list[Alert], one: Seen | None, said: list[Session]) -> Iterator[str]:
+    """All there is to say of an alert: its sum, course, windows, destinations, what was said."""
     last = messages[-1]
     yield printable(
         f"{last.host}: {last.state}, {last.severity}, {last.time[:19].replace('T', ' ')}"
@@ -95,3 +106,25 @@ def detail(messages: list[Alert], one: Seen | None) -> Iterator[str]:
     for destination in last.destinations:
         name = destination.name or "no name known"
         yield printable(f"  {destination.address}  {name}  {clock(destination.last_seen * 10**9)}")
+    yield "Said last"
+    for session in said:
+        yield printable(f"  {clock(session.ts)}  {_session(session)}")
+    if not said:
+        yield "  nothing is kept"
+
+
+def _session(one: Session) -> str:
+    words = [one.dst_name or one.dst]
+    if one.helo is not None:
+        words.append(f"{'EHLO' if one.ehlo else 'HELO'} {one.helo}")
+    if one.tls:
+        words.append("TLS")
+    if one.mail_from_domain is not None:
+        words.append(f"from {one.mail_from_domain or 'nobody'}")
+    if one.rcpt_attempted:
+        refused = one.rcpt_rejected + one.rcpt_deferred
+        words.append(f"{one.rcpt_accepted} taken, {refused} refused")
+    if one.last_reply is not None:
+        words.append(one.last_reply)
+    words += one.anomalies
+    return f"{', '.join(words)}; {one.ended}"

@@ -67,7 +67,8 @@ _MIGRATIONS: Final = (
     """
     DROP INDEX heads_by_opened;
     CREATE INDEX heads_by_opened ON heads (opened, id, host, severity, state, recommended);
-    """,  # all that a list is asked for: whole rows are read only of those it shows
+    CREATE INDEX candidates_by_score ON candidates (score, host, ts);
+    """,  # all that lists are asked for: whole rows are read only of those shown
 )
 _CANDIDATES: Final = 100_000
 """Of candidates the newest are kept."""
@@ -244,12 +245,13 @@ class Journal:
                     count - _CANDIDATES,
                 )
 
-    def candidates(self, since: int = 0) -> list[Candidate]:
+    def candidates(self, since: int = 0, most: int = -1) -> list[Candidate]:
         """Those of packet time ``since`` (ns) or later without an open alert, by score."""
         rows = self.db.rows(
-            "SELECT message FROM candidates WHERE ts >= ? AND host NOT IN"
-            " (SELECT host FROM heads WHERE state <> 'closed') ORDER BY score DESC, host",
-            since,
+            "SELECT message FROM candidates WHERE host IN (SELECT host FROM candidates"
+            " WHERE ts >= ? AND host NOT IN (SELECT host FROM heads WHERE state <> 'closed')"
+            " ORDER BY score DESC, host LIMIT ?) ORDER BY score DESC, host",
+            *(since, most),
         )
         return [msgspec.json.decode(message, type=Candidate) for (message,) in rows]
 

@@ -1,4 +1,4 @@
-"""The picture in the README: ``port25 watch`` itself, after a replay of the demo.
+"""The pictures in the README: ``port25 watch`` and ``port25 web`` themselves, after the demo.
 
 python -m tests.console.picture
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 from sensor.console.app import Watch
 from sensor.console.view import View
 from tests.conftest import PCAPS, ROOT, port25
+from tests.console.web.browsing import browsing
+from tests.console.web.serving import serving
 
 
 async def picture(state: Path) -> str:
@@ -22,8 +24,24 @@ async def picture(state: Path) -> str:
         return app.export_screenshot()
 
 
+def pages(state: Path) -> None:
+    """The list, and the page of a bot."""
+    with serving(state) as server, browsing(server.printed) as browser:
+        page = browser.page
+        page.set_viewport_size({"width": 1180, "height": 330})
+        page.locator("tbody tr").nth(4).wait_for()
+        page.get_by_text("live", exact=True).wait_for()
+        page.screenshot(path=ROOT / "docs" / "web-alerts.png", animations="disabled")
+        page.set_viewport_size({"width": 1180, "height": 760})
+        page.get_by_role("link", name="203.0.113.20").click()
+        page.locator("figure canvas").wait_for()
+        page.mouse.move(0, 0)
+        page.screenshot(path=ROOT / "docs" / "web-alert.png", animations="disabled")
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         port25("replay", "-q", "--state", folder, str(PCAPS / "demo.pcap"), check=True)
+        pages(Path(folder))
         lines = asyncio.run(picture(Path(folder))).splitlines()
     (ROOT / "docs" / "watch.svg").write_text("\n".join(line.rstrip() for line in lines) + "\n")

@@ -54,6 +54,7 @@ def test_a_journal_of_before_gets_its_heads(state):
     old = Journal(path)
     for table in ("heads", "vitals"):
         old.db.run(f"DROP TABLE {table}")
+    old.db.run("DROP INDEX candidates_by_score")
     old.db.run("PRAGMA user_version = 2")
     old.close()
     assert Journal(path).heads(100) == expected
@@ -93,7 +94,8 @@ def test_what_the_desk_exempts_the_sensor_and_the_policy_obey(state):
     assert DeskReader(state / "nowhere").exemptions(now) == ()
 
 
-def test_hostile_names_are_harmless_in_words():
+def test_hostile_names_are_harmless_in_words(state):
+    view = View(state)
     one = alert()
     line = msgspec.structs.replace(one.evidence[1], reason=HOSTILE)
     destination = {"address": "192.0.2.1", "name": HOSTILE, "last_seen": 1}
@@ -102,7 +104,9 @@ def test_hostile_names_are_harmless_in_words():
         type(one),
     )
     bad = msgspec.structs.replace(bad, evidence=[one.evidence[0], line])
-    text = "\n".join(words.detail([bad], None))
+    said = msgspec.structs.replace(view.sessions("203.0.113.10", 1)[0], helo=HOSTILE)
+    text = "\n".join(words.detail([bad], None, [said]))
+    assert text.count("<script>") == 4
     assert all(c.isprintable() or c == "\n" for c in text)
     assert "\\x1b" in text and "\\u202e" in text
 

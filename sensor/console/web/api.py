@@ -6,6 +6,7 @@ handler runs in a thread with a :class:`View` and gives a struct; what it cannot
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ from sensor.impact.report import as_csv, as_json
 from sensor.settings import Settings
 from sensor.sinks.journal import Wanted
 
-__all__ = ["OPERATIONS", "Ask", "Operation"]
+__all__ = ["OPERATIONS", "Ask", "Download", "Operation"]
 
 
 class Ask(NamedTuple):
@@ -36,6 +37,14 @@ class Ask(NamedTuple):
     path: dict[str, str]
     query: Any
     body: Any
+
+
+class Download(NamedTuple):
+    """A file to keep: its kind, its name, itself."""
+
+    kind: str
+    name: str
+    content: bytes | Path
 
 
 class Operation(NamedTuple):
@@ -51,6 +60,13 @@ class Operation(NamedTuple):
     body: type[shapes.Body] | None = None
     faults: tuple[int, ...] = ()
     """besides 400, 401, 403 and those of bodies"""
+    slow: bool = False
+    """it may take seconds, and must not keep others waiting"""
+
+    @property
+    def shared(self) -> bool:
+        """Whether everybody gets the same answer until something changes."""
+        return self.method == "GET" and not self.slow and self.does is not _health
 
 
 _LATEST: Final = (1 << 63) - 1
@@ -129,7 +145,8 @@ def _candidates(ask: Ask) -> shapes.Candidates:
 
 
 def _blocks(ask: Ask) -> shapes.InForce:
-    return shapes.InForce(ask.view.now, ask.view.stopped(), ask.view.blocks())
+    found = ask.view.blocks()
+    return shapes.InForce(ask.view.now, ask.view.stopped(), len(found), found[: ask.query.limit])
 
 
 def _exemptions(ask: Ask) -> shapes.Exemptions:
@@ -154,10 +171,10 @@ def _packets(ask: Ask) -> shapes.Packets:
         raise ApiError(503, str(error)) from None
 
 
-def _evidence(ask: Ask) -> tuple[str, str, bytes]:
+def _evidence(ask: Ask) -> Download:
     last = ask.view.messages(_one(ask).head.id)[-1]
     file, _ = ask.site.packets_of(ask.view, last, ask.person)
-    return "application/octet-stream", f"port25-{last.id[:8]}.pcapng", file.read_bytes()
+    return Download("application/octet-stream", f"port25-{last.id[:8]}.pcapng", file)
 
 
 def _impact(ask: Ask) -> shapes.Impact:
@@ -168,12 +185,12 @@ def _impact(ask: Ask) -> shapes.Impact:
     return shapes.Impact(msgspec.json.decode(as_json(report)))
 
 
-def _impact_csv(ask: Ask) -> tuple[str, str, bytes]:
+def _impact_csv(ask: Ask) -> Download:
     try:
         report = ask.site.impact(ask.view.state, ask.query.since)
     except DatabaseError as error:
         raise ApiError(404, str(error)) from None
-    return "text/csv; charset=utf-8", "port25-impact.csv", as_csv(report).encode()
+    return Download("text/csv", "port25-impact.csv", as_csv(report).encode())
 
 
 def _settings(ask: Ask) -> shapes.SettingsPage:
@@ -254,7 +271,8 @@ OPERATIONS: Final = (
               shapes.HostPage, shapes.HostQuery, faults=(404,)),
     Operation("GET", "/api/v1/candidates", _candidates, "viewer",
               "Hosts that came near an alert", shapes.Candidates, shapes.LimitQuery),
-    Operation("GET", "/api/v1/blocks", _blocks, "viewer", "Blocks in force", shapes.InForce),
+    Operation("GET", "/api/v1/blocks", _blocks, "viewer", "Blocks in force", shapes.InForce,
+              shapes.LimitQuery),
     Operation("GET", "/api/v1/exemptions", _exemptions, "viewer", "Exemptions made at the desk",
               shapes.Exemptions),
     Operation("GET", "/api/v1/networks", _networks, "viewer", "Networks with open alerts",
@@ -265,15 +283,16 @@ OPERATIONS: Final = (
               shapes.Health),
     Operation("GET", "/api/v1/settings", _settings, "viewer", "The settings", shapes.SettingsPage),
     Operation("GET", "/api/v1/impact", _impact, "analyst",
-              "Who would be hit if the port were closed", shapes.Impact, shapes.SinceQuery),
+              "Who would be hit if the port were closed", shapes.Impact, shapes.SinceQuery,
+              slow=True),
     Operation("GET", "/api/v1/impact.csv", _impact_csv, "analyst", "The same, a line a subscriber",
-              "text/csv", shapes.SinceQuery, faults=(404,)),
+              "text/csv", shapes.SinceQuery, faults=(404,), slow=True),
     Operation("GET", "/api/v1/alerts/{id}/packets", _packets, "analyst",
               "An alert's packets as Wireshark shows them; the access is logged", shapes.Packets,
-              shapes.PacketsQuery, faults=(404, 503)),
+              shapes.PacketsQuery, faults=(404, 503), slow=True),
     Operation("GET", "/api/v1/alerts/{id}/evidence.pcapng", _evidence, "analyst",
               "An alert's packets as a capture; the access is logged", "application/octet-stream",
-              faults=(404, 503)),
+              faults=(404, 503), slow=True),
     Operation("PUT", "/api/v1/alerts/{id}/acknowledgement", _acknowledge, "analyst",
               "Note that somebody has seen to an alert", shapes.Listed, body=shapes.Why,
               faults=(404,)),

@@ -1,6 +1,7 @@
 """Threads that read the files, each with a view of its own; the event loop never waits for a disk.
 
-SQLite's connections belong to one thread. A few threads answer requests, and one looks on.
+SQLite's connections belong to one thread. A few threads answer requests, two do what takes long,
+and one looks on.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ class Readers:
         self._state = state
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(_THREADS, "reader")
+        self._patient = ThreadPoolExecutor(2, "patient")
         self._watcher = ThreadPoolExecutor(1, "watcher")
 
     def _view(self) -> View:
@@ -38,10 +40,11 @@ class Readers:
         view.refresh()
         return does(view)
 
-    async def read(self, does: Callable[[View], T]) -> T:
+    async def read(self, does: Callable[[View], T], slow: bool = False) -> T:
         """What ``does`` makes of the files as they are now. Raises what it raises."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._fresh, does)
+        pool = self._patient if slow else self._readers
+        return await loop.run_in_executor(pool, self._fresh, does)
 
     async def watch(self, does: Callable[[View], T]) -> T:
         """The same, always by the same view, which ``does`` refreshes itself."""
@@ -50,5 +53,5 @@ class Readers:
 
     def close(self) -> None:
         """Let the threads end."""
-        for pool in (self._readers, self._watcher):
+        for pool in (self._readers, self._patient, self._watcher):
             pool.shutdown(wait=False, cancel_futures=True)

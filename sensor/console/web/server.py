@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,13 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from sensor import __version__
+from sensor import __version__, service
 from sensor.access import Person
+from sensor.console.view import View
 from sensor.console.web import shapes
-from sensor.console.web.api import OPERATIONS, Ask, Operation
+from sensor.console.web.api import OPERATIONS, Ask, Download, Operation
 from sensor.console.web.guard import Guard, Logins, ThrottledError, fault
 from sensor.console.web.openapi import document
 from sensor.console.web.site import ApiError, Site
@@ -48,6 +50,7 @@ def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlett
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         following = asyncio.create_task(site.follower.run())
+        service.notify("READY=1")
         yield
         following.cancel()
         site.close()
@@ -95,14 +98,23 @@ def _endpoint(site: Site, one: Operation) -> Endpoint:
         query = _query(request, one.query)
         body = _decoded(await _body(request), one.body) if one.body is not None else None
         path = dict(request.path_params)
-        given = await site.readers.read(
-            lambda view: one.does(Ask(site, view, person, path, query, body))
-        )
-        if isinstance(given, tuple):
-            kind, name, content = given
-            headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-            return Response(content, media_type=kind, headers=headers)
-        return _json(given)
+
+        def does(view: View) -> bytes | Download:
+            given = one.does(Ask(site, view, person, path, query, body))
+            return given if isinstance(given, Download) else msgspec.json.encode(given)
+
+        def shared(view: View) -> bytes | Download:
+            return site.shared(str(request.url), lambda: bytes(does(view)))  # type: ignore[arg-type]
+
+        given = await site.readers.read(shared if one.shared else does, one.slow)
+        if one.method != "GET":
+            site.follower.generation += 1  # who changed something sees it at once
+        if isinstance(given, Download):
+            headers = {"Content-Disposition": f'attachment; filename="{given.name}"'}
+            if isinstance(given.content, Path):
+                return FileResponse(given.content, headers=headers, media_type=given.kind)
+            return Response(given.content, media_type=given.kind, headers=headers)
+        return Response(given, media_type="application/json")
 
     return endpoint
 
@@ -261,14 +273,22 @@ def _page_routes() -> list[Route]:
     modules = [name for name in files if name.endswith(".js")]
     links = "\n".join(f'<link rel="modulepreload" href="/static/{name}">' for name in modules)
     shell = files.pop("index.html")[0].decode().replace("<!-- modules -->", links)
+    packed = {name: gzip.compress(content) for name, (content, _) in files.items()}
     page = shell.replace("/static/", f"/static/{tag}/").encode()
 
     async def file(request: Request) -> Response:
         found = files.get(request.path_params["path"])
         if found is None or request.path_params["tag"] != tag:
             return PlainTextResponse("there is no such file\n", 404)
-        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(found[0], media_type=found[1], headers=headers)
+        headers = {
+            "Cache-Control": "public, max-age=31536000, immutable",
+            "Vary": "Accept-Encoding",
+        }
+        content, kind = found
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            content = packed[request.path_params["path"]]
+        return Response(content, media_type=kind, headers=headers)
 
     shown = _fixed(page, "text/html")
     return [

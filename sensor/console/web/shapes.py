@@ -248,7 +248,9 @@ class InForce(msgspec.Struct, frozen=True):
     now: int
     stopped: bool
     """blocking has stopped itself and waits for a person"""
+    total: int
     blocks: list[Decision]
+    """those that began first, as many as were asked for"""
 
 
 class Exemptions(msgspec.Struct, frozen=True):

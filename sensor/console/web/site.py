@@ -4,6 +4,7 @@ import collections
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ __all__ = ["ApiError", "Site"]
 
 _FILES: Final = 8
 """Captures kept for who turns the pages; the oldest go first."""
+_ANSWERS: Final = 256
+"""Kept at most; those worked out longest ago go first."""
 _REPORT_AGE: Final = 60.0
 """Seconds an impact report is good for."""
 
@@ -46,8 +49,28 @@ class Site:
         self._extracting = threading.Lock()
         self._files: collections.OrderedDict[tuple[str, int, str], tuple[Path, int]]
         self._files = collections.OrderedDict()
+        self._answering = threading.Lock()
+        self._answers: collections.OrderedDict[str, tuple[int, bytes]] = collections.OrderedDict()
         self._surveying = threading.Lock()
         self._report: tuple[float, int, Report] | None = None
+
+    def shared(self, question: str, answer: Callable[[], bytes]) -> bytes:
+        """An answer that stays the same until something changes, worked out once for everybody.
+
+        Two hundred pages ask for the same when an event tells them to.
+        """
+        generation = self.follower.generation
+        with self._answering:
+            made, kept = self._answers.get(question, (-1, b""))
+            if made == generation:
+                return kept
+        fresh = answer()
+        with self._answering:
+            self._answers[question] = generation, fresh
+            self._answers.move_to_end(question)
+            while len(self._answers) > _ANSWERS:
+                self._answers.popitem(last=False)
+        return fresh
 
     def packets_of(self, view: View, alert: Alert, person: Person) -> tuple[Path, int]:
         """A capture of an alert's packets, and how many; in the log once for each who asks."""

@@ -6,12 +6,11 @@ same bytes. Who is too slow loses what it has not read and is told ``reset``: to
     alert   a message of an alert (``Told``); the event's id is the place in the journals
     vitals  how it goes (``Vitals``)
     desk    somebody acknowledged an alert or exempted a host
-    blocks  a decision was made
+    blocks  a decision was made, and how many blocks are in force now
     reset   something was left out
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Final
@@ -20,6 +19,7 @@ import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.console.view import Place, View
+from sensor.console.web.guard import log
 from sensor.console.web.readers import Readers
 from sensor.console.web.shapes import Told
 from sensor.database import DatabaseError
@@ -80,7 +80,10 @@ class Follower:
         self._place: Place | None = None
         self._vitals = 0
         self._changes: dict[str, int] = {}
+        self._fault = ""
         self.resets = 0
+        self.generation = 0
+        """goes up before anything new is told"""
 
     def __len__(self) -> int:
         return len(self._following)
@@ -94,10 +97,16 @@ class Follower:
         """For ever."""
         while True:
             await asyncio.sleep(_LOOK)
-            # A file that cannot be read now may be read later; health says what is wrong.
-            with contextlib.suppress(DatabaseError):
-                for chunk in await self._readers.watch(self._look):
-                    self._tell(chunk)
+            try:
+                chunks = await self._readers.watch(self._look)
+            except (DatabaseError, msgspec.DecodeError) as error:
+                if str(error) != self._fault:  # it may be read later: said once
+                    self._fault = str(error)
+                    log(f"nothing new is told: {error}")
+                continue
+            self._fault = ""
+            for chunk in chunks:
+                self._tell(chunk)
 
     def stop(self) -> None:
         """Let everybody go."""
@@ -112,6 +121,7 @@ class Follower:
             return []
         if not changed:
             return []
+        self.generation += 1
         chunks = []
         end = view.end
         if sum(end.values()) - sum(self._place.values()) > _FAR_BEHIND:
@@ -127,8 +137,12 @@ class Follower:
                 self._vitals = vitals.ts
                 chunks.append(_event("vitals", vitals))
         changes = view.decided
-        chunks += [_event(name, {}) for name in changes if changes[name] != self._changes.get(name)]
+        new = {name for name in changes if changes[name] != self._changes.get(name)}
         self._changes = changes
+        if "desk" in new:
+            chunks.append(_event("desk", {}))
+        if "blocks" in new:
+            chunks.append(_event("blocks", {"in_force": len(view.blocks())}))
         return chunks
 
     @staticmethod

@@ -1,16 +1,16 @@
 // The block list in force, with what is left of each block; exemptions made at the desk.
 import { html, useState } from "./dom.js";
 import { may, query, send } from "./api.js";
-import { printable, span } from "./format.js";
+import { count, printable, span } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
 import { Ask, Fault, HostLink, Loading, Moment, Section, Table, Text } from "./parts.js";
 import { t } from "./words.js";
 
 export function BlockList({ most, act }) {
-  const { data, error, again } = useFetched("blocks", {}, ["blocks", "vitals"]);
-  const blocks = data?.blocks.slice(0, most) ?? [];
+  const { data, error, again } = useFetched("blocks", { limit: most ?? 1000 }, ["blocks", "vitals"]);
+  const blocks = data?.blocks ?? [];
   return html`<${Section} title=${t("blocks_title")} id="blocks"
-      aside=${data && html`<a href="/blocks">${data.blocks.length}</a>`}>
+      aside=${data && html`<a href="/blocks">${count(data.total)}</a>`}>
     <${Fault} error=${error} />
     ${data?.stopped && html`<p class="fault" role="alert">${t("stopped")}</p>`}
     ${!data ? html`<${Loading} />` : blocks.length === 0 ? html`<p class="muted">${t("no_blocks")}</p>`

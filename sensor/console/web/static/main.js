@@ -103,9 +103,12 @@ function Strip() {
   const [live, setLive] = useState(connected);
   useEffect(() => {
     const ask = async () => {
-      const [course, list] = await Promise.all([get("vitals", { seconds: 60, points: 1 }), get("blocks")]);
+      const [course, list] = await Promise.all([
+        get("vitals", { seconds: 60, points: 1 }),
+        get("blocks", { limit: 1 }),
+      ]);
       setVitals(course.vitals.at(-1) ?? null);
-      setBlocks(list.blocks.length);
+      setBlocks(list.total);
     };
     const quietly = () => ask().catch(() => {});
     quietly();
@@ -113,7 +116,8 @@ function Strip() {
     const stops = [
       on(["connection"], setLive),
       on(["vitals"], setVitals),
-      on(["blocks", "reset"], quietly),
+      on(["blocks"], (told) => setBlocks(told.in_force)),
+      on(["reset"], quietly),
     ];
     return () => stops.forEach((stop) => stop());
   }, []);

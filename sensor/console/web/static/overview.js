@@ -14,7 +14,7 @@ export function Overview({ params, theme }) {
   useTitle(t("overview"));
   const hours = HOURS.includes(Number(params.get("hours"))) ? Number(params.get("hours")) : 2;
   const { data, error } = useFetched("vitals", { seconds: hours * 3600, points: 720 }, ["vitals"]);
-  const networks = useFetched("networks", { limit: 20 }, ["alert"]);
+  const networks = useFetched("networks", { limit: 20 }, ["vitals"]);
   const vitals = data?.vitals ?? [];
   const last = vitals.at(-1);
   return html`<div class="heading"><h1>${t("overview")}</h1>
