@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
@@ -37,7 +39,7 @@ class Seen(NamedTuple):
     exempted: Exempted | None
 
 
-class Range(NamedTuple):
+class Range(msgspec.Struct, frozen=True):
     """A /24, or a /48 of IPv6."""
 
     prefix: str

@@ -154,8 +154,7 @@ def _exemptions(ask: Ask) -> shapes.Exemptions:
 
 
 def _networks(ask: Ask) -> shapes.Networks:
-    found = ask.view.ranges(ask.query.limit)
-    return shapes.Networks([shapes.Network(*one) for one in found])
+    return shapes.Networks(ask.view.ranges(ask.query.limit))
 
 
 def _vitals(ask: Ask) -> shapes.Course:

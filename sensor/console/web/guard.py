@@ -8,6 +8,7 @@ import asyncio
 import collections
 import hmac
 import http
+import ipaddress
 import secrets
 import sys
 import time
@@ -71,6 +72,13 @@ def log(line: str) -> None:
     print(f"port25 web: {printable(line)}", file=sys.stderr, flush=True)
 
 
+def _network(address: str) -> str:
+    """Who guesses from one IPv6 address has 2^64 of them."""
+    if ":" not in address:
+        return address
+    return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
+
+
 class Pass(NamedTuple):
     """Somebody who came in by logging in."""
 
@@ -99,28 +107,33 @@ class Logins:
         self._settings = settings
         self._passes: collections.OrderedDict[str, Pass] = collections.OrderedDict()
         self._wrong: collections.OrderedDict[str, tuple[int, float]] = collections.OrderedDict()
-        self._one_at_a_time = asyncio.Semaphore(2)  # a password costs 64 MB and much work
+        self._two_at_a_time = asyncio.Semaphore(2)  # a password costs 64 MB and much work
 
     async def log_in(self, name: str, password: str, address: str) -> str | None:
         """The cookie's secret; None for a wrong name or password. Raises ThrottledError."""
-        tries, until = self._wrong.get(address, (0, 0.0))
-        if (wait := until - time.monotonic()) > 0:
-            raise ThrottledError(int(wait) + 1)
-        async with self._one_at_a_time:
+        whose = _network(address)
+        async with self._two_at_a_time:
+            _, until = self._wrong.get(whose, (0, 0.0))
+            if (wait := until - time.monotonic()) > 0:
+                raise ThrottledError(int(wait) + 1)
+            # Counted as wrong before it is known: those who try many at a time wait as well.
+            self._count(whose)
             users = self._settings.users
             person = await asyncio.to_thread(access.knows, users, name, password)
         if person is None:
-            tries += 1
-            wait = min(_LONGEST_WAIT, 2 ** (tries - _TRIES)) if tries >= _TRIES else 0
-            self._wrong[address] = tries, time.monotonic() + wait
-            self._wrong.move_to_end(address)
-            while len(self._wrong) > _MOST_ADDRESSES:
-                self._wrong.popitem(last=False)
             log(f"wrong name or password for {name!r} from {address}")
             return None
-        self._wrong.pop(address, None)
+        self._wrong.pop(whose, None)
         log(f"{person.name} ({person.role}) logged in from {address}")
         return self.admit(person)
+
+    def _count(self, whose: str) -> None:
+        tries = self._wrong.get(whose, (0, 0.0))[0] + 1
+        wait = min(_LONGEST_WAIT, 2 ** (tries - _TRIES)) if tries >= _TRIES else 0
+        self._wrong[whose] = tries, time.monotonic() + wait
+        self._wrong.move_to_end(whose)
+        while len(self._wrong) > _MOST_ADDRESSES:
+            self._wrong.popitem(last=False)
 
     def admit(self, person: Person) -> str:
         """Let somebody in; the cookie's secret."""
@@ -189,7 +202,10 @@ class Guard:
     def _refuse(self, scope: Scope) -> Response | None:
         """Why not, if not."""
         request = Request(scope)
-        name = request.url.hostname or ""
+        try:
+            name = request.url.hostname or ""
+        except ValueError:
+            return fault(400, "the Host header names no host")
         if self._names is not None and name not in self._names:
             return fault(421, f"{name!r} is not a name of this server (web.names)")
         if self._logins.secure and scope["scheme"] != "https":

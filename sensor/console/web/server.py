@@ -1,10 +1,8 @@
-"""The server: routes from the table of operations, the page's files, the stream."""
+"""The server: routes from the table of operations, logins, the stream."""
 
 import asyncio
 import contextlib
-import gzip
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from sensor import __version__, service
@@ -24,24 +22,14 @@ from sensor.console.web import shapes
 from sensor.console.web.api import OPERATIONS, Ask, Download, Operation
 from sensor.console.web.guard import Guard, Logins, ThrottledError, fault
 from sensor.console.web.openapi import document
+from sensor.console.web.pages import Endpoint, fixed, pages
 from sensor.console.web.site import ApiError, Site
 from sensor.console.web.stream import place_of
 from sensor.database import DatabaseError
 
-__all__ = ["PAGES", "application"]
+__all__ = ["application"]
 
-STATIC: Final = Path(__file__).parent / "static"
-PAGES: Final = (
-    "/", "/alerts/{id}", "/host", "/hosts", "/overview", "/blocks", "/impact", "/settings",
-    "/health", "/login",
-)  # fmt: skip
-"""Paths the program in the browser knows; all are the same file."""
 _LARGEST_BODY: Final = 65_536
-_KINDS: Final = {
-    ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html",
-}  # fmt: skip
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlette:
@@ -63,10 +51,10 @@ def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlett
         Route("/api/v1/me", _me(site), methods=["GET"]),
         Route("/api/v1/login", _login(site, logins), methods=["GET", "POST"]),
         Route("/api/v1/logout", _logout(logins), methods=["POST"]),
-        Route("/api/v1/stream", _stream(site), methods=["GET"]),
-        Route("/openapi.json", _fixed(msgspec.json.encode(document()), "application/json")),
-        Route("/healthz", _fixed(b"ok\n", "text/plain")),
-        *_page_routes(),
+        Route("/api/v1/stream", _stream(site, logins), methods=["GET"]),
+        Route("/openapi.json", fixed(msgspec.json.encode(document()), "application/json")),
+        Route("/healthz", fixed(b"ok\n", "text/plain")),
+        *pages(),
     ]
     return Starlette(
         routes=routes,
@@ -99,22 +87,20 @@ def _endpoint(site: Site, one: Operation) -> Endpoint:
         body = _decoded(await _body(request), one.body) if one.body is not None else None
         path = dict(request.path_params)
 
-        def does(view: View) -> bytes | Download:
-            given = one.does(Ask(site, view, person, path, query, body))
-            return given if isinstance(given, Download) else msgspec.json.encode(given)
+        def does(view: View) -> Any:
+            return one.does(Ask(site, view, person, path, query, body))
 
-        def shared(view: View) -> bytes | Download:
-            return site.shared(str(request.url), lambda: bytes(does(view)))  # type: ignore[arg-type]
+        def answer(view: View) -> bytes:
+            if one.shared:
+                return site.shared(str(request.url), lambda: msgspec.json.encode(does(view)))
+            return msgspec.json.encode(does(view))
 
-        given = await site.readers.read(shared if one.shared else does, one.slow)
+        if isinstance(one.gives, str):
+            return _download(await site.readers.read(does, one.slow))
+        content = await site.readers.read(answer, one.slow)
         if one.method != "GET":
             site.follower.generation += 1  # who changed something sees it at once
-        if isinstance(given, Download):
-            headers = {"Content-Disposition": f'attachment; filename="{given.name}"'}
-            if isinstance(given.content, Path):
-                return FileResponse(given.content, headers=headers, media_type=given.kind)
-            return Response(given.content, media_type=given.kind, headers=headers)
-        return Response(given, media_type="application/json")
+        return Response(content, media_type="application/json")
 
     return endpoint
 
@@ -159,6 +145,13 @@ def _decoded(body: bytes, kind: type[shapes.Body]) -> Any:
         return msgspec.convert(raw, kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ApiError(400, str(error)) from None
+
+
+def _download(given: Download) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{given.name}"'}
+    if isinstance(given.content, Path):
+        return FileResponse(given.content, headers=headers, media_type=given.kind)
+    return Response(given.content, media_type=given.kind, headers=headers)
 
 
 def _json(what: Any, status: int = 200) -> Response:
@@ -226,7 +219,7 @@ def _logout(logins: Logins) -> Endpoint:
 # --- the rest -------------------------------------------------------------------------------------
 
 
-def _stream(site: Site) -> Endpoint:
+def _stream(site: Site, logins: Logins) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         _person(request)
         _query(request, None)
@@ -237,61 +230,11 @@ def _stream(site: Site) -> Endpoint:
             after = place_of(last) if last else None
         except ValueError as error:
             raise ApiError(400, f"Last-Event-ID: {error}") from None
+        secret = request.state.secret
         return StreamingResponse(
-            site.follower.follow(after),
+            site.follower.follow(after, lambda: not secret or logins.find(secret) is not None),
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},
         )
 
     return endpoint
-
-
-def _fixed(content: bytes, kind: str) -> Endpoint:
-    async def endpoint(_: Request) -> Response:
-        return Response(content, media_type=kind)
-
-    return endpoint
-
-
-def _static() -> tuple[dict[str, tuple[bytes, str]], str]:
-    """The page's files with their kinds, by path, and a tag that changes with any of them."""
-    files, whole = {}, hashlib.blake2b(digest_size=8)
-    for path in sorted(STATIC.rglob("*")):
-        if path.suffix in _KINDS:
-            content = path.read_bytes()
-            whole.update(content)
-            files[str(path.relative_to(STATIC))] = content, _KINDS[path.suffix]
-    return files, whole.hexdigest()
-
-
-def _page_routes() -> list[Route]:
-    """The page and its files. Below a tag, which the page names, a browser may keep them for ever.
-
-    So a page that was once opened asks only for what is new.
-    """
-    files, tag = _static()
-    modules = [name for name in files if name.endswith(".js")]
-    links = "\n".join(f'<link rel="modulepreload" href="/static/{name}">' for name in modules)
-    shell = files.pop("index.html")[0].decode().replace("<!-- modules -->", links)
-    packed = {name: gzip.compress(content) for name, (content, _) in files.items()}
-    page = shell.replace("/static/", f"/static/{tag}/").encode()
-
-    async def file(request: Request) -> Response:
-        found = files.get(request.path_params["path"])
-        if found is None or request.path_params["tag"] != tag:
-            return PlainTextResponse("there is no such file\n", 404)
-        headers = {
-            "Cache-Control": "public, max-age=31536000, immutable",
-            "Vary": "Accept-Encoding",
-        }
-        content, kind = found
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
-            headers["Content-Encoding"] = "gzip"
-            content = packed[request.path_params["path"]]
-        return Response(content, media_type=kind, headers=headers)
-
-    shown = _fixed(page, "text/html")
-    return [
-        Route("/static/{tag}/{path:path}", file, methods=["GET"]),
-        *(Route(path, shown, methods=["GET"]) for path in PAGES),
-    ]

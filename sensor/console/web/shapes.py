@@ -14,6 +14,7 @@ from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
+from sensor.console.view import Range
 from sensor.smtp.record import Session
 
 Time = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -259,20 +260,10 @@ class Exemptions(msgspec.Struct, frozen=True):
     exemptions: list[Exempted]
 
 
-class Network(msgspec.Struct, frozen=True):
-    """A /24, or a /48 of IPv6."""
-
-    prefix: str
-    hosts: int
-    """with an open alert"""
-    recommended: int
-    """of them, those with a block recommended"""
-
-
 class Networks(msgspec.Struct, frozen=True):
     """Where the alerts are."""
 
-    networks: list[Network]
+    networks: list[Range]
 
 
 class Course(msgspec.Struct, frozen=True):

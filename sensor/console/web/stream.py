@@ -12,7 +12,7 @@ same bytes. Who is too slow loses what it has not read and is told ``reset``: to
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import msgspec
@@ -160,8 +160,13 @@ class Follower:
             else:
                 queue.put_nowait(chunk)
 
-    async def follow(self, after: Place | None) -> AsyncIterator[bytes]:
-        """Events from now on, or from a place on; a comment where there is nothing to tell."""
+    async def follow(
+        self, after: Place | None, welcome: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[bytes]:
+        """Events from now on, or from a place on, for as long as who follows is ``welcome``.
+
+        A comment where there is nothing to tell.
+        """
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
         self._following.add(queue)
         try:
@@ -174,7 +179,7 @@ class Follower:
                     chunk = await asyncio.wait_for(queue.get(), _HEARTBEAT)
                 except TimeoutError:
                     chunk = f": {int(time.time())}\n\n".encode()
-                if chunk is None:
+                if chunk is None or not welcome():
                     return
                 yield chunk
         finally:

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -80,6 +81,8 @@ def test_other_names_are_refused(state):
     with serving(state) as server:  # as after DNS rebinding
         answer = requests.get(server.base, headers={"Host": "evil.example"})
         assert answer.status_code == 421 and "web.names" in answer.json()["detail"]
+        for bad in ("[::1", "a]b", ""):
+            assert requests.get(server.base, headers={"Host": bad}).status_code in (400, 421)
 
 
 def test_logging_in_and_out(server):
@@ -90,7 +93,9 @@ def test_logging_in_and_out(server):
     cookie = next(iter(session.cookies))
     assert cookie.has_nonstandard_attr("HttpOnly") and not cookie.secure
     assert session.get(f"{server.base}/api/v1/me").json() == me
+    stream = session.get(f"{server.base}/api/v1/stream", stream=True, timeout=30)
     session.post(f"{server.base}/api/v1/logout", headers={"X-CSRF-Token": me["csrf"]})
+    assert stream.raw.read() is not None  # it ends as well
     session.cookies.set(cookie.name, cookie.value)
     assert session.get(f"{server.base}/api/v1/me").status_code == 401
 
@@ -104,6 +109,16 @@ def test_wrong_passwords_make_one_wait(server):
     assert requests.post(f"{server.base}/api/v1/login", json=right).status_code == 429
     time.sleep(1.2)
     assert requests.post(f"{server.base}/api/v1/login", json=right).status_code == 200
+
+
+def test_guessing_many_at_a_time_does_not_help(server):
+    def guess(k):
+        body = {"name": "operator", "password": f"guess {k}"}
+        return requests.post(f"{server.base}/api/v1/login", json=body).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        codes = list(pool.map(guess, range(32)))
+    assert codes.count(401) <= 7 and codes.count(429) >= 25
 
 
 def test_requests_forged_by_other_pages_are_refused(server):
