@@ -341,7 +341,7 @@ def test_evidence_of_an_alert_for_wireshark(lab, folder, tshark):
 def test_a_full_disk_stops_neither_detection_nor_alerts(lab, folder):
     (folder / "sensor" / "state").mkdir(parents=True)
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder / "sensor" / "state")],
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder / "sensor" / "state")],
         check=True,
     )
     try:

@@ -19,7 +19,8 @@ def test_schemathesis_finds_nothing(server):
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-8000:]
-    assert re.search(r"Tested: +22$", done.stdout, re.MULTILINE), done.stdout[-8000:]
+    (selected,) = re.findall(r"Selected: (\d+)/", done.stdout)
+    assert f"Tested: {selected}" in done.stdout and int(selected) > 20
 
 
 @pytest.mark.parametrize("role", ["viewer", None])
