@@ -202,10 +202,7 @@ class Guard:
     def _refuse(self, scope: Scope) -> Response | None:
         """Why not, if not."""
         request = Request(scope)
-        try:
-            name = request.url.hostname or ""
-        except ValueError:
-            return fault(400, "the Host header names no host")
+        name = request.url.hostname or ""
         if self._names is not None and name not in self._names:
             return fault(421, f"{name!r} is not a name of this server (web.names)")
         if self._logins.secure and scope["scheme"] != "https":
