@@ -77,6 +77,7 @@ def test_an_alert_that_closes_leaves_the_list_of_open_ones(desk, state):
 
 def test_filters_and_search_live_in_the_url(desk):
     page = desk.go("/")
+    expect(page.locator("tbody tr")).to_have_count(5)
     whole = hosts(page)
     page.locator("select[name=severity]").select_option("critical")
     page.wait_for_url("**/?severity=critical")
