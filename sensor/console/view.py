@@ -9,14 +9,14 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
-from sensor.blocking.decision import Decision
+from sensor.blocking.decision import SECOND, Decision
 from sensor.blocking.desk import NAME, Acknowledged, Desk, Exempted
 from sensor.blocking.ledger import Ledger
 from sensor.database import DatabaseError
@@ -27,8 +27,6 @@ from sensor.sinks.sessions import SessionStore, session_stores
 from sensor.smtp.record import Session
 
 __all__ = ["Place", "Range", "Seen", "View"]
-
-SECOND: Final = 1_000_000_000
 
 
 class Seen(NamedTuple):

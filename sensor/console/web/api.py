@@ -161,9 +161,14 @@ def _vitals(ask: Ask) -> shapes.Course:
     return shapes.Course(ask.view.now, ask.view.rates(ask.query.seconds, ask.query.points))
 
 
-def _packets(ask: Ask) -> shapes.Packets:
+def _cut(ask: Ask) -> tuple[Path, int]:
+    """A capture of the alert's packets, and how many."""
     last = ask.view.messages(_one(ask).head.id)[-1]
-    file, total = ask.site.packets_of(ask.view, last, ask.person)
+    return ask.site.packets_of(ask.view, last, ask.person)
+
+
+def _packets(ask: Ask) -> shapes.Packets:
+    file, total = _cut(ask)
     try:
         return shapes.Packets(total, dissected(file, ask.query.after, ask.query.limit))
     except DissectionError as error:
@@ -171,9 +176,8 @@ def _packets(ask: Ask) -> shapes.Packets:
 
 
 def _evidence(ask: Ask) -> Download:
-    last = ask.view.messages(_one(ask).head.id)[-1]
-    file, _ = ask.site.packets_of(ask.view, last, ask.person)
-    return Download("application/octet-stream", f"port25-{last.id[:8]}.pcapng", file)
+    file, _ = _cut(ask)
+    return Download("application/octet-stream", f"port25-{ask.path['id'][:8]}.pcapng", file)
 
 
 def _impact(ask: Ask) -> shapes.Impact:
