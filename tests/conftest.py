@@ -5,12 +5,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
 from hypothesis import settings
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 PCAPS = ROOT / "pcaps"
@@ -45,6 +49,15 @@ def port25(*arguments: str, check: bool = False, **options) -> subprocess.Comple
     """Run the command as a user would, in a process of its own."""
     command = [sys.executable, "-m", "sensor", *arguments]
     return subprocess.run(command, capture_output=True, check=check, cwd=ROOT, **options)
+
+
+def in_a_process(function: Callable[..., T], *arguments: object) -> T:
+    """What a function of a test module returns, called in a process of its own.
+
+    pyshark listens for the end of every child of its process, and goes on when it has been closed.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def shared_captures() -> list[Path]:

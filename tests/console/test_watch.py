@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -26,9 +25,7 @@ def drive(state, steps):
             await pilot.pause()
             await steps(app, pilot)
 
-    # In a thread of its own: `run` leaves its thread without an event loop, which pyshark needs.
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, run()).result()
+    asyncio.run(run())
 
 
 def text(app) -> str:

@@ -12,7 +12,7 @@ import pytest
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import TCP, describe
-from tests.conftest import PCAPS, SHARED, port25, shared_captures
+from tests.conftest import PCAPS, SHARED, in_a_process, port25, shared_captures
 
 FIELDS = (
     *("frame.number", "frame.time_epoch", "frame.protocols", "vlan.id"),
@@ -132,12 +132,17 @@ def test_the_peers_captures_are_there():
     assert len(shared_captures()) > 90
 
 
+def syns_by_pyshark(path, tshark):
+    import pyshark
+
+    syns = "tcp.flags.syn==1"
+    with pyshark.FileCapture(str(path), display_filter=syns, tshark_path=tshark) as capture:
+        return [(int(p.number), p.ip.src, p.ip.dst) for p in capture]
+
+
 def test_pyshark_reads_the_same_sessions(tshark):
-    pyshark = pytest.importorskip("pyshark", reason="pyshark is not installed")
     path = PCAPS / "home_user.pcap"
-    capture = pyshark.FileCapture(str(path), display_filter="tcp.flags.syn==1", tshark_path=tshark)
-    theirs = [(int(p.number), p.ip.src, p.ip.dst) for p in capture]
-    capture.close()
+    theirs = in_a_process(syns_by_pyshark, path, tshark)
     ours = [
         (s["frame"], s["src"], s["dst"]) for s in our_segments(path)[0].values() if s["flags"] & 2
     ]

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, port25
+from tests.conftest import ROOT, in_a_process, port25
 from tests.live import clients, servers
 from tests.live.laboratory import Laboratory
+
+pytestmark = pytest.mark.xdist_group("mail servers")  # OpenSMTPD runs once on a machine
 
 FIRST_PORT = 40_000
 MANY_LINES = ("250", "214")
@@ -71,7 +73,7 @@ def recorded(request, tshark):
             json.loads(line)
             for line in port25("sessions", str(path), check=True).stdout.splitlines()
         ]
-        return name, ports, records, by_wireshark(path, tshark)
+        return name, ports, records, in_a_process(by_wireshark, path, tshark)
 
 
 def test_each_connection_has_its_record(recorded):
