@@ -288,14 +288,15 @@ class Live:
         heard, shown, weighed, saved, wagged = now, now, now, now, now
         try:
             while not wanted & {signal.SIGTERM, signal.SIGINT}:
+                now, clock = time.monotonic(), time.time_ns()
                 for block in self._source.read(0.1):
                     self._take(block)
-                    heard = now
-                    if time.monotonic() - now > _TURN:  # a flood must not starve all else
+                    heard = time.monotonic()
+                    if heard - now > _TURN:  # a flood must not starve all else
                         break
+                if now - heard > QUIET:  # what was older than this turn's begin has been read
+                    self._publish(self.pipeline.catch_up(clock - int(QUIET * 1e9)))
                 now = time.monotonic()
-                if now - heard > QUIET:
-                    self._publish(self.pipeline.catch_up(time.time_ns() - int(QUIET * 1e9)))
                 if now - shown >= 1:
                     self._second(now - shown)
                     shown = now

@@ -1,10 +1,10 @@
 """Live capture: the kernel's ring of packets, mapped into memory (AF_PACKET, TPACKET_V3).
 
 The kernel fills ring blocks of many frames and hands each over when it is full or ``RETIRE`` ms old
-(Documentation/networking/packet_mmap.rst). A block's frames are indexed in place and go to the same
-kernels as those of a file; nothing is copied. VLAN tags that the card took off are put back from
-the ring's metadata; segments that the card or kernel glued together (GRO, LRO) are larger than any
-wire carries and are taken as they are.
+(Documentation/networking/packet_mmap.rst). Up to ``AT_ONCE`` ring blocks are indexed in place as
+one block and go to the same kernels as those of a file; nothing is copied. VLAN tags that the card
+took off are put back from the ring's metadata; segments that the card or kernel glued together
+(GRO, LRO) are larger than any wire carries and are taken as they are.
 
 The filter runs in the kernel (``bpf``). What does not fit into a full ring the kernel drops and
 counts; :attr:`Interface.statistics` adds those counts up, for reading them sets them to zero.
@@ -28,22 +28,25 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.capture.block import FRAME, Block, CaptureError
+from sensor.capture.block import FRAME, FRAMES_PER_BLOCK, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, RAW_IP, Instruction, packed
 from sensor.capture.ring import index_ring
 from sensor.kernel import table
 
 __all__ = ["Fanout", "Interface", "Interfaces", "Statistics", "link_of"]
 
-BLOCK: Final = 1 << 20
-"""Bytes of one ring block."""
-BLOCKS: Final = 64
-"""Ring blocks by default: 64 MB."""
+BLOCK: Final = 1 << 17
+"""Bytes of one ring block: more than the longest frame (64 kB from GRO and LRO; what is longer, as
+with BIG TCP, is cut), and no more, for one frame takes a whole block when it comes alone. The
+default ring of 512 therefore lasts ten seconds of the sensor's standing still at a low rate.
+"""
+AT_ONCE: Final = 8
+"""Ring blocks that are read as one at most."""
 RETIRE: Final = 20
 """Milliseconds after which a block with frames is handed over though it is not full."""
 
-_SMALLEST: Final = 96
-"""Bytes a frame takes in a ring block at least: its header and the alignment."""
+_MOST_FRAMES: Final = BLOCK // 96
+"""Frames in a ring block at most: each takes its header and the alignment at least."""
 
 # linux/if_packet.h, linux/if_ether.h, asm/socket.h
 _SOL_PACKET: Final = 263
@@ -111,28 +114,28 @@ class Interface:
         self,
         name: str,
         program: Sequence[Instruction],
-        blocks: int = BLOCKS,
+        megabytes: int = 64,
         promiscuous: bool = True,
         incoming_only: bool = False,
         fanout: Fanout | None = None,
     ) -> None:
-        """Open the ring, of ``blocks`` MB. Raises CaptureError, with what to do."""
+        """Open the ring. Raises CaptureError, with what to do."""
         self.name = name
         self._link = link_of(name)
         self._received = self._dropped = self._freezes = 0
         self._number = 1
         self._next = 0
-        self._held = -1
+        self._held: list[int] = []
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         except OSError as error:
             raise CaptureError(name, None, _why(error)) from None
         try:
-            self._set_up(program, blocks, promiscuous, incoming_only, fanout)
+            self._set_up(program, (megabytes << 20) // BLOCK, promiscuous, incoming_only, fanout)
         except OSError as error:
             self._socket.close()
             raise CaptureError(name, None, _why(error)) from None
-        self._frames = table(BLOCK // _SMALLEST, FRAME)
+        self._frames = table(FRAMES_PER_BLOCK, FRAME)
 
     def _set_up(
         self,
@@ -178,23 +181,21 @@ class Interface:
 
     def read(self) -> Block | None:
         """The next block, if there is one; the one before is given back to the kernel."""
-        self.release()
-        while self._status[self._next] & _IN_USE_BY_US:
-            n = index_ring(self.ring, self._next * BLOCK, self._frames, self._link)
-            self._held = self._next
+        n = 0
+        self._status[self._held] = 0
+        self._held = []
+        while (
+            self._status[self._next] & _IN_USE_BY_US
+            and len(self._held) < AT_ONCE
+            and n + _MOST_FRAMES <= len(self._frames)
+        ):
+            n += index_ring(self.ring, self._next * BLOCK, self._frames[n:], self._link)
+            self._held.append(self._next)
             self._next = (self._next + 1) % len(self._status)
-            if n:
-                block = Block(self.ring, self._frames[:n], self._number, self.name)
-                self._number += n
-                return block
-            self.release()
-        return None
-
-    def release(self) -> None:
-        """Give the block read last back to the kernel."""
-        if self._held >= 0:
-            self._status[self._held] = 0
-            self._held = -1
+        if n == 0:
+            return None
+        self._number += n
+        return Block(self.ring, self._frames[:n], self._number - n, self.name)
 
     def check(self) -> None:
         """Raise CaptureError when the interface was deleted; one that is down may come up again."""

@@ -144,7 +144,7 @@ from sensor.capture.afpacket import Interface, Interfaces
 from sensor.capture.bpf import mail_filter
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import describe
-interface = Interface("mirror0", mail_filter([25]), blocks=8)
+interface = Interface("mirror0", mail_filter([25]), 8)
 source, decoder, end = Interfaces([interface]), Decoder([25], duplicate_window=0), time.time() + 6
 print("ready", flush=True)
 while time.time() < end:
@@ -194,6 +194,20 @@ while time.time() < end:
         assert abs(int(line.split()[0]) - ts) < 10**6
     assert any(int(line.split()[3]) > 10_000 for line in mine), "no giant segment came"
     assert Counter(line.split()[-1] for line in mine)["5"] == 2
+
+
+def test_a_sensor_that_stands_still_for_seconds_loses_nothing(lab, folder):
+    """A disk, a hypervisor or a debugger may hold it up; the ring outlasts that."""
+    own = folder / "own.pcapng"
+    sensor = Sensor(lab, folder / "sensor", "", "-w", str(own)).start()
+    sensor.send(signal.SIGSTOP)
+    traffic(lab, "syns", "160", "40")
+    sensor.send(signal.SIGCONT)
+    wait_for(lambda: sensor.metrics()["port25_attempts_total"] == 160, 10, "all attempts")
+    assert sensor.metrics()["port25_packets_dropped_total"] == 0
+    assert sensor.stop() == 0
+    assert sensor.alerts()
+    assert port25("replay", "-q", str(own), check=True).stdout == sensor.out.read_bytes()
 
 
 def test_kill_and_restart_during_an_attack(lab, folder):
