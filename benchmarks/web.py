@@ -30,8 +30,9 @@ QUERIES = {
     "the first page": "",
     "the 500th page": "after",
     "one severity": "severity=critical",
-    "a search that 256 alerts fit": "text=10.7.",
+    "a search that 256 alerts fit": "text=10.0.7.",
     "a search that none fits": "text=nothing",
+    "a search by a prefix that four fit": "text=10.0.7.8/30",
     "what nobody has seen to": "seen_to=false",
     "what somebody has seen to (none is)": "seen_to=true",
 }

@@ -4,9 +4,10 @@ IPv4 stands as an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2), so one compariso
 """
 
 import ipaddress
+import socket
 from typing import Final
 
-__all__ = ["MAPPED", "as_int", "is_ipv4", "network_text", "text"]
+__all__ = ["MAPPED", "as_int", "is_ipv4", "network_text", "span", "text"]
 
 MAPPED: Final = 0xFFFF00000000
 """Low half of ``::ffff:0.0.0.0``."""
@@ -34,6 +35,31 @@ def text(hi: int, lo: int) -> str:
         lo &= 0xFFFFFFFF
         return f"{lo >> 24}.{lo >> 16 & 255}.{lo >> 8 & 255}.{lo & 255}"
     return str(ipaddress.IPv6Address(hi << 64 | lo & _HALF))
+
+
+def span(text: str) -> tuple[int, int] | None:
+    """First and last address of an address, a prefix or an address with a port block.
+
+    Integers as of :func:`as_int`; None where ``text`` is none of them. Bits beyond the prefix's
+    length do not matter.
+
+    >>> span("192.0.2.1/24") == (MAPPED | 0xC0000200, MAPPED | 0xC00002FF)
+    True
+    """
+    base, slash, length = text.partition("/")
+    family, bits, above = socket.AF_INET6, 128, 0
+    if "." in base:
+        family, bits, above = socket.AF_INET, 32, MAPPED
+        base = base.partition(":")[0]
+    try:
+        first = int.from_bytes(socket.inet_pton(family, base))
+        rest = bits - int(length) if slash else 0
+    except (OSError, ValueError):
+        return None
+    if not 0 <= rest <= bits:
+        return None
+    first = first >> rest << rest | above
+    return first, first | (1 << rest) - 1
 
 
 def network_text(hi: int, lo: int, length: int) -> str:

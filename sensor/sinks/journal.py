@@ -7,11 +7,13 @@ row they are done with.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from sensor.addresses import span
 from sensor.alerts.alert import Alert, Severity, State
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
@@ -103,7 +105,9 @@ class Wanted(NamedTuple):
     """Which alerts a list is to hold: those that fit all of it."""
 
     text: str = ""
-    """in host, severity, state or id"""
+    """in host, severity, state or id; or an IPv6 address or a prefix that the host shares addresses
+    with
+    """
     state: str = ""
     """one of the alert's states, or ``open``: any but closed"""
     severity: str = ""
@@ -115,6 +119,11 @@ class Wanted(NamedTuple):
     """by the desk, once it is attached (``Journal.attach``)"""
     below: tuple[int, str] | None = None
     """after the alert raised then (ns) with this id, in the list's order"""
+
+    @property
+    def addresses(self) -> tuple[int, int] | None:
+        """First and last address asked for."""
+        return span(self.text) if "/" in self.text or ":" in self.text else None
 
     def sql(self) -> tuple[str, list[Any]]:
         """A condition on ``heads``, and its values."""
@@ -138,8 +147,14 @@ class Wanted(NamedTuple):
             parts.append((seen if self.seen_to else f"NOT {seen}", ()))
         if self.text:
             held = " OR ".join(f"instr({name}, ?)" for name in ("host", "severity", "state", "id"))
-            parts.append((f"({held})", (self.text,) * 4))
+            near = " OR shares(host)" if self.addresses else ""
+            parts.append((f"({held}{near})", (self.text,) * 4))
         return " AND ".join(part for part, _ in parts), [v for _, values in parts for v in values]
+
+
+def _shares(asked: tuple[int, int], host: str) -> bool:
+    own = span(host)
+    return own is not None and own[0] <= asked[1] and asked[0] <= own[1]
 
 
 def _head(row: tuple[Any, ...]) -> Head:
@@ -181,7 +196,10 @@ class Journal:
 
     def heads(self, most: int, wanted: Wanted | None = None) -> list[Head]:
         """Alerts as they stand, those raised last first."""
-        condition, values = (wanted or Wanted()).sql()
+        wanted = wanted or Wanted()
+        condition, values = wanted.sql()
+        if asked := wanted.addresses:
+            self.db.teach("shares", partial(_shares, asked))
         order = "ORDER BY opened DESC, id DESC"
         listed = f"SELECT id FROM heads WHERE {condition} {order} LIMIT ?"  # noqa: S608
         rows = self.db.rows(f"{_HEAD} WHERE id IN ({listed}) {order}", *values, most)

@@ -9,7 +9,8 @@ from sensor.capture.merge import Captures
 from sensor.database import DatabaseError
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
-from sensor.sinks.journal import Journal
+from sensor.sinks.journal import Journal, Wanted
+from tests.blocking.alerts import alert as alert_on
 from tests.conftest import PCAPS
 
 
@@ -41,6 +42,30 @@ def test_alerts_are_found_by_the_beginning_of_their_id(tmp_path, alerts):
     of = [alert for alert in alerts if alert.id == alerts[0].id]
     assert journal.find(alerts[0].id) == journal.find(alerts[0].id[:12]) == of
     assert journal.find("zz") == []
+
+
+def test_a_search_by_prefix_finds_whose_addresses_it_shares(tmp_path):
+    hosts = (
+        "203.0.113.7", "203.0.113.64", "203.0.114.7", "100.64.0.7:1024-2047",
+        "2001:db8:0:100::/56", "2001:db8:0:2::9",
+    )  # fmt: skip
+    journal = Journal(tmp_path / "j")
+    journal.write([alert_on(host, opened=n) for n, host in enumerate(hosts)])
+    for text, found in {
+        "203.0.113.0/24": hosts[:2],
+        "203.0.113.70/26": hosts[1:2],  # what is beyond a prefix's length does not matter
+        "0.0.0.0/0": hosts[:4],
+        "100.64.0.0/16": hosts[3:4],
+        "2001:db8:0:1ff:8000::1": hosts[4:5],
+        "2001:db8::/32": hosts[4:6],
+        "::/0": hosts,
+        "2001:db8:0:": hosts[4:6],  # no address, but in the text
+        "203.0.113.0/33": (),
+        "203.0.113.7/x": (),
+        "100.64.0.7:1024-2047": hosts[3:4],
+        "203.0.113": hosts[:2],
+    }.items():
+        assert tuple(h.host for h in reversed(journal.heads(10, Wanted(text)))) == found, text
 
 
 def test_old_alerts_are_forgotten_but_not_those_that_go_on(tmp_path, alerts):

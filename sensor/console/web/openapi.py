@@ -7,6 +7,7 @@ import msgspec
 from sensor import __version__
 from sensor.console.web import shapes
 from sensor.console.web.api import OPERATIONS, Operation
+from sensor.schema import components
 
 __all__ = ["document"]
 
@@ -33,9 +34,7 @@ def document() -> dict[str, Any]:
     kinds: list[Any] = [shapes.Door, shapes.Fault, shapes.Login, shapes.Me, shapes.Told]
     for one in OPERATIONS:
         kinds += [kind for kind in (one.gives, one.body) if isinstance(kind, type)]
-    _, components = msgspec.json.schema_components(
-        kinds, ref_template="#/components/schemas/{name}"
-    )
+    _, named = components(kinds, "#/components/schemas/{name}")
     paths: dict[str, dict[str, Any]] = {}
     for one in OPERATIONS:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
@@ -67,7 +66,7 @@ def document() -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": components,
+            "schemas": named,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
                 "page": {"type": "apiKey", "in": "cookie", "name": "port25"},
@@ -114,8 +113,8 @@ def _operation(one: Operation) -> dict[str, Any]:
         }
     ] * ("{id}" in one.path)
     if one.query is not None:
-        schema = msgspec.json.schema(one.query)
-        fields = schema["$defs"][one.query.__name__]
+        _, named = components([one.query], "{name}")
+        fields = named[one.query.__name__]
         for name, field in fields["properties"].items():
             required = name in fields.get("required", [])
             described = {"description": field.pop("description")} if "description" in field else {}

@@ -45,7 +45,9 @@ class AlertsQuery(Query, frozen=True):
     """Which alerts."""
 
     text: Annotated[str, Meta(max_length=200)] = ""
-    """in host, severity, state or id"""
+    """in host, severity, state or id; or an IPv6 address or a prefix that the host shares addresses
+    with
+    """
     state: Literal["open", "raised", "escalated", "refreshed", "closed"] | UnsetType = UNSET
     severity: Severity | UnsetType = UNSET
     recommended: bool | UnsetType = UNSET

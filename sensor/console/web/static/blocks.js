@@ -3,7 +3,7 @@ import { html, useState } from "./dom.js";
 import { may, query, send } from "./api.js";
 import { count, printable, span } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
-import { Ask, Fault, HostLink, Loading, Moment, Section, Table, Text } from "./parts.js";
+import { Ask, Fault, HostLink, Loading, Moment, Section, Sentence, Table, Text } from "./parts.js";
 import { t } from "./words.js";
 
 export function BlockList({ most, act }) {
@@ -25,7 +25,7 @@ export function BlockList({ most, act }) {
             }}></span></span></td>
             <td class="wide"><${Moment} ns=${one.expires} /></td>
             <td>${t(one.enforced ? "enforced" : "dry_run")}</td>
-            <td class="wide"><${Text} of=${one.reasons[0] ?? ""} /></td>
+            <td class="wide"><${Sentence} of=${one.reasons[0] ?? ""} /></td>
             ${act && html`<td><button type="button" onClick=${() => act(one.host, again)}>${t("release")}</button></td>`}
           </tr>`)}
         </${Table}>`}</${Section}>`;

@@ -4,10 +4,11 @@ import { may, query, send } from "./api.js";
 import { clock, count, decibans, printable } from "./format.js";
 import { useFetched, useKeys, useTitle } from "./hooks.js";
 import { on } from "./live.js";
-import { Ask, Fault, HostLink, Loading, Moment, Section, Severity, Sum, Table, Text } from "./parts.js";
+import { Ask, Fault, HostLink, Loading, Moment, Section, Sentence, Severity, Sum, Table, Text } from "./parts.js";
 import { Packets } from "./packets.js";
 import { Plot } from "./plot.js";
 import { Sessions } from "./sessions.js";
+import { said } from "./sentences.js";
 import { t } from "./words.js";
 
 export function AlertPage({ id, who, theme, tell }) {
@@ -36,7 +37,7 @@ function Host({ host, whole, who, theme, tell }) {
     </div>
     <${Done} listed=${listed} exempted=${data?.exempted} />
     ${alert && html`<p class="verdict ${alert.block_recommended ? "bad" : ""}">
-        ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Text} of=${alert.block_reason} /></p>`}
+        ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} /></p>`}
     <${Fault} error=${whole ? null : error} />
     ${sum && html`<${Section} title=${t("why")} id="why">
         <${Sum} evidence=${sum.evidence} score=${sum.score} raise=${alert?.raise_at} clear=${alert?.clear_at} />
@@ -146,7 +147,7 @@ function Counts({ windows }) {
   const names = Object.keys(windows);
   const rows = Object.keys(windows[names[0]]).filter((what) => names.some((w) => windows[w][what]));
   return html`<${Section} title=${t("counts")} id="counts">
-    <${Table} caption=${t("counts")} heads=${[[t("what")], ...names.map((w) => [w, "n"])]}>
+    <${Table} caption=${t("counts")} heads=${[[t("what")], ...names.map((w) => [said(w), "n"])]}>
       ${rows.map((what) => html`<tr key=${what}><th scope="row"><code>${what}</code></th>
         ${names.map((w) => html`<td class="n" key=${w}>${count(windows[w][what])}</td>`)}</tr>`)}
     </${Table}></${Section}>`;
@@ -156,9 +157,9 @@ function Decisions({ decisions }) {
   return html`<${Section} title=${t("decisions")} id="decisions">
     <${Table} caption=${t("decisions")} heads=${[[t("when")], [t("decision")], [t("mode")], [t("by"), "wide"], [t("reason")]]}>
       ${decisions.map((one) => html`<tr key=${one.id}>
-        <td><${Moment} ns=${one.ts} /></td><td>${one.action}</td>
+        <td><${Moment} ns=${one.ts} /></td><td>${t(`decided_${one.action}`)}</td>
         <td>${t(one.enforced ? "enforced" : "dry_run")}</td>
-        <td class="wide"><${Text} of=${one.by} /></td><td><${Text} of=${one.reasons.join("; ")} /></td></tr>`)}
+        <td class="wide"><${Text} of=${one.by} /></td><td>${one.reasons.map((reason) => html`<${Sentence} of=${reason} /><br />`)}</td></tr>`)}
     </${Table}></${Section}>`;
 }
 

@@ -2,7 +2,7 @@
 import { html } from "./dom.js";
 import { decibans } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
-import { Fault, HostLink, Loading, Moment, Table, Text } from "./parts.js";
+import { Fault, HostLink, Loading, Moment, Sentence, Table } from "./parts.js";
 import { t } from "./words.js";
 
 export function Hosts() {
@@ -20,7 +20,7 @@ export function Hosts() {
               <td class="wide"><${Moment} ns=${one.ts} /></td>
               <td><${HostLink} host=${one.host} /></td>
               <td class="n">${decibans(one.score)}</td>
-              <td><code>${most.detector}</code> ${decibans(most.decibans)}: <${Text} of=${most.reason} /></td>
+              <td><code>${most.detector}</code> ${decibans(most.decibans)}: <${Sentence} of=${most.reason} /></td>
             </tr>`;
           })}
         </${Table}>`}`;

@@ -1,12 +1,19 @@
 // Pieces that several pages show.
 import { html, useEffect, useRef, useState } from "./dom.js";
 import { decibans, printable, short } from "./format.js";
-import { t } from "./words.js";
+import { said } from "./sentences.js";
+import { language, t } from "./words.js";
 
 const SIGNS = { critical: "▲▲▲", high: "▲▲", medium: "▲" };
 
-// Text from the network or the sensor: isolated, so that it cannot turn its surroundings round.
-export const Text = ({ of }) => html`<bdi lang="en" class="said">${printable(of)}</bdi>`;
+// Text from the network or a person: isolated, so that it cannot turn its surroundings round.
+export const Text = ({ of }) => html`<bdi class="said">${printable(of)}</bdi>`;
+
+// A sentence of the sensor's; names from the network may be in it.
+export const Sentence = ({ of }) => {
+  const text = said(of);
+  return html`<bdi lang=${text === of ? "en" : language()} class="said">${printable(text)}</bdi>`;
+};
 
 export const Severity = ({ of }) =>
   html`<span class=${`severity ${of}`}><span aria-hidden="true">${SIGNS[of]}</span> ${t(of)}</span>`;
@@ -48,7 +55,7 @@ export function Sum({ evidence, score, raise, clear }) {
         <th scope="row"><code>${line.detector}</code></th>
         <td class="n">${decibans(line.decibans)}</td>
         <td class="bars wide"><${Bar} value=${line.decibans} most=${most} /></td>
-        <td><${Text} of=${line.reason} /></td>
+        <td><${Sentence} of=${line.reason} /></td>
       </tr>`,
     )}
     <tr class="total">

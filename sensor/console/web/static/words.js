@@ -1,4 +1,4 @@
-// The page's own words, English and Japanese. What the sensor says itself stays as it says it.
+// The page's own words, English and Japanese. What the sensor says: sentences.js.
 const WORDS = {
   alerts: ["Alerts", "アラート"],
   hosts: ["Near an alert", "要注意ホスト"],
@@ -35,7 +35,7 @@ const WORDS = {
   hosts_tracked: ["hosts", "ホスト数"],
   alerts_open: ["alerts open", "対応中アラート"],
   blocks_in_force: ["blocks", "遮断中"],
-  search: ["Search host, severity, state, id", "ホスト・深刻度・状態・ID を検索"],
+  search: ["Search host, prefix, severity, state, id", "ホスト・プレフィックス・深刻度・状態・ID を検索"],
   state: ["State", "状態"],
   severity: ["Severity", "深刻度"],
   block: ["Block", "遮断"],
@@ -121,6 +121,13 @@ const WORDS = {
   info: ["Info", "情報"],
   decisions: ["Decisions on this host", "このホストへの決定"],
   decision: ["Decision", "決定"],
+  decided_block: ["block", "遮断"],
+  decided_lookup: ["lookup", "照会"],
+  decided_refuse: ["refuse", "見送り"],
+  decided_release: ["release", "解除"],
+  decided_stop: ["stop", "停止"],
+  decided_resume: ["resume", "再開"],
+  decided_alarm: ["alarm", "警報"],
   by: ["By", "担当"],
   dry_run: ["dry run", "試行"],
   enforced: ["enforced", "実施"],
