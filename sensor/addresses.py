@@ -5,9 +5,10 @@ IPv4 stands as an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2), so one compariso
 
 import ipaddress
 import socket
+from functools import lru_cache
 from typing import Final
 
-__all__ = ["MAPPED", "as_int", "is_ipv4", "network_text", "span", "text"]
+__all__ = ["MAPPED", "as_int", "is_ipv4", "network_of", "network_text", "span", "text"]
 
 MAPPED: Final = 0xFFFF00000000
 """Low half of ``::ffff:0.0.0.0``."""
@@ -60,6 +61,21 @@ def span(text: str) -> tuple[int, int] | None:
         return None
     first = first >> rest << rest | above
     return first, first | (1 << rest) - 1
+
+
+@lru_cache(maxsize=65_536)
+def network_of(host: str) -> str:
+    """The network in which an address or a host is counted: its /24, its /48, or its own prefix.
+
+    >>> network_of("100.64.0.7:1024-2047"), network_of("2001:db8:1:100::/56")
+    ('100.64.0.0/24', '2001:db8:1::/48')
+    >>> network_of("2001:db8:100::/40")
+    '2001:db8:100::/40'
+    """
+    base, _, length = host.partition("/")
+    if "." in base:
+        return f"{base.rpartition('.')[0]}.0/24"
+    return str(ipaddress.ip_network((base, min(48, int(length or 128))), strict=False))
 
 
 def network_text(hi: int, lo: int, length: int) -> str:

@@ -4,15 +4,14 @@ Everything is read from the files a sensor writes, so a slow or dead screen slow
 several workers their journals are seen as one.
 """
 
-import ipaddress
 import time
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from sensor.addresses import network_of
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
@@ -20,7 +19,6 @@ from sensor.blocking.decision import SECOND, Decision
 from sensor.blocking.desk import NAME, Acknowledged, Desk, Exempted
 from sensor.blocking.ledger import Ledger
 from sensor.database import DatabaseError
-from sensor.hosts.subscribers import where
 from sensor.sinks.journal import Head, Journal, Wanted, journals
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.sessions import SessionStore, session_stores
@@ -38,7 +36,7 @@ class Seen(NamedTuple):
 
 
 class Range(msgspec.Struct, frozen=True):
-    """A /24, or a /48 of IPv6."""
+    """A /24, or a /48 of IPv6 (a delegated prefix that is shorter stands for itself)."""
 
     prefix: str
     hosts: int
@@ -49,14 +47,6 @@ class Range(msgspec.Struct, frozen=True):
 
 Place = dict[str, int]
 """How far somebody is with the journals: the number of the last message, by folder."""
-
-
-@lru_cache(maxsize=65536)
-def _network(host: str) -> str:
-    if host.count(".") == 3:
-        return f"{host.rpartition('.')[0]}.0/24"
-    address = where(host)[0].network_address
-    return str(ipaddress.ip_network((address, 48), strict=False))
 
 
 def _together(workers: list[list[Vitals]]) -> Vitals:
@@ -199,7 +189,7 @@ class View:
         counts: dict[str, list[int]] = {}
         for journal in self._journals.values():
             for host, recommended in journal.open_hosts():
-                mine = counts.setdefault(_network(host), [0, 0])
+                mine = counts.setdefault(network_of(host), [0, 0])
                 mine[0] += 1
                 mine[1] += recommended
         found = [Range(prefix, *numbers) for prefix, numbers in counts.items()]

@@ -4,13 +4,12 @@ A range is a /24 (/48 of IPv6). First come those where it stops spam and trouble
 with few who must be told before, last those with most.
 """
 
-import ipaddress
 from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 
-from sensor.hosts.subscribers import where
+from sensor.addresses import network_of
 from sensor.impact.judgement import KINDS, Judgement, Kind
 
 __all__ = ["Range", "ranges"]
@@ -33,9 +32,6 @@ def ranges(judgements: Iterable[Judgement]) -> list[Range]:
     """In order: fewest to tell first, then most spam sources."""
     counts: dict[str, Counter[Kind]] = {}
     for one in judgements:
-        source, _ = where(one.host)
-        length = min(source.prefixlen, 24 if source.version == 4 else 48)
-        prefix = str(ipaddress.ip_network((source.network_address, length), strict=False))
-        counts.setdefault(prefix, Counter())[one.kind] += 1
+        counts.setdefault(network_of(one.host), Counter())[one.kind] += 1
     found = [Range(prefix, {kind: c[kind] for kind in KINDS}) for prefix, c in counts.items()]
     return sorted(found, key=lambda r: (r.to_tell, -r.counts["spam source"], r.prefix))

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from sensor.addresses import as_int
+from sensor.addresses import as_int, network_of
 from sensor.dns.exchangers import provider
 from sensor.hosts.subscribers import Subscribers, classify, fold, host_text
 from sensor.smtp.record import Session
@@ -80,7 +80,7 @@ class Usage:
         self.messages += one.messages_accepted
         self.recipients += one.rcpt_attempted
         self.recipients_refused += one.rcpt_rejected
-        network = _network(one.dst)
+        network = network_of(one.dst)
         name = one.dst_name or one.tls_sni
         _count(self.networks, network)
         _count(self.providers, (name and provider(name)) or name or network)
@@ -103,12 +103,6 @@ class Usage:
 def _count(counter: Counter[str], key: str) -> None:
     if key in counter or len(counter) < _MOST_SERVERS:
         counter[key] += 1
-
-
-@lru_cache(maxsize=65536)
-def _network(address: str) -> str:
-    """/24 or /48, as everywhere where networks are counted."""
-    return str(ipaddress.ip_network((address, 48 if ":" in address else 24), strict=False))
 
 
 @lru_cache(maxsize=65536)

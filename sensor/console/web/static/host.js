@@ -116,8 +116,14 @@ function Course({ course, alert, theme }) {
     </${Table}></${Section}>`;
 }
 
-const network = (address) =>
-  address.includes(":") ? `${address.split(":").slice(0, 3).join(":")}::/48` : `${address.split(".").slice(0, 3).join(".")}.0/24`;
+// The /24 of an address, or its /48 (RFC 5952), as the sensor counts networks.
+export function network(address) {
+  if (!address.includes(":")) return `${address.split(".").slice(0, 3).join(".")}.0/24`;
+  const [begin, end] = address.split("::").map((part) => part.split(":").filter(Boolean));
+  const left = end ? Array(8 - begin.length - end.length).fill("0") : [];
+  const three = [...begin, ...left, ...(end ?? [])].slice(0, 3).join(":");
+  return `${three.replace(/^0:0:0$|(:0)+$/, "")}::/48`;
+}
 
 function Destinations({ alert }) {
   const networks = new Map();
