@@ -45,7 +45,9 @@ class Browser:
 
 
 @contextlib.contextmanager
-def browsing(printed: str, size: str = "wide", scheme: str = "light") -> Iterator[Browser]:
+def browsing(
+    printed: str, size: str = "wide", scheme: str = "light", any_certificate: bool = False
+) -> Iterator[Browser]:
     """Open what the server printed."""
     width, height = SIZES[size]
     program = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -55,6 +57,7 @@ def browsing(printed: str, size: str = "wide", scheme: str = "light") -> Iterato
             viewport={"width": width, "height": height},
             color_scheme=scheme,  # type: ignore[arg-type]
             locale="en-GB",
+            ignore_https_errors=any_certificate,
         )
         browser = Browser(context.new_page(), printed.split("?")[0].rstrip("/"))
         browser.page.goto(printed)
