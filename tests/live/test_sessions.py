@@ -3,6 +3,7 @@
 import json
 import tempfile
 import time
+from asyncio import new_event_loop
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,10 @@ def by_wireshark(path: Path, tshark: str) -> dict[int, dict[str, Any]]:
 
     told: dict[int, dict[str, Any]] = {}
     capture = pyshark.FileCapture(
-        str(path), display_filter="smtp or tls.handshake", tshark_path=tshark
+        str(path),
+        display_filter="smtp or tls.handshake",
+        tshark_path=tshark,
+        eventloop=new_event_loop(),
     )
     with capture:
         for packet in capture:

@@ -4,6 +4,7 @@ A process of its own, with limits: pyshark wants an event loop to itself, and a 
 taken ill by a hostile packet takes nothing with it.
 """
 
+import asyncio
 import os
 import resource
 import subprocess
@@ -48,6 +49,7 @@ def _main(file: str, after: int, limit: int) -> None:
     os.environ["HOME"] = "/nonexistent"  # nobody's preferences change what is shown
     capture = pyshark.FileCapture(
         file,
+        eventloop=asyncio.new_event_loop(),  # the one it would look for is gone from Python 3.14
         keep_packets=False,
         display_filter=f"frame.number > {after}",
         custom_parameters=["-n", "-c", str(after + limit)],
