@@ -36,7 +36,7 @@ from benchmarks.live import syn
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind(("span0", 0))
 for host in range(int(sys.argv[1])):
-    for n in range(60):
+    for n in range(100):
         s.send(syn(host, n))
     time.sleep(0.02)
 """
@@ -156,7 +156,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--hosts", type=int, default=500)
     options = parser.parse_args()
-    load(options.seconds)
+    if options.seconds:
+        load(options.seconds)
     latency(options.hosts)
 
 
