@@ -90,6 +90,7 @@ DETAIL = np.dtype(
     [
         ("at", np.uint32),  # the tick ``sums`` are of
         ("counted", np.uint32),  # the tick ``distinct`` is of
+        ("fed", np.uint32),  # contacts only sketches know of, since ``distinct`` was counted
         ("owner", np.int32),  # row of the host, -1 when free
         ("sizes", np.int32, 2),  # of the two lists: 0 networks, 1 addresses
         ("sketch", np.int32, 2),  # row of ``cells`` or NO_SKETCH
@@ -387,6 +388,7 @@ def _new_detail(table, h, tick):
     detail.sketch[:] = NO_SKETCH
     detail.at = tick
     detail.counted = 0
+    detail.fed = 0
     return d
 
 
@@ -442,9 +444,12 @@ def _bring_up(table, d, tick):
 
 @kernel
 def _count_distinct(table, d, tick):
-    """Count a detail's destinations as of ``tick``; contacts in the same tick keep the counts."""
+    """Count a detail's destinations as of ``tick``.
+
+    In one tick lists keep the counts; sketches are read again when they may hold an eighth more.
+    """
     detail = table.details[d]
-    if detail.counted == tick:
+    if detail.counted == tick and detail.fed < max(EXACT, detail.distinct[1, 0]) // 8:
         return
     for which in range(2):
         distinct = detail.distinct[which]
@@ -456,6 +461,7 @@ def _count_distinct(table, d, tick):
             else:
                 count_sketch(table.cells[sketch], table.cutoffs, distinct, table.work)
     detail.counted = tick
+    detail.fed = 0
 
 
 @kernel
@@ -474,6 +480,7 @@ def _touch(table, d, which, hi, lo, tick):
         else:
             fill_sketch(table.cells[sketch], hi, lo, tick)
             if which:
+                detail.fed += not known
                 known |= remember(table.memories[sketch], hi, lo, tick)
     return known
 

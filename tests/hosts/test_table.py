@@ -148,6 +148,19 @@ def test_the_switch_to_sketches_is_seamless(spread):
     assert not collected(table, h, later)[0].any()
 
 
+def test_a_burst_within_one_second_is_counted_as_it_grows():
+    """And not only once the next second has come: the host may have stopped by then."""
+    table = new_host_table(16, 16, 16)
+    h = host_row(table, uint(0), uint(MAPPED), 0, START)
+    set_cutoffs(START, table.cutoffs)
+    for k in range(1, 700):
+        contact(table, h, uint(0), uint(MAPPED | k << 8), START)
+        for seen in collected(table, h, START)[0][
+            Count.NETWORKS
+        ]:  # four standard errors, an eighth
+            assert seen == k if k < EXACT else abs(seen - k) <= (0.36 + 1 / 8) * k, (k, seen)
+
+
 def test_without_sketches_counts_are_lower_bounds_and_said_to_be():
     table = new_host_table(16, 16, 0)
     h = host_row(table, uint(0), uint(MAPPED), 0, START)
