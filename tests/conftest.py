@@ -54,7 +54,7 @@ def port25(*arguments: str, check: bool = False, **options) -> subprocess.Comple
 def in_a_process(function: Callable[..., T], *arguments: object) -> T:
     """What a function of a test module returns, called in a process of its own.
 
-    pyshark wants to be told of the end of its children, whatever else its process does.
+    pyshark listens for the end of every child of its process, and goes on when it has been closed.
     """
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()

@@ -5,7 +5,6 @@ others (``fragment``).
 """
 
 import subprocess
-from asyncio import new_event_loop
 
 import msgspec
 import pytest
@@ -136,9 +135,8 @@ def test_the_peers_captures_are_there():
 def syns_by_pyshark(path, tshark):
     import pyshark
 
-    with pyshark.FileCapture(
-        str(path), display_filter="tcp.flags.syn==1", tshark_path=tshark, eventloop=new_event_loop()
-    ) as capture:
+    syns = "tcp.flags.syn==1"
+    with pyshark.FileCapture(str(path), display_filter=syns, tshark_path=tshark) as capture:
         return [(int(p.number), p.ip.src, p.ip.dst) for p in capture]
 
 

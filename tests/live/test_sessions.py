@@ -3,7 +3,6 @@
 import json
 import tempfile
 import time
-from asyncio import new_event_loop
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,7 @@ def by_wireshark(path: Path, tshark: str) -> dict[int, dict[str, Any]]:
 
     told: dict[int, dict[str, Any]] = {}
     capture = pyshark.FileCapture(
-        str(path),
-        display_filter="smtp or tls.handshake",
-        tshark_path=tshark,
-        eventloop=new_event_loop(),
+        str(path), display_filter="smtp or tls.handshake", tshark_path=tshark
     )
     with capture:
         for packet in capture:
