@@ -13,6 +13,7 @@ import secrets
 import sys
 import time
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.datastructures import Headers, MutableHeaders
@@ -202,7 +203,10 @@ class Guard:
     def _refuse(self, scope: Scope) -> Response | None:
         """Why not, if not."""
         request = Request(scope)
-        name = request.url.hostname or ""
+        try:  # as it was sent: for a malformed one the framework puts the server's own address
+            name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        except ValueError:
+            return fault(400, "the Host header names no host")
         if self._names is not None and name not in self._names:
             return fault(421, f"{name!r} is not a name of this server (web.names)")
         if self._logins.secure and scope["scheme"] != "https":

@@ -81,6 +81,8 @@ def test_other_names_are_refused(state):
     with serving(state) as server:  # as after DNS rebinding
         answer = requests.get(server.base, headers={"Host": "evil.example"})
         assert answer.status_code == 421 and "web.names" in answer.json()["detail"]
+        for bad in ("[::1", "a]b", ""):
+            assert requests.get(server.base, headers={"Host": bad}).status_code in (400, 421), bad
 
 
 def test_logging_in_and_out(server):
