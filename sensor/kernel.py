@@ -38,6 +38,7 @@ __all__ = [
     "mix",
     "prefetch",
     "routine",
+    "sources",
     "table",
 ]
 
@@ -50,13 +51,29 @@ _KEPT_SECONDS = 30 * 86_400
 """Code of source states that nobody has used for this long is deleted from the cache."""
 
 
-def _stamp() -> str:
-    """Digest of every source that can end up in a kernel, and of what shapes the machine code."""
-    digest = hashlib.blake2b(digest_size=8)
+_NO_KERNELS = frozenset({
+    "cli", "commands", "console", "workers", "live", "delivery", "pulse", "suspects", "pipeline",
+    "metrics", "settings", "impact", "blocking", "sinks", "snapshot", "service",
+})  # fmt: skip
+"""What lies above the kernels in the order of the stages: nothing in it can end up in one."""
+
+
+def sources() -> list[Path]:
+    """Every source that can end up in a kernel, in a fixed order."""
     package = Path(__file__).parent
-    for folder in (package, package.parent / "detectors"):
-        for source in sorted(folder.rglob("*.py")):
-            digest.update(source.read_bytes())
+    found = [
+        source
+        for source in package.rglob("*.py")
+        if source.relative_to(package).with_suffix("").parts[0] not in _NO_KERNELS
+    ]
+    return sorted([*found, *(package.parent / "detectors").rglob("*.py")])
+
+
+def _stamp() -> str:
+    """Digest of :func:`sources`, and of what shapes the machine code."""
+    digest = hashlib.blake2b(digest_size=8)
+    for source in sources():
+        digest.update(source.read_bytes())
     for name in ("NUMBA_BOUNDSCHECK", "PORT25_CHECKED_LOADS", "NUMBA_OPT"):
         digest.update(f"{name}={os.environ.get(name)}".encode())
     return digest.hexdigest()
