@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Numba's cache is not made for two processes that compile different signatures at a time.
     """
-    if not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput") and not os.environ.get("NUMBA_DISABLE_JIT"):
         subprocess.run([sys.executable, "-c", COMPILE], check=True, cwd=ROOT)
 
 
