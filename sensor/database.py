@@ -29,7 +29,8 @@ class Database:
         """Open, and make if need be.
 
         ``migrations[n]`` is the SQL that turns version n into n + 1; the newest stands for what the
-        program knows. Raises DatabaseError.
+        program knows. Raises DatabaseError; ``read_only`` also while another process has made the
+        file but no table yet.
         """
         self.path = path
         with self._named():
@@ -44,6 +45,8 @@ class Database:
             if version > len(migrations):
                 fault = f"it is of a newer version ({version}, this program knows"
                 raise DatabaseError(f"{path}: {fault} {len(migrations)})")
+            if read_only and version == 0:
+                raise DatabaseError(f"{path}: nothing is in it yet")
             for number in range(version, len(migrations)) if not read_only else ():
                 step = f"BEGIN; {migrations[number]} PRAGMA user_version = {number + 1}; COMMIT;"
                 self._db.executescript(step)

@@ -1,0 +1,34 @@
+"""A SQLite file of several processes, one of which may just be making it."""
+
+import sqlite3
+
+import pytest
+
+from sensor.database import Database, DatabaseError
+
+_MIGRATIONS = ("CREATE TABLE things (name TEXT);", "ALTER TABLE things ADD COLUMN size INTEGER;")
+
+
+def test_who_reads_a_file_without_tables_is_told_so_when_opening_it(tmp_path):
+    path = tmp_path / "things.sqlite"
+    sqlite3.connect(path).close()
+    with pytest.raises(DatabaseError, match=r"things\.sqlite: nothing is in it yet"):
+        Database(path, _MIGRATIONS, read_only=True)
+    Database(path, _MIGRATIONS).close()
+    assert Database(path, _MIGRATIONS, read_only=True).rows("SELECT size FROM things") == []
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path):
+    path = tmp_path / "things.sqlite"
+    Database(path, _MIGRATIONS).close()
+    for read_only in (False, True):
+        with pytest.raises(DatabaseError, match=r"newer version \(2, this program knows 1\)"):
+            Database(path, _MIGRATIONS[:1], read_only=read_only)
+
+
+def test_a_transaction_is_written_whole_or_not_at_all(tmp_path):
+    database = Database(tmp_path / "things.sqlite", _MIGRATIONS)
+    with pytest.raises(DatabaseError, match="no such table"), database.transaction():
+        database.run("INSERT INTO things VALUES (?, ?)", "one", 1)
+        database.run("INSERT INTO nothing VALUES (1)")
+    assert database.rows("SELECT name FROM things") == []
