@@ -30,5 +30,5 @@ def test_a_transaction_is_written_whole_or_not_at_all(tmp_path):
     database = Database(tmp_path / "things.sqlite", _MIGRATIONS)
     with pytest.raises(DatabaseError, match="no such table"), database.transaction():
         database.run("INSERT INTO things VALUES (?, ?)", "one", 1)
-        database.run("INSERT INTO nothing VALUES (1)")
+        database.run("INSERT INTO absent VALUES (1)")
     assert database.rows("SELECT name FROM things") == []
