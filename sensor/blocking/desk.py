@@ -1,8 +1,9 @@
 """What persons at the abuse desk decide: alerts they have seen to, hosts they exempt for a time.
 
-A file of its own beside journal and ledger. Nothing is deleted: an exemption that was lifted, or
-has ended, stays as a row with its end. The sensor reads the exemptions in force once a second and
-takes them as if they stood in its settings: the host is never alerted on, and never blocked.
+A file of its own beside journal and ledger. Nothing is deleted: who sees to an alert again adds a
+note, and an exemption that was lifted, or has ended, stays as a row with its end. The sensor reads
+the exemptions in force once a second and takes them as if they stood in its settings: the host is
+never alerted on, and never blocked.
 """
 
 import datetime
@@ -37,6 +38,19 @@ _MIGRATIONS: Final = (
     );
     CREATE INDEX exempted_by_end ON exempted (until);
     """,
+    """
+    CREATE TABLE notes (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        alert TEXT NOT NULL,
+        ts INTEGER NOT NULL,
+        by TEXT NOT NULL,
+        reason TEXT NOT NULL
+    );
+    INSERT INTO notes (alert, ts, by, reason) SELECT * FROM acknowledged ORDER BY ts;
+    DROP TABLE acknowledged;
+    ALTER TABLE notes RENAME TO acknowledged;
+    CREATE INDEX acknowledged_by_alert ON acknowledged (alert, number);
+    """,
 )
 
 
@@ -67,20 +81,24 @@ class Desk:
         self.db = Database(path, _MIGRATIONS, read_only)
 
     def acknowledge(self, alert: str, ts: int, by: str, reason: str) -> None:
-        """An alert is seen to; again replaces what was said before."""
+        """An alert is seen to; what was said of it before stays."""
+        sql = "INSERT INTO acknowledged (alert, ts, by, reason) VALUES (?, ?, ?, ?)"
         with self.db.transaction():
-            self.db.run(
-                "INSERT OR REPLACE INTO acknowledged VALUES (?, ?, ?, ?)", alert, ts, by, reason
-            )
+            self.db.run(sql, alert, ts, by, reason)
 
     def acknowledged(self, alerts: list[str]) -> dict[str, Acknowledged]:
-        """Those of some alerts that were seen to, by id."""
+        """What was said last of those of some alerts that were seen to, by id."""
         rows = self.db.rows(
-            "SELECT alert, ts, by, reason FROM acknowledged WHERE alert IN"
-            " (SELECT value FROM json_each(?))",
+            "SELECT alert, ts, by, reason FROM acknowledged WHERE number IN (SELECT max(number)"
+            " FROM acknowledged WHERE alert IN (SELECT value FROM json_each(?)) GROUP BY alert)",
             json.dumps(alerts),
         )
         return {alert: Acknowledged(*rest) for alert, *rest in rows}
+
+    def notes(self, alert: str) -> list[Acknowledged]:
+        """All that was said of an alert, the oldest first."""
+        sql = "SELECT ts, by, reason FROM acknowledged WHERE alert = ? ORDER BY number"
+        return [Acknowledged(*row) for row in self.db.rows(sql, alert)]
 
     def exempt(self, host: str, days: int, ts: int, by: str, reason: str) -> Exempted:
         """Exempt a host until the end of the day ``days`` from ``ts`` (ns).

@@ -5,6 +5,7 @@ the position reached, so each message decides once, whatever crashes. Persons de
 same file (:meth:`Ledger.release`, :meth:`Ledger.resume`) while the sensor runs.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -191,6 +192,38 @@ class Ledger:
         )
         holding = [one for one in _decisions(self.db, sql, ts, enforced) if one.in_force(ts)]
         return sorted(holding, key=lambda one: (one.since, one.host))
+
+    def last_words(self, hosts: list[str], ts: int) -> dict[str, Decision]:
+        """How some hosts stand at ``ts`` (ns): the block or lookup in force, else the newest.
+
+        One that is enforced goes before one of a dry run. Hosts never decided on are left out.
+        """
+        newest = (
+            "SELECT message FROM decisions WHERE number IN (SELECT max(number) FROM decisions"
+            " WHERE host IN (SELECT value FROM json_each(?))"
+            " AND action IN ('block', 'lookup', 'release', 'refuse') GROUP BY host)"
+        )
+        holding = (
+            "SELECT message FROM standing WHERE host IN (SELECT value FROM json_each(?))"
+            " AND action IN ('block', 'lookup') AND expires > ? ORDER BY enforced"
+        )
+        wanted = json.dumps(hosts)
+        found = [*_decisions(self.db, newest, wanted), *_decisions(self.db, holding, wanted, ts)]
+        return {one.host: one for one in found}
+
+    @property
+    def enforcing(self) -> bool | None:
+        """Whether the newest decision was no dry run; None where there is none."""
+        rows = self.db.rows("SELECT enforced FROM decisions ORDER BY number DESC LIMIT 1")
+        return bool(rows[0][0]) if rows else None
+
+    def newest_end(self, enforced: bool) -> int:
+        """When the block that was made or renewed last had its end (ns); 0: there was none."""
+        sql = (
+            "SELECT message FROM decisions WHERE action = 'block' AND enforced = ?"
+            " ORDER BY number DESC LIMIT 1"
+        )
+        return max((one.expires for one in _decisions(self.db, sql, enforced)), default=0)
 
     def stopped(self, enforced: bool) -> bool:
         """Whether blocking has stopped itself in a mode and nobody resumed it."""

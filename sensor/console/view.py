@@ -7,7 +7,7 @@ several workers their journals are seen as one.
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,71 @@ from sensor.sinks.outbox import Outbox
 from sensor.sinks.sessions import SessionStore, session_stores
 from sensor.smtp.record import Session
 
-__all__ = ["Place", "Range", "Seen", "View"]
+__all__ = ["Block", "Place", "Range", "Seen", "StateGoneError", "Status", "View", "block_of"]
+
+_SILENT: Final = 30.0
+"""Seconds without a word in the journal: a sensor that runs writes every ten."""
+_CURRENT: Final = 3600.0
+"""Seconds that packet time may be behind the clock on the wall in live traffic."""
+
+BlockState = Literal[
+    "blocked", "would_block", "lookup", "expired", "released", "refused", "undecided",
+    "not_recommended",
+]  # fmt: skip
+
+
+class Block(msgspec.Struct, frozen=True):
+    """What became of an alert's recommendation, by the ledger."""
+
+    state: BlockState
+    """would_block: in a dry run; lookup: a person is to tell who it is behind a shared address;
+    expired: it had its end; undecided: recommended, but no policy was at work
+    """
+    until: int = 0
+    """when a block or lookup ends or ended, ns of packet time; 0: there is none"""
+    reason: str = ""
+    """of a refusal or release"""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Whether a sensor runs, and whether what it decides is carried out."""
+
+    running: bool
+    """whether a sensor has written to the journal within the last half minute"""
+    silent: float | None
+    """seconds since one did, by the clock on the wall; null: never"""
+    now: int
+    """packet time of the newest thing known, ns"""
+    mode: Literal["off", "dry-run", "enforce"]
+    """of the newest decision, else as this page was started with it"""
+    blocked: int
+    """blocks in force"""
+    would_block: int
+    """blocks that a dry run would have in force"""
+    stopped: bool
+    """blocking has stopped itself and waits for a person"""
+    fault: str = ""
+    """why the state folder cannot be read; the rest is then not known"""
+
+
+def block_of(recommended: bool, word: Decision | None, ts: int) -> Block:
+    """What became of an alert on a host, of which the ledger's last ``word`` is known.
+
+    >>> block_of(False, None, 0).state, block_of(True, None, 0).state
+    ('not_recommended', 'undecided')
+    """
+    if word is None:
+        return Block("undecided" if recommended else "not_recommended")
+    if word.action == "refuse":
+        return Block("refused", 0, word.reasons[0] if word.reasons else "")
+    if word.action == "release":
+        by_itself = word.by == "port25"
+        return Block("expired" if by_itself else "released", word.ts, "; ".join(word.reasons[:1]))
+    if not word.in_force(ts):
+        return Block("expired", word.expires)
+    if word.action == "lookup":
+        return Block("lookup", word.expires)
+    return Block("blocked" if word.enforced else "would_block", word.expires)
 
 
 class Seen(NamedTuple):
@@ -33,6 +97,7 @@ class Seen(NamedTuple):
     head: Head
     acknowledged: Acknowledged | None
     exempted: Exempted | None
+    block: Block
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -68,6 +133,19 @@ def _together(workers: list[list[Vitals]]) -> Vitals:
     )
 
 
+class StateGoneError(DatabaseError):
+    """The files that were looked at are not those in the folder any more."""
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    """What tells a file from another of its name; (0, 0): it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 class View:
     """A state folder, looked at. What goes wrong raises DatabaseError."""
 
@@ -79,12 +157,19 @@ class View:
         self._stores: dict[Path, SessionStore] = {}
         self._attached: set[Path] = set()
         self._changes: list[int] = []
+        self._files: dict[Path, tuple[int, int]] = {}
         self.refresh()
         if not self._journals:
             raise DatabaseError(f"{state}: no journal; no sensor ran here")
 
     def refresh(self) -> bool:
-        """Whether there may be anything new since the last time."""
+        """Whether there may be anything new since the last time.
+
+        Raises StateGoneError where a file is another than the one that was opened, or gone.
+        """
+        for path, known in self._files.items():
+            if _inode(path) != known:
+                raise StateGoneError(f"{path}: it was taken away or replaced")
         for path in journals(self.state):
             if path not in self._journals:
                 self._journals[path] = Journal(path, read_only=True)
@@ -95,6 +180,11 @@ class View:
             self._ledger = Ledger(path, read_only=True)
         if self._desk is None and (path := self.state / NAME).exists():
             self._desk = Desk(path, read_only=True)
+        opened = [*self._journals, *self._stores]
+        opened += [self.state / "blocking.sqlite"] if self._ledger is not None else []
+        opened += [self.state / NAME] if self._desk is not None else []
+        for path in opened:
+            self._files.setdefault(path, _inode(path))
         if self._desk is not None:
             for path in self._journals.keys() - self._attached:
                 self._journals[path].attach(self.state / NAME)
@@ -115,11 +205,49 @@ class View:
         return {name: file.db.changes for name, file in files.items() if file is not None}
 
     @property
-    def now(self) -> int:
-        """Packet time of the newest thing known, ns: what "now" means on this screen."""
+    def newest(self) -> int:
+        """Packet time of the newest thing known, ns."""
         newest = [v.ts for journal in self._journals.values() for v in journal.vitals(1)]
         newest += [head.ts for head in self._heads(1)]
         return max(newest, default=time.time_ns())
+
+    @property
+    def now(self) -> int:
+        """What "now" means on this screen, ns: the newest packet time.
+
+        After live traffic it is the clock on the wall, which goes on when the sensor does not, and
+        so do blocks.
+        """
+        newest, age = self.newest, self.age
+        clock = time.time_ns()
+        written = clock - round((age or 0.0) * SECOND)
+        return max(newest, clock) if abs(written - newest) < _CURRENT * SECOND else newest
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since a sensor wrote to its journal, by the clock on the wall; None: never."""
+        wals = [path.with_name(f"{path.name}-wal") for path in self._journals]
+        times = [file.stat().st_mtime for file in (*self._journals, *wals) if file.exists()]
+        return max(0.0, time.time() - max(times)) if times else None
+
+    def status(self, mode: Literal["off", "dry-run", "enforce"]) -> Status:
+        """How sensor and blocking are; ``mode`` where nothing was decided yet."""
+        age = self.age
+        ledger = self._ledger
+        enforcing = ledger.enforcing if ledger is not None else None
+        if enforcing is not None:
+            mode = "enforce" if enforcing else "dry-run"
+        blocks = self.blocks()
+        enforced = sum(one.enforced for one in blocks)
+        return Status(
+            running=age is not None and age <= _SILENT,
+            silent=age,
+            now=self.newest,
+            mode=mode,
+            blocked=enforced,
+            would_block=len(blocks) - enforced,
+            stopped=self.stopped(),
+        )
 
     def _heads(self, most: int, wanted: Wanted | None = None) -> list[Head]:
         found = [head for j in self._journals.values() for head in j.heads(most, wanted)]
@@ -129,7 +257,17 @@ class View:
         ids = [head.id for head in heads]
         done = self._desk.acknowledged(ids) if self._desk is not None else {}
         exempted = {one.host: one for one in self.exempted()}
-        return [Seen(head, done.get(head.id), exempted.get(head.host)) for head in heads]
+        ledger, now = self._ledger, self.now
+        words = ledger.last_words([h.host for h in heads], now) if ledger is not None else {}
+        return [
+            Seen(
+                head,
+                done.get(head.id),
+                exempted.get(head.host),
+                block_of(head.recommended, words.get(head.host), now),
+            )
+            for head in heads
+        ]
 
     def alerts(self, most: int, wanted: Wanted | None = None) -> list[Seen]:
         """Those raised last."""
@@ -213,7 +351,7 @@ class View:
     def rates(self, seconds: int, points: int) -> list[Vitals]:
         """The vitals of the last seconds, all workers together, as so many points at most."""
         step = max(10, -(-seconds // points)) * SECOND
-        first = self.now // step * step - (seconds * SECOND // step - 1) * step
+        first = self.newest // step * step - (seconds * SECOND // step - 1) * step
         bins: dict[int, list[list[Vitals]]] = {}
         for number, journal in enumerate(self._journals.values()):
             for one in journal.vitals_since(first):
@@ -255,14 +393,25 @@ class View:
         outbox.close()
         return sum(left)
 
+    def notes(self, id_: str) -> list[Acknowledged]:
+        """All that persons said of an alert, the oldest first."""
+        return self._desk.notes(id_) if self._desk is not None else []
+
     def exempted(self) -> list[Exempted]:
         """Hosts exempt by the desk."""
         return self._desk.in_force(self.now) if self._desk is not None else []
 
     # --- what a person does ----------------------------------------------------------------------
 
+    def close(self) -> None:
+        """Let go of the files."""
+        files = [*self._journals.values(), *self._stores.values(), self._ledger, self._desk]
+        for file in files:
+            if file is not None:
+                file.close()
+
     def acknowledge(self, alert: str, by: str, reason: str) -> None:
-        """Note that somebody has seen to an alert."""
+        """Note that somebody has seen to an alert; what was noted before stays."""
         desk = Desk(self.state / NAME)
         desk.acknowledge(alert, time.time_ns(), by, reason)
         desk.close()

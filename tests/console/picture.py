@@ -30,7 +30,7 @@ def pages(state: Path) -> None:
         page = browser.page
         page.set_viewport_size({"width": 1180, "height": 330})
         page.locator("tbody tr").nth(4).wait_for()
-        page.get_by_text("live", exact=True).wait_for()
+        page.locator(".strip[data-connected]").wait_for()
         page.screenshot(path=ROOT / "docs" / "web-alerts.png", animations="disabled")
         page.set_viewport_size({"width": 1180, "height": 760})
         page.get_by_role("link", name="203.0.113.20").click()

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from sensor.access import Person, Role
-from sensor.console.view import Seen, View
+from sensor.console.view import Seen, Status, View
 from sensor.console.web import shapes
 from sensor.console.web.health import health
 from sensor.console.web.packets import DissectionError, dissected
@@ -66,7 +66,7 @@ class Operation(NamedTuple):
     @property
     def shared(self) -> bool:
         """Whether everybody gets the same answer until something changes."""
-        return self.method == "GET" and not self.slow and self.does is not _health
+        return self.method == "GET" and not self.slow and self.does not in (_health, _status)
 
 
 _LATEST: Final = (1 << 63) - 1
@@ -75,7 +75,7 @@ _LATEST: Final = (1 << 63) - 1
 
 
 def _listed(one: Seen) -> shapes.Listed:
-    return shapes.Listed(*one.head, one.acknowledged, one.exempted)
+    return shapes.Listed(*one.head, one.acknowledged, one.exempted, one.block)
 
 
 def _alerts(ask: Ask) -> shapes.Alerts:
@@ -113,7 +113,7 @@ def _alert(ask: Ask) -> shapes.Whole:
         shapes.Step(a.ts, a.state, a.score, {w: c["networks"] for w, c in a.windows.items()})
         for a in messages
     ]
-    return shapes.Whole(listed, messages[-1], course)
+    return shapes.Whole(listed, messages[-1], course, ask.view.notes(listed.id))
 
 
 def _messages(ask: Ask) -> shapes.Messages:
@@ -221,6 +221,10 @@ def _flat(settings: Settings) -> dict[str, Any]:
     return rows
 
 
+def _status(ask: Ask) -> Status:
+    return ask.site.status(ask.view)
+
+
 def _health(ask: Ask) -> shapes.Health:
     return health(ask.view, ask.site.settings, ask.site.follower)
 
@@ -282,6 +286,8 @@ OPERATIONS: Final = (
               shapes.Networks, shapes.LimitQuery),
     Operation("GET", "/api/v1/vitals", _vitals, "viewer", "How it went", shapes.Course,
               shapes.VitalsQuery),
+    Operation("GET", "/api/v1/status", _status, "viewer",
+              "Whether a sensor runs, and whether blocks are carried out", Status),
     Operation("GET", "/api/v1/health", _health, "viewer", "How sensor, disk and Kafka are",
               shapes.Health),
     Operation("GET", "/api/v1/settings", _settings, "viewer", "The settings", shapes.SettingsPage),
@@ -297,8 +303,8 @@ OPERATIONS: Final = (
               "An alert's packets as a capture; the access is logged", "application/octet-stream",
               faults=(404, 503), slow=True),
     Operation("PUT", "/api/v1/alerts/{id}/acknowledgement", _acknowledge, "analyst",
-              "Note that somebody has seen to an alert", shapes.Listed, body=shapes.Why,
-              faults=(404,)),
+              "Note what was done about an alert; earlier notes stay", shapes.Listed,
+              body=shapes.Why, faults=(404,)),
     Operation("POST", "/api/v1/exemptions", _exempt, "operator",
               "Exempt a host, and end its block", shapes.Exemptions, body=shapes.Exempt,
               faults=(404, 409)),

@@ -1,8 +1,6 @@
 """How sensor, disk, Kafka and the page itself are, by the files alone."""
 
 import shutil
-import time
-from pathlib import Path
 from typing import Final
 
 from sensor import __version__
@@ -15,8 +13,6 @@ from sensor.sinks.journal import journals
 
 __all__ = ["health"]
 
-_SILENT: Final = 60.0
-"""Seconds without vitals: a sensor that runs writes them every ten."""
 _WAITING: Final = 1000
 """Messages that may wait for Kafka in a busy minute."""
 _LITTLE_ROOM: Final = 0.05
@@ -26,17 +22,17 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
     """As it is now."""
     vitals = view.rates(60, 1)[-1:]
     paths = journals(view.state)
-    age = min((time.time() - _written(path) for path in paths), default=None)
+    status = view.status(settings.blocking.mode)
+    age = status.silent
     disk = shutil.disk_usage(view.state)
     waiting = view.waiting_for_kafka()
-    stopped = view.stopped()
     troubles = []
-    if age is None or age > _SILENT:
+    if not status.running:
         said = "ever" if age is None else f"for {age:,.0f} s"
         troubles.append(Trouble("no_vitals", f"no sensor has written to the journal {said}"))
     if vitals and vitals[0].loss >= settings.live.loss_alarm:
         troubles.append(Trouble("capture_loss", f"{vitals[0].loss:.2%} of what was sent is lost"))
-    if stopped:
+    if status.stopped:
         troubles.append(Trouble("blocking_stopped", "blocking stopped itself: port25 resume"))
     if waiting is not None and waiting > _WAITING:
         troubles.append(Trouble("kafka_waiting", f"{waiting:,} messages wait for Kafka"))
@@ -53,14 +49,8 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
         ),
         disk_free_bytes=disk.free,
         kafka_waiting=waiting,
-        blocking_stopped=stopped,
+        blocking_stopped=status.stopped,
         streams=len(follower),
         streams_reset=follower.resets,
         version=__version__,
     )
-
-
-def _written(journal: Path) -> float:
-    """When a journal was written last, by its log or itself, seconds since 1970."""
-    files = (journal, journal.with_name(journal.name + "-wal"))
-    return max(file.stat().st_mtime for file in files if file.exists())

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from sensor.console.view import View
+from sensor.console.view import StateGoneError, View
 
 __all__ = ["Readers"]
 
@@ -35,10 +35,26 @@ class Readers:
         view: View = self._local.view
         return view
 
+    def _anew(self) -> None:
+        """Let go of files that are not those of the folder any more."""
+        self._local.view.close()
+        del self._local.view
+
     def _fresh(self, does: Callable[[View], T]) -> T:
         view = self._view()
-        view.refresh()
+        try:
+            view.refresh()
+        except StateGoneError:
+            self._anew()
+            view = self._view()
         return does(view)
+
+    def _watched(self, does: Callable[[View], T]) -> T:
+        try:
+            return does(self._view())
+        except StateGoneError:
+            self._anew()
+            raise
 
     async def read(self, does: Callable[[View], T], slow: bool = False) -> T:
         """What ``does`` makes of the files as they are now. Raises what it raises."""
@@ -47,9 +63,12 @@ class Readers:
         return await loop.run_in_executor(pool, self._fresh, does)
 
     async def watch(self, does: Callable[[View], T]) -> T:
-        """The same, always by the same view, which ``does`` refreshes itself."""
+        """The same, by the same view as long as the files are, which ``does`` refreshes itself.
+
+        Raises StateGoneError where they are not; the next call has a view of those there are now.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._watcher, lambda: does(self._view()))
+        return await loop.run_in_executor(self._watcher, self._watched, does)
 
     def close(self) -> None:
         """Let the threads end."""

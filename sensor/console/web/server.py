@@ -67,6 +67,7 @@ def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlett
             ApiError: _problem,
             HTTPException: _problem,
             DatabaseError: _unreadable,
+            OSError: _unreadable,
         },
     )
 

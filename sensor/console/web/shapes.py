@@ -14,7 +14,7 @@ from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
-from sensor.console.view import Range
+from sensor.console.view import Block, Range
 from sensor.smtp.record import Session
 
 Time = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -189,7 +189,9 @@ class Listed(msgspec.Struct, frozen=True):
     """decibans"""
     block_recommended: bool
     acknowledged: Acknowledged | None
+    """what was noted last"""
     exempted: Exempted | None
+    block: Block
 
 
 class Alerts(msgspec.Struct, frozen=True):
@@ -225,6 +227,8 @@ class Whole(msgspec.Struct, frozen=True):
     alert: Alert
     """its last message"""
     course: list[Step]
+    notes: list[Acknowledged]
+    """all that persons noted, the oldest first"""
 
 
 class HostPage(msgspec.Struct, frozen=True):
@@ -348,7 +352,7 @@ class Health(msgspec.Struct, frozen=True):
 
     troubles: list[Trouble]
     now: int
-    """packet time of the newest thing known"""
+    """packet time of the newest thing known; after live traffic, the time"""
     vitals: Vitals | None
     vitals_age: float | None
     """seconds since they were written, by the wall clock"""

@@ -6,7 +6,8 @@ same bytes. Who is too slow loses what it has not read and is told ``reset``: to
     alert   a message of an alert (``Told``); the event's id is the place in the journals
     vitals  how it goes (``Vitals``)
     desk    somebody acknowledged an alert or exempted a host
-    blocks  a decision was made, and how many blocks are in force now
+    blocks  a decision was made
+    status  whether a sensor runs, and what is blocked (``Status``), whenever that changed
     reset   something was left out
 """
 
@@ -18,7 +19,7 @@ from typing import Final
 import msgspec
 
 from sensor.alerts.alert import Alert
-from sensor.console.view import Place, View
+from sensor.console.view import Place, StateGoneError, Status, View
 from sensor.console.web.guard import log
 from sensor.console.web.readers import Readers
 from sensor.console.web.shapes import Told
@@ -73,9 +74,12 @@ def _event(name: str, data: object, id_: str = "") -> bytes:
 class Follower:
     """Looks on for everybody."""
 
-    def __init__(self, readers: Readers, most: int) -> None:
+    def __init__(self, readers: Readers, most: int, status: Callable[[View], Status]) -> None:
         self._readers = readers
         self._most = most
+        self._status = status
+        self._last: Status | None = None
+        self._looked = 0.0
         self._following: set[asyncio.Queue[bytes | None]] = set()
         self._place: Place | None = None
         self._vitals = 0
@@ -99,10 +103,14 @@ class Follower:
             await asyncio.sleep(_LOOK)
             try:
                 chunks = await self._readers.watch(self._look)
-            except (DatabaseError, msgspec.DecodeError) as error:
+            except (DatabaseError, msgspec.DecodeError, OSError) as error:
                 if str(error) != self._fault:  # it may be read later: said once
                     self._fault = str(error)
                     log(f"nothing new is told: {error}")
+                    self._tell(_event("status", _unknown(self._fault)))
+                if isinstance(error, StateGoneError):
+                    self._place, self._last = None, None
+                    self._tell(_RESET)
                 continue
             self._fault = ""
             for chunk in chunks:
@@ -118,11 +126,12 @@ class Follower:
         changed = view.refresh()
         if self._place is None:
             self._place, self._changes = view.end, view.decided
-            return []
+            return self._how_it_is(view)
         if not changed:
-            return []
+            # A sensor that died changes nothing: that is looked for once a second.
+            return self._how_it_is(view) if time.monotonic() > self._looked + 1 else []
         self.generation += 1
-        chunks = []
+        chunks = self._how_it_is(view)
         end = view.end
         if sum(end.values()) - sum(self._place.values()) > _FAR_BEHIND:
             self._place = end
@@ -142,8 +151,19 @@ class Follower:
         if "desk" in new:
             chunks.append(_event("desk", {}))
         if "blocks" in new:
-            chunks.append(_event("blocks", {"in_force": len(view.blocks())}))
+            chunks.append(_event("blocks", {}))
         return chunks
+
+    def _how_it_is(self, view: View) -> list[bytes]:
+        """The status as an event, if anything but the time has changed."""
+        self._looked = time.monotonic()
+        status = self._status(view)
+        timeless = msgspec.structs.replace(status, silent=None, now=0)
+        if timeless == self._last:
+            return []
+        self.generation += 1
+        self._last = timeless
+        return [_event("status", status)]
 
     @staticmethod
     def _since(view: View, place: Place, most: int) -> list[tuple[Place, bytes]]:
@@ -194,6 +214,11 @@ class Follower:
         if events and events[-1][0] != end:
             return _RESET
         return b"".join(text for _, text in events)
+
+
+def _unknown(fault: str) -> Status:
+    """The status while the state folder cannot be read."""
+    return Status(False, None, 0, "off", 0, 0, False, fault)
 
 
 def _replace(queue: "asyncio.Queue[bytes | None]", chunk: bytes | None) -> None:

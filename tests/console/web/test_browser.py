@@ -49,7 +49,7 @@ def open_bot(page):
 
 def test_an_alert_appears_within_a_second_of_its_journal_write(desk, state):
     page = desk.go("/")
-    page.get_by_text("live", exact=True).wait_for()
+    page.locator(".strip[data-connected]").wait_for()
     journal = Journal(state / "journal.sqlite")
     waited = []
     for k in range(7):
@@ -264,7 +264,7 @@ def test_a_viewer_sees_and_does_not_act(state, tmp_path):
 def test_a_server_that_was_away_is_found_again(state):
     with serving(state) as server, browsing(server.printed) as browser:
         page = browser.page
-        page.get_by_text("live", exact=True).wait_for()
+        page.locator(".strip[data-connected]").wait_for()
         port = server.base.rpartition(":")[2]
         server.stop()
         page.get_by_text("not connected", exact=True).wait_for()
@@ -272,4 +272,4 @@ def test_a_server_that_was_away_is_found_again(state):
             page.wait_for_url("**/login")  # its logins ended with it
             page.get_by_text("open the address that port25 web printed").wait_for()
             page.goto(again.printed)
-            page.get_by_text("live", exact=True).wait_for()
+            page.locator(".strip[data-connected]").wait_for()

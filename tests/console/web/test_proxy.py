@@ -69,7 +69,7 @@ def test_log_in_see_and_act_behind_nginx(state, tmp_path):
         page.get_by_label("Name").fill("operator")
         page.get_by_label("Password").fill(PASSWORDS["operator"])
         page.get_by_role("button", name="Log in").click()
-        page.get_by_text("live", exact=True).wait_for()
+        page.locator(".strip[data-connected]").wait_for()
         (cookie,) = page.context.cookies()
         assert (cookie["name"], cookie["secure"]) == ("__Host-port25", True)
         new = alert("198.51.100.9", opened=10**9)

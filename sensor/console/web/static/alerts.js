@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { decibans } from "./format.js";
 import { go, useFetched, useKeys, useTitle } from "./hooks.js";
 import { on } from "./live.js";
-import { Fault, HostLink, Loading, Moment, Severity, Table } from "./parts.js";
+import { Fault, HostLink, Loading, Moment, Severity, Standing, Table } from "./parts.js";
 import { t } from "./words.js";
 
 const FILTERS = {
@@ -14,8 +14,8 @@ const FILTERS = {
   seen_to: ["false", "true"],
 };
 const NAMES = {
-  state: "state", severity: "severity", recommended: "block", seen_to: "seen_to",
-  "recommended true": "recommended", "recommended false": "not_recommended",
+  state: "state", severity: "severity", recommended: "advice", seen_to: "seen_to",
+  "recommended true": "yes", "recommended false": "no",
   "seen_to true": "somebody", "seen_to false": "nobody",
 };
 const MOST = 1000;
@@ -49,7 +49,7 @@ export function Alerts({ params }) {
     () => Object.fromEntries(["text", ...Object.keys(FILTERS)].map((k) => [k, params.get(k) ?? ""])),
     [params.toString()],
   );
-  const { data, error, loading } = useFetched("alerts", wanted, ["desk"]);
+  const { data, error, loading } = useFetched("alerts", wanted, ["desk", "blocks"]);
   const [list, setList] = useState([]);
   const [next, setNext] = useState(null);
   const [said, say] = useState("");
@@ -112,7 +112,7 @@ function Row({ one }) {
     <td><${Severity} of=${one.severity} /></td>
     <td class="n">${decibans(one.score)}</td>
     <td class="wide">${t(one.state)}</td>
-    <td>${one.block_recommended ? t("yes") : t("no")}</td>
+    <td><${Standing} of=${one} /></td>
     <td class="wide">${seen}</td>
   </tr>`;
 }

@@ -7,14 +7,14 @@ import { Ask, Fault, HostLink, Loading, Moment, Section, Sentence, Table, Text }
 import { t } from "./words.js";
 
 export function BlockList({ most, act }) {
-  const { data, error, again } = useFetched("blocks", { limit: most ?? 1000 }, ["blocks", "vitals"]);
+  const { data, error, again } = useFetched("blocks", { limit: most ?? 1000 }, ["blocks", "vitals", "status"]);
   const blocks = data?.blocks ?? [];
-  return html`<${Section} title=${t("blocks_title")} id="blocks"
+  const title = t(blocks.length > 0 && !blocks.some((one) => one.enforced) ? "would_title" : "blocks_title");
+  return html`<${Section} title=${title} id="blocks"
       aside=${data && html`<a href="/blocks">${count(data.total)}</a>`}>
     <${Fault} error=${error} />
-    ${data?.stopped && html`<p class="fault" role="alert">${t("stopped")}</p>`}
     ${!data ? html`<${Loading} />` : blocks.length === 0 ? html`<p class="muted">${t("no_blocks")}</p>`
-      : html`<${Table} caption=${t("blocks_title")} heads=${[
+      : html`<${Table} caption=${title} heads=${[
             [t("host")], [t("time_left"), "n"], ["", "bars wide"], [t("until"), "wide"], [t("mode")], [t("reason"), "wide"], ...(act ? [[""]] : []),
           ]}>
           ${blocks.map((one) => html`<tr key=${one.id}>

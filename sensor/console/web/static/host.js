@@ -4,7 +4,7 @@ import { may, query, send } from "./api.js";
 import { clock, count, decibans, printable } from "./format.js";
 import { useFetched, useKeys, useTitle } from "./hooks.js";
 import { on } from "./live.js";
-import { Ask, Fault, HostLink, Loading, Moment, Section, Sentence, Severity, Sum, Table, Text } from "./parts.js";
+import { Ask, Fault, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Sum, Table, Text } from "./parts.js";
 import { Packets } from "./packets.js";
 import { Plot } from "./plot.js";
 import { Sessions } from "./sessions.js";
@@ -12,7 +12,7 @@ import { said } from "./sentences.js";
 import { t } from "./words.js";
 
 export function AlertPage({ id, who, theme, tell }) {
-  const { data, error, again } = useFetched(`alerts/${id}`, {}, ["desk"]);
+  const { data, error, again } = useFetched(`alerts/${id}`, {}, ["desk", "blocks"]);
   useEffect(() => on(["alert"], (told) => told.id === id && again()), [id, again]);
   if (error) return html`<${Fault} error=${error} />`;
   if (!data) return html`<${Loading} />`;
@@ -35,9 +35,10 @@ function Host({ host, whole, who, theme, tell }) {
         ${sum && html` <span class="score">${decibans(sum.score)}</span>`}</h1>
       <${Actions} host=${host} listed=${listed} who=${who} tell=${tell} exempted=${data?.exempted} again=${again} />
     </div>
-    <${Done} listed=${listed} exempted=${data?.exempted} />
+    <${Done} notes=${whole?.notes ?? []} exempted=${data?.exempted} />
     ${alert && html`<p class="verdict ${alert.block_recommended ? "bad" : ""}">
-        ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} /></p>`}
+        ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} /></p>
+      <p class="verdict">${t("state")}: <${Standing} of=${listed} /></p>`}
     <${Fault} error=${whole ? null : error} />
     ${sum && html`<${Section} title=${t("why")} id="why">
         <${Sum} evidence=${sum.evidence} score=${sum.score} raise=${alert?.raise_at} clear=${alert?.clear_at} />
@@ -51,9 +52,8 @@ function Host({ host, whole, who, theme, tell }) {
     ${data && html`<${Others} alerts=${data.alerts} />`}`;
 }
 
-function Done({ listed, exempted }) {
-  const done = listed?.acknowledged;
-  return html`${done && html`<p class="note">${t("acknowledged_by", printable(done.by), printable(done.reason))}</p>`}
+function Done({ notes, exempted }) {
+  return html`${notes.map((one) => html`<p class="note" key=${one.ts}>${t("acknowledged_by", printable(one.by), printable(one.reason), clock(one.ts))}</p>`)}
     ${exempted && html`<p class="note">${t("exempted_by", clock(exempted.until), printable(exempted.by), printable(exempted.reason))}</p>`}`;
 }
 
@@ -63,7 +63,7 @@ function Actions({ host, listed, who, tell, exempted, again }) {
     acknowledge: listed && may(who, "analyst"),
     exempt: may(who, "operator") && !exempted,
     lift: may(who, "operator") && exempted,
-    release: may(who, "operator"),
+    release: may(who, "operator") && (!listed || ["blocked", "would_block", "lookup"].includes(listed.block.state)),
   };
   const does = {
     acknowledge: async ({ reason }) => {

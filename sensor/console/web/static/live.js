@@ -33,7 +33,7 @@ export function connect() {
       events.dispatchEvent(new CustomEvent("refused", { detail: {} }));
     }
   };
-  for (const name of ["alert", "vitals", "desk", "blocks", "reset"]) source.addEventListener(name, pass);
+  for (const name of ["alert", "vitals", "desk", "blocks", "status", "reset"]) source.addEventListener(name, pass);
 }
 
 document.addEventListener("visibilitychange", () => {

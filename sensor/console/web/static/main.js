@@ -1,7 +1,7 @@
 // The page: who is here, where they are, what goes on above it all.
 import { html, render, useEffect, useRef, useState } from "./dom.js";
 import { get, me, send } from "./api.js";
-import { count, fixed, percent } from "./format.js";
+import { clock, count, fixed, percent, printable, span } from "./format.js";
 import { catchClicks, go, useKeys, useLocation, useTitle } from "./hooks.js";
 import { connect, connected, on } from "./live.js";
 import { language, speak, t } from "./words.js";
@@ -99,25 +99,26 @@ function App() {
 
 function Strip() {
   const [vitals, setVitals] = useState(null);
-  const [blocks, setBlocks] = useState(null);
+  const [status, setStatus] = useState(null);
   const [live, setLive] = useState(connected);
+  const [, tick] = useState(0);
   useEffect(() => {
     const ask = async () => {
-      const [course, list] = await Promise.all([
-        get("vitals", { seconds: 60, points: 1 }),
-        get("blocks", { limit: 1 }),
-      ]);
+      const [course, now] = await Promise.all([get("vitals", { seconds: 60, points: 1 }), get("status")]);
       setVitals(course.vitals.at(-1) ?? null);
-      setBlocks(list.total);
+      heard(now);
     };
+    const heard = (now) => setStatus({ ...now, at: performance.now() });
+    const clock = setInterval(() => tick((n) => n + 1), 5000);
     const quietly = () => ask().catch(() => {});
     quietly();
     setLive(connected);
     const stops = [
       on(["connection"], setLive),
       on(["vitals"], setVitals),
-      on(["blocks"], (told) => setBlocks(told.in_force)),
+      on(["status"], heard),
       on(["reset"], quietly),
+      () => clearInterval(clock),
     ];
     return () => stops.forEach((stop) => stop());
   }, []);
@@ -132,11 +133,27 @@ function Strip() {
         [t("alerts_open"), count(v.alerts_open)],
       ]
     : [];
-  return html`<dl class="strip">
-    <div><dt class="unseen">${t("health")}</dt><dd class=${live ? "live" : "bad"}>${t(live ? "live" : "not_live")}</dd></div>
-    ${figures.map(([name, value, bad]) => html`<div key=${name}><dt>${name}</dt><dd class=${bad ? "bad" : ""}>${value}</dd></div>`)}
-    ${blocks !== null && html`<div><dt>${t("blocks_in_force")}</dt><dd>${count(blocks)}</dd></div>`}
-  </dl>`;
+  const well = live && status?.running;
+  return html`${status?.fault && html`<p class="banner bad" role="alert">${t("unreadable", printable(status.fault))}</p>`}
+    ${status?.stopped && html`<p class="banner bad" role="alert">${t("stopped")}</p>`}
+    ${status?.mode === "dry-run" && status.blocked === 0 && html`<p class="banner">${t("dry_run_banner")}</p>`}
+    ${status?.mode === "off" && status.blocked === 0 && !status.fault && html`<p class="banner">${t("off_banner")}</p>`}
+    <dl class="strip" data-connected=${live ? "" : undefined}>
+      <div><dt class="unseen">${t("sensor")}</dt><dd class=${well ? "live" : "bad"} role="status">${state(live, status)}</dd></div>
+      ${figures.map(([name, value, bad]) => html`<div key=${name}><dt>${name}</dt><dd class=${bad ? "bad" : ""}>${value}</dd></div>`)}
+      ${status?.blocked > 0 && html`<div><dt>${t("blocked")}</dt><dd>${count(status.blocked)}</dd></div>`}
+      ${status?.would_block > 0 && html`<div><dt>${t("would_block")}</dt><dd>${count(status.would_block)}</dd></div>`}
+    </dl>`;
+}
+
+// The page may be connected to its server, and the sensor dead all the same.
+function state(live, status) {
+  if (!live) return t("not_live");
+  if (!status || status.fault) return t("unknown");
+  if (status.running) return t("live");
+  if (status.silent === null) return t("sensor_never");
+  const silent = status.silent + (performance.now() - status.at) / 1000;
+  return t("sensor_silent", span(silent), clock(status.now));
 }
 
 function Help({ close }) {

@@ -24,6 +24,14 @@ export const HostLink = ({ host, alert }) =>
 export const Moment = ({ ns }) =>
   html`<time datetime=${new Date(ns / 1e6).toISOString()}>${short(ns)}</time>`;
 
+// What became of the advice to block: the ledger's word, not the alert's.
+export function Standing({ of }) {
+  const { state, until, reason } = of.block ?? { state: of.block_recommended ? "undecided" : "not_recommended" };
+  const holds = state === "blocked" || state === "would_block";
+  return html`<span class=${`standing ${state}`} title=${reason ? printable(said(reason)) : undefined}>${
+    holds ? t("until_time", t(state), short(until)) : t(state)}</span>`;
+}
+
 // A scrollable table with a caption; `wide` columns are left out on a telephone.
 export function Table({ caption, heads, children, hidden = true }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${caption}>
