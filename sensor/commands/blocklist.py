@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from sensor.alerts.alert import rfc3339
 from sensor.blocking.decision import Decision
 from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
 from sensor.blocking.ledger import Ledger
@@ -52,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
                 else:
                     text = _FORMATS[options.format](blocks, ts, settings.own_mail_servers)
                 _write(text, options.output)
+                if not blocks and before is None:
+                    _say_why_none(ledger, ts, enforced)
                 before = blocks
             if not options.follow:
                 return 0
@@ -64,6 +67,19 @@ def run(options: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         return 0
+
+
+def _say_why_none(ledger: Ledger, ts: int, enforced: bool) -> None:
+    """An empty list is not taken for one that could not be made."""
+    what = "block" if enforced else "block of a dry run"
+    why = f"no {what} is in force at {rfc3339(ts)[:19]}Z"
+    if ended := ledger.newest_end(enforced):
+        why += (
+            f"; the newest had its end at {rfc3339(ended)[:19]}Z (--at TIME shows an earlier list)"
+        )
+    elif enforced and ledger.newest_end(False):
+        why += "; there are blocks of a dry run only (--dry-run shows those)"
+    complain(why)
 
 
 def _write(text: str, output: str | None) -> None:

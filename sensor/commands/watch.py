@@ -20,11 +20,11 @@ def run(options: argparse.Namespace) -> int:
     try:
         view = View(state_from(options, settings))
         if options.plain or not sys.stdout.isatty():
-            Plain(view, by).run(sys.stdin)
+            Plain(view, by, mode=settings.blocking.mode).run(sys.stdin)
             return 0
         from sensor.console.app import Watch
 
-        Watch(view, by).run()
+        Watch(view, by, settings.blocking.mode).run()
     except DatabaseError as error:
         complain(str(error))
         return 1

@@ -4,6 +4,7 @@ Keys as in htop and k9s. At 80 columns and 24 lines everything is there; severit
 only a colour (NO_COLOR is heeded). ``plain.py`` is for screen readers.
 """
 
+import contextlib
 import textwrap
 from collections.abc import Callable
 from typing import ClassVar
@@ -17,7 +18,7 @@ from textual.widgets import DataTable, Footer, Input, Sparkline, Static
 
 from sensor.alerts.alert import Alert
 from sensor.console import words
-from sensor.console.view import Seen, View
+from sensor.console.view import Mode, Seen, StateGoneError, View
 from sensor.database import DatabaseError
 from sensor.escape import printable
 from sensor.sinks.journal import Wanted
@@ -110,7 +111,7 @@ class Watch(App[None]):
     TITLE = "port25"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #vitals { height: 1; text-style: bold; }
+    #status, #vitals { height: 1; text-style: bold; }
     #syns { height: 2; }
     #syns > .sparkline--max-color { color: $accent; }
     #syns > .sparkline--min-color { color: $accent; }
@@ -131,16 +132,20 @@ class Watch(App[None]):
         Binding("q", "quit", "Quit"),
     ]
 
-    def __init__(self, view: View, by: str) -> None:
+    def __init__(self, view: View, by: str, mode: Mode = "dry-run") -> None:
+        """``mode``: of blocking, where nothing was decided yet."""
         super().__init__()
         self._view = view
         self._by = by
+        self._mode: Mode = mode
+        self._fault = ""
         self._what = "alerts"
         self._is_open = False
         self._text = ""
 
     def compose(self) -> ComposeResult:
-        """Vitals, sparkline, table, keys."""
+        """Status, vitals, sparkline, table, keys."""
+        yield Static(id="status")
         yield Static(id="vitals")
         yield Sparkline([], id="syns")
         yield DataTable(cursor_type="row", zebra_stripes=True)
@@ -157,8 +162,23 @@ class Watch(App[None]):
                 self._fill()
                 if isinstance(self.screen, Detail):
                     self.screen.show()
+            else:
+                self._vitals()  # a sensor that died changes nothing
+            self._fault = ""
         except DatabaseError as error:
-            self._say(str(error))
+            if str(error) != self._fault:
+                self._fault = str(error)
+                self._say(self._fault)
+            if isinstance(error, StateGoneError):
+                self._reopen()
+
+    def _reopen(self) -> None:
+        """Look at the files there are now; those looked at are not in the folder any more."""
+        with contextlib.suppress(DatabaseError):  # tried again at the next look
+            view = View(self._view.state)
+            self._view.close()
+            self._view = view
+            self._fill()
 
     def _say(self, text: str) -> None:
         self.notify(printable(text), markup=False)
@@ -169,20 +189,27 @@ class Watch(App[None]):
 
     def _fill(self) -> None:
         vitals = self._view.vitals(_SPARKS)
-        blocks = self._view.blocks()
         self._base.query_one("#syns", Sparkline).data = [v.syns / v.seconds for v in vitals]
-        line = f"{len(blocks):,} blocks"
-        if vitals:
+        self._vitals()
+        self._table()
+
+    def _vitals(self) -> None:
+        now = self._view.status(self._mode)
+        if now.running and (vitals := self._view.vitals(1)):
             v = vitals[-1]
             line = (
                 f"{v.syns / v.seconds:,.1f} SYN/s  {v.packets / v.seconds:,.0f} pkt/s"
                 f"  dropped {v.dropped:,}  loss {v.loss:.2%}  {v.hosts:,} hosts"
-                f"  {v.alerts_open:,} open  {line}"
+                f"  {v.alerts_open:,} open"
             )
+        else:
+            line = ""
         if self._text or self._is_open:
             line += f"  [{'open ' if self._is_open else ''}{self._text}]"
+        bad = now.stopped or not now.running
+        text = Text(printable("  ".join(words.status(now))), style="bold red" if bad else "")
+        self._base.query_one("#status", Static).update(text)
         self._base.query_one("#vitals", Static).update(Text(printable(line)))
-        self._table()
 
     def _table(self) -> None:
         table = self._base.query_one(DataTable)
@@ -231,7 +258,7 @@ class Watch(App[None]):
         done = "exempt" if seen.exempted else "yes" if seen.acknowledged else ""
         cells = (
             words.clock(h.opened)[5:], h.host, h.severity, f"{h.score:+.1f}", h.state,
-            "yes" if h.recommended else "no", done,
+            words.standing(seen.block), done,
         )  # fmt: skip
         return [Text(printable(cell), style=style) for cell in cells]
 

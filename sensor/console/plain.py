@@ -4,13 +4,14 @@ For screen readers, for pipes, for terminals that can do nothing else. Nothing m
 drawn over, and colour is not needed.
 """
 
+import contextlib
 import select
 import sys
 from collections.abc import Callable
 from typing import TextIO
 
 from sensor.console import words
-from sensor.console.view import View
+from sensor.console.view import Mode, StateGoneError, View
 from sensor.database import DatabaseError
 from sensor.sinks.journal import Wanted
 
@@ -31,10 +32,16 @@ quit"""
 class Plain:
     """A view told line by line."""
 
-    def __init__(self, view: View, by: str, out: TextIO = sys.stdout) -> None:
+    def __init__(
+        self, view: View, by: str, out: TextIO = sys.stdout, mode: Mode = "dry-run"
+    ) -> None:
+        """``mode``: of blocking, where nothing was decided yet."""
         self._view = view
         self._by = by
         self._out = out
+        self._mode: Mode = mode
+        self._fault = ""
+        self._running = view.status(mode).running
         self._known = {(seen.head.id, seen.head.state) for seen in view.alerts(1000)}
 
     def run(self, commands: TextIO) -> None:
@@ -52,6 +59,25 @@ class Plain:
 
     def tell(self) -> None:
         """What is new."""
+        try:
+            self._tell()
+            self._fault = ""
+        except DatabaseError as error:
+            if str(error) != self._fault:
+                self._fault = str(error)
+                self._say(f"{self._fault}.")
+            if isinstance(error, StateGoneError):
+                with contextlib.suppress(DatabaseError):  # tried again at the next look
+                    view = View(self._view.state)
+                    self._view.close()
+                    self._view = view
+                    self._say("The state folder was replaced: this is the new one.")
+
+    def _tell(self) -> None:
+        status = self._view.status(self._mode)
+        if status.running != self._running:
+            self._running = status.running
+            self._say("A sensor runs again." if status.running else words.status(status)[0] + ".")
         if not self._view.refresh():
             return
         for seen in reversed(self._view.alerts(1000)):
@@ -87,14 +113,14 @@ class Plain:
         print(text, file=self._out, flush=True)
 
     def _summary(self) -> str:
+        status = "; ".join(words.status(self._view.status(self._mode)))
         vitals = self._view.vitals(1)
-        blocks = len(self._view.blocks())
         if not vitals:
-            return f"{blocks} blocks in force. No sensor has written how it goes."
+            return f"{status}."
         v = vitals[0]
         return (
             f"{v.syns / v.seconds:,.1f} new connections a second, {v.dropped:,} packets dropped,"
-            f" {v.hosts:,} hosts, {v.alerts_open:,} alerts open, {blocks} blocks in force."
+            f" {v.hosts:,} hosts, {v.alerts_open:,} alerts open; {status}."
         )
 
     def _list(self) -> None:

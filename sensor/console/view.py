@@ -24,13 +24,24 @@ from sensor.sinks.outbox import Outbox
 from sensor.sinks.sessions import SessionStore, session_stores
 from sensor.smtp.record import Session
 
-__all__ = ["Block", "Place", "Range", "Seen", "StateGoneError", "Status", "View", "block_of"]
+__all__ = [
+    "Block",
+    "Mode",
+    "Place",
+    "Range",
+    "Seen",
+    "StateGoneError",
+    "Status",
+    "View",
+    "block_of",
+]
 
 _SILENT: Final = 30.0
 """Seconds without a word in the journal: a sensor that runs writes every ten."""
 _CURRENT: Final = 3600.0
 """Seconds that packet time may be behind the clock on the wall in live traffic."""
 
+Mode = Literal["off", "dry-run", "enforce"]
 BlockState = Literal[
     "blocked", "would_block", "lookup", "expired", "released", "refused", "undecided",
     "not_recommended",
@@ -59,7 +70,7 @@ class Status(msgspec.Struct, frozen=True):
     """seconds since one did, by the clock on the wall; null: never"""
     now: int
     """packet time of the newest thing known, ns"""
-    mode: Literal["off", "dry-run", "enforce"]
+    mode: Mode
     """of the newest decision, else as this page was started with it"""
     blocked: int
     """blocks in force"""
@@ -226,11 +237,13 @@ class View:
     @property
     def age(self) -> float | None:
         """Seconds since a sensor wrote to its journal, by the clock on the wall; None: never."""
-        wals = [path.with_name(f"{path.name}-wal") for path in self._journals]
-        times = [file.stat().st_mtime for file in (*self._journals, *wals) if file.exists()]
+        logs = [path.with_name(f"{path.name}-wal") for path in self._journals]
+        found = [file.stat() for file in (*self._journals, *logs) if file.exists()]
+        # Whoever only reads makes a log as well: an empty one.
+        times = [file.st_mtime for file in found if file.st_size]
         return max(0.0, time.time() - max(times)) if times else None
 
-    def status(self, mode: Literal["off", "dry-run", "enforce"]) -> Status:
+    def status(self, mode: Mode) -> Status:
         """How sensor and blocking are; ``mode`` where nothing was decided yet."""
         age = self.age
         ledger = self._ledger

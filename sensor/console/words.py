@@ -11,11 +11,12 @@ from typing import Final
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.blocking.decision import Decision
-from sensor.console.view import Seen, View
+from sensor.blocking.desk import Acknowledged
+from sensor.console.view import Block, Seen, Status, View
 from sensor.escape import printable
 from sensor.smtp.record import Session
 
-__all__ = ["block", "candidate", "clock", "detail", "seen", "whole"]
+__all__ = ["block", "candidate", "clock", "detail", "seen", "span", "standing", "status", "whole"]
 
 _SAID: Final = 20
 """Sessions that are told of."""
@@ -26,12 +27,62 @@ def clock(ts: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(ts // 10**9))
 
 
+def span(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> span(7), span(372), span(90_000)
+    ('7 s', '6 min', '25 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
+
+
+def status(now: Status) -> list[str]:
+    """What a person must know before all else: no sensor runs, nothing is blocked."""
+    words = []
+    if not now.running:
+        since = "no sensor has run here"
+        if now.silent is not None:
+            since = f"SENSOR SILENT {span(now.silent)} ({clock(now.now)[:16]} UTC)"
+        words.append(since)
+    if now.stopped:
+        words.append("blocking STOPPED itself: port25 resume")
+    if now.blocked:
+        words.append(f"{now.blocked:,} blocked")
+    if now.mode != "enforce" and not now.blocked:
+        words.append(f"{'dry run' if now.mode == 'dry-run' else 'blocking off'}: nothing blocked")
+    if now.would_block:
+        words.append(f"({now.would_block:,} would)")
+    return words
+
+
+_STANDING: Final = {
+    "blocked": "blocked",
+    "would_block": "would block",
+    "lookup": "to be looked up",
+    "expired": "expired",
+    "released": "released",
+    "refused": "refused",
+    "undecided": "recommended",
+    "not_recommended": "no",
+}
+
+
+def standing(one: Block) -> str:
+    """What became of an alert's recommendation, in two words."""
+    return _STANDING[one.state]
+
+
 def seen(one: Seen) -> str:
     """One alert of a list."""
     h = one.head
     words = f"{h.host}, {h.severity}, {h.score:+.1f} decibans, {h.state}, raised {clock(h.opened)}"
     if h.recommended:
         words += ", block recommended"
+    if one.block.state not in ("undecided", "not_recommended"):
+        words += f": {standing(one.block)}"
+        words += f" until {clock(one.block.until)}" if "block" in one.block.state else ""
     if one.acknowledged is not None:
         words += f", acknowledged by {one.acknowledged.by}: {one.acknowledged.reason}"
     if one.exempted is not None:
@@ -48,25 +99,28 @@ def candidate(one: Candidate) -> str:
 
 def block(one: Decision) -> str:
     """One block in force."""
-    mode = "" if one.enforced else " (a dry run)"
+    mode = "" if one.enforced else " (a dry run: not blocked)"
     return printable(f"{one.host}{mode} until {clock(one.expires)}: {'; '.join(one.reasons[:1])}")
 
 
 def whole(view: View, id_: str) -> Iterator[str]:
     """All there is to say of an alert of a state folder."""
     messages = view.messages(id_)
-    return detail(messages, view.alert(id_), view.sessions(messages[-1].host, _SAID))
+    said = view.sessions(messages[-1].host, _SAID)
+    return detail(messages, view.alert(id_), said, view.notes(id_))
 
 
-def detail(messages: list[Alert], one: Seen | None, said: list[Session]) -> Iterator[str]:
+def detail(
+    messages: list[Alert], one: Seen | None, said: list[Session], notes: list[Acknowledged]
+) -> Iterator[str]:
     """All there is to say of an alert: its sum, course, windows, destinations, what was said."""
     last = messages[-1]
     yield printable(
         f"{last.host}: {last.state}, {last.severity}, {last.time[:19].replace('T', ' ')}"
     )
     yield f"alert {last.id}, message {last.revision}"
-    if one is not None and one.acknowledged is not None:
-        yield printable(f"acknowledged by {one.acknowledged.by}: {one.acknowledged.reason}")
+    for note in notes:
+        yield printable(f"{clock(note.ts)} UTC, acknowledged by {note.by}: {note.reason}")
     if one is not None and one.exempted is not None:
         until = clock(one.exempted.until)
         yield printable(f"exempt until {until} by {one.exempted.by}: {one.exempted.reason}")
@@ -78,6 +132,10 @@ def detail(messages: list[Alert], one: Seen | None, said: list[Session]) -> Iter
     yield ""
     recommended = "recommended" if last.block_recommended else "not recommended"
     yield printable(f"block {recommended}: {last.block_reason}")
+    if one is not None and one.block.state not in ("undecided", "not_recommended"):
+        until = f" until {clock(one.block.until)} UTC" if "block" in one.block.state else ""
+        why = f": {one.block.reason}" if one.block.reason else ""
+        yield printable(f"now: {standing(one.block)}{until}{why}")
     yield (
         f"{last.connections:,} connections, {last.proven:,} proven handshakes,"
         f" {last.disowned:,} answers disowned"

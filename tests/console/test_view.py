@@ -5,7 +5,7 @@ import time
 import msgspec
 import pytest
 
-from sensor.blocking.desk import Desk, DeskReader
+from sensor.blocking.desk import Acknowledged, Desk, DeskReader
 from sensor.console import words
 from sensor.console.view import View
 from sensor.database import DatabaseError
@@ -105,8 +105,9 @@ def test_hostile_names_are_harmless_in_words(state):
     )
     bad = msgspec.structs.replace(bad, evidence=[one.evidence[0], line])
     said = msgspec.structs.replace(view.sessions("203.0.113.10", 1)[0], helo=HOSTILE)
-    text = "\n".join(words.detail([bad], None, [said]))
-    assert text.count("<script>") == 4
+    noted = Acknowledged(0, "ann", HOSTILE)
+    text = "\n".join(words.detail([bad], None, [said], [noted]))
+    assert text.count("<script>") == 5
     assert all(c.isprintable() or c == "\n" for c in text)
     assert "\\x1b" in text and "\\u202e" in text
 

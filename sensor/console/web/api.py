@@ -222,7 +222,7 @@ def _flat(settings: Settings) -> dict[str, Any]:
 
 
 def _status(ask: Ask) -> Status:
-    return ask.site.status(ask.view)
+    return ask.view.status(ask.site.settings.blocking.mode)
 
 
 def _health(ask: Ask) -> shapes.Health:

@@ -11,7 +11,7 @@ from typing import Final
 from sensor.access import Person
 from sensor.alerts.alert import Alert
 from sensor.console.extract import EvidenceError, extract
-from sensor.console.view import Status, View
+from sensor.console.view import View
 from sensor.console.web.readers import Readers
 from sensor.console.web.stream import Follower
 from sensor.impact.report import Report
@@ -44,7 +44,7 @@ class Site:
         self.settings = settings
         self.config = config
         self.readers = Readers(state)
-        self.follower = Follower(self.readers, settings.web.max_streams, self.status)
+        self.follower = Follower(self.readers, settings.web.max_streams, settings.blocking.mode)
         self._folder = tempfile.TemporaryDirectory(prefix="port25-web-")
         self._extracting = threading.Lock()
         self._files: collections.OrderedDict[tuple[str, int, str], tuple[Path, int]]
@@ -53,10 +53,6 @@ class Site:
         self._answers: collections.OrderedDict[str, tuple[int, bytes]] = collections.OrderedDict()
         self._surveying = threading.Lock()
         self._report: tuple[float, int, Report] | None = None
-
-    def status(self, view: View) -> Status:
-        """How sensor and blocking are."""
-        return view.status(self.settings.blocking.mode)
 
     def shared(self, question: str, answer: Callable[[], bytes]) -> bytes:
         """An answer that stays the same until something changes, worked out once for everybody.

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from sensor.alerts.alert import Alert
-from sensor.console.view import Place, StateGoneError, Status, View
+from sensor.console.view import Mode, Place, StateGoneError, Status, View
 from sensor.console.web.guard import log
 from sensor.console.web.readers import Readers
 from sensor.console.web.shapes import Told
@@ -74,10 +74,11 @@ def _event(name: str, data: object, id_: str = "") -> bytes:
 class Follower:
     """Looks on for everybody."""
 
-    def __init__(self, readers: Readers, most: int, status: Callable[[View], Status]) -> None:
+    def __init__(self, readers: Readers, most: int, mode: Mode = "dry-run") -> None:
+        """``mode``: of blocking, where nothing was decided yet."""
         self._readers = readers
         self._most = most
-        self._status = status
+        self._mode: Mode = mode
         self._last: Status | None = None
         self._looked = 0.0
         self._following: set[asyncio.Queue[bytes | None]] = set()
@@ -157,7 +158,7 @@ class Follower:
     def _how_it_is(self, view: View) -> list[bytes]:
         """The status as an event, if anything but the time has changed."""
         self._looked = time.monotonic()
-        status = self._status(view)
+        status = view.status(self._mode)
         timeless = msgspec.structs.replace(status, silent=None, now=0)
         if timeless == self._last:
             return []

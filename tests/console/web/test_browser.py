@@ -1,5 +1,6 @@
 """The page in Chromium: alerts come live, an analyst works, hostile names are only text."""
 
+import os
 import re
 import statistics
 import time
@@ -273,3 +274,30 @@ def test_a_server_that_was_away_is_found_again(state):
             page.get_by_text("open the address that port25 web printed").wait_for()
             page.goto(again.printed)
             page.locator(".strip[data-connected]").wait_for()
+
+
+def test_a_dead_sensor_and_a_dry_run_are_in_sight_on_every_page(desk, state):
+    then = time.time() - 372
+    for file in state.glob("journal.sqlite*"):
+        os.utime(file, (then, then))
+    for path in ("/", "/hosts", "/overview", "/blocks", "/health"):
+        page = desk.go(path)
+        page.get_by_text(
+            re.compile("sensor silent for 6 min .*; as of 2025-06-15 .* UTC")
+        ).wait_for()
+        page.get_by_text("Dry run: nothing is blocked.").wait_for()
+        assert page.get_by_text("blocks in force").count() == 0
+    desk.go("/blocks").get_by_role("heading", name="Would be blocked (dry run)").wait_for()
+    page = desk.go("/")
+    assert page.locator(".standing.would_block").count() > 0
+    assert page.locator(".standing.blocked").count() == 0
+    open_bot(page)
+    page.get_by_text(re.compile("would block until")).wait_for()
+    for reason in ("mailed the customer", "he answered"):
+        page.keyboard.press("a")
+        page.locator("dialog input[name=reason]").fill(reason)
+        page.keyboard.press("Enter")
+        page.get_by_text(re.compile(f"UTC, seen to by .*: {reason}")).wait_for()
+    assert page.get_by_text("mailed the customer").count() == 1, "both notes stay"
+    os.utime(state / "journal.sqlite")
+    page.get_by_text("live", exact=True).wait_for()

@@ -139,7 +139,7 @@ function Strip() {
     ${status?.mode === "dry-run" && status.blocked === 0 && html`<p class="banner">${t("dry_run_banner")}</p>`}
     ${status?.mode === "off" && status.blocked === 0 && !status.fault && html`<p class="banner">${t("off_banner")}</p>`}
     <dl class="strip" data-connected=${live ? "" : undefined}>
-      <div><dt class="unseen">${t("sensor")}</dt><dd class=${well ? "live" : "bad"} role="status">${state(live, status)}</dd></div>
+      <div><dt class="unseen">${t("sensor")}</dt><dd class=${well ? "live" : "bad"}>${state(live, status)}</dd></div>
       ${figures.map(([name, value, bad]) => html`<div key=${name}><dt>${name}</dt><dd class=${bad ? "bad" : ""}>${value}</dd></div>`)}
       ${status?.blocked > 0 && html`<div><dt>${t("blocked")}</dt><dd>${count(status.blocked)}</dd></div>`}
       ${status?.would_block > 0 && html`<div><dt>${t("would_block")}</dt><dd>${count(status.would_block)}</dd></div>`}
