@@ -98,7 +98,7 @@ class Broker:
         ends = consumer.end_offsets(parts)
         consumer.seek_to_beginning(*parts)
         found = []
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while any(consumer.position(tp) < end for tp, end in ends.items()):
             assert time.monotonic() < until, topic
             for records in consumer.poll(timeout_ms=500).values():

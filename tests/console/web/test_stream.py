@@ -45,7 +45,7 @@ class Listener:
         except (requests.RequestException, AttributeError):  # the server has gone
             return
 
-    def wait(self, name, count=1, patience=20.0):
+    def wait(self, name, count=1, patience=200.0):
         end = time.monotonic() + patience
         while time.monotonic() < end:
             if len(found := [one for one in self.events if one[0] == name]) >= count:
