@@ -54,7 +54,7 @@ _AT_ONCE: Final = 500
 _PRUNE: Final = 10.0
 """Seconds between looks at the size of the journals."""
 _DAY: Final = 86_400_000_000_000
-_ACTIONS: Final = ("block", "lookup", "release", "refuse", "stop", "alarm")
+_ACTIONS: Final = ("block", "lookup", "release", "refuse", "stop", "step", "resume", "alarm")
 
 
 def bounds_of(settings: Settings) -> Bounds:
@@ -392,7 +392,7 @@ class _Process:
     def _count(self, made: list[Decision]) -> None:
         for one in made:
             self._counts[f"decisions_{one.action}"] += 1
-            if one.action in ("stop", "alarm"):
+            if one.action in ("stop", "step", "resume", "alarm"):
                 self._say({"notice": call(one)})
 
     def _open_lanes(self, known: Container[str]) -> list[Lane]:

@@ -1,8 +1,8 @@
 """Blocks from the ledger on their way to Kafka, and calls for a person.
 
 The block list topic is compacted and keyed by subscriber: the last word on each is the decision in
-force, or a tombstone. A dry run puts nothing there. Stops, resumes and alarms go to the health
-topic whatever the mode.
+force, or a tombstone. A dry run puts nothing there. Stops, steps, resumes and alarms go to the
+health topic whatever the mode.
 """
 
 import time
@@ -22,7 +22,7 @@ __all__ = ["BlockLane", "call"]
 
 
 def call(one: Decision) -> Notice:
-    """A stop, resume or alarm, in words for a person."""
+    """A stop, step, resume or alarm, in words for a person."""
     mode = "" if one.enforced else "dry run: "
     return notice("blocking", f"{mode}{one.action} by {one.by}: {one.reasons[0]}", one.ts)
 
@@ -53,7 +53,7 @@ class BlockLane:
         return [self._message(0, one) for one in self._ledger.in_force(time.time_ns())]
 
     def _message(self, number: int, one: Decision) -> Message:
-        if one.action in ("stop", "resume", "alarm"):
+        if one.action in ("stop", "step", "resume", "alarm"):
             topic, key = self._settings.health_topic, self._settings.sensor.encode()
             told = msgspec.json.encode(call(one))
             return Message(number, topic, key, told, headers(NOTICE, id=one.id), one.ts)

@@ -3,8 +3,9 @@
 A *block* closes port 25 to one subscriber until it expires, and nothing else of theirs; the same
 again with a later end renews it. A *lookup* asks for a person: the address is shared by many, who
 must be told apart by port and time. A *release* ends either. A *refuse* is a block that an alert
-recommended and the policy did not make. *stop* and *resume* are of the whole policy, an *alarm*
-calls for a person and changes nothing.
+recommended and the policy did not make. *stop*, *step* and *resume* are of the whole policy: it
+stopped itself, goes on by so much, goes on as before. An *alarm* calls for a person and changes
+nothing.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ __all__ = ["SCHEMA", "SECOND", "Action", "Decision", "decision", "json_schema"]
 SCHEMA: Final = "port25.decision/1"
 SECOND: Final = 1_000_000_000
 
-Action = Literal["block", "lookup", "release", "refuse", "stop", "resume", "alarm"]
+Action = Literal["block", "lookup", "release", "refuse", "stop", "step", "resume", "alarm"]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     enforced: bool
     """false: a dry run; nothing is to be blocked for it"""
     host: str = ""
-    """the subscriber as alerts name it; empty for stop, resume and alarm"""
+    """the subscriber as alerts name it; empty for stop, step, resume and alarm"""
     source: str = ""
     """addresses in CIDR notation, of which only port 25 is blocked"""
     ports: tuple[int, int] | None = None
@@ -47,7 +48,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     expires: int = 0
     """when it ends by itself, nanoseconds since 1970"""
     level: int = 0
-    """how often the subscriber came back: 0 for the first block"""
+    """how often the subscriber came back: 0 for the first block; of a step: its number"""
     alert: str = ""
     revision: int = 0
     """id and revision of the alert it rests on"""

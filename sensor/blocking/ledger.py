@@ -14,6 +14,7 @@ import msgspec
 
 from sensor.blocking.decision import SECOND, Decision, decision
 from sensor.blocking.policy import Policy, released
+from sensor.blocking.recovery import TURNED_AWAY, Pause
 from sensor.database import Database
 from sensor.sinks.journal import Row
 
@@ -87,12 +88,32 @@ class _Book:
         sql = "SELECT count(*) FROM decisions WHERE action = 'block' AND enforced = ? AND ts > ?"
         return int(self._db.row(f"{sql} AND fresh", self._enforced, ts)[0])
 
-    def stopped(self) -> bool:
-        sql = (
-            "SELECT action FROM decisions WHERE action IN ('stop', 'resume') AND enforced = ?"
-            " ORDER BY number DESC LIMIT 1"
+    def pause(self) -> Pause | None:
+        since = (
+            "SELECT message FROM decisions WHERE action IN ('stop', 'step') AND enforced = ? AND"
+            " number > (SELECT coalesce(max(number), 0) FROM decisions WHERE action = 'resume'"
+            " AND enforced = ?) ORDER BY number"
         )
-        return self._db.rows(sql, self._enforced) == [("stop",)]
+        found = _decisions(self._db, since, self._enforced, self._enforced)
+        return Pause(found[0], found[-1]) if found else None
+
+    def free_from(self, blocks: int) -> int:
+        # Of a release, too, ``expires`` is the end of the block.
+        sql = (
+            "SELECT expires FROM standing WHERE action IN ('block', 'release') AND enforced = ?"
+            " ORDER BY expires DESC LIMIT 1 OFFSET ?"
+        )
+        found = self._db.rows(sql, self._enforced, blocks)
+        return int(found[0][0]) if found else 0
+
+    def turned_away(self, nth: int) -> int:
+        sql = (
+            "SELECT ts FROM decisions WHERE action = 'refuse' AND enforced = ? AND reason IN"
+            " (SELECT value FROM json_each(?)) ORDER BY ts DESC LIMIT 1 OFFSET ?"
+        )
+        reasons = json.dumps(TURNED_AWAY)
+        found = self._db.rows(sql, self._enforced, reasons, nth - 1)
+        return int(found[0][0]) if found else 0
 
     def count_raised(self, ts: int) -> int:
         sql = (
@@ -124,6 +145,10 @@ class Ledger:
         with self.db.transaction():
             for _, alert in rows:
                 made += self._expire(alert.ts)
+                steps = policy.go_on(alert.ts, book)
+                for one in steps:
+                    self._write(one)
+                made += steps
                 new = policy.on_alert(alert, book)
                 for one in new:
                     self._write(one)
@@ -227,7 +252,11 @@ class Ledger:
 
     def stopped(self, enforced: bool) -> bool:
         """Whether blocking has stopped itself in a mode and nobody resumed it."""
-        return _Book(self.db, enforced).stopped()
+        return self.pause(enforced) is not None
+
+    def pause(self, enforced: bool) -> Pause | None:
+        """How far blocking in a mode has come since it stopped itself; None: it has not."""
+        return _Book(self.db, enforced).pause()
 
     def release(
         self, which: Callable[[Decision], bool], ts: int, reason: str, by: str
@@ -269,7 +298,7 @@ class Ledger:
         """Delete decisions before ``before`` (ns) that no longer hold; how many."""
         with self.db.transaction():
             self.db.run("DELETE FROM standing WHERE action = 'release' AND expires < ?", before)
-            sql = "DELETE FROM decisions WHERE ts < ? AND action NOT IN ('stop', 'resume')"
+            sql = "DELETE FROM decisions WHERE ts < ? AND action NOT IN ('stop', 'step', 'resume')"
             return self.db.run(sql, before)
 
     def close(self) -> None:

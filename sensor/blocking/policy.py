@@ -7,9 +7,10 @@ when its alert closes, or by a person, whose word holds for ``hold`` seconds.
 
 Three ceilings guard against what nobody foresaw (a wrong prefix in the settings, a detector gone
 wrong, an outbreak): blocks in force, their share of all subscribers, new blocks a minute. The one
-that is reached *stops* the policy: nothing new is blocked and nothing renewed, what is in force
-runs to its end, and a person must say ``port25 resume``. So many alerts a minute that somebody
-must look (forged addresses, an outbreak) is an alarm by itself.
+that is reached *stops* the policy: nothing new is blocked, and only blocks from well before are
+renewed. It goes on by steps (:mod:`sensor.blocking.recovery`), after too large a share only when a
+person says ``port25 resume``. So many alerts a minute that somebody must look (forged addresses,
+an outbreak) is an alarm by itself.
 
 The policy holds no state: what was decided is the ledger's (:class:`Book`).
 """
@@ -19,6 +20,7 @@ from typing import Annotated, Final, Literal, Protocol
 import msgspec
 
 from sensor.alerts.alert import Alert
+from sensor.blocking import recovery
 from sensor.blocking.bounds import LONGEST, Bounds
 from sensor.blocking.decision import SECOND, Decision, decision
 from sensor.hosts.subscribers import where
@@ -27,7 +29,6 @@ __all__ = ["BlockingSettings", "Book", "Policy", "released"]
 
 _MINUTE: Final = 60 * SECOND
 _HOUR: Final = 3600 * SECOND
-_STOPPED: Final = "blocking has stopped itself"
 
 Seconds = Annotated[int, msgspec.Meta(ge=10, le=LONGEST)]
 
@@ -58,11 +59,15 @@ class BlockingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """how many there are; 0: as many as IPv4 addresses in ``subscriber_prefixes``, if any"""
     max_per_minute: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 60
     """new blocks within a minute"""
+    quiet: Annotated[int, msgspec.Meta(ge=0, le=7 * 86_400)] = 600
+    """seconds with fewer than ``max_per_minute`` hosts turned away, after each of which blocking
+    that stopped itself goes on by a step; 0: only a person lets it
+    """
     flood: Annotated[int, msgspec.Meta(ge=1)] = 500
     """alerts raised within a minute that call for a person"""
 
 
-class Book(Protocol):
+class Book(recovery.PauseBook, Protocol):
     """What the policy needs to know of earlier decisions of its mode. Times are ns since 1970."""
 
     def standing(self, host: str) -> Decision | None:
@@ -76,9 +81,6 @@ class Book(Protocol):
 
     def blocks_since(self, ts: int) -> int:
         """New blocks made after ``ts``."""
-
-    def stopped(self) -> bool:
-        """Whether the policy has stopped itself and nobody resumed it."""
 
     def count_raised(self, ts: int) -> int:
         """Note an alert raised at ``ts``; how many there were in that minute by now."""
@@ -112,6 +114,14 @@ class Policy:
             if subscribers and by_share < settings.max_blocks
             else f"blocking.max_blocks is {settings.max_blocks}"
         )
+        self._by_share = subscribers > 0 and by_share < settings.max_blocks
+
+    def go_on(self, ts: int, book: Book) -> list[Decision]:
+        """The steps that are due at ``ts`` (ns) after blocking has stopped; first of all."""
+        if self._settings.mode == "off":
+            return []
+        quiet, rate = self._settings.quiet, self._settings.max_per_minute
+        return recovery.due(book, ts, quiet, rate, self.most, self.enforced)
 
     def on_alert(self, alert: Alert, book: Book) -> list[Decision]:
         """What a message of an alert leads to; often nothing."""
@@ -165,26 +175,39 @@ class Policy:
         new = self._new("block", alert, level, since, reasons, self._end(alert, level))
         if objection := self._bounds.objection(new):
             return self._refuse(alert, level, objection, book)
-        if book.stopped():
-            return [] if renewed else self._refuse(alert, level, _STOPPED, book)
+        pause = book.pause()
         if renewed:
-            return [new]
+            go_on = pause is None or recovery.renewed(new, pause)
+            return [new] if go_on else []
+        if pause is not None:
+            since = book.blocks_since(pause.last.ts)
+            why = recovery.turned_away(pause, alert, standing, since)
+            if why is not None:
+                again = recovery.stopped_again(
+                    book, pause, ts, self._settings.quiet, self._settings.max_per_minute
+                )
+                return [*self._refuse(alert, level, why, book), *again]
         if ceiling := self._ceiling(ts, book):
-            text = f"{ceiling}. Nothing new is blocked until a person says `port25 resume`"
-            stop = decision("stop", ts, enforced=self.enforced, reasons=[text])
-            return [stop, *self._refuse(alert, level, _STOPPED, book)]
+            return [self._stop(ts, *ceiling), *self._refuse(alert, level, recovery.STOPPED, book)]
         return [new]
+
+    def _stop(self, ts: int, ceiling: str, then: str) -> Decision:
+        text = f"{ceiling}. Nothing new is blocked"
+        return decision("stop", ts, enforced=self.enforced, reasons=[text, then])
 
     def _end(self, alert: Alert, level: int) -> int:
         ladder = self._settings.ttl
         return alert.ts + ladder[min(level, len(ladder) - 1)] * SECOND
 
-    def _ceiling(self, ts: int, book: Book) -> str | None:
+    def _ceiling(self, ts: int, book: Book) -> tuple[str, str] | None:
+        """The ceiling that is reached, and what lets blocking go on."""
+        by_steps = recovery.BY_STEPS if self._settings.quiet else recovery.BY_PERSON
         if book.in_force(ts) >= self.most:
-            return f"{self.most} blocks are in force ({self._most_said})"
+            then = recovery.BY_PERSON if self._by_share else by_steps
+            return f"{self.most} blocks are in force ({self._most_said})", then
         rate = self._settings.max_per_minute
         if book.blocks_since(ts - _MINUTE) >= rate:
-            return f"{rate} blocks were made within a minute (blocking.max_per_minute)"
+            return f"{rate} blocks were made within a minute (blocking.max_per_minute)", by_steps
         return None
 
     def _refuse(self, alert: Alert, level: int, reason: str, book: Book) -> list[Decision]:

@@ -389,9 +389,15 @@ class View:
         return self._ledger.of_host(host, most) if self._ledger is not None else []
 
     def stopped(self) -> bool:
-        """Whether blocking has stopped itself and nobody resumed it."""
-        ledger = self._ledger
-        return ledger is not None and any(ledger.stopped(mode) for mode in (True, False))
+        """Whether blocking has stopped itself and does not yet go on as before."""
+        return bool(self.pause())
+
+    def pause(self) -> list[str]:
+        """The newest stop or step since it stopped itself, in words; empty: it has not."""
+        if self._ledger is None:
+            return []
+        found = [self._ledger.pause(mode) for mode in (True, False)]
+        return [] if not any(found) else next(one.last.reasons for one in found if one)
 
     def waiting_for_kafka(self) -> int | None:
         """Alert messages that Kafka has not acknowledged; None where nothing is sent there."""

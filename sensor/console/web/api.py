@@ -146,7 +146,8 @@ def _candidates(ask: Ask) -> shapes.Candidates:
 
 def _blocks(ask: Ask) -> shapes.InForce:
     found = ask.view.blocks()
-    return shapes.InForce(ask.view.now, ask.view.stopped(), len(found), found[: ask.query.limit])
+    pause = ask.view.pause()
+    return shapes.InForce(ask.view.now, bool(pause), pause, len(found), found[: ask.query.limit])
 
 
 def _exemptions(ask: Ask) -> shapes.Exemptions:

@@ -254,7 +254,9 @@ class InForce(msgspec.Struct, frozen=True):
 
     now: int
     stopped: bool
-    """blocking has stopped itself and waits for a person"""
+    """blocking has stopped itself and does not yet go on as before"""
+    pause: list[str]
+    """the newest stop or step, in words"""
     total: int
     blocks: list[Decision]
     """those that began first, as many as were asked for"""

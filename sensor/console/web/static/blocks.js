@@ -13,6 +13,7 @@ export function BlockList({ most, act }) {
   return html`<${Section} title=${title} id="blocks"
       aside=${data && html`<a href="/blocks">${count(data.total)}</a>`}>
     <${Fault} error=${error} />
+    ${data?.stopped && html`<p class="muted">${data.pause.map((one) => html`<${Sentence} of=${one} />. `)}</p>`}
     ${!data ? html`<${Loading} />` : blocks.length === 0 ? html`<p class="muted">${t("no_blocks")}</p>`
       : html`<${Table} caption=${title} heads=${[
             [t("host")], [t("time_left"), "n"], ["", "bars wide"], [t("until"), "wide"], [t("mode")], [t("reason"), "wide"], ...(act ? [[""]] : []),

@@ -84,10 +84,29 @@ const SENTENCES = [
     "{n} alerts were raised within a minute (blocking.flood): forged addresses, an outbreak, or a wrong setting. Blocks still need handshakes the hosts completed",
     "1 分間に {0} 件のアラート (blocking.flood): 偽造アドレス、大規模感染、または設定の誤り。遮断にはホストが完了したハンドシェイクが引き続き必要",
   ],
+  ["{*}. Nothing new is blocked", "{0}。新たな遮断はしない"],
   [
-    "{*}. Nothing new is blocked until a person says `port25 resume`",
-    "{0}。担当者が `port25 resume` を実行するまで新たな遮断はしない",
+    "it goes on by steps after a quiet time, or at once after `port25 resume`",
+    "静かな時間の後に段階的に再開、または `port25 resume` で直ちに再開",
   ],
+  ["it goes on after `port25 resume` only", "`port25 resume` でのみ再開"],
+  [
+    "blocking goes on by steps: hosts proven long before it stopped come first",
+    "段階的に再開中: 停止のずっと前から実証されているホストが先",
+  ],
+  [
+    "blocking goes on by steps: the blocks of this step are used up",
+    "段階的に再開中: この段階の遮断数を使い切った",
+  ],
+  [
+    "step {n}: {n} new {d} in {n} s, for hosts proven long before {d}; fewer than {n} were turned away in the {n} s before",
+    "段階 {0}: {3} 秒に新規遮断 {1} 件、{4} よりずっと前から実証されているホストのみ。直前の {6} 秒に見送り {5} 件未満",
+  ],
+  [
+    "as many blocks as blocking.max_per_minute after {n} quiet steps",
+    "{0} 段階が静かに過ぎたので blocking.max_per_minute まで",
+  ],
+  ["{n} hosts were turned away within {n} s", "{1} 秒以内に {0} 件のホストを見送った"],
   ["{n} blocks are in force ({*})", "遮断中 {0} 件 ({1})"],
   ["blocking.max_blocks is {n}", "blocking.max_blocks は {0}"],
   ["{n} are {n} of {n} subscribers", "{0} 件は契約者 {2} 件の {1}"],

@@ -141,6 +141,7 @@ const WORDS = {
   decided_refuse: ["refuse", "見送り"],
   decided_release: ["release", "解除"],
   decided_stop: ["stop", "停止"],
+  decided_step: ["step", "段階"],
   decided_resume: ["resume", "再開"],
   decided_alarm: ["alarm", "警報"],
   by: ["By", "担当"],
@@ -194,8 +195,8 @@ const WORDS = {
   exemptions_title: ["Exemptions made at the desk", "担当者による除外"],
   no_exemptions: ["None.", "ありません。"],
   stopped: [
-    "Blocking has stopped itself and waits for a person: port25 resume.",
-    "遮断は自動停止しました。担当者の操作が必要です: port25 resume",
+    "Blocking has stopped itself; it goes on as before after: port25 resume.",
+    "遮断は自動停止しました。元どおりに再開するには: port25 resume",
   ],
   impact_title: ["If foreign port 25 were closed", "外部 25 番ポートを閉じた場合"],
   kind: ["Kind", "種別"],
