@@ -35,15 +35,14 @@ import numpy as np
 
 from detectors.detector import Finding
 from detectors.unusual import LARGEST, Tail, Usual, most_unusual, worths
-from sensor.hosts.evidence import Count, Evidence
+from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.windows import WINDOWS
 from sensor.kernel import kernel
 
-__all__ = ["FanOut", "FanOutSettings", "proven", "ratio"]
+__all__ = ["FanOut", "FanOutSettings", "ratio"]
 
 _NETWORKS: Final = int(Count.NETWORKS)
 _ADDRESSES: Final = int(Count.ADDRESSES)
-_FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
 
 
 class FanOutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,12 +71,6 @@ def ratio(counts, facts, tables):
     )
 
 
-@kernel
-def proven(counts, tables):
-    """The same of proven first contacts alone: nobody but the host itself can bring it about."""
-    return most_unusual(counts, _FIRST_PROVEN, tables[0])
-
-
 class FanOut:
     """See the module."""
 
@@ -93,8 +86,14 @@ class FanOut:
         )
 
     def proof(self, evidence: Evidence) -> Finding:
-        """What proven first contacts alone are worth, in the window where that is most."""
-        proven = [evidence.count(Count.FIRST_PROVEN, w) for w in range(len(WINDOWS))]
+        """What proven first contacts alone are worth, in the window where that is most.
+
+        Those that the holder of the address denied are taken back: see ``detectors/proof.py``.
+        """
+        denied = evidence.fact(Fact.DENIED)
+        proven = [
+            max(0, evidence.count(Count.FIRST_PROVEN, w) - denied) for w in range(len(WINDOWS))
+        ]
         worth = [int(self.tables[0, w, min(n, LARGEST)]) for w, n in enumerate(proven)]
         w = max(range(len(WINDOWS)), key=lambda w: (worth[w], w))
         usual = int(self.usual[0, w])

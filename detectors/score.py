@@ -30,6 +30,7 @@ from detectors.dialogue import Dialogue, DialogueSettings
 from detectors.fan_out import FanOut, FanOutSettings
 from detectors.first_contact import FirstContact, FirstContactSettings
 from detectors.mx_lookups import MxLookups, MxLookupsSettings
+from detectors.proof import Proof
 from detectors.regularity import Regularity, RegularitySettings
 from detectors.rejections import Rejections, RejectionsSettings
 from detectors.submission import Submission, SubmissionSettings
@@ -112,12 +113,14 @@ class Model:
         self.fan_out = FanOut(d.fan_out)
         lookups = MxLookups(d.mx_lookups)
         steady = Regularity(d.regularity)
+        rejections, dialogue = Rejections(d.rejections), Dialogue(d.dialogue)
+        self.proof = Proof(self.fan_out, rejections, dialogue)
         self.detectors: tuple[Detector, ...] = (
             self.fan_out,
             FirstContact(d.first_contact),
-            Rejections(d.rejections),
+            rejections,
             Deliveries(d.deliveries),
-            Dialogue(d.dialogue),
+            dialogue,
             lookups,
             steady,
             Submission(d.submission),

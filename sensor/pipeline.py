@@ -26,6 +26,7 @@ from sensor.dns.exchangers import Exchangers, provider
 from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
 from sensor.hosts.census import STEPS, fan_out
 from sensor.hosts.evidence import Count, Evidence, Fact
+from sensor.hosts.in_use import new_in_use
 from sensor.hosts.subscribers import CLASS, class_of, classify, host_text, parse_host
 from sensor.hosts.table import META, new_host_table, reclassify
 from sensor.hosts.windows import WINDOWS
@@ -55,7 +56,10 @@ __all__ = ["MOST_SESSIONS", "Pipeline", "Watched", "compile_kernels"]
 _EVENTS = 1024
 _RECORDS = 4096
 _VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
-_KEPT = ("connections", "sessions", "lookups", "hosts", "alerts", "clock", "counters", "moments")
+_KEPT = (
+    "connections", "sessions", "lookups", "hosts", "in_use", "alerts", "clock", "counters",
+    "moments",
+)  # fmt: skip
 _CLASSES = "subscribers.classes"
 _DESTINATIONS = 10
 """Destinations an alert lists one by one."""
@@ -156,6 +160,7 @@ class Pipeline:
             lookups=lookups,
             hosts=new_host_table(limits.max_hosts, limits.max_details, limits.max_sketches),
             alerts=new_alert_table(limits.max_alerts),
+            in_use=new_in_use(),
             told=new_told(_EVENTS),
             records=new_records(
                 _RECORDS if on_sessions or on_suspects else 0, on_sessions is not None
@@ -174,6 +179,7 @@ class Pipeline:
         settings, alerts = self.settings, self.settings.alerts
         return {
             "model": self.model.tables,
+            "proof": self.model.proof.tables,
             "levels": Levels(
                 self.model.raise_at,
                 self.model.clear_at,
@@ -437,10 +443,13 @@ class Pipeline:
         state = STATES[event["state"]]
         score = int(event["score"])
         shared = bool(class_["shared"])
-        proof = self.model.fan_out.proof(evidence)
-        enough = bool(event["proven"])
+        proof = self.model.proof.explain(evidence)
         still = proof.centibans >= self._state.levels.enough_proof
+        # What was proven stays so for as long as the alert, unless the address's holder denies it.
+        enough = bool(event["proven"])
         proven = proof.reason if still or not enough else "enough new destinations before"
+        if not enough and (missing := self.model.proof.missing(proof)):
+            proven += f"; {missing}"
         recommended, because = _block(state, enough, proven, shared)
         critical = enough and score >= self.model.raise_at + _CRITICAL
         return Alert(

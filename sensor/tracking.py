@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import fan_out
 from detectors.detector import CENTIBANS
+from detectors.proof import ProofTables, proof
 from detectors.score import ModelTables, score
 from sensor.alerts.lifecycle import (
     CLOSED,
@@ -32,14 +32,23 @@ from sensor.decode.checksum import checksum_is_good
 from sensor.decode.segment import DNS, TCP
 from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, heed
 from sensor.hosts.evidence import Count, Fact
+from sensor.hosts.in_use import InUse, back, wide_hash
+from sensor.hosts.proof import DENIED as _P_DENIED
+from sensor.hosts.proof import POLITE as _P_POLITE
+from sensor.hosts.proof import REFUSED as _P_REFUSED
+from sensor.hosts.proof import RUDE as _P_RUDE
+from sensor.hosts.proof import TAKEN as _P_TAKEN
+from sensor.hosts.proof import new_wide, weigh
 from sensor.hosts.subscribers import Subscribers, classify, fold
 from sensor.hosts.table import (
     NO_ALERT,
+    NO_DETAIL,
     HostTable,
     collect,
     contact,
     happened,
     host_row,
+    lookup,
     recent_destinations,
     within,
 )
@@ -52,6 +61,7 @@ from sensor.smtp.connections import (
     CLIENT,
     CLOSING,
     CONNECTION,
+    DENIED,
     DISOWNED,
     MIDSTREAM,
     NOTHING,
@@ -118,11 +128,13 @@ COUNTERS: Final = {
     "transactions_rejected": 17,
     "bytes_read": 18,  # of streams
     "bytes_missed": 19,  # of streams, in gaps: what the mirror or this sensor lost
+    "denied": 20,  # proven handshakes that the holder of the address reset as never begun
+    "unbacked": 21,  # proven first contacts with servers nobody else uses, which do not count
 }
 (
     _ATTEMPTS, _RETRIES, _ANSWERED, _REFUSED, _UNANSWERED, _PROVEN, _DISOWNED, _UNSOLICITED,
     _OUTSIDE, _TO_OWN, _BY_OWN, _ELSEWHERE, _SUPPRESSED, _MIDSTREAM, _SESSIONS, _SESSIONS_EVICTED,
-    _TAKEN, _TURNED_DOWN, _READ, _MISSED,
+    _TAKEN, _TURNED_DOWN, _READ, _MISSED, _DENIED, _UNBACKED,
 ) = COUNTERS.values()  # fmt: skip
 
 _CLOSED, _RESET, _ENDED_REFUSED, _ENDED_UNANSWERED, _IDLE, _EVICTED, _STILL_OPEN = range(len(ENDS))
@@ -261,6 +273,8 @@ class Tracking(NamedTuple):
     alerts: AlertTable
     subscribers: Subscribers
     model: ModelTables
+    proof: ProofTables
+    in_use: InUse
     levels: Levels
     told: Told
     records: Records
@@ -349,8 +363,9 @@ def _weigh(t, h, tick):
 
 @inner
 def _proof(t):
-    """What the proven part of the fan-out just weighed is worth by itself, in centibans."""
-    return fan_out.proven(t.told.counts[t.told.size[0]], t.model.fan_out)
+    """What the proven part of the evidence just weighed is worth by itself, in centibans."""
+    n = t.told.size[0]
+    return proof(t.told.counts[n], t.told.facts[n], t.proof)
 
 
 @inner
@@ -444,6 +459,7 @@ def _conclude(t, i, ts, tick):
         return _outcomes(t, connection, s, tick)
     if manners:
         happened(t.hosts, h, _C_RUDE if manners < 0 else _C_POLITE, 0, tick)
+        _weigh_proof(t, connection, h, _P_RUDE if manners < 0 else _P_POLITE, tick)
     changed = _outcomes(t, connection, s, tick)
     if (s.tls == 1 or connection.seen == 1) and s.commands and s.outcomes == 0:
         mailed = s.bytes[0] >= _MESSAGE if s.tls == 1 else s.body_bytes >= _BODY
@@ -475,6 +491,7 @@ def _outcomes(t, connection, s, tick):
     if h >= 0 and connection.first and s.outcomes == 0 and accepted + rejected:
         s.outcomes = 1
         happened(t.hosts, h, _C_REJECTED if rejected > accepted else _C_ACCEPTED, 0, tick)
+        _weigh_proof(t, connection, h, _P_REFUSED if rejected > accepted else _P_TAKEN, tick)
         changed = h
     return changed
 
@@ -648,6 +665,37 @@ def _attempt(t, i, tick):
 
 
 @inner
+def _proven_contact(t, connection, h, tick):
+    """Host ``h`` proved a first contact: does it count (see ``hosts/in_use.py``)?"""
+    row = t.hosts.rows[h]
+    hi = connection.server_hi
+    lo = connection.server_lo
+    counts = True
+    if row.detail != NO_DETAIL:
+        counts = new_wide(t.hosts.details[np.int64(row.detail)], wide_hash(hi, lo), tick)
+    backed, other_hi, other_lo = back(t.in_use, row.hi, row.lo, hi, lo, counts, tick)
+    if counts or backed:
+        connection.proof = 2
+        happened(t.hosts, h, _C_FIRST_PROVEN, 0, tick)
+    else:
+        t.counters[_UNBACKED] += 1
+    if other_lo or other_hi:
+        other = lookup(t.hosts, other_hi, other_lo)
+        if other >= 0:
+            seen = t.hosts.rows[other].last_seen
+            happened(t.hosts, other, _C_FIRST_PROVEN, 0, tick)
+            t.hosts.rows[other].last_seen = seen  # it did nothing now
+
+
+@inner
+def _weigh_proof(t, connection, h, kind, tick):
+    """Something that is no proof by itself was seen in a connection; is that proven?"""
+    d = np.int64(t.hosts.rows[h].detail)
+    if connection.proof == 2 and d != NO_DETAIL:
+        weigh(t.hosts.details[d], kind, tick)
+
+
+@inner
 def _outcome(t, event, i, ts, tick):
     """Something happened to connection ``i``; the host whose evidence that changed, or -1."""
     if event == RETRY:
@@ -659,6 +707,9 @@ def _outcome(t, event, i, ts, tick):
     elif event == PROVEN or event == DISOWNED:
         counter = -1
         t.counters[_PROVEN if event == PROVEN else _DISOWNED] += 1
+    elif event == DENIED:
+        counter = -1
+        t.counters[_DENIED] += 1
     else:
         counter = _C_ANSWERED
         t.counters[_ANSWERED] += 1
@@ -674,10 +725,16 @@ def _outcome(t, event, i, ts, tick):
         happened(t.hosts, h, counter, first, tick)
     elif event == DISOWNED:
         row.disowned += 1
+    elif event == DENIED:
+        connection.proof = 0
+        row.disowned += 1
+        row.proven -= min(1, np.int64(row.proven))
+        if first and row.detail != NO_DETAIL:
+            weigh(t.hosts.details[np.int64(row.detail)], _P_DENIED, tick)
     else:
         row.proven += 1
         if first:
-            happened(t.hosts, h, _C_FIRST_PROVEN, 0, tick)
+            _proven_contact(t, connection, h, tick)
     return h if event != RETRY and event != DISOWNED else -1  # no detector reads those
 
 

@@ -2,7 +2,8 @@
 
     raised      the score of a host without an open alert reaches the raise level
     escalated   of an open one, the score grew by ``step`` since it was last told, or by now the
-                contacts the host has proven are enough by themselves to recommend a block
+                contacts the host has proven are enough by themselves to recommend a block; or
+                they were, and the holder of the address has denied them (``proof`` below zero)
     refreshed   at a sweep: ``refresh`` seconds have passed since it was last told, and the host was
                 active in them
     closed      at a sweep: the score is at or below the clear level
@@ -123,20 +124,23 @@ def on_evidence(alerts, levels, host, a, score, proof, ts, tick):
         state = RAISED
     else:
         row = alerts.rows[a]
-        if score < row.score + levels.step and not (enough and not row.proven):
+        denied = proof < 0 and row.proven
+        if score < row.score + levels.step and not (enough and not row.proven) and not denied:
             return NO_CHANGE, a
         state = ESCALATED
-    _tell(row, score, enough, tick)
+    _tell(row, levels, score, proof, tick)
     return state, a
 
 
 @kernel
-def _tell(row, score, enough, tick):
+def _tell(row, levels, score, proof, tick):
     row.score = score
     row.told = tick
     row.revision += 1
-    if enough:
+    if proof >= levels.enough_proof:
         row.proven = 1
+    elif proof < 0:
+        row.proven = 0
 
 
 @kernel
@@ -151,7 +155,7 @@ def on_sweep(alerts, levels, a, score, proof, last_seen, tick):
         state = REFRESHED
     else:
         return NO_CHANGE
-    _tell(row, score, proof >= levels.enough_proof, tick)
+    _tell(row, levels, score, proof, tick)
     return state
 
 

@@ -15,7 +15,7 @@ an outbreak) is an alarm by itself.
 The policy holds no state: what was decided is the ledger's (:class:`Book`).
 """
 
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Final, Literal, Protocol, TypeGuard
 
 import msgspec
 
@@ -130,13 +130,10 @@ class Policy:
         made = self._flood(alert, book) if alert.state == "raised" else []
         standing = book.standing(alert.host)
         if alert.state == "closed":
-            if (
-                self._settings.release_on_clear
-                and standing is not None
-                and standing.alert == alert.id
-                and standing.in_force(alert.ts)
-            ):
+            if self._settings.release_on_clear and _rests_on(standing, alert):
                 made.append(released(standing, alert.ts, "the alert closed: its evidence lapsed"))
+        elif alert.severity == "medium" and _rests_on(standing, alert):
+            made.append(released(standing, alert.ts, alert.block_reason))
         elif alert.block_recommended and alert.handshake_proven:
             made += self._block(alert, standing, book)
         elif alert.shared_address and alert.severity != "medium":
@@ -226,6 +223,11 @@ class Policy:
             ports=ports, since=since, expires=expires, level=level, alert=alert.id,
             revision=alert.revision, score=alert.score, reasons=reasons,
         )  # fmt: skip
+
+
+def _rests_on(standing: Decision | None, alert: Alert) -> TypeGuard[Decision]:
+    """Whether a block or lookup of this very alert is in force."""
+    return standing is not None and standing.alert == alert.id and standing.in_force(alert.ts)
 
 
 def _largest(alert: Alert) -> list[str]:

@@ -50,6 +50,11 @@ class Fact(IntEnum):
     HOURS = 6  # whole hours in which first contacts were counted, of the last 23
     NEW = 7  # first contacts in them, answered or failed
     NEW_SQUARED = 8  # the sum over those hours of their number squared
+    PROVEN_REFUSED = 9  # proven first contacts of half a day to a day by what became of them
+    PROVEN_TAKEN = 10
+    PROVEN_RUDE = 11
+    PROVEN_POLITE = 12
+    DENIED = 13  # those the holder of the address reset afterwards: it had sent no SYN
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from sensor.hosts.distinct import (
     touch,
 )
 from sensor.hosts.evidence import Count, Fact
+from sensor.hosts.proof import PROOF, clear, collect_proof
 from sensor.hosts.subscribers import classify
 from sensor.hosts.windows import DAY, PANES, PANES_IN_ALL, WINDOWS, add, advance, place
 from sensor.kernel import kernel, mix, routine
@@ -100,6 +101,7 @@ DETAIL = np.dtype(
         ("los", np.uint64, (2, EXACT)),
         ("his", np.uint64, (2, EXACT)),
         ("panes", np.uint32, (PANES_IN_ALL, _COUNTERS)),
+        *PROOF,
     ],
     align=True,
 )
@@ -389,6 +391,7 @@ def _new_detail(table, h, tick):
     detail.at = tick
     detail.counted = 0
     detail.fed = 0
+    clear(detail, tick)
     return d
 
 
@@ -628,12 +631,13 @@ def collect(table, h, tick, counts, facts):
     facts[_DISOWNED] = row.disowned
     facts[_CLASS] = row.class_
     facts[_FIRST_SEEN] = row.first_seen
-    facts[_HOURS] = facts[_NEW] = facts[_NEW_SQUARED] = 0
+    facts[_HOURS:] = 0
     if row.detail != NO_DETAIL:
         d = np.int64(row.detail)
         _bring_up(table, d, tick)
         _count_distinct(table, d, tick)
         _collect_hours(table, d, np.int64(row.first_seen), tick, facts)
+        collect_proof(table.details[d], tick, facts)
         for w in range(_N):
             for c in range(_COUNTERS):
                 counts[_SYNS + c, w] = table.details[d].sums[w, c]

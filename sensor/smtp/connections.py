@@ -11,6 +11,8 @@ For each segment :func:`follow` says what it tells about its connection:
 ``PROVEN``     the client acknowledged the server's own sequence number, which only the real
                holder of the source address could see: the SYN was not forged
 ``DISOWNED``   the client reset what was answered: a forged SYN (or a SYN scan)
+``DENIED``     the client's address reset a proven handshake as one does who never sent the SYN:
+               somebody else completed it, who knew the server's numbers
 ``UNSOLICITED``a SYN-ACK to no SYN we saw: backscatter, or a mirror without the client's side
 ``MIDSTREAM``  bytes of a connection whose SYN we did not see: picked up from here on
 ``REOPENED``   a SYN for a connection that had not ended: it ends now, and the SYN is to be followed
@@ -44,6 +46,7 @@ __all__ = [
     "CLIENT",
     "CLOSING",
     "CONNECTION",
+    "DENIED",
     "DISOWNED",
     "EVICTED",
     "HEARD",
@@ -86,6 +89,7 @@ UNSOLICITED: Final = 8
 OUTSIDE: Final = 9  # a segment of no connection we follow
 HEARD: Final = 10
 REOPENED: Final = 11
+DENIED: Final = 12
 
 CLIENT: Final = 0
 SERVER: Final = 1
@@ -130,6 +134,7 @@ CONNECTION = np.dtype(
         ("sums", np.uint8),  # sides whose handshake had a good checksum; 4: so had some bytes
         ("midstream", np.uint8),
         ("told_fins", np.uint8),  # for the caller: of ``fins``, what it has seen to
+        ("proof", np.uint8),  # 1: the handshake was proven; 2, by the caller: and counts
     ],
     align=True,
 )
@@ -383,6 +388,7 @@ def _open(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, segment, now):
     row.sums = 0
     row.midstream = 0
     row.told_fins = 0
+    row.proof = 0
     _append(table, i, WAITING)
     return i
 
@@ -516,6 +522,10 @@ def follow(table, segment, watched, now):
             return DISOWNED, i, side
         if state == _OPEN:
             _close(table, i, 4)
+        # The answer to a SYN-ACK nobody asked for (RFC 9293, 3.10.7.1). A client that gives up its
+        # own connection says RST with an ACK, or with a later number.
+        if row.proof and not flags & _ACK and seq == after_isn:
+            return DENIED, i, side
         return NOTHING, i, side
     event = NOTHING
     if state == _SYN_SENT:
@@ -529,6 +539,7 @@ def follow(table, segment, watched, now):
     elif state == _ANSWERED and flags & _ACK and ack == np.int64(row.server_next):
         row.state = _OPEN
         if not row.tunnelled:
+            row.proof = 1
             event = PROVEN
     if flags & _FIN:
         _close(table, i, 1)

@@ -1,0 +1,149 @@
+"""What is proven of a host: the part of the evidence that a block may rest on.
+
+Anybody can send SYNs, and packets without proof, under another's address. Detectors read all that
+was seen; whether to recommend a block is decided by what is left without the forgeable, so that no
+third party can have an innocent blocked. The rule stands in :func:`proof`.
+
+>>> import numpy as np
+>>> from sensor.hosts.evidence import Count, Evidence, Fact
+>>> facts = np.zeros(len(Fact), np.int64)
+>>> facts[Fact.PROVEN_REFUSED], facts[Fact.PROVEN_RUDE] = 8, 5
+>>> evidence = Evidence(np.zeros((len(Count), 5), np.int64), facts)
+>>> finding = Proof(FanOut(), Rejections(), Dialogue()).explain(evidence)
+>>> finding.centibans, finding.figures["refused"], finding.figures["rude"]
+(220, 8, 5)
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.detector import Finding
+from detectors.dialogue import Dialogue
+from detectors.fan_out import FanOut
+from detectors.rejections import Rejections
+from detectors.unusual import LARGEST
+from sensor.hosts.evidence import Count, Evidence, Fact
+from sensor.kernel import kernel
+
+__all__ = ["Proof", "ProofTables", "proof"]
+
+CONVICTS: Final = 200
+"""Centibans (100 to 1) that refusals, and manners, must each be worth to be proof together."""
+REFUSALS: Final = 5
+"""Servers that must have refused."""
+SPOKEN: Final = 4
+"""Servers that must have been spoken to as no mail server does."""
+
+_FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
+_REFUSED: Final = int(Fact.PROVEN_REFUSED)
+_TAKEN: Final = int(Fact.PROVEN_TAKEN)
+_RUDE: Final = int(Fact.PROVEN_RUDE)
+_POLITE: Final = int(Fact.PROVEN_POLITE)
+_DENIED: Final = int(Fact.DENIED)
+
+
+class ProofTables(NamedTuple):
+    """Of the detectors whose evidence can be proven."""
+
+    fan_out: NDArray[np.int32]
+    rejections: NDArray[np.int32]
+    dialogue: NDArray[np.int32]
+
+
+@kernel
+def _contacts(counts, facts, worths):
+    most = 0
+    for w in range(worths.shape[1]):
+        n = counts[_FIRST_PROVEN, w] - facts[_DENIED]
+        most = max(most, worths[0, w, max(0, min(n, LARGEST))])
+    return most
+
+
+@kernel
+def _steps(against, in_favour, tables):
+    total = against * tables[0] + in_favour * tables[1]
+    return max(-tables[4], min(tables[3], total))
+
+
+@kernel
+def proof(counts, facts, tables):
+    """What the proven part of a host's evidence is worth, in centibans: the rule for a block.
+
+    A block is recommended where this reaches ``alerts.enough_proof``. The sum of
+
+    * *contacts*: what so many proven first contacts would be worth as fan-out. Each handshake that
+      the holder of the address denied takes one back. Where enough other subscribers are seen,
+      only contacts count that ``sensor/hosts/in_use.py`` backs;
+    * *refusals and manners*, the lesser of the two: of the servers the host proved to speak to, at
+      least ``REFUSALS`` refused it and ``SPOKEN`` were spoken to as no mail server does, both so
+      predominantly that each is worth ``CONVICTS`` by its detector's steps. Else nothing.
+
+    Neither of the two is proof by itself. Honest servers are refused: newsletters to dead
+    addresses, forwarders of others' spam, addresses on a list. Honest programs speak badly:
+    scripts, devices, lines that break. Who is refused by nearly all *and* speaks badly to nearly all is no
+    mail server, or one whose mail nobody takes; a block keeps nothing of it from arriving.
+    Greylisting (4yz) is neither refusal nor bad manners.
+
+    Below zero: the holder of the address denied all there was.
+    """
+    contacts = _contacts(counts, facts, tables.fan_out)
+    refused = facts[_REFUSED] - facts[_DENIED]
+    rude = facts[_RUDE] - facts[_DENIED]
+    if contacts == 0 and facts[_DENIED] > 0:
+        return -facts[_DENIED]
+    if refused < REFUSALS or rude < SPOKEN:
+        return contacts
+    refusals = _steps(refused, facts[_TAKEN], tables.rejections)
+    manners = _steps(rude, facts[_POLITE], tables.dialogue)
+    if refusals < CONVICTS or manners < CONVICTS:
+        return contacts
+    return contacts + min(refusals, manners)
+
+
+class Proof:
+    """See :func:`proof`."""
+
+    def __init__(self, fan_out: FanOut, rejections: Rejections, dialogue: Dialogue) -> None:
+        self._fan_out = fan_out
+        self.tables = ProofTables(fan_out.tables, rejections.tables, dialogue.tables)
+
+    def explain(self, evidence: Evidence) -> Finding:
+        """The same number, and what it is made of."""
+        worth = int(proof(evidence.counts, evidence.facts, self.tables))
+        found = self._fan_out.proof(evidence)
+        fact = evidence.fact
+        figures = {
+            **found.figures,
+            "refused": fact(Fact.PROVEN_REFUSED), "taken": fact(Fact.PROVEN_TAKEN),
+            "rude": fact(Fact.PROVEN_RUDE), "polite": fact(Fact.PROVEN_POLITE),
+            "denied": fact(Fact.DENIED),
+        }  # fmt: skip
+        reason = found.reason
+        if worth > found.centibans:
+            reason += f"; {_spoken(figures)}"
+        if figures["denied"]:
+            n = figures["denied"]
+            reason += f"; the holder of the address denied {n} handshakes: somebody forges it"
+        return Finding("proof", worth, reason, figures)
+
+    def missing(self, finding: Finding) -> str:
+        """What refusals and manners lack to be proof; empty where there are none."""
+        figures = finding.figures
+        if max(figures["refused"], figures["rude"]) <= figures["denied"]:
+            return ""
+        return (
+            f"{_spoken(figures)}, where nearly all of at least {REFUSALS} and {SPOKEN} are needed"
+        )
+
+
+def _spoken(figures: dict[str, int]) -> str:
+    return (
+        f"{_of(figures, 'refused', 'taken')} servers refused it and"
+        f" {_of(figures, 'rude', 'polite')} were spoken to as no mail server does"
+    )
+
+
+def _of(figures: dict[str, int], against: str, in_favour: str) -> str:
+    return f"{figures[against]} of {figures[against] + figures[in_favour]}"

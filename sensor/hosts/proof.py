@@ -1,0 +1,101 @@
+"""What a host did in connections it proved to be its own, of today and the half day before.
+
+Counters of windows take what anybody can bring about in a host's name. A proven handshake opens a
+connection in which only the host (or who sees its packets, or has agreed on the numbers with the
+server) can go on; what was refused and how it was spoken in such connections stands in the host's
+detail, in two halves of a day of which the older is dropped whole.
+
+*Denied* is a proven handshake that the holder of the address reset afterwards as one does who never
+sent the SYN: by RFC 9293, 3.10.7.1, a bare RST with the number that the SYN-ACK acknowledged. Then
+somebody else completed it, who knew the server's numbers without seeing them.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from sensor.hosts.evidence import Fact
+from sensor.kernel import kernel
+
+__all__ = [
+    "DENIED",
+    "POLITE",
+    "PROOF",
+    "REFUSED",
+    "RUDE",
+    "TAKEN",
+    "clear",
+    "collect_proof",
+    "new_wide",
+    "weigh",
+]  # fmt: skip
+
+REFUSED: Final = 0
+TAKEN: Final = 1
+RUDE: Final = 2
+POLITE: Final = 3
+DENIED: Final = 4
+_KINDS: Final = 5
+_WORDS: Final = 4
+
+PROOF: Final[list[tuple[Any, ...]]] = [
+    ("wide", np.uint64, (2, _WORDS)),  # wide networks of proven contacts, a bit each
+    ("weighed", np.uint32, (2, _KINDS)),  # proven first contacts by what became of them
+    ("half", np.uint32),  # the half day of the first row of both
+]
+"""Fields of a detail."""
+
+_HALF_DAY: Final = 12 * 3600
+_PROVEN_REFUSED: Final = int(Fact.PROVEN_REFUSED)
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+_LOW = np.uint64(63)
+
+
+@kernel
+def clear(detail, tick):
+    """Of a new detail."""
+    detail.half = tick // _HALF_DAY
+    detail.weighed[:, :] = 0
+    detail.wide[:, :] = _ZERO
+
+
+@kernel
+def _turn(detail, tick):
+    half = tick // _HALF_DAY
+    past = half - np.int64(detail.half)
+    if past == 0:
+        return
+    for k in range(_KINDS):
+        detail.weighed[1, k] = detail.weighed[0, k] if past == 1 else 0
+        detail.weighed[0, k] = 0
+    for k in range(_WORDS):
+        detail.wide[1, k] = detail.wide[0, k] if past == 1 else _ZERO
+        detail.wide[0, k] = _ZERO
+    detail.half = half
+
+
+@kernel
+def weigh(detail, kind, tick):
+    """One more proven first contact was refused, taken, rude, polite or denied."""
+    _turn(detail, tick)
+    detail.weighed[0, kind] += 1
+
+
+@kernel
+def new_wide(detail, hashed, tick):
+    """Whether a wide network (by its hash) is new to the host today; it is not any more."""
+    _turn(detail, tick)
+    word = np.int64(hashed & np.uint64(_WORDS - 1))
+    bit = _ONE << ((hashed >> np.uint64(8)) & _LOW)
+    known = (detail.wide[0, word] | detail.wide[1, word]) & bit
+    detail.wide[0, word] |= bit
+    return known == _ZERO
+
+
+@kernel
+def collect_proof(detail, tick, facts):
+    """Fill the facts from PROVEN_REFUSED to DENIED."""
+    _turn(detail, tick)
+    for k in range(_KINDS):
+        facts[_PROVEN_REFUSED + k] = np.int64(detail.weighed[0, k]) + np.int64(detail.weighed[1, k])
