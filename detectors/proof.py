@@ -82,9 +82,9 @@ def proof(counts, facts, tables):
 
     Neither of the two is proof by itself. Honest servers are refused: newsletters to dead
     addresses, forwarders of others' spam, addresses on a list. Honest programs speak badly:
-    scripts, devices, lines that break. Who is refused by nearly all *and* speaks badly to nearly all is no
-    mail server, or one whose mail nobody takes; a block keeps nothing of it from arriving.
-    Greylisting (4yz) is neither refusal nor bad manners.
+    scripts, devices, lines that break. Who is refused by nearly all *and* speaks badly to nearly
+    all is no mail server, or one whose mail nobody takes; a block keeps nothing of it from
+    arriving. Greylisting (4yz) is neither refusal nor bad manners.
 
     Below zero: the holder of the address denied all there was.
     """
