@@ -44,6 +44,8 @@ MEANINGS = {
     "unanswered": "SYNs without answer in time",
     "proven": "handshakes that prove who the client is",
     "disowned": "answers the client reset: its address was forged, or it scans",
+    "denied": "handshakes the holder of the address reset afterwards: somebody else completed them",
+    "unbacked": "proven first contacts with servers nobody else uses: no reason for a block",
     "unsolicited_answers": "SYN-ACKs to no SYN seen",
     "outside_connections": "segments of no connection that is followed",
     "attempts_to_own_servers": "connections to the provider's own mail servers",

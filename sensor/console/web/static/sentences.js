@@ -72,6 +72,18 @@ const SENTENCES = [
   ],
   ["shared address: look up the customer by port and time", "共有アドレス: ポートと時刻から契約者を照会すること"],
   ["the host itself spoke to {*}", "ホスト自身が通信した相手: {0}"],
+  [
+    "{*}; {n} of {n} servers refused it and {n} of {n} were spoken to as no mail server does, where nearly all of at least {n} and {n} are needed",
+    "{0}。サーバー {2} 台中 {1} 台が拒否、{4} 台中 {3} 台に対しメールサーバーらしくない対話 (少なくとも {5} 台と {6} 台のほぼ全部が必要)",
+  ],
+  [
+    "{*}; the holder of the address denied {n} handshakes: somebody forges it",
+    "{0}。アドレスの本来の持ち主がハンドシェイク {1} 件を否認: 詐称されている",
+  ],
+  [
+    "{*}; {n} of {n} servers refused it and {n} of {n} were spoken to as no mail server does",
+    "{0}。サーバー {2} 台中 {1} 台が拒否、{4} 台中 {3} 台に対しメールサーバーらしくない対話",
+  ],
   ["{n} new destinations in {w}, where {n} are usual", "{1}で新しい宛先 {0} 件 (通常は {2} 件)"],
   ["enough new destinations before", "以前に十分な数の新しい宛先"],
 
@@ -99,7 +111,7 @@ const SENTENCES = [
     "段階的に再開中: この段階の遮断数を使い切った",
   ],
   [
-    "step {n}: {n} new {d} in {n} s, for hosts proven long before {d}; fewer than {n} were turned away in the {n} s before",
+    "step {n}: {n} new {d} in {n} s, for hosts proven long before {a}; fewer than {n} were turned away in the {n} s before",
     "段階 {0}: {3} 秒に新規遮断 {1} 件、{4} よりずっと前から実証されているホストのみ。直前の {6} 秒に見送り {5} 件未満",
   ],
   [
