@@ -42,7 +42,7 @@ MEANINGS = {
     "answered": "SYNs answered",
     "refused": "SYNs answered by RST or an ICMP error",
     "unanswered": "SYNs without answer in time",
-    "proven": "handshakes that prove who the client is",
+    "proven": "handshakes whose client knew the server's number",
     "disowned": "answers the client reset: its address was forged, or it scans",
     "denied": "handshakes the holder of the address reset afterwards: somebody else completed them",
     "unbacked": "proven first contacts with servers nobody else uses: no reason for a block",

@@ -18,6 +18,7 @@ from sensor.alerts.vitals import Vitals
 from sensor.blocking.decision import SECOND, Decision
 from sensor.blocking.desk import NAME, Acknowledged, Desk, Exempted
 from sensor.blocking.ledger import Ledger
+from sensor.blocking.recovery import Pause
 from sensor.database import DatabaseError
 from sensor.sinks.journal import Head, Journal, Wanted, journals
 from sensor.sinks.outbox import Outbox
@@ -77,9 +78,11 @@ class Status(msgspec.Struct, frozen=True):
     would_block: int
     """blocks that a dry run would have in force"""
     stopped: bool
-    """blocking has stopped itself and waits for a person"""
+    """blocking has stopped itself and does not yet go on as before"""
     fault: str = ""
     """why the state folder cannot be read; the rest is then not known"""
+    step: int = 0
+    """the step by which it goes on since"""
 
 
 def block_of(recommended: bool, word: Decision | None, ts: int) -> Block:
@@ -260,6 +263,7 @@ class View:
             blocked=enforced,
             would_block=len(blocks) - enforced,
             stopped=self.stopped(),
+            step=self.step(),
         )
 
     def _heads(self, most: int, wanted: Wanted | None = None) -> list[Head]:
@@ -392,12 +396,20 @@ class View:
         """Whether blocking has stopped itself and does not yet go on as before."""
         return bool(self.pause())
 
+    def _pause(self) -> Pause | None:
+        if self._ledger is None:
+            return None
+        return self._ledger.pause(True) or self._ledger.pause(False)
+
+    def step(self) -> int:
+        """The step it has come to since it stopped itself; 0: none."""
+        pause = self._pause()
+        return pause.last.level if pause else 0
+
     def pause(self) -> list[str]:
         """The newest stop or step since it stopped itself, in words; empty: it has not."""
-        if self._ledger is None:
-            return []
-        found = [self._ledger.pause(mode) for mode in (True, False)]
-        return [] if not any(found) else next(one.last.reasons for one in found if one)
+        pause = self._pause()
+        return pause.last.reasons if pause else []
 
     def waiting_for_kafka(self) -> int | None:
         """Alert messages that Kafka has not acknowledged; None where nothing is sent there."""

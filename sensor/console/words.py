@@ -47,7 +47,8 @@ def status(now: Status) -> list[str]:
             since = f"SENSOR SILENT {span(now.silent)} ({clock(now.now)[:16]} UTC)"
         words.append(since)
     if now.stopped:
-        words.append("blocking STOPPED itself: port25 resume")
+        step = f", step {now.step} of going on" if now.step else ""
+        words.append(f"blocking STOPPED itself{step}: port25 resume")
     if now.blocked:
         words.append(f"{now.blocked:,} blocked")
     if now.mode != "enforce" and not now.blocked:
