@@ -16,6 +16,8 @@ copied but what comes too early.
   are segments larger than any wire carries, which the card put together.
 * **Window.** A segment further than ``WINDOW`` from where the stream is is left out
   (``out_of_window``).
+* **Urgent bytes** stay in the stream (RFC 6093, 3.1) and are told (``urgent_data``): many systems
+  take the last of them out by default.
 * **A first segment in mid-stream** begins the stream; sequence numbers wrap (RFC 9293, 3.4).
 """
 
@@ -48,10 +50,11 @@ _WINDOW: Final = ANOMALIES.index("out_of_window")
 _CUT: Final = ANOMALIES.index("cut")
 _HOLD: Final = ANOMALIES.index("hold_overflow")
 _CHECKSUM: Final = ANOMALIES.index("bad_checksum")
+_URGENT: Final = ANOMALIES.index("urgent_data")
 
 _MOD: Final = 0xFFFFFFFF
 _HALF: Final = 1 << 31
-_SYN, _ACK = 2, 16
+_SYN, _ACK, _URG = 2, 16, 32
 _LINES: Final = 0
 
 
@@ -236,6 +239,8 @@ def receive(table, n, side, segment, data, checked, both):
         if 0 < _from(s.acked[other], segment.ack) < WINDOW:
             s.acked[other] = segment.ack
     if length:
+        if segment.tcp_flags & _URG:
+            note(s, _URGENT)
         seq = (np.int64(segment.seq) + (segment.tcp_flags & _SYN) // _SYN) & _MOD
         if s.known[side] == 0:
             start_stream(s, side, seq)

@@ -1,5 +1,6 @@
 """What each segment of a connection tells, from both sides, one side, and from forgers."""
 
+import numpy as np
 import pytest
 
 from sensor.addresses import MAPPED
@@ -36,6 +37,7 @@ from sensor.smtp.connections import (
 S, A, R, F, SA, FA, RA = 2, 16, 4, 1, 18, 17, 20
 CLIENT, SERVER = (0, MAPPED | 1), (0, MAPPED | 2)
 SECOND = 10**9
+NO_DATA = np.zeros(0, np.uint8)
 
 
 class Talk:
@@ -62,12 +64,12 @@ class Talk:
         look_ahead(self.table, segment, 0, 1)
         if full(self.table):
             release(self.table, victim(self.table))
-        event, i, self.side = follow(self.table, segment[0], self.watched, self.now)
+        event, i, self.side = follow(self.table, segment[0], NO_DATA, self.watched, self.now)
         if event in (REFUSED, DISOWNED):
             release(self.table, i)
         if event == REOPENED:
             release(self.table, i)
-            event, i, self.side = follow(self.table, segment[0], self.watched, self.now)
+            event, i, self.side = follow(self.table, segment[0], NO_DATA, self.watched, self.now)
         return event
 
     def live(self) -> int:
@@ -233,5 +235,5 @@ def test_a_flood_of_syns_pushes_out_syns_not_conversations():
     assert talk("c", A, 2, 501, sport=4000) == PROVEN
 
 
-def test_a_row_is_120_bytes_as_the_settings_say():
-    assert CONNECTION.itemsize == 120
+def test_a_row_is_128_bytes_as_the_settings_say():
+    assert CONNECTION.itemsize == 128
