@@ -85,7 +85,7 @@ from sensor.smtp.connections import (
 from sensor.smtp.dialogue import LINES, begin
 from sensor.smtp.manners import judge
 from sensor.smtp.session import ANOMALIES, ENDS, SESSION, Sessions, free_session, new_session, note
-from sensor.smtp.streams import end_streams, receive, start_stream
+from sensor.smtp.streams import end_streams, hear_early, keep_early, receive, start_stream
 
 __all__ = [
     "COUNTERS",
@@ -705,7 +705,7 @@ def _outcome(t, event, i, ts, tick):
     elif event == DISOWNED:
         _drop(t, i, _RESET, ts, tick)
     elif event != RETRY and connection.session >= 0:
-        _taken(t, i)
+        _taken(t, i, ts)
     if h < 0:
         return h
     row = t.hosts.rows[h]
@@ -720,8 +720,8 @@ def _outcome(t, event, i, ts, tick):
     return h if event != RETRY and event != DISOWNED else -1  # no detector reads those
 
 
-@inner
-def _taken(t, i):
+@inner_routine
+def _taken(t, i, ts):
     """Connection ``i`` was answered, and its SYN had bytes: did the server take those?"""
     connection = t.connections.rows[i]
     if connection.list_ != QUIET:
@@ -732,6 +732,9 @@ def _taken(t, i):
         return
     t.counters[_SESSIONS] += 1
     move(t.connections, i, TALKING)
+    n = np.int64(connection.session)
+    hear_early(t.sessions, n, ts, connection.seen == 3)
+    t.counters[_READ] += t.sessions.rows[n].bytes[0]
 
 
 @inner_routine
@@ -782,6 +785,9 @@ def _said(t, i, side, segment, data, ts, tick):
         n = _session(t, i, ts, tick)
         if n < 0:
             return -1
+    if syn_is_open(connection):
+        keep_early(t.sessions, n, segment, data)
+        return -1
     s = t.sessions.rows[n]
     if connection.told_fins & 4 and segment.length:
         note(s, _AFTER_RESET)

@@ -14,6 +14,7 @@ from sensor.smtp.connections import (
     DISOWNED,
     EVICTED,
     HEARD,
+    IGNORED,
     LINGER,
     MIDSTREAM,
     NOTHING,
@@ -130,7 +131,7 @@ def test_retries_refusals_and_forged_refusals():
     talk = Talk()
     assert talk("c", S, 100) == ATTEMPT
     assert talk("c", S, 100) == RETRY
-    assert talk("s", RA, 0, 999) == NOTHING, "acknowledges another SYN"
+    assert talk("s", RA, 0, 999) == IGNORED, "acknowledges another SYN"
     assert talk("s", RA, 0, 101) == REFUSED
     assert talk.live() == 0
 
