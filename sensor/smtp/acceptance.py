@@ -4,8 +4,8 @@ Whoever can put packets on the wire can send what a mirror shows and a receiver 
 a number out of the blue, with another connection's timestamp, with a signature nobody asked for.
 What receivers drop must not end a connection here either.
 
-* A **reset** is taken where the receiver stands: from what it has acknowledged to what the sender
-  has sent (both passed the mirror, and only one of them may have arrived). Further on in the window
+* A **reset** is taken where the receiver stands: at what it has acknowledged, or at what the sender
+  has sent (both passed the mirror, and only one of them may have arrived). Elsewhere in the window
   it asks back (RFC 5961, 3.2), and outside it drops (RFC 9293, 3.10.7.4).
 * A **signature** (RFC 2385, RFC 5925) belongs to all segments of a connection or to none.
 * A **timestamp** echoed to a SYN is one the SYN bore, or one of its repetitions (RFC 7323, 5.3).
@@ -96,12 +96,12 @@ def reset(row, side, seq):
         sent, acknowledged = np.int64(row.server_next), np.int64(row.client_ack)
     ahead = ((seq - sent + _HALF) & _MOD) - _HALF
     room = ((seq - acknowledged + _HALF) & _MOD) - _HALF
-    if ahead <= 0 and room >= 0:
+    if ahead == 0 or room == 0:
         return TAKES
     if room == -1 and row.fins >> side & 1:
         return TAKES  # some stacks do not count their FIN
     window = _window(row.scales, 1 - side)
-    if ahead > 0:
+    if room > 0:
         return UNSURE if room < window else IGNORES
     receiver_seen = row.seen >> (1 - side) & 1
     return UNSURE if not receiver_seen and -ahead < window else IGNORES
