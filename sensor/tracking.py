@@ -74,15 +74,14 @@ from sensor.smtp.connections import (
     due,
     excess,
     first_of,
-    follow,
     full,
     look_ahead,
     move,
     release,
-    syn_is_open,
     victim,
 )
 from sensor.smtp.dialogue import LINES, begin
+from sensor.smtp.following import follow, syn_is_open
 from sensor.smtp.manners import judge
 from sensor.smtp.session import ANOMALIES, ENDS, SESSION, Sessions, free_session, new_session, note
 from sensor.smtp.streams import end_streams, hear_early, keep_early, receive, start_stream
@@ -866,7 +865,10 @@ def _is_heard(connection, side, segment):
     if not syn_is_open(connection):
         return True
     return (
-        side == CLIENT and segment.tcp_flags & 18 == 2 and segment.length and connection.list_ != PAST
+        side == CLIENT
+        and segment.tcp_flags & 18 == 2
+        and segment.length > 0
+        and connection.list_ != PAST
     )
 
 

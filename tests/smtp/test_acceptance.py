@@ -6,8 +6,19 @@ import pytest
 
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
-from tests.smtp.conversation import ACK, CLIENT, FIN, GOOD, PSH, RST, SERVER, SYN, Conversation
-from tests.smtp.conversation import block, sessions
+from tests.smtp.conversation import (
+    ACK,
+    CLIENT,
+    FIN,
+    GOOD,
+    PSH,
+    RST,
+    SERVER,
+    SYN,
+    Conversation,
+    block,
+    sessions,
+)
 
 SIX = ("2001:db8:7::7", "2001:db8:25::25")
 HEAD, TAIL = GOOD.split("C: DATA")

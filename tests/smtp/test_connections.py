@@ -27,13 +27,13 @@ from sensor.smtp.connections import (
     due,
     due_at,
     first_of,
-    follow,
     full,
     look_ahead,
     new_connections,
     release,
     victim,
 )
+from sensor.smtp.following import follow
 
 S, A, R, F, SA, FA, RA = 2, 16, 4, 1, 18, 17, 20
 CLIENT, SERVER = (0, MAPPED | 1), (0, MAPPED | 2)

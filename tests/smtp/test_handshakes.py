@@ -43,7 +43,12 @@ def test_bytes_of_a_syn_that_were_taken(ends):
     talk.send("c", flags=ACK)
     talk.say(GOOD.split("\n")[1]).say(REST).close()
     s = talk.session()
-    assert (s.handshake, s.ended, s.helo, s.quit) == ("complete", "closed", "mail.sender.example", True)
+    assert (s.handshake, s.ended, s.helo, s.quit) == (
+        "complete",
+        "closed",
+        "mail.sender.example",
+        True,
+    )
     assert (s.messages_accepted, s.retransmissions, s.gaps) == (1, 0, 0)
     counters = counted(talk.frames)
     assert (counters["answered"], counters["proven"], counters["sessions"]) == (1, 1, 1)
@@ -252,7 +257,9 @@ END = 300
 
 
 @pytest.mark.parametrize("ends", [(CLIENT, SERVER), SIX])
-@pytest.mark.parametrize("times", [LINUX, LINEAR, [0, 3, 9, 21], [0, 1, 2, 3, 4, 5, 7, 11, 19, 35, 67, 127]])
+@pytest.mark.parametrize(
+    "times", [LINUX, LINEAR, [0, 3, 9, 21], [0, 1, 2, 3, 4, 5, 7, 11, 19, 35, 67, 127]]
+)
 def test_a_syn_again_is_a_retry_however_late(times, ends):
     frames = syns(times, ends)
     later = syns([END], ends, sport=4001)
@@ -296,7 +303,8 @@ def test_a_syn_again_after_a_reset(times):
     """Windows tries again at once."""
     frames = list(
         itertools.chain.from_iterable(
-            (syn, answer(t + 0.1, RST | ACK, seq=0)) for t, syn in zip(times, syns(times), strict=True)
+            (syn, answer(t + 0.1, RST | ACK, seq=0))
+            for t, syn in zip(times, syns(times), strict=True)
         )
     )
     counters = counted(frames)
