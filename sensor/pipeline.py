@@ -33,7 +33,7 @@ from sensor.hosts.windows import WINDOWS
 from sensor.kernel import table
 from sensor.packet_time import STEPS_BACK, STEPS_FORWARD, new_clock
 from sensor.settings import Limits, Settings, subscribers_of
-from sensor.smtp.connections import EVICTED, new_connections
+from sensor.smtp.connections import EVICTED, FORGOTTEN, new_connections
 from sensor.smtp.record import Session, session_records
 from sensor.smtp.session import PIECES, PIECES_REFUSED, SESSIONS, new_sessions
 from sensor.snapshot import SnapshotError, arrays_of, restore
@@ -325,6 +325,7 @@ class Pipeline:
             "connections": {name: int(state.counters[i]) for name, i in COUNTERS.items()}
             | {
                 "connections_evicted": int(state.connections.meta[EVICTED]),
+                "unanswered_forgotten": int(state.connections.meta[FORGOTTEN]),
                 "sessions_open": int(state.sessions.meta[SESSIONS]),
                 "sessions_passed_over": self._sessions_passed_over,
                 "pieces_held": int(state.sessions.meta[PIECES]),

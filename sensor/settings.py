@@ -52,7 +52,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_sketches: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 8_192
     """lists of more than 64 destinations; 8 kB each"""
     max_connections: Annotated[int, msgspec.Meta(ge=64, le=100_000_000)] = 1_000_000
-    """120 bytes each, and 20 of index"""
+    """128 bytes each, and 20 of index"""
     max_sessions: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
     """connections in which something is being said; 2.6 kB each"""
     max_pieces: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 8_192

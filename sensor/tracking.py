@@ -63,9 +63,13 @@ from sensor.smtp.connections import (
     CONNECTION,
     DENIED,
     DISOWNED,
+    DOUBTED,
+    EARLY,
+    IGNORED,
     MIDSTREAM,
     NOTHING,
     OUTSIDE,
+    PAST,
     PROVEN,
     QUIET,
     REFUSED,
@@ -73,12 +77,13 @@ from sensor.smtp.connections import (
     RETRY,
     SERVER,
     TALKING,
+    TURNED_AWAY,
     UNSOLICITED,
     WAITING,
     Connections,
     due,
+    excess,
     first_of,
-    follow,
     full,
     look_ahead,
     move,
@@ -86,9 +91,10 @@ from sensor.smtp.connections import (
     victim,
 )
 from sensor.smtp.dialogue import LINES, begin
+from sensor.smtp.following import follow, syn_is_open
 from sensor.smtp.manners import judge
 from sensor.smtp.session import ANOMALIES, ENDS, SESSION, Sessions, free_session, new_session, note
-from sensor.smtp.streams import end_streams, receive, start_stream
+from sensor.smtp.streams import end_streams, hear_early, keep_early, receive, start_stream
 
 __all__ = [
     "COUNTERS",
@@ -130,11 +136,12 @@ COUNTERS: Final = {
     "bytes_missed": 19,  # of streams, in gaps: what the mirror or this sensor lost
     "denied": 20,  # proven handshakes that the holder of the address reset as never begun
     "unbacked": 21,  # proven first contacts with servers nobody else uses, which do not count
+    "segments_ignored": 22,  # resets and the like that their receivers drop
 }
 (
     _ATTEMPTS, _RETRIES, _ANSWERED, _REFUSED, _UNANSWERED, _PROVEN, _DISOWNED, _UNSOLICITED,
     _OUTSIDE, _TO_OWN, _BY_OWN, _ELSEWHERE, _SUPPRESSED, _MIDSTREAM, _SESSIONS, _SESSIONS_EVICTED,
-    _TAKEN, _TURNED_DOWN, _READ, _MISSED, _DENIED, _UNBACKED,
+    _TAKEN, _TURNED_DOWN, _READ, _MISSED, _DENIED, _UNBACKED, _IGNORED,
 ) = COUNTERS.values()  # fmt: skip
 
 _CLOSED, _RESET, _ENDED_REFUSED, _ENDED_UNANSWERED, _IDLE, _EVICTED, _STILL_OPEN = range(len(ENDS))
@@ -553,30 +560,56 @@ def _drop(t, i, how, ts, tick):
 
 
 @inner
+def _how(connection, otherwise):
+    """How a connection ended that was not followed to its end."""
+    if connection.list_ == PAST:
+        return _ENDED_REFUSED if connection.marks & TURNED_AWAY else _ENDED_UNANSWERED
+    if connection.fins & 4 or connection.marks & DOUBTED:
+        return _RESET
+    return otherwise
+
+
+@inner_routine
+def _remember(t, i, ts, tick):
+    """Connection ``i`` was not answered, or refused: it is known for a while, and told after it."""
+    connection = t.connections.rows[i]
+    if connection.session >= 0:  # bytes of a SYN, which nobody took
+        free_session(t.sessions, np.int64(connection.session))
+        connection.session = -1
+    connection.first = 0  # counted
+    move(t.connections, i, PAST)
+    forgotten = excess(t.connections)
+    if forgotten >= 0:
+        _drop(t, forgotten, _how(t.connections.rows[forgotten], _IDLE), ts, tick)
+
+
+@inner
+def _unanswered(t, i, tick):
+    """Connection ``i`` was not answered; the host whose evidence that changed, or -1."""
+    t.counters[_UNANSWERED] += 1
+    connection = t.connections.rows[i]
+    h = _owner(t, connection)
+    if h >= 0:
+        happened(t.hosts, h, _C_UNANSWERED, np.int64(connection.first), tick)
+    return h
+
+
+@inner_routine
 def _happens(t, i, ts, tick):
     """Connection ``i`` was due: unanswered, idle, or closed long enough.
 
     Gives the host whose evidence that changed, or -1.
     """
     connection = t.connections.rows[i]
-    h = -1
-    how = _IDLE
-    first = np.int64(connection.first)
-    if connection.list_ == WAITING:
-        how = _ENDED_UNANSWERED
-        t.counters[_UNANSWERED] += 1
-        h = _owner(t, connection)
-    elif connection.list_ == CLOSING:
-        how = _RESET if connection.fins & 4 else _CLOSED
-    changed = -1
+    if connection.list_ == WAITING or connection.list_ == EARLY:
+        h = _unanswered(t, i, tick)
+        _remember(t, i, ts, tick)
+        return h
+    how = _how(connection, _CLOSED if connection.list_ == CLOSING else _IDLE)
     if connection.session == -2 or (connection.session == -1 and not t.records.everyone):
         release(t.connections, i)  # nothing is left to tell
-    else:
-        changed = _drop(t, i, how, ts, tick)
-    if h >= 0:
-        happened(t.hosts, h, _C_UNANSWERED, first, tick)
-        return h
-    return changed
+        return -1
+    return _drop(t, i, how, ts, tick)
 
 
 @inner_routine
@@ -716,8 +749,13 @@ def _outcome(t, event, i, ts, tick):
     connection = t.connections.rows[i]
     h = _owner(t, connection)
     first = np.int64(connection.first)
-    if event == REFUSED or event == DISOWNED:
-        _drop(t, i, _ENDED_REFUSED if event == REFUSED else _RESET, ts, tick)
+    if event == REFUSED:
+        connection.marks |= TURNED_AWAY
+        _remember(t, i, ts, tick)
+    elif event == DISOWNED:
+        _drop(t, i, _RESET, ts, tick)
+    elif event != RETRY and connection.session >= 0:
+        _taken(t, i, ts)
     if h < 0:
         return h
     row = t.hosts.rows[h]
@@ -739,25 +777,50 @@ def _outcome(t, event, i, ts, tick):
 
 
 @inner_routine
+def _taken(t, i, ts):
+    """Connection ``i`` was answered, and its SYN had bytes: did the server take those?"""
+    connection = t.connections.rows[i]
+    if connection.list_ != QUIET:
+        return
+    if np.int64(connection.server_ack) == (np.int64(connection.client_isn) + 1) & 0xFFFFFFFF:
+        free_session(t.sessions, np.int64(connection.session))  # they will be sent again
+        connection.session = -1
+        return
+    t.counters[_SESSIONS] += 1
+    move(t.connections, i, TALKING)
+    n = np.int64(connection.session)
+    hear_early(t.sessions, n, ts, connection.seen == 3)
+    t.counters[_READ] += t.sessions.rows[n].bytes[0]
+
+
+@inner_routine
 def _session(t, i, ts, tick):
     """The row of a new session for connection ``i``; -1 when there is no room."""
     connection = t.connections.rows[i]
+    early = syn_is_open(connection)
     n = new_session(t.sessions)
-    if n < 0:  # the one that was silent longest gives way
-        silent = first_of(t.connections, TALKING)
+    if n < 0:  # the one that was silent longest gives way, first of those nobody has answered
+        silent = first_of(t.connections, EARLY)
+        if silent < 0:
+            silent = first_of(t.connections, TALKING)
         if silent < 0:
             silent = first_of(t.connections, CLOSING)
         if silent < 0 or t.connections.rows[silent].session < 0:
             return -1
         t.counters[_SESSIONS_EVICTED] += 1
         note(t.sessions.rows[np.int64(t.connections.rows[silent].session)], _EVICTED_BIT)
-        _end(t, silent, _EVICTED, ts, tick)
-        move(t.connections, silent, CLOSING)
+        if t.connections.rows[silent].list_ == EARLY:  # it still waits for its answer
+            free_session(t.sessions, np.int64(t.connections.rows[silent].session))
+            t.connections.rows[silent].session = -1
+            move(t.connections, silent, WAITING)
+        else:
+            _end(t, silent, _EVICTED, ts, tick)
+            move(t.connections, silent, CLOSING)
         n = new_session(t.sessions)
-    t.counters[_SESSIONS] += 1
+    t.counters[_SESSIONS] += not early
     connection.session = n
     if connection.list_ != CLOSING:
-        move(t.connections, i, TALKING)
+        move(t.connections, i, EARLY if early else TALKING)
     s = t.sessions.rows[n]
     if connection.seen & 1 or not connection.midstream:
         start_stream(s, CLIENT, np.int64(connection.client_isn) + 1)
@@ -778,8 +841,11 @@ def _said(t, i, side, segment, data, ts, tick):
         n = _session(t, i, ts, tick)
         if n < 0:
             return -1
+    if syn_is_open(connection):
+        keep_early(t.sessions, n, segment, data)
+        return -1
     s = t.sessions.rows[n]
-    if connection.told_fins & 4 and segment.length and segment.tcp_flags & 4 == 0:
+    if connection.told_fins & 4 and segment.length:
         note(s, _AFTER_RESET)
     checked = connection.sums >> side & 1
     if checked and connection.sums < 4 and segment.length:
@@ -830,6 +896,39 @@ def _finished(t, i, ts, tick):
     return _end(t, i, _RESET if reset else _CLOSED, ts, tick)
 
 
+@inner
+def _gives_way(connection):
+    """How a connection ended whose row is needed for another."""
+    return _how(connection, _EVICTED) if connection.list_ == PAST else _EVICTED
+
+
+@inner_routine
+def _reopened(t, i, ts, tick):
+    """Another connection takes the ports of ``i``; the host whose evidence that changed, or -1."""
+    connection = t.connections.rows[i]
+    how = _how(connection, _IDLE)
+    if connection.list_ != WAITING and connection.list_ != EARLY:
+        return _drop(t, i, how, ts, tick)
+    h = _unanswered(t, i, tick)  # its client has given it up
+    _drop(t, i, _ENDED_UNANSWERED, ts, tick)
+    return h
+
+
+@inner
+def _is_heard(connection, side, segment):
+    """Whether a segment adds to a session: before the answer only a SYN's own bytes may."""
+    if segment.tcp_flags & 4 or (segment.length == 0 and connection.session < 0):
+        return False
+    if not syn_is_open(connection):
+        return True
+    return (
+        side == CLIENT
+        and segment.tcp_flags & 18 == 2
+        and segment.length > 0
+        and connection.list_ != PAST
+    )
+
+
 @kernel
 def track(segments, data, start, t):
     """Follow ``segments`` (dtype SEGMENT) from number ``start`` on; ``data`` is their block's.
@@ -858,19 +957,22 @@ def track(segments, data, start, t):
                 return k + 1
             continue
         if full(t.connections):
-            _drop(t, victim(t.connections), _EVICTED, ts, tick)
-        event, i, side = follow(t.connections, segment, t.watched, now)
+            i = victim(t.connections)
+            _drop(t, i, _gives_way(t.connections.rows[i]), ts, tick)
+        event, i, side = follow(t.connections, segment, data, t.watched, now)
         if event == REOPENED:
             _set_tick(t, tick)
-            how = _RESET if t.connections.rows[i].fins & 4 else _IDLE
-            h = _drop(t, i, how, ts, tick)
-            event, i, side = follow(t.connections, segment, t.watched, now)
+            h = _reopened(t, i, ts, tick)
+            event, i, side = follow(t.connections, segment, data, t.watched, now)
         if event == OUTSIDE:
             t.counters[_OUTSIDE] += 1
         elif event == UNSOLICITED:
             t.counters[_UNSOLICITED] += 1
         elif event == MIDSTREAM:
             t.counters[_MIDSTREAM] += 1
+        elif event == IGNORED:
+            t.counters[_IGNORED] += 1
+            continue
         elif event != NOTHING:
             _set_tick(t, tick)
             if event == ATTEMPT:
@@ -882,7 +984,7 @@ def track(segments, data, start, t):
             if t.reads:
                 if t.checks and (event == ATTEMPT or event == ANSWERED):
                     connection.sums |= checksum_is_good(data, segment) << side
-                if segment.length or connection.session >= 0:
+                if _is_heard(connection, side, segment):
                     _set_tick(t, tick)
                     h = max(h, _said(t, i, side, segment, data, ts, tick))
             if connection.fins != connection.told_fins and _finishing(t, i, side, segment):
@@ -910,13 +1012,13 @@ def end_all(t, ts):
     """
     tick = t.clock[NOW] // _SECOND
     _set_tick(t, tick)
-    for which in (CLOSING, WAITING, QUIET, TALKING):
+    for which in (PAST, CLOSING, WAITING, EARLY, QUIET, TALKING):
         while first_of(t.connections, which) >= 0:
             if not _room(t):
                 return False
             i = first_of(t.connections, which)
-            fins = t.connections.rows[i].fins
-            how = _RESET if fins & 4 else _CLOSED if fins == 3 else _STILL_OPEN
+            connection = t.connections.rows[i]
+            how = _how(connection, _CLOSED if connection.fins == 3 else _STILL_OPEN)
             _drop(t, i, how, ts, tick)
     return True
 

@@ -121,6 +121,7 @@ ANOMALIES: Final = (
     "binary_client",  # the client speaks no protocol known here
     "not_smtp_server",  # the server's first line has no reply code
     "evicted",  # the session's memory was needed for others
+    "urgent_data",  # bytes marked urgent: receivers differ on whether one is of the stream
 )
 """Names of the bits of ``anomalies``, the lowest first."""
 
@@ -185,7 +186,7 @@ SESSION = np.dtype(
         ("recent_hash", np.uint32, (2, RECENT)),
         ("recent_at", np.uint8, 2),
         # The dialogue.
-        ("anomalies", np.uint32),
+        ("anomalies", np.int64),
         ("asked_at", np.int64),  # packet time since when a reply is awaited, ns; 0: none is
         ("slowest", np.int64),  # ns: the longest time a reply took
         ("greeted_at", np.int64),  # packet time of the greeting

@@ -16,6 +16,10 @@ copied but what comes too early.
   are segments larger than any wire carries, which the card put together.
 * **Window.** A segment further than ``WINDOW`` from where the stream is is left out
   (``out_of_window``).
+* **Bytes of a SYN** wait, as pieces, for the server to take them (RFC 7413); of all pieces half at
+  most are for those.
+* **Urgent bytes** stay in the stream (RFC 6093, 3.1) and are told (``urgent_data``): many systems
+  take the last of them out by default.
 * **A first segment in mid-stream** begins the stream; sequence numbers wrap (RFC 9293, 3.4).
 """
 
@@ -31,13 +35,14 @@ from sensor.smtp.session import (
     ANOMALIES,
     CHUNK,
     HELD,
+    PIECES,
     RECENT,
     free_piece,
     new_piece,
     note,
 )
 
-__all__ = ["end_streams", "receive", "start_stream"]
+__all__ = ["end_streams", "hear_early", "keep_early", "receive", "start_stream"]
 
 WINDOW: Final = 1 << 22
 """Bytes: more than receive windows in use."""
@@ -48,10 +53,11 @@ _WINDOW: Final = ANOMALIES.index("out_of_window")
 _CUT: Final = ANOMALIES.index("cut")
 _HOLD: Final = ANOMALIES.index("hold_overflow")
 _CHECKSUM: Final = ANOMALIES.index("bad_checksum")
+_URGENT: Final = ANOMALIES.index("urgent_data")
 
 _MOD: Final = 0xFFFFFFFF
 _HALF: Final = 1 << 31
-_SYN, _ACK = 2, 16
+_SYN, _ACK, _URG = 2, 16, 32
 _LINES: Final = 0
 
 
@@ -236,6 +242,8 @@ def receive(table, n, side, segment, data, checked, both):
         if 0 < _from(s.acked[other], segment.ack) < WINDOW:
             s.acked[other] = segment.ack
     if length:
+        if segment.tcp_flags & _URG:
+            note(s, _URGENT)
         seq = (np.int64(segment.seq) + (segment.tcp_flags & _SYN) // _SYN) & _MOD
         if s.known[side] == 0:
             start_stream(s, side, seq)
@@ -256,6 +264,24 @@ def receive(table, n, side, segment, data, checked, both):
     for which in range(2):
         if s.held[which] >= 0:
             _settle(table, n, which, False, now, both)
+
+
+@routine
+def keep_early(table, n, segment, data):
+    """Keep the bytes of a client's SYN until they are acknowledged."""
+    s = table.rows[n]
+    if s.held[0] >= 0 or table.meta[PIECES] < table.pieces.shape[0] // 2:
+        length = np.int64(segment.length)
+        _hold(table, n, 0, data, segment.payload, 0, length, np.int64(segment.captured))
+    else:
+        note(s, _HOLD)
+
+
+@routine
+def hear_early(table, n, now, both):
+    """The server took the bytes of the SYN: hear them."""
+    if table.rows[n].held[0] >= 0:
+        _settle(table, n, 0, False, now, both)
 
 
 @routine

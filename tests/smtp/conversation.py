@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 from sensor.capture.block import FRAME, Block
+from sensor.kernel import table
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.smtp.record import Session
@@ -37,15 +38,24 @@ def frame(
     bad_checksum: bool = False,
     ident: int = 1,
     ttl: int = 64,
+    options: bytes = b"",
+    urgent: int = 0,
 ) -> bytes:
-    """One TCP segment in IPv4 in Ethernet."""
-    ends = socket.inet_aton(src) + socket.inet_aton(dst)
+    """One TCP segment in IP in Ethernet."""
+    family = socket.AF_INET6 if ":" in src else socket.AF_INET
+    ends = socket.inet_pton(family, src) + socket.inet_pton(family, dst)
+    options += bytes(-len(options) % 4)
+    words = 5 + len(options) // 4
     tcp = struct.pack(
-        ">HHIIBBHHH", sport, dport, seq % 2**32, ack % 2**32, 0x50, flags, 65535, 0, 0
+        ">HHIIBBHHH", sport, dport, seq % 2**32, ack % 2**32, words << 4, flags, 65535, 0, urgent
     )
+    tcp += options
     pseudo = ends + struct.pack(">BBH", 0, 6, len(tcp) + len(payload))
     total = checksum(pseudo + tcp + payload) ^ (0x5555 if bad_checksum else 0)
     tcp = tcp[:16] + struct.pack(">H", total) + tcp[18:]
+    if family == socket.AF_INET6:
+        ip = struct.pack(">IHBB", 6 << 28, len(tcp) + len(payload), 6, ttl) + ends
+        return b"\x02" * 12 + b"\x86\xdd" + ip + tcp + payload
     ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(tcp) + len(payload), ident, 0, ttl, 6, 0) + ends
     return b"\x02" * 12 + b"\x08\x00" + ip + tcp + payload
 
@@ -53,7 +63,14 @@ def frame(
 class Conversation:
     """One connection; each call adds a packet a millisecond later."""
 
-    def __init__(self, isn: tuple[int, int] = (1000, 5000), sport: int = 4000, dport: int = 25):
+    def __init__(
+        self,
+        isn: tuple[int, int] = (1000, 5000),
+        sport: int = 4000,
+        dport: int = 25,
+        ends: tuple[str, str] = (CLIENT, SERVER),
+    ):
+        self.ends = ends
         self.next = {"c": isn[0], "s": isn[1]}
         self.ports = sport, dport
         self.now = START
@@ -62,7 +79,7 @@ class Conversation:
     def raw(self, side: str, flags: int, payload: bytes = b"", seq=None, ack=None, **more) -> None:
         """A packet with any numbers; by default those that come next. Advances nothing."""
         other = "s" if side == "c" else "c"
-        ends = (CLIENT, SERVER) if side == "c" else (SERVER, CLIENT)
+        ends = self.ends if side == "c" else self.ends[::-1]
         ports = self.ports if side == "c" else self.ports[::-1]
         seq = self.next[side] if seq is None else seq
         ack = (self.next[other] if flags & ACK else 0) if ack is None else ack
@@ -108,7 +125,7 @@ class Conversation:
 
 def block(frames: list[tuple[int, bytes]], cut: int = 0) -> Block:
     """Frames with times as one block; what is beyond ``cut`` bytes of each was not captured."""
-    rows = np.zeros(len(frames), FRAME)
+    rows = table(len(frames), FRAME)
     at = 0
     for row, (ts, content) in zip(rows, frames, strict=True):
         row["ts"], row["offset"], row["wire"] = ts, at, len(content)

@@ -1,5 +1,6 @@
 """What each segment of a connection tells, from both sides, one side, and from forgers."""
 
+import numpy as np
 import pytest
 
 from sensor.addresses import MAPPED
@@ -13,6 +14,7 @@ from sensor.smtp.connections import (
     DISOWNED,
     EVICTED,
     HEARD,
+    IGNORED,
     LINGER,
     MIDSTREAM,
     NOTHING,
@@ -25,17 +27,18 @@ from sensor.smtp.connections import (
     due,
     due_at,
     first_of,
-    follow,
     full,
     look_ahead,
     new_connections,
     release,
     victim,
 )
+from sensor.smtp.following import follow
 
 S, A, R, F, SA, FA, RA = 2, 16, 4, 1, 18, 17, 20
 CLIENT, SERVER = (0, MAPPED | 1), (0, MAPPED | 2)
 SECOND = 10**9
+NO_DATA = np.zeros(0, np.uint8)
 
 
 class Talk:
@@ -62,12 +65,12 @@ class Talk:
         look_ahead(self.table, segment, 0, 1)
         if full(self.table):
             release(self.table, victim(self.table))
-        event, i, self.side = follow(self.table, segment[0], self.watched, self.now)
+        event, i, self.side = follow(self.table, segment[0], NO_DATA, self.watched, self.now)
         if event in (REFUSED, DISOWNED):
             release(self.table, i)
         if event == REOPENED:
             release(self.table, i)
-            event, i, self.side = follow(self.table, segment[0], self.watched, self.now)
+            event, i, self.side = follow(self.table, segment[0], NO_DATA, self.watched, self.now)
         return event
 
     def live(self) -> int:
@@ -128,7 +131,7 @@ def test_retries_refusals_and_forged_refusals():
     talk = Talk()
     assert talk("c", S, 100) == ATTEMPT
     assert talk("c", S, 100) == RETRY
-    assert talk("s", RA, 0, 999) == NOTHING, "acknowledges another SYN"
+    assert talk("s", RA, 0, 999) == IGNORED, "acknowledges another SYN"
     assert talk("s", RA, 0, 101) == REFUSED
     assert talk.live() == 0
 
@@ -233,5 +236,5 @@ def test_a_flood_of_syns_pushes_out_syns_not_conversations():
     assert talk("c", A, 2, 501, sport=4000) == PROVEN
 
 
-def test_a_row_is_120_bytes_as_the_settings_say():
-    assert CONNECTION.itemsize == 120
+def test_a_row_is_128_bytes_as_the_settings_say():
+    assert CONNECTION.itemsize == 128

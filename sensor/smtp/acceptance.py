@@ -1,0 +1,107 @@
+"""Would its receiver take this segment? Kernels only.
+
+Whoever can put packets on the wire can send what a mirror shows and a receiver drops: a reset with
+a number out of the blue, with another connection's timestamp, with a signature nobody asked for.
+What receivers drop must not end a connection here either.
+
+* A **reset** is taken where the receiver stands: at what it has acknowledged, or at what the sender
+  has sent (both passed the mirror, and only one of them may have arrived). Elsewhere in the window
+  it asks back (RFC 5961, 3.2), and outside it drops (RFC 9293, 3.10.7.4).
+* A **signature** (RFC 2385, RFC 5925) belongs to all segments of a connection or to none.
+* A **timestamp** echoed to a SYN is one the SYN bore, or one of its repetitions (RFC 7323, 5.3).
+"""
+
+from typing import Final
+
+import numpy as np
+
+from sensor.kernel import kernel
+from sensor.loads import u8, u32be
+
+__all__ = ["FURTHEST", "IGNORES", "NO_SCALE", "TAKES", "UNSURE", "later", "options", "reset"]
+
+IGNORES: Final = 0
+UNSURE: Final = 1
+TAKES: Final = 2
+
+FURTHEST: Final = 1 << 20
+"""Bytes: the largest window believed in, also where its scale was not seen."""
+NO_SCALE: Final = 15
+LARGEST_SCALE: Final = 14  # RFC 7323, 2.3
+_PLAIN: Final = 0xFFFF  # the largest window without scale
+_BARE: Final = 20  # a TCP header without options
+_SCALE, _STAMPS, _MD5, _AO = 3, 8, 19, 29
+_MOD: Final = 0xFFFFFFFF
+_HALF: Final = 1 << 31
+
+
+@kernel
+def options(data, segment):
+    """``(scale, signed, stamp, echo)`` of a segment's header.
+
+    ``scale`` is NO_SCALE, and the timestamp and its echo -1, where the option is missing.
+    """
+    scale = np.int64(NO_SCALE)
+    signed = False
+    stamp = np.int64(-1)
+    echo = np.int64(-1)
+    end = np.int64(segment.payload)
+    p = end - np.int64(segment.header) + _BARE
+    while p < end:
+        kind = u8(data, p)
+        if kind == 0:
+            break
+        if kind == 1:
+            p += 1
+            continue
+        size = u8(data, p + 1) if p + 1 < end else 0
+        if size < 2 or p + size > end:
+            break
+        if kind == _SCALE and size == 3:
+            scale = min(u8(data, p + 2), LARGEST_SCALE)
+        elif kind == _STAMPS and size == 10:
+            stamp = u32be(data, p + 2)
+            echo = u32be(data, p + 6)
+        elif kind == _MD5 or kind == _AO:
+            signed = True
+        p += size
+    return scale, signed, stamp, echo
+
+
+@kernel
+def later(old, new):
+    """The later of two sequence numbers, if ``new`` is within reach of ``old``; else ``old``."""
+    return np.int64(new) if (np.int64(new) - np.int64(old)) & _MOD < FURTHEST else np.int64(old)
+
+
+@kernel
+def _window(scales, side):
+    """The largest window that ``side`` can have offered; the scales of both lie in ``scales``."""
+    mine = np.int64(scales) >> 4 * side & 15
+    other = np.int64(scales) >> 4 * (1 - side) & 15
+    if mine == NO_SCALE or other == NO_SCALE:
+        return np.int64(_PLAIN)
+    return min(_PLAIN << mine, FURTHEST)
+
+
+@kernel
+def reset(row, side, seq):
+    """What the receiver makes of a reset from ``side`` with number ``seq``.
+
+    ``row`` (dtype CONNECTION) tells what both sides have sent and acknowledged.
+    """
+    if side == 0:
+        sent, acknowledged = np.int64(row.client_next), np.int64(row.server_ack)
+    else:
+        sent, acknowledged = np.int64(row.server_next), np.int64(row.client_ack)
+    ahead = ((seq - sent + _HALF) & _MOD) - _HALF
+    room = ((seq - acknowledged + _HALF) & _MOD) - _HALF
+    if ahead == 0 or room == 0:
+        return TAKES
+    if room == -1 and row.fins >> side & 1:
+        return TAKES  # some stacks do not count their FIN
+    window = _window(row.scales, 1 - side)
+    if room > 0:
+        return UNSURE if room < window else IGNORES
+    receiver_seen = row.seen >> (1 - side) & 1
+    return UNSURE if not receiver_seen and -ahead < window else IGNORES
