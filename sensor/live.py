@@ -326,7 +326,7 @@ class Live:
         if self._worker is not None:
             self.pipeline.share(self._worker.shown, self._worker.number)
         self._frames += len(block.frames)
-        if alerts:
+        if alerts or self.pipeline.notices:
             self._publish(alerts)
         fault = self._store.fault
         self._store.keep(block, segments, self.settings.privacy == "evidence")
@@ -361,6 +361,9 @@ class Live:
 
     def _publish(self, alerts: list[Alert]) -> None:
         """Journal, then tell; while the journal cannot be written, tell all the same and say so."""
+        for _, text in self.pipeline.notices:
+            self._notice("flood", text)
+        self.pipeline.notices.clear()
         if self._candidates:
             # Nobody waits for them: those that cannot be written are gone.
             with contextlib.suppress(DatabaseError):
@@ -428,6 +431,8 @@ class Live:
 
     def _weigh_loss(self) -> None:
         """How much was lost since last time: packets by the kernel's count, bytes by TCP's gaps."""
+        if strain := self.pipeline.strain():
+            self._notice("limits", strain)
         statistics = self._statistics()
         streams = self.pipeline.counters()["connections"]
         read, missed = streams["bytes_read"], streams["bytes_missed"]

@@ -12,10 +12,13 @@ from detectors.score import Model
 from sensor import addresses
 from sensor.alerts.alert import Alert, Destination, EvidenceLine, Exchanger, alert_id, rfc3339
 from sensor.alerts.candidate import Candidate
+from sensor.alerts.flood import PENDING, describe, new_flood, tell_flood
 from sensor.alerts.lifecycle import (
+    FOLDED_ALERTS,
     OPEN_ALERTS,
     REFUSED_ALERTS,
     STATES,
+    UNPROVEN_ALERTS,
     Levels,
     new_alert_table,
 )
@@ -57,10 +60,12 @@ _EVENTS = 1024
 _RECORDS = 4096
 _VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
 _KEPT = (
-    "connections", "sessions", "lookups", "hosts", "in_use", "alerts", "clock", "counters",
-    "moments",
+    "connections", "sessions", "lookups", "hosts", "in_use", "alerts", "flood", "clock",
+    "counters", "moments",
 )  # fmt: skip
 _CLASSES = "subscribers.classes"
+_STRAIN = ("hosts_evicted_proven", "details_evicted_proven", "hosts_refused")
+_STRAIN_PAUSE = 600_000_000_000
 _DESTINATIONS = 10
 """Destinations an alert lists one by one."""
 _NEVER = 1 << 30
@@ -140,12 +145,17 @@ class Pipeline:
         self.model = Model(settings.score, settings.detectors)
         self.decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
         self.watched: Watched | None = None
+        self.notices: list[tuple[int, str]] = []
+        """packet time (ns) and text of what a person should know, until the caller takes it"""
+        self._limits = settings.limits
+        self._strain: dict[str, int] = {}
+        self._strained = 0
         self._last_ts: int | None = None
         subscribers = subscribers_of(settings)
         key = np.zeros(3, np.uint64)
         if watch is not None:
             key[:] = *parse_host(watch, subscribers), 1
-        limits = settings.limits
+        limits = self._limits
         self._on_sessions = on_sessions
         self._on_suspects = on_suspects
         self._most_sessions = most_sessions
@@ -161,6 +171,7 @@ class Pipeline:
             hosts=new_host_table(limits.max_hosts, limits.max_details, limits.max_sketches),
             alerts=new_alert_table(limits.max_alerts),
             in_use=new_in_use(),
+            flood=new_flood(),
             told=new_told(_EVENTS),
             records=new_records(
                 _RECORDS if on_sessions or on_suspects else 0, on_sessions is not None
@@ -176,7 +187,7 @@ class Pipeline:
 
     def _set(self) -> dict[str, Any]:
         """The parts of the state that only the settings make."""
-        settings, alerts = self.settings, self.settings.alerts
+        settings, alerts, limits = self.settings, self.settings.alerts, self._limits
         return {
             "model": self.model.tables,
             "proof": self.model.proof.tables,
@@ -187,6 +198,7 @@ class Pipeline:
                 alerts.refresh,
                 round(alerts.enough_proof * CENTIBANS),
                 round(alerts.candidate_at * CENTIBANS) if self._on_candidate else _NEVER,
+                min(limits.max_unproven_alerts, limits.max_alerts - limits.max_alerts // 8),
             ),
             "watched": watched_ports(list(settings.ports)),
             "timeout": round(settings.syn_timeout * 1e9),
@@ -306,6 +318,8 @@ class Pipeline:
         if self._last_ts is None:
             return []
         alerts = self._until_done(catch_up, self._last_ts)
+        tell_flood(self._state.flood)
+        alerts += self._take()
         if self._on_sessions or self._on_suspects:
             alerts += self._until_done(end_all, self._last_ts)
         return alerts
@@ -342,6 +356,8 @@ class Pipeline:
             "alerts": {
                 "alerts_open": int(state.alerts.meta[OPEN_ALERTS]),
                 "alerts_refused": int(state.alerts.meta[REFUSED_ALERTS]),
+                "alerts_open_unproven": int(state.alerts.meta[UNPROVEN_ALERTS]),
+                "hosts_without_alert_in_floods": int(state.alerts.meta[FOLDED_ALERTS]),
             },
             "time": {
                 "clock_steps_back": int(state.clock[STEPS_BACK]),
@@ -374,8 +390,24 @@ class Pipeline:
             else:
                 alerts.append(self._alert(n, evidence))
         told.size[0] = 0
+        if self._state.flood.facts[PENDING]:
+            self.notices.append((self.packet_time, describe(self._state.flood)))
         self._exchangers.take()
         return alerts
+
+    def strain(self) -> str:
+        """What is proven and found no room since it was said last, ten minutes ago; else empty."""
+        if self._strained and self.packet_time < self._strained + _STRAIN_PAUSE:
+            return ""
+        state = self._state
+        now = {name: int(state.hosts.meta[META[name]]) for name in _STRAIN}
+        now["alerts_refused"] = int(state.alerts.meta[REFUSED_ALERTS])
+        grown = {name: n - self._strain.get(name, 0) for name, n in now.items()}
+        self._strain = now
+        said = ", ".join(f"{name} {n:,}" for name, n in grown.items() if n)
+        if said:
+            self._strained = self.packet_time
+        return said and f"tables are too small for what is proven: {said} (see [limits])"
 
     def _take_sessions(self) -> None:
         records = self._state.records
@@ -452,6 +484,8 @@ class Pipeline:
         if not enough and (missing := self.model.proof.missing(proof)):
             proven += f"; {missing}"
         recommended, because = _block(state, enough, proven, shared)
+        if state == "closed" and score > self.model.clear_at:
+            because = "nothing of it was proven, and it fell silent in a flood of forged SYNs"
         critical = enough and score >= self.model.raise_at + _CRITICAL
         return Alert(
             id=alert_id(host, opened),

@@ -61,6 +61,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """names of mail exchangers, and addresses that have one; some 300 bytes each"""
     max_alerts: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 65_536
     """open at the same time"""
+    max_unproven_alerts: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 8_192
+    """of them, on hosts that proved no handshake (at most 7/8); what is beyond is a flood"""
 
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,8 +16,12 @@ from numpy.typing import NDArray
 from detectors.detector import CENTIBANS
 from detectors.proof import ProofTables, proof
 from detectors.score import ModelTables, score
+from sensor.alerts.flood import PENDING, Flood, note_source, tell_flood
 from sensor.alerts.lifecycle import (
+    AT_A_SWEEP,
     CLOSED,
+    FOLDED,
+    FOLDED_ALERTS,
     NO_CHANGE,
     OPEN_ALERTS,
     SWEEP,
@@ -175,7 +179,8 @@ _TICK: Final = 0  # what the cutoffs are of
 _NEXT_SWEEP: Final = 1  # tick
 _CURSOR: Final = 2  # of a sweep that waits for room
 _DUE: Final = 3  # ns: nothing is due before
-MOMENTS: Final = 4
+_SWEEP_LEFT: Final = 4  # alerts the sweep that waits for room has still to look at
+MOMENTS: Final = 5
 
 _GROUP: Final = 16
 
@@ -282,6 +287,7 @@ class Tracking(NamedTuple):
     model: ModelTables
     proof: ProofTables
     in_use: InUse
+    flood: Flood
     levels: Levels
     told: Told
     records: Records
@@ -307,8 +313,10 @@ class Tracking(NamedTuple):
 def _room(t):
     """Whether the buffers take what one segment, or one due moment, can give rise to."""
     ends = t.records.ends.shape[0]
-    return t.told.size[0] + 2 <= t.told.events.shape[0] and (
-        ends == 0 or t.records.size[0] + 4 <= ends
+    return (
+        t.told.size[0] + 2 <= t.told.events.shape[0]
+        and (ends == 0 or t.records.size[0] + 4 <= ends)
+        and not t.flood.facts[PENDING]
     )
 
 
@@ -392,11 +400,15 @@ def _evaluate(t, h, ts, tick):
             t.counters[_SUPPRESSED] += 1
     else:
         state, a = on_evidence(
-            t.alerts, t.levels, h, np.int64(row.alert), total, _proof(t), ts, tick
+            t.alerts, t.levels, h, np.int64(row.alert), total, _proof(t), row.proven > 0, ts, tick
         )
         if state != NO_CHANGE:
             row.alert = a
             _tell(t, h, state, a, total, ts, tick)
+        elif a == FOLDED and not row.folded:
+            row.folded = 1
+            t.alerts.meta[FOLDED_ALERTS] += 1
+            note_source(t.flood, row.hi, row.lo, np.int64(row.ttl), tick)
     if row.alert == NO_ALERT and total >= t.levels.note_at:
         decibans = total // CENTIBANS
         if row.noted == 0 or decibans >= row.noted + _NOTED_STEP:
@@ -419,23 +431,32 @@ def _close(t, h):
 
 @inner
 def _sweep(t, ts, tick):
-    """Look at every open alert; False when the buffer has no more room, to be called again."""
-    while t.moments[_CURSOR] < t.alerts.meta[OPEN_ALERTS]:
+    """Look at open alerts in turn; False when the buffer has no more room, to be called again."""
+    if t.moments[_SWEEP_LEFT] == 0:
+        tell_flood(t.flood)
+        t.moments[_SWEEP_LEFT] = min(t.alerts.meta[OPEN_ALERTS], AT_A_SWEEP)
+        if t.alerts.meta[OPEN_ALERTS] <= AT_A_SWEEP:
+            t.moments[_CURSOR] = 0
+    while t.moments[_SWEEP_LEFT] > 0:
         if not _room(t):
             return False
+        t.moments[_SWEEP_LEFT] -= 1
+        if t.moments[_CURSOR] >= t.alerts.meta[OPEN_ALERTS]:
+            t.moments[_CURSOR] = 0
         a = t.moments[_CURSOR]
         alert = t.alerts.rows[a]
         h = np.int64(alert.host)
         row = t.hosts.rows[h]
         total = _weigh(t, h, tick)
-        state = on_sweep(t.alerts, t.levels, a, total, _proof(t), np.int64(row.last_seen), tick)
+        state = on_sweep(
+            t.alerts, t.levels, a, total, _proof(t), row.proven > 0, np.int64(row.last_seen), tick
+        )
         if state != NO_CHANGE:
             _tell(t, h, state, a, total, ts, tick)
         if state == CLOSED:
             _close(t, h)
         else:
             t.moments[_CURSOR] = a + 1
-    t.moments[_CURSOR] = 0
     return True
 
 
@@ -671,7 +692,18 @@ def _looked_up(t, segment, data, ts, tick):
 
 
 @inner
-def _attempt(t, i, tick):
+def _ttl(segment, data):
+    """The TTL or hop limit of a segment without IP options; 0: not known."""
+    at = segment.payload - segment.header
+    if at >= 20 and data[at - 20] == 0x45 and segment.src_hi == 0:
+        return np.int64(data[at - 12])
+    if at >= 40 and data[at - 40] >> 4 == 6:
+        return np.int64(data[at - 33])
+    return np.int64(0)
+
+
+@inner
+def _attempt(t, i, ttl, tick):
     """A new connection: whose is it, and is it anything to us? The host, or -1."""
     t.counters[_ATTEMPTS] += 1
     connection = t.connections.rows[i]
@@ -691,6 +723,7 @@ def _attempt(t, i, tick):
         return -1
     h = _subscriber(t, c, hi, lo, connection.client_port, tick)
     if h >= 0:
+        t.hosts.rows[h].ttl = ttl
         connection.owner = h
         connection.serial = t.hosts.rows[h].serial
         connection.first = contact(t.hosts, h, connection.server_hi, connection.server_lo, tick)
@@ -976,7 +1009,7 @@ def track(segments, data, start, t):
         elif event != NOTHING:
             _set_tick(t, tick)
             if event == ATTEMPT:
-                h = max(h, _attempt(t, i, tick))
+                h = max(h, _attempt(t, i, _ttl(segment, data), tick))
             else:
                 h = max(h, _outcome(t, event, i, ts, tick))
         if i >= 0 and segment.kind == TCP and event != REFUSED and event != DISOWNED:
@@ -1039,7 +1072,7 @@ def adopt(t, hi, lo, class_, opened, revision, score_, told, proven, closed):
             _close(t, h)
         return True
     if a == NO_ALERT:
-        a = open_alert(t.alerts, h, opened)
+        a = open_alert(t.alerts, t.levels, h, opened, proven or row.proven > 0)
         if a < 0:
             return False
         row.alert = a

@@ -12,7 +12,12 @@ An alert that was told before a crash and is known from the journal alone is *ad
 under its id, and for ``refresh`` seconds lost evidence does not close it.
 
 Sweeps are at fixed moments, multiples of ``SWEEP`` seconds of sensor time, whatever the traffic.
-Open alerts stand in a table with a ceiling; what finds it full is counted and not raised.
+One looks at ``AT_A_SWEEP`` alerts at most; where more are open, each has its turn.
+
+Open alerts stand in a table with a ceiling; what finds it full is counted and not raised. Those on
+hosts that proved no handshake, which anybody can bring about in another's name, have a share of it.
+What is beyond is counted and told of as a flood (``flood``); until few are left, those of hosts
+that fell silent are closed after ``FORGED_IDLE`` seconds, whatever their score.
 """
 
 from typing import Final, NamedTuple
@@ -24,8 +29,11 @@ from sensor.kernel import kernel, table
 
 __all__ = [
     "ALERT",
+    "AT_A_SWEEP",
     "CLOSED",
     "ESCALATED",
+    "FOLDED",
+    "FOLDED_ALERTS",
     "NO_CHANGE",
     "OPEN_ALERTS",
     "RAISED",
@@ -33,6 +41,7 @@ __all__ = [
     "REFUSED_ALERTS",
     "STATES",
     "SWEEP",
+    "UNPROVEN_ALERTS",
     "AlertTable",
     "Levels",
     "close_alert",
@@ -51,6 +60,14 @@ STATES: Final = ("raised", "escalated", "refreshed", "closed")
 
 SWEEP: Final = 10
 """Seconds between looks at all open alerts."""
+AT_A_SWEEP: Final = 4096
+FORGED_IDLE: Final = 300
+"""Seconds."""
+_FEW: Final = 16
+"""A flood's alerts are drained to this part of their share."""
+FULL: Final = -1
+FOLDED: Final = -2
+"""Instead of a row: no alert was opened, since the table, or the share of the unproven, is full."""
 
 ALERT = np.dtype(
     [
@@ -61,12 +78,17 @@ ALERT = np.dtype(
         ("told", np.uint32),  # tick of the last
         ("keep_until", np.uint32),  # tick before which it is not closed
         ("proven", np.uint8),  # 1: told with enough proof
+        ("forgeable", np.uint8),  # 1: of its host no handshake is proven yet
     ],
     align=True,
 )
 
 OPEN_ALERTS: Final = 0
 REFUSED_ALERTS: Final = 1
+UNPROVEN_ALERTS: Final = 2  # open ones of which nothing is proven
+FOLDED_ALERTS: Final = 3  # hosts that raised none because of the share
+_FLOODED: Final = 4  # 1: the share was full, and they have not been drained since
+_META: Final = 5
 
 
 class Levels(NamedTuple):
@@ -78,6 +100,8 @@ class Levels(NamedTuple):
     refresh: int
     enough_proof: int
     note_at: int
+    unproven_most: int
+    """open alerts on hosts of which nothing is proven"""
 
 
 class AlertTable(NamedTuple):
@@ -90,40 +114,62 @@ class AlertTable(NamedTuple):
 
 def new_alert_table(max_alerts: int) -> AlertTable:
     """An empty table of open alerts."""
-    return AlertTable(table(max_alerts, ALERT), np.zeros(2, np.int64))
+    return AlertTable(table(max_alerts, ALERT), np.zeros(_META, np.int64))
 
 
 @kernel
-def open_alert(alerts, host, ts):
-    """A row for an alert that nothing was told of yet; -1, counted, when the table is full."""
-    a = alerts.meta[OPEN_ALERTS]
+def open_alert(alerts, levels, host, ts, proven):
+    """A row for an alert that nothing was told of yet; FULL or FOLDED when there is no room.
+
+    ``proven``: whether its host proved a handshake.
+    """
+    meta = alerts.meta
+    a = meta[OPEN_ALERTS]
+    if not proven and meta[UNPROVEN_ALERTS] >= levels.unproven_most:
+        meta[_FLOODED] = 1
+        return FOLDED
     if a == alerts.rows.shape[0]:
-        alerts.meta[REFUSED_ALERTS] += 1
-        return -1
-    alerts.meta[OPEN_ALERTS] = a + 1
+        meta[REFUSED_ALERTS] += 1
+        return FULL
+    meta[OPEN_ALERTS] = a + 1
+    meta[UNPROVEN_ALERTS] += not proven
     row = alerts.rows[a]
     row.opened = ts
     row.host = host
     row.revision = 0
     row.proven = 0
     row.keep_until = 0
+    row.forgeable = not proven
     return a
 
 
 @kernel
-def on_evidence(alerts, levels, host, a, score, proof, ts, tick):
-    """A host's evidence changed: ``(state or NO_CHANGE, row)``. ``a`` is its open alert or -1."""
+def _note_proven(alerts, row, proven):
+    """The host of an open alert proved a handshake: the alert leaves the share of the others."""
+    if proven and row.forgeable:
+        row.forgeable = 0
+        alerts.meta[UNPROVEN_ALERTS] -= 1
+
+
+@kernel
+def on_evidence(alerts, levels, host, a, score, proof, proven, ts, tick):
+    """A host's evidence changed: ``(state or NO_CHANGE, row)``. ``a`` is its open alert or -1.
+
+    ``proven``: whether the host proved a handshake; ``proof``: what that is worth, in centibans.
+    The row is FULL or FOLDED where an alert found no room.
+    """
     enough = proof >= levels.enough_proof
     if a < 0:
         if score < levels.raise_at:
             return NO_CHANGE, a
-        a = open_alert(alerts, host, ts)
+        a = open_alert(alerts, levels, host, ts, proven)
         if a < 0:
-            return NO_CHANGE, -1
+            return NO_CHANGE, a
         row = alerts.rows[a]
         state = RAISED
     else:
         row = alerts.rows[a]
+        _note_proven(alerts, row, proven)
         denied = proof < 0 and row.proven
         if score < row.score + levels.step and not (enough and not row.proven) and not denied:
             return NO_CHANGE, a
@@ -144,10 +190,15 @@ def _tell(row, levels, score, proof, tick):
 
 
 @kernel
-def on_sweep(alerts, levels, a, score, proof, last_seen, tick):
+def on_sweep(alerts, levels, a, score, proof, proven, last_seen, tick):
     """Look at open alert ``a``: its new state or NO_CHANGE. CLOSED leaves it for the caller."""
     row = alerts.rows[a]
-    if score <= levels.clear_at:
+    _note_proven(alerts, row, proven)
+    if alerts.meta[UNPROVEN_ALERTS] <= levels.unproven_most // _FEW:
+        alerts.meta[_FLOODED] = 0
+    if alerts.meta[_FLOODED] and row.forgeable and tick >= last_seen + FORGED_IDLE:
+        state = CLOSED
+    elif score <= levels.clear_at:
         if tick < row.keep_until:
             return NO_CHANGE
         state = CLOSED
@@ -162,6 +213,7 @@ def on_sweep(alerts, levels, a, score, proof, last_seen, tick):
 @kernel
 def close_alert(alerts, a):
     """Take alert ``a`` off the table; returns the host whose alert now stands at ``a``, or -1."""
+    alerts.meta[UNPROVEN_ALERTS] -= alerts.rows[a].forgeable
     last = alerts.meta[OPEN_ALERTS] - 1
     alerts.meta[OPEN_ALERTS] = last
     if a == last:

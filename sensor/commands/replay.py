@@ -82,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
                 for block in blocks:
                     alerts, segments = pipeline.read(block)
                     tell(alerts)
+                    _say_notices(pipeline)
                     if kept is not None:
                         kept.keep(block, segments)
                     progress.update(captures.position, len(block.frames))
@@ -89,16 +90,25 @@ def run(options: argparse.Namespace) -> int:
                 interrupted = not options.follow
         if not interrupted:
             tell(pipeline.finish())
+            _say_notices(pipeline)
     except DatabaseError as fault:
         complain(str(fault))
         return 1
     sink.close()
+    if strain := pipeline.strain():
+        complain(strain)
     if not options.quiet:
         _summary(pipeline, progress.frames, time.monotonic() - started)
     if kept is not None and (left := kept.close()):
         complain(f"{left:,} messages wait for Kafka; they are sent when it is run again")
         return 1
     return 130 if interrupted else report_faults(captures.faults)
+
+
+def _say_notices(pipeline: Pipeline) -> None:
+    for _, text in pipeline.notices:
+        complain(text)
+    pipeline.notices.clear()
 
 
 class _Kept:

@@ -4,10 +4,18 @@ A host costs 120 bytes as long as it did little: its row keeps a log of the last
 happened and up to ``DESTINATIONS`` destinations. Anything more moves it, losing nothing, into a
 *detail*: counters by pane and lists of destinations; and a very busy one gets *sketches*.
 
-Each of the three has a ceiling. A full host or detail table looks at the next ``LOOK_AT`` rows in
-turn and lets the host go that was seen least recently, a host with a detail counting as seen an
-hour later, and never one with an open alert; if all have one, the newcomer is refused. Hosts
-without anything in the last day leave by the way. Without a free sketch a host's list stays full
+Each of the three has a ceiling, and what is proven outranks what anybody can forge: one completed
+handshake weighs more than any number of SYNs. A full table looks at the next ``LOOK_AT`` rows in
+turn; the least dear of them gives way, and of equally dear ones that seen least recently:
+
+    host     of which nothing is proven, then one that is; a detail counts as seen an hour later.
+             None with an open alert goes: if all have one, the newcomer is refused
+    detail   of a host of which nothing is proven, then of one of those with an open alert, which
+             keeps its row (its alert then lapses), then, to one that is proven itself, of a proven
+             host without an open alert; else the newcomer is refused
+    sketch   to a proven host, of one that is not
+
+Hosts without anything in the last day leave by the way. Without a sketch a host's list stays full
 and its counts are lower bounds. All of it is counted in ``meta``.
 """
 
@@ -59,6 +67,9 @@ LOOK_AT: Final = 16
 NO_ALERT: Final = -1
 NO_DETAIL: Final = -1
 _HOUR: Final = 3600
+_PROVEN_WORTH: Final = 1 << 40
+_ALERT_WORTH: Final = 1 << 36
+"""Both more seconds than there are."""
 _N: Final = len(WINDOWS)
 _COUNTERS: Final = len(Count) - int(Count.SYNS)
 
@@ -82,6 +93,8 @@ HOST = np.dtype(
         ("dst_size", np.uint8),
         ("log_size", np.uint8),
         ("log_code", np.uint8, LOG),  # counter | first << 5 | destination << 6
+        ("folded", np.uint8),  # for the caller: 1 when counted in a flood (``alerts/flood``)
+        ("ttl", np.uint8),  # for the caller: of its last SYN
     ],
     align=True,
 )
@@ -124,12 +137,19 @@ META: Final = {
     "_details_hand": 13,
     "_sketches_used": 14,
     "_sketches_freed": 15,
+    "hosts_evicted_proven": 16,  # of those evicted
+    "details_evicted_proven": 17,
+    "details_taken": 18,  # from hosts with an open alert of which nothing is proven
+    "sketches_taken": 19,  # from hosts of which nothing is proven
+    "_sketches_hand": 20,
+    "details_refused": 21,  # to hosts of which nothing is proven
 }
 """Slots of ``meta``; those without an underscore are for people."""
 (
     _HOSTS, _EVICTED, _FORGOTTEN, _REFUSED, _DETAILS, _DETAILS_EVICTED, _SKETCHES,
     _SKETCHES_REFUSED, _USED, _FREED, _HAND, _DETAILS_USED, _DETAILS_FREED, _DETAILS_HAND,
-    _SKETCHES_USED, _SKETCHES_FREED,
+    _SKETCHES_USED, _SKETCHES_FREED, _EVICTED_PROVEN, _DETAILS_EVICTED_PROVEN, _DETAILS_TAKEN,
+    _SKETCHES_TAKEN, _SKETCHES_HAND, _DETAILS_REFUSED,
 ) = META.values()  # fmt: skip
 
 _SYNS: Final = int(Count.SYNS)
@@ -241,6 +261,7 @@ def host_row(table, hi, lo, class_, tick):
             meta[_REFUSED] += 1
             return h
         meta[_EVICTED] += 1
+        meta[_EVICTED_PROVEN] += table.rows[h].proven > 0
         _forget(table, h)
         meta[_FREED] -= 1
         moved = True
@@ -263,6 +284,7 @@ def host_row(table, hi, lo, class_, tick):
     row.noted = 0
     row.dst_size = 0
     row.log_size = 0
+    row.folded = 0
     return h
 
 
@@ -303,17 +325,19 @@ def _forget_idle(table, tick):
 
 @kernel
 def _least_recent(table):
+    """The host that gives way, or -1: unproven ones first."""
     meta = table.meta
     used = meta[_USED]
     best = -1
-    best_seen = np.int64(0)
+    best_worth = np.int64(0)
     for k in range(min(LOOK_AT, used)):
         h = (meta[_HAND] + k) % used
         row = table.rows[h]
-        seen = np.int64(row.last_seen) + (_HOUR if row.detail != NO_DETAIL else 0)
-        if row.alert == NO_ALERT and (best < 0 or seen < best_seen):
+        worth = np.int64(row.last_seen) + (_HOUR if row.detail != NO_DETAIL else 0)
+        worth += _PROVEN_WORTH if row.proven else 0
+        if row.alert == NO_ALERT and (best < 0 or worth < best_worth):
             best = h
-            best_seen = seen
+            best_worth = worth
     meta[_HAND] = (meta[_HAND] + LOOK_AT) % used
     return best
 
@@ -357,23 +381,68 @@ def _free_detail(table, d):
 
 
 @kernel
+def _least_dear(table, proven):
+    """The host whose detail goes to one that is ``proven`` or not; -1: none may."""
+    meta = table.meta
+    used = meta[_DETAILS_USED]
+    best = -1
+    best_worth = np.int64(0)
+    for k in range(min(LOOK_AT, used)):
+        owner = np.int64(table.details[(meta[_DETAILS_HAND] + k) % used].owner)
+        row = table.rows[owner]
+        if row.proven and (row.alert != NO_ALERT or not proven):
+            continue
+        worth = np.int64(row.last_seen) + (_PROVEN_WORTH if row.proven else 0)
+        worth += _ALERT_WORTH if row.alert != NO_ALERT else 0
+        if best < 0 or worth < best_worth:
+            best = owner
+            best_worth = worth
+    meta[_DETAILS_HAND] = (meta[_DETAILS_HAND] + LOOK_AT) % max(1, used)
+    return best
+
+
+@kernel
+def _take_sketch(table, d):
+    """Free a sketch for detail ``d`` of a proven host, if one of an unproven is near; whether."""
+    meta = table.meta
+    used = meta[_DETAILS_USED]
+    if table.rows[np.int64(table.details[d].owner)].proven == 0:
+        return False
+    hand = meta[_SKETCHES_HAND]
+    meta[_SKETCHES_HAND] = (hand + LOOK_AT) % max(1, used)
+    for k in range(min(LOOK_AT, used)):
+        other = (hand + k) % used
+        owner = np.int64(table.details[other].owner)
+        if owner < 0 or table.rows[owner].proven:
+            continue
+        for which in range(2):
+            if table.details[other].sketch[which] != NO_SKETCH:
+                _free_sketch(table, other, which)
+                meta[_SKETCHES_TAKEN] += 1
+                return True
+    return False
+
+
+@kernel
 def _new_detail(table, h, tick):
     """A detail for host ``h``, emptied; -1 when there is no room."""
     meta = table.meta
     if meta[_DETAILS_FREED] == 0 and meta[_DETAILS_USED] == table.details.shape[0]:
-        used = meta[_DETAILS_USED]
-        best = -1
-        for k in range(min(LOOK_AT, used)):
-            owner = np.int64(table.details[(meta[_DETAILS_HAND] + k) % used].owner)
-            row = table.rows[owner]
-            if row.alert == NO_ALERT and (best < 0 or row.last_seen < table.rows[best].last_seen):
-                best = owner
-        meta[_DETAILS_HAND] = (meta[_DETAILS_HAND] + LOOK_AT) % max(1, used)
-        if best < 0:
-            meta[_REFUSED] += 1
+        owner = _least_dear(table, table.rows[h].proven > 0)
+        if owner < 0:
+            meta[_REFUSED if table.rows[h].proven else _DETAILS_REFUSED] += 1
             return -1
-        meta[_DETAILS_EVICTED] += 1
-        _forget(table, best)
+        row = table.rows[owner]
+        if row.alert == NO_ALERT:
+            meta[_DETAILS_EVICTED] += 1
+            meta[_DETAILS_EVICTED_PROVEN] += row.proven > 0
+            _forget(table, owner)
+        else:
+            meta[_DETAILS_TAKEN] += 1
+            _free_detail(table, np.int64(row.detail))
+            row.detail = NO_DETAIL
+            row.log_size = 0
+            row.dst_size = 0
     if meta[_DETAILS_FREED]:
         meta[_DETAILS_FREED] -= 1
         d = np.int64(table.details_free[meta[_DETAILS_FREED]])
@@ -410,7 +479,8 @@ def _free_sketch(table, d, which):
 def _new_sketch(table, d, which, tick):
     """Give a full list its sketch, fed with all of the list, and that of addresses a memory."""
     meta = table.meta
-    if meta[_SKETCHES_FREED]:
+    full = meta[_SKETCHES_FREED] == 0 and meta[_SKETCHES_USED] == table.cells.shape[0]
+    if meta[_SKETCHES_FREED] or (full and _take_sketch(table, d)):
         meta[_SKETCHES_FREED] -= 1
         sketch = np.int64(table.sketches_free[meta[_SKETCHES_FREED]])
     elif meta[_SKETCHES_USED] < table.cells.shape[0]:

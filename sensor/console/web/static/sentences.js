@@ -65,6 +65,10 @@ const SENTENCES = [
   ],
 
   // whether a block is recommended
+  [
+    "nothing of it was proven, and it fell silent in a flood of forged SYNs",
+    "本人の通信と確認できたものはなく、詐称 SYN の大量流入中に沈黙した",
+  ],
   ["the evidence has lapsed", "証拠が失効した"],
   [
     "SYNs can be forged, and what is proven is not enough: {*}",
