@@ -172,10 +172,13 @@ FREED: Final = 1  # rows on the free list
 EVICTED: Final = 2  # counter: rows taken from live connections
 SYNS: Final = 3
 ORPHANS: Final = 4
-FORGOTTEN: Final = 5  # counter: rows taken from PAST before their time
-_PAST_SIZE: Final = 6
-_HEADS: Final = 7  # of the lists
-_TAILS: Final = _HEADS + _LISTS
+# A snapshot of before there were EARLY and PAST finds its slots where they were.
+_HEADS: Final = 5  # of the lists
+_TAILS: Final = 9
+FORGOTTEN: Final = 13  # counter: rows taken from PAST before their time
+_PAST_SIZE: Final = 14
+_MORE: Final = 17  # heads and tails of the lists from EARLY on
+_SLOTS: Final = 23
 
 SHIFT = np.uint64(32)
 
@@ -193,8 +196,9 @@ class Connections(NamedTuple):
 
 def new_connections(max_connections: int) -> Connections:
     """An empty table; memory is taken as rows are first used."""
-    meta = np.zeros(_TAILS + _LISTS, np.int64)
-    meta[_HEADS:] = -1
+    meta = np.zeros(_SLOTS, np.int64)
+    meta[_HEADS:FORGOTTEN] = -1
+    meta[_MORE:] = -1
     return Connections(
         empty_index(max_connections),
         new_table(max_connections, CONNECTION),
@@ -222,19 +226,31 @@ def look_ahead(table, segments, start, stop):
 
 
 @kernel
+def _head(which):
+    """The slot of a list's first row."""
+    return _HEADS + which + (which >> 2) * (_MORE - _TAILS)
+
+
+@kernel
+def _tail(which):
+    """The slot of a list's last row."""
+    return _TAILS + which + (which >> 2) * (_MORE - _TAILS)
+
+
+@kernel
 def _append(table, i, which):
     meta = table.meta
     row = table.rows[i]
     meta[_PAST_SIZE] += which == PAST
-    tail = meta[_TAILS + which]
+    tail = meta[_tail(which)]
     row.list_ = which
     row.before = tail
     row.behind = -1
     if tail >= 0:
         table.rows[tail].behind = i
     else:
-        meta[_HEADS + which] = i
-    meta[_TAILS + which] = i
+        meta[_head(which)] = i
+    meta[_tail(which)] = i
 
 
 @kernel
@@ -248,11 +264,11 @@ def _leave(table, i):
     if before >= 0:
         table.rows[before].behind = behind
     else:
-        meta[_HEADS + which] = behind
+        meta[_head(which)] = behind
     if behind >= 0:
         table.rows[behind].before = before
     else:
-        meta[_TAILS + which] = before
+        meta[_tail(which)] = before
 
 
 @kernel
@@ -265,13 +281,13 @@ def move(table, i, which):
 @kernel
 def first_of(table, which):
     """The first connection of a list, or -1."""
-    return table.meta[_HEADS + which]
+    return table.meta[_head(which)]
 
 
 @kernel
 def _due(table, which, timeout):
     """The moment the first of a list is due, in ns of sensor time."""
-    i = table.meta[_HEADS + which]
+    i = table.meta[_head(which)]
     if i < 0:
         return _NEVER
     row = table.rows[i]
@@ -290,7 +306,7 @@ def due(table, timeout):
         other = _due(table, which, timeout)
         if other < moment:
             moment = other
-            best = table.meta[_HEADS + which]
+            best = table.meta[_head(which)]
     return moment, best
 
 
@@ -310,17 +326,17 @@ def full(table):
 @kernel
 def victim(table):
     """The connection that must give way in a full table."""
-    best = table.meta[_HEADS + PAST]
+    best = table.meta[_head(PAST)]
     if best >= 0:
         table.meta[FORGOTTEN] += 1
         return best
     table.meta[EVICTED] += 1
-    best = table.meta[_HEADS + CLOSING]
+    best = table.meta[_head(CLOSING)]
     if best >= 0:
         return best
     silent_since = _NEVER
     for which in (WAITING, EARLY, QUIET, TALKING):
-        i = table.meta[_HEADS + which]
+        i = table.meta[_head(which)]
         if i >= 0:
             grace = _GRACE_TALKING if which == TALKING else _GRACE_QUIET if which == QUIET else 0
             since = np.int64(table.rows[i].last) + grace
@@ -336,7 +352,7 @@ def excess(table):
     if table.meta[_PAST_SIZE] <= table.rows.shape[0] // PAST_SHARE:
         return np.int64(-1)
     table.meta[FORGOTTEN] += 1
-    return table.meta[_HEADS + PAST]
+    return table.meta[_head(PAST)]
 
 
 # --- rows ----------------------------------------------------------------------------------------

@@ -147,14 +147,11 @@ def _note_syn(row, segment, data):
 
 
 @kernel
-def _note_middle(row, side, segment):
-    """What the first segment seen of a connection in mid-stream tells."""
+def _note_numbers(row, side, segment):
+    """What a segment tells of where both sides stand, of whom nothing is known."""
     seq = np.int64(segment.seq)
     ack = np.int64(segment.ack)
     beyond = (seq + segment.length + (segment.tcp_flags & _FIN)) & _MOD
-    row.seen = 1 << side
-    row.client_isn = ((seq if side == CLIENT else ack) - 1) & _MOD
-    row.server_isn = ((ack if side == CLIENT else seq) - 1) & _MOD
     if side == CLIENT:
         row.client_next = beyond
         row.server_ack = seq
@@ -198,14 +195,17 @@ def _begin(table, at, ends, segment, data, watched, now):
         row.seen = 2
         row.tunnelled = 1  # nothing a client did not send can prove it
         return ATTEMPT, i
-    if segment.length and flags & (_SYN | _RST) == 0 and segment.kind != ICMP_ERROR:
+    if segment.length and flags & (_SYN | _RST | _ACK) == _ACK and segment.kind != ICMP_ERROR:
         i = open_row(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, segment, now)
         row = table.rows[i]
         row.state = OPEN
         row.midstream = 1
         row.tunnelled = 1
         row.syns = 0
-        _note_middle(row, side, segment)
+        row.seen = 1 << side
+        _note_numbers(row, side, segment)
+        row.client_isn = (np.int64(row.server_ack) - 1) & _MOD
+        row.server_isn = (np.int64(row.client_ack) - 1) & _MOD
         move(table, i, QUIET)
         if flags & _FIN:
             row.fins = 1 << side
@@ -342,6 +342,8 @@ def _advance(row, side, segment):
     flags = segment.tcp_flags
     seq = np.int64(segment.seq)
     following = (seq + segment.length + (flags & _SYN) // _SYN + (flags & _FIN)) & _MOD
+    if row.client_next == 0 and row.client_ack == 0 and row.server_ack == 0:
+        _note_numbers(row, side, segment)  # from a snapshot of before they were kept
     sent = np.int64(row.client_next) if side == CLIENT else np.int64(row.server_next)
     if (seq - sent + FURTHEST) & _MOD >= 2 * FURTHEST:
         return False
@@ -443,7 +445,7 @@ def _moves(table, i, side, segment, data):
                 row.proof = 1
                 event = PROVEN
     near = _advance(row, side, segment)
-    if flags & _FIN and not near:
+    if flags & (_FIN | _SYN) and not near:
         return IGNORED
     if row.marks & DOUBTED:  # it did go on
         row.marks &= 0xFF - DOUBTED

@@ -12,6 +12,7 @@ from sensor.smtp.connections import (
     CLOSING,
     CONNECTION,
     DISOWNED,
+    EARLY,
     EVICTED,
     HEARD,
     IGNORED,
@@ -19,16 +20,19 @@ from sensor.smtp.connections import (
     MIDSTREAM,
     NOTHING,
     OUTSIDE,
+    PAST,
     PROVEN,
     REFUSED,
     REOPENED,
     RETRY,
     UNSOLICITED,
+    WAITING,
     due,
     due_at,
     first_of,
     full,
     look_ahead,
+    move,
     new_connections,
     release,
     victim,
@@ -238,3 +242,32 @@ def test_a_flood_of_syns_pushes_out_syns_not_conversations():
 
 def test_a_row_is_128_bytes_as_the_settings_say():
     assert CONNECTION.itemsize == 128
+
+
+def test_slots_are_where_a_snapshot_of_before_left_them():
+    """``restore`` puts an older, shorter array into the first slots."""
+    talk = Talk()
+    meta = talk.table.meta
+    meta[:13] = [0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1]
+    assert talk("c", S, 100) == ATTEMPT
+    assert first_of(talk.table, WAITING) == meta[5] == meta[9] == 0
+    move(talk.table, 0, PAST)
+    assert first_of(talk.table, WAITING) == meta[5] == meta[9] == -1
+    assert first_of(talk.table, PAST) == 0
+    assert first_of(talk.table, EARLY) == -1
+    assert talk("s", SA, 500, 101) == ANSWERED, "however late"
+
+
+def test_a_row_of_a_snapshot_of_before_is_followed_on():
+    talk = Talk()
+    talk("c", S, 100)
+    talk("s", SA, 500, 101)
+    talk("c", A, 101, 501)
+    row = talk.table.rows[0]
+    for name in ("client_next", "client_ack", "server_ack"):
+        row[name] = 0
+    talk("s", A, 501, 101, 20)
+    assert (row["client_next"], row["server_next"]) == (101, 521)
+    assert talk("c", R, 77_777) == IGNORED
+    assert talk("c", R, 101) == NOTHING
+    assert row["fins"] == 4
