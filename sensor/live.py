@@ -166,6 +166,7 @@ class Live:
         self._desk = DeskReader(state_folder(settings))
         self._desk_fault = ""
         self._exempted: tuple[Exemption, ...] = ()
+        self._unexpected: set[str] = set()
         self._told = {"raised": 0, "escalated": 0, "refreshed": 0, "closed": 0}
 
         live = settings.live
@@ -464,6 +465,13 @@ class Live:
             self._apply()
             self._notice("settings", f"{len(exempted)} exemptions made at the desk are in force")
 
+    def _say_what_was_unexpected(self) -> None:
+        """Once for each reader: its counter goes on by itself."""
+        for counter, reason in self.pipeline.reasons().items():
+            if counter not in self._unexpected:
+                self._unexpected.add(counter)
+                self._notice("reader", f"{counter}: something was left out: {reason}")
+
     def _apply(self) -> None:
         """The settings, and what the desk exempts, are in force from now on."""
         replace = msgspec.structs.replace
@@ -477,6 +485,7 @@ class Live:
             self._publish([])
         self._suspects.write()
         self._obey()
+        self._say_what_was_unexpected()
         if self._delivery is not None:
             self._delivery.turn(self.counters)
         self._rate = self._frames / seconds

@@ -171,3 +171,5 @@ def _summary(pipeline: Pipeline, frames: int, seconds: float) -> None:
         print(f"  {stage}: {', '.join(some) or 'nothing'}", file=sys.stderr)
         if none:
             print(f"    zero: {', '.join(none)}", file=sys.stderr)
+    for counter, reason in pipeline.reasons().items():
+        print(f"  {counter}: not expected, please report it: {reason}", file=sys.stderr)
