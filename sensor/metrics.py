@@ -1,5 +1,6 @@
 """Metrics for Prometheus, on a port of this machine; names are documented in docs/metrics.md."""
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from sensor.sinks.kafka import STATES
 
-__all__ = ["GAUGES", "MEANINGS", "Collector", "MetricsError", "page", "serve"]
+__all__ = ["GAUGES", "MEANINGS", "Collector", "MetricsError", "free", "page", "serve"]
 
 GAUGES = {
     "hosts": "hosts tracked",
@@ -144,19 +145,37 @@ class Collector:
                     yield CounterMetricFamily(f"port25_{name}", MEANINGS[name], value=value)
 
 
+def free(address: str) -> None:
+    """Make sure that ``host:port`` can be served at. Raises MetricsError."""
+    host, port = _place(address)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except (OSError, OverflowError) as error:
+        raise _fault(address, error) from None
+
+
+def _place(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _fault(address: str, error: Exception) -> MetricsError:
+    return MetricsError(f"metrics at {address}: {getattr(error, 'strerror', None) or error}")
+
+
 def serve(address: str, collector: Collector) -> Callable[[], None]:
     """Answer at ``host:port`` from a thread of its own; call the result to stop it.
 
     Raises MetricsError.
     """
-    host, _, port = address.rpartition(":")
+    host, port = _place(address)
     registry = CollectorRegistry()
     registry.register(collector)
     try:
-        server, _ = start_http_server(int(port), host.strip("[]") or "127.0.0.1", registry)
+        server, _ = start_http_server(port, host, registry)
     except (OSError, OverflowError) as error:
-        fault = getattr(error, "strerror", None) or str(error)
-        raise MetricsError(f"metrics at {address}: {fault}") from None
+        raise _fault(address, error) from None
 
     def stop() -> None:
         server.shutdown()

@@ -92,10 +92,10 @@ def compile_kernels() -> None:
     )  # fmt: skip
     get_ready()
     pipeline = Pipeline(Settings(limits=least))
-    frame = np.zeros(1, FRAME)
+    frame = table(1, FRAME)
     frame["ts"] = 1_000_000_000 * 86_400 * 9
     pipeline.feed(Block(np.zeros(64, np.uint8), frame, 1, ""))
-    segments = np.zeros(1, SEGMENT)
+    segments = table(1, SEGMENT)
     segments["ts"] = frame["ts"]
     pipeline.follow(segments, np.zeros(64, np.uint8))
     pipeline.catch_up(int(frame["ts"][0]) + 1)
@@ -401,15 +401,18 @@ class Pipeline:
                 ]
             )
 
-    def _read_sessions(self, *ended: NDArray[Any]) -> Sequence[Session | None]:
+    def _read_sessions(
+        self, connections: NDArray[np.void], sessions: NDArray[np.void], ends: NDArray[np.uint8]
+    ) -> Sequence[Session | None]:
         """The records of connections that ended; None for one that cannot be read."""
+        name = self._exchangers.name
         try:
-            return session_records(*ended, self._exchangers.name)
+            return session_records(connections, sessions, ends, name)
         except Exception:  # which of them it was is found by reading each by itself
             found = []
-            for k in range(len(ended[0])):
-                alone = [column[k : k + 1] for column in ended]
-                one = self._sessions_door.read(session_records, *alone, self._exchangers.name)
+            for k in range(len(ends)):
+                alone = [column[k : k + 1] for column in (connections, sessions, ends)]
+                one = self._sessions_door.read(session_records, *alone, name)
                 found.append(one[0] if one else None)
             return found
 

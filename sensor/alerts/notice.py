@@ -37,7 +37,7 @@ class Notice(msgspec.Struct, frozen=True):
     time: str
     kind: str
     """capture_loss, journal, evidence, snapshot, settings, kafka, blocking, delivery,
-    reader"""
+    reader, interface"""
     text: str
 
 

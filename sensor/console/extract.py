@@ -4,20 +4,22 @@ The log, ``access.log`` beside the packets, is a line of JSON for each: who, whe
 """
 
 import datetime
+import tempfile
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from sensor.alerts.alert import Alert
-from sensor.capture.block import CaptureError
+from sensor.capture.block import FRAME, CaptureError
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
 from sensor.evidence.store import Writer, frames_of, stored_files
 from sensor.hosts.subscribers import host_of, parse_host
+from sensor.kernel import table
 from sensor.settings import Settings, subscribers_of
 
-__all__ = ["EvidenceError", "extract"]
+__all__ = ["EvidenceError", "extract", "get_ready"]
 
 _SECOND = 1_000_000_000
 
@@ -53,6 +55,23 @@ def extract(
             f"{log}: {error.strerror}; without a log of the access nothing is given out"
         ) from None
     return written, faults
+
+
+def get_ready(settings: Settings) -> None:
+    """Have all code that :func:`extract` needs read: later it may not be readable."""
+    nobody = Alert.__new__(Alert)
+    for name, value in {"id": "", "host": "192.0.2.1", "score": 0.0, "evidence": []}.items():
+        msgspec.structs.force_setattr(nobody, name, value)
+    for name in ("ts", "first_seen"):
+        msgspec.structs.force_setattr(nobody, name, 0)
+    with tempfile.TemporaryDirectory() as made:
+        store = Path(made) / "evidence"
+        store.mkdir()
+        with (store / "packets-0.pcapng").open("wb") as file:
+            frame = table(1, FRAME)
+            frame["captured"] = frame["wire"] = 60
+            Writer(file).write(np.zeros(64, np.uint8), frame, np.full(1, 60))
+        _copy(settings, Path(made), nobody, Path(made) / "out")
 
 
 def _copy(

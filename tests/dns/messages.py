@@ -5,7 +5,20 @@ import struct
 
 __all__ = ["MX_ANSWER", "answer", "hostile", "mutated", "name", "record"]
 
-A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, LOC, SRV, NAPTR, OPT = 1, 2, 5, 6, 12, 15, 16, 28, 29, 33, 35, 41
+A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, LOC, SRV, NAPTR, OPT = (
+    1,
+    2,
+    5,
+    6,
+    12,
+    15,
+    16,
+    28,
+    29,
+    33,
+    35,
+    41,
+)
 RRSIG, NSEC, SVCB, HTTPS, SPF, TKEY, TSIG, ANY = 46, 47, 64, 65, 99, 249, 250, 255
 TYPES = (A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, LOC, SRV, NAPTR, OPT, RRSIG, NSEC, SVCB, HTTPS)
 TYPES += (SPF, TKEY, TSIG, ANY, 0, 32768, 65535)
@@ -21,7 +34,9 @@ def name(text: str) -> bytes:
 
 def record(owner: bytes, kind: int, data: bytes, class_: int = 1, size: int | None = None) -> bytes:
     """A record; ``size`` is what it says of itself."""
-    return owner + struct.pack(">HHIH", kind, class_, 60, len(data) if size is None else size) + data
+    return (
+        owner + struct.pack(">HHIH", kind, class_, 60, len(data) if size is None else size) + data
+    )
 
 
 def answer(
@@ -45,7 +60,9 @@ def hostile(rng: random.Random) -> bytes:
     """A valid header and first question; all else by chance, often nearly right."""
 
     def some_name(at: int = 0) -> bytes:
-        pointer = struct.pack(">H", 0xC000 | rng.choice((0, 12, 13, at, at + 2, rng.randrange(600))))
+        pointer = struct.pack(
+            ">H", 0xC000 | rng.choice((0, 12, 13, at, at + 2, rng.randrange(600)))
+        )
         kind = rng.randrange(9)
         if kind < 3:
             return rng.choice((name("d.example"), TARGET, b"\0"))
@@ -56,7 +73,9 @@ def hostile(rng: random.Random) -> bytes:
         if kind == 6:
             return b"\3abc" + pointer
         if kind == 7:
-            return rng.choice((b"\x40a", b"\x80", b"\xff", b"\x3f" + bytes(62), b"\1a" * 130 + b"\0"))
+            return rng.choice(
+                (b"\x40a", b"\x80", b"\xff", b"\x3f" + bytes(62), b"\1a" * 130 + b"\0")
+            )
         return bytes([rng.randrange(64)]) + rng.randbytes(rng.randrange(70))
 
     def some_record(at: int) -> bytes:

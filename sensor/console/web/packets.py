@@ -36,6 +36,8 @@ def dissected(file: Path, after: int, limit: int) -> list[Packet]:
         done = subprocess.run(command, capture_output=True, timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
         raise DissectionError(f"tshark took longer than {_PATIENCE} s") from None
+    except OSError as error:  # an installation that whom root has become may not enter
+        raise DissectionError(f"{sys.executable}: {error.strerror}") from None
     if done.returncode:
         last = "".join(done.stderr.decode(errors="replace").strip().splitlines()[-1:])
         raise DissectionError(f"tshark: {last.removeprefix('tshark: ')}")
