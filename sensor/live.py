@@ -495,7 +495,7 @@ class Live:
             self._notice("settings", f"{len(exempted)} exemptions made at the desk are in force")
 
     def _look_at_cables(self) -> None:
-        """Say of an interface that it is down, and that it is up again; once a machine is enough."""
+        """Say of an interface that it is down, or up again; one worker does."""
         for interface in self._interfaces if not (self._worker and self._worker.number) else ():
             name = interface.name
             trouble, before = trouble_of(name), self._troubles.get(name, "")

@@ -78,7 +78,7 @@ def _character(octet: int) -> str:
 _CHARACTERS: Final = [_character(octet) for octet in range(256)]
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """There is no name or record here."""
 
 
@@ -103,7 +103,7 @@ def read_answer(message: bytes) -> Answer:
                 kind, class_, _, size = _FIXED.unpack_from(message, at)
                 data, at = at + _FIXED.size, at + _FIXED.size + size
                 if at > len(message):
-                    raise _Damaged
+                    raise _DamagedError
                 if section is None or kind not in (_A, _MX, _AAAA):
                     continue
                 if class_ != _IN:
@@ -117,13 +117,13 @@ def read_answer(message: bytes) -> Answer:
                         if section:
                             exchanges.append(_exchange(message, data, at))
                     elif size != _SIZES[kind]:
-                        raise _Damaged
+                        raise _DamagedError
                     else:
                         owner, _ = _name(message, owner_at)
                         addresses.append(Address(owner, message[data:at], section))
-                except _Damaged:
+                except _DamagedError:
                     unreadable += 1
-    except (_Damaged, struct.error):
+    except (_DamagedError, struct.error):
         whole = False
     skipped = max(0, found - MOST_RECORDS)
     return Answer(asked, exchanges, addresses, unreadable, others, skipped, whole)
@@ -133,7 +133,7 @@ def _exchange(message: bytes, data: int, end: int) -> bytes:
     """A preference and a name that ends where the record does."""
     name, after = _name(message, data + 2)
     if after != end:
-        raise _Damaged
+        raise _DamagedError
     return name
 
 
@@ -148,13 +148,13 @@ def _after_name(message: bytes, at: int) -> int:
         at += 1 + size
         if size == 0:
             return at
-    raise _Damaged
+    raise _DamagedError
 
 
 def _name_or_none(message: bytes, at: int) -> bytes | None:
     try:
         return _name(message, at)[0]
-    except _Damaged:
+    except _DamagedError:
         return None
 
 
@@ -166,20 +166,20 @@ def _name(message: bytes, at: int) -> tuple[bytes, int]:
     first = at
     while True:
         if at >= len(message):
-            raise _Damaged
+            raise _DamagedError
         size = message[at]
         if size >= _POINTER:
             if at + 2 > len(message):
-                raise _Damaged
+                raise _DamagedError
             to = (size & ~_POINTER) << 8 | message[at + 1]
             pointers += 1
             if to >= first or pointers > _MOST_POINTERS:  # RFC 1035, 4.1.4: to a prior name
-                raise _Damaged
+                raise _DamagedError
             first = at = to
             continue
         length += 1 + size
         if size > _LONGEST_LABEL or at + 1 + size > len(message) or length > _LONGEST_NAME:
-            raise _Damaged
+            raise _DamagedError
         parts.append(message[at : at + 1 + size])
         if size == 0:
             return b"".join(parts), after

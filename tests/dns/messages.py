@@ -63,7 +63,7 @@ def hostile(rng: random.Random) -> bytes:
         pointer = struct.pack(
             ">H", 0xC000 | rng.choice((0, 12, 13, at, at + 2, rng.randrange(600)))
         )
-        kind = rng.randrange(9)
+        kind = rng.randrange(9 if rng.random() < 0.3 else 6)
         if kind < 3:
             return rng.choice((name("d.example"), TARGET, b"\0"))
         if kind < 5:
@@ -90,12 +90,14 @@ def hostile(rng: random.Random) -> bytes:
                 lambda: struct.pack(">HH", rng.randrange(20), rng.choice(SIZES)) + rng.randbytes(9),
             )
         )()
-        size = rng.choice(SIZES) if rng.random() < 0.1 else None
+        size = rng.choice(SIZES) if rng.random() < 0.05 else None
         return record(some_name(at), kind, data, rng.choice(CLASSES), size)
 
     questions = [name("d.example") + b"\0\x0f\0\1"]
-    for _ in range(rng.choice((0, 0, 0, 1, 3))):
-        questions.append(some_name() + rng.randbytes(rng.choice((4, 4, 4, 1))))
+    questions += [
+        some_name() + rng.randbytes(rng.choice((4, 4, 4, 1)))
+        for _ in range(rng.choice((0, 0, 0, 0, 1, 3)))
+    ]
     sections: list[list[bytes]] = [[], [], []]
     at = 29
     for section in sections:
