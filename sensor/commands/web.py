@@ -18,6 +18,7 @@ from sensor import access, service
 from sensor.commands import complain, person, settings_from, state_from
 from sensor.console import extract
 from sensor.console.view import View
+from sensor.console.web import packets
 from sensor.console.web.guard import Logins, log
 from sensor.console.web.server import application
 from sensor.console.web.site import Site
@@ -100,7 +101,8 @@ def _serve(settings: Settings, state: Path, config: str | None, listening: socke
         timeout_graceful_shutdown=2,
     )
     told.load()  # reads the key, which its later self may not be able to
-    _become_owner(settings, state)
+    _become_owner(site, state)
+    packets.get_ready()
     host, port = listening.getsockname()[:2]
     scheme = "https" if web.certificate else "http"
     address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
@@ -110,7 +112,7 @@ def _serve(settings: Settings, state: Path, config: str | None, listening: socke
     Server(told).run([listening])
 
 
-def _become_owner(settings: Settings, state: Path) -> None:
+def _become_owner(site: Site, state: Path) -> None:
     """Root becomes whose the state is: it need not be root to read it.
 
     What that one needs of this program is read before: it may not be able to.
@@ -119,7 +121,8 @@ def _become_owner(settings: Settings, state: Path) -> None:
     if os.geteuid() == 0 and owner != 0:
         for name in _LATER:
             importlib.import_module(name)
-        extract.get_ready(settings)
+        extract.get_ready(site.settings)
+        site.give_to(owner, pwd.getpwuid(owner).pw_gid)
         service.drop_privileges(pwd.getpwuid(owner).pw_name)
 
 

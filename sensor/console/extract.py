@@ -37,7 +37,10 @@ def extract(
     wrong with the store. Raises EvidenceError, and leaves no file then, where the access cannot be
     logged.
     """
-    written, faults = _copy(settings, folder, alert, output)
+    reasons = "; ".join(line.reason for line in alert.evidence[1:] if line.decibans)
+    comment = f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
+    span = alert.first_seen * _SECOND, alert.ts
+    written, faults = _copy(settings, folder, alert.host, span, comment, output)
     log = folder / "evidence" / "access.log"
     entry = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(),
@@ -59,11 +62,6 @@ def extract(
 
 def get_ready(settings: Settings) -> None:
     """Have all code that :func:`extract` needs read: later it may not be readable."""
-    nobody = Alert.__new__(Alert)
-    for name, value in {"id": "", "host": "192.0.2.1", "score": 0.0, "evidence": []}.items():
-        msgspec.structs.force_setattr(nobody, name, value)
-    for name in ("ts", "first_seen"):
-        msgspec.structs.force_setattr(nobody, name, 0)
     with tempfile.TemporaryDirectory() as made:
         store = Path(made) / "evidence"
         store.mkdir()
@@ -71,16 +69,15 @@ def get_ready(settings: Settings) -> None:
             frame = table(1, FRAME)
             frame["captured"] = frame["wire"] = 60
             Writer(file).write(np.zeros(64, np.uint8), frame, np.full(1, 60))
-        _copy(settings, Path(made), nobody, Path(made) / "out")
+        _copy(settings, Path(made), "192.0.2.1", (0, 0), "", Path(made) / "out")
 
 
 def _copy(
-    settings: Settings, folder: Path, alert: Alert, output: Path
+    settings: Settings, folder: Path, host: str, span: tuple[int, int], comment: str, output: Path
 ) -> tuple[int, list[CaptureError]]:
+    first, last = span
     subscribers = subscribers_of(settings)
-    key = parse_host(alert.host, subscribers)
-    reasons = "; ".join(line.reason for line in alert.evidence[1:] if line.decibans)
-    comment = f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
+    key = parse_host(host, subscribers)
     files = stored_files(folder / "evidence")
     decoder = Decoder(settings.ports, duplicate_window=0)
     captures = Captures([str(file) for file in files])
@@ -90,7 +87,7 @@ def _copy(
         for block in captures if files else ():
             segments = decoder.decode(block)
             times = segments["ts"]
-            segments = segments[(times >= alert.first_seen * _SECOND) & (times <= alert.ts)]
+            segments = segments[(times >= first) & (times <= last)]
             mine = np.zeros(len(segments), np.bool_)
             host_of(segments, decoder.watched, subscribers, np.array(key, np.uint64), mine)
             frames, _ = frames_of(block, segments[mine], True)

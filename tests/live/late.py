@@ -7,11 +7,32 @@ A module that is imported late is one an installation may keep from whom the sen
 
 import os
 import sys
+import sysconfig
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from typing import Any
 
 from sensor import service
 from sensor.cli import main
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def shut(folder: Path) -> list[str]:
+    """An interpreter, its modules and this program below a folder that only root may enter."""
+    locked = folder / "locked"
+    parts = {"python": sys.base_prefix, "site": sysconfig.get_path("purelib"), "tree": str(ROOT)}
+    locked.mkdir(mode=0o700)
+    for part in parts:
+        (locked / part).mkdir()
+    mounts = "; ".join(f"mount --bind {where} {locked / part}" for part, where in parts.items())
+    python = locked / "python" / "bin" / Path(os.path.realpath(sys.executable)).name
+    log = folder / "late"
+    script = (
+        f"set -e; {mounts}; cd {locked / 'tree'}; export PYTHONPATH={locked / 'site'};"
+        f' exec {python} -m tests.live.late {log} "$@"'
+    )
+    return ["unshare", "-m", "sh", "-c", script, "sh"]
 
 
 class Late(MetaPathFinder):

@@ -5,7 +5,6 @@ not be able to. Every late path is walked, with and without an installation that
 import os
 import signal
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sensor.blocking.desk import Desk
 from tests.conftest import ROOT
 from tests.dns.messages import GOOD_A, GOOD_MX, answer, name
 from tests.live.laboratory import wait_for
+from tests.live.late import shut
 from tests.live.sensing import Sensor
 
 SETTINGS = """
@@ -31,23 +31,6 @@ health_interval = 1
 [blocking]
 max_per_minute = 1
 """
-
-
-def shut(folder: Path) -> list[str]:
-    """An interpreter, its modules and this program below a folder that only root may enter."""
-    locked = folder / "locked"
-    parts = {"python": sys.base_prefix, "site": sysconfig.get_path("purelib"), "tree": str(ROOT)}
-    locked.mkdir(mode=0o700)
-    for part in parts:
-        (locked / part).mkdir()
-    mounts = "; ".join(f"mount --bind {where} {locked / part}" for part, where in parts.items())
-    python = locked / "python" / "bin" / Path(os.path.realpath(sys.executable)).name
-    log = folder / "late"
-    script = (
-        f"set -e; {mounts}; cd {locked / 'tree'}; export PYTHONPATH={locked / 'site'};"
-        f' exec {python} -m tests.live.late {log} "$@"'
-    )
-    return ["unshare", "-m", "sh", "-c", script, "sh"]
 
 
 def look_up(lab, folder: Path) -> None:
