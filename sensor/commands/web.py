@@ -35,7 +35,7 @@ _LATER: Final = (
     "mimetypes",
     "pyshark.tshark.output_parser.tshark_xml",
     "uvicorn.lifespan.on",
-    "uvicorn.loops.auto",
+    "uvicorn.loops.asyncio",
     "uvicorn.protocols.http.auto",
     "uvicorn.protocols.websockets.auto",
 )
@@ -91,6 +91,7 @@ def _serve(settings: Settings, state: Path, config: str | None, listening: socke
 
     told = uvicorn.Config(
         application(site, logins, key, owner),
+        loop="asyncio",
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -56,7 +56,7 @@ def visit(server: Server) -> None:
             assert answer.status_code < 500 or "usage" in answer.text, (path, answer.text)
     page = server.get(f"/api/v1/alerts/{id_}/packets?limit=30", "analyst").json()
     assert page["packets"] and page["unreadable"] == 0
-    assert server.get(f"/api/v1/alerts/{id_}/evidence", "analyst").content[:4] == b"\n\r\r\n"
+    assert server.get(f"/api/v1/alerts/{id_}/evidence.pcapng", "analyst").content[:4] == b"\n\r\r\n"
     assert server.get("/api/v1/nothing").status_code == 404
     with server.get("/api/v1/stream", stream=True) as stream:
         assert stream.status_code == 200
