@@ -71,8 +71,9 @@ picture: .venv/ready ## docs/watch.svg and docs/web-*.png, of the real thing (Ch
 conformance: .venv/ready ## docs/conformance.md: the peers' captures and what they expect of them
 	$(BIN)/python -m tests.conformance > docs/conformance.md
 
-fuzz: .venv/ready ## streams and dialogue against a thousand million bytes
+fuzz: .venv/ready ## streams and dialogue against a thousand million bytes; DNS answers for an hour
 	PORT25_CHECKED_LOADS=1 NUMBA_BOUNDSCHECK=1 $(BIN)/python -m tests.smtp.fuzz 1000
+	$(BIN)/python -m tests.dns.fuzz 3600
 
 fixtures: .venv/ready ## make the captures in pcaps/ anew
 	$(BIN)/python pcaps/scenarios.py

@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except PermissionError as error:
+        importlib.import_module("sensor.commands").complain_of_permission(error)
+        return 1
     return code
 
 

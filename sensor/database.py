@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sensor.permission import denied
+
 __all__ = ["Database", "DatabaseError"]
 
 
@@ -33,6 +35,7 @@ class Database:
         file but no table yet.
         """
         self.path = path
+        self._read_only = read_only
         with self._named():
             if read_only:
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
@@ -55,8 +58,15 @@ class Database:
     def _named(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.OperationalError as error:
+            raise DatabaseError(f"{self.path}: {self._denied() or error}") from None
         except sqlite3.Error as error:
             raise DatabaseError(f"{self.path}: {error}") from None
+
+    def _denied(self) -> str | None:
+        """SQLite says no more than that it cannot: why, if it is for want of permission."""
+        write = not self._read_only
+        return denied(self.path, write) or denied(self.path.parent, write)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

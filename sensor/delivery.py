@@ -204,7 +204,7 @@ def _supervise(
             finally:
                 os._exit(code)
         _, status = os.waitpid(pid, 0)
-        if status == 0:
+        if status == 0 or hung_up.poll(0):  # whoever starts next goes on from the disk
             return
         again = True
         time.sleep(1)

@@ -31,7 +31,15 @@ from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice, notice
 from sensor.blocking.desk import DeskReader
-from sensor.capture.afpacket import Fanout, Interface, Interfaces, Statistics, link_of
+from sensor.capture.afpacket import (
+    Fanout,
+    Interface,
+    Interfaces,
+    Statistics,
+    link_of,
+    probe,
+    trouble_of,
+)
 from sensor.capture.block import FRAME, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, Instruction, expression, mail_filter, steering
 from sensor.capture.ring import index_ring
@@ -42,12 +50,13 @@ from sensor.hosts.subscribers import Exemption, fold
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usage, Usages
 from sensor.kernel import table
-from sensor.metrics import Collector, serve
+from sensor.metrics import Collector, free, serve
 from sensor.pipeline import MOST_SESSIONS, Pipeline, compile_kernels
 from sensor.pulse import Pulse
 from sensor.settings import Settings, state_folder, subscriber_prefixes, subscribers_of
 from sensor.sinks.journal import Journal
 from sensor.snapshot import SnapshotError, fork_and_write, read, write
+from sensor.state_lock import StateLock
 from sensor.suspects import Suspects
 
 __all__ = [
@@ -55,6 +64,7 @@ __all__ = [
     "Counters",
     "Live",
     "Worker",
+    "check",
     "compile_all",
     "give_away",
     "print_counters",
@@ -99,6 +109,23 @@ def compile_all() -> None:
     Writer(io.BytesIO()).write(nothing, table(1, FRAME), np.zeros(1, np.int64))
     subscribers = subscribers_of(Settings())
     fold(subscribers.classes[0], np.uint64(0), np.uint64(0), 0)
+
+
+def check(settings: Settings, interfaces: Sequence[str], bpf: str | None) -> None:
+    """Find out what cannot be before anything is made on disk. Raises what ``Live`` does."""
+    for name in interfaces:
+        link = probe(name)
+        _filter(settings, name, bpf, link)
+    if os.geteuid() == 0:
+        service.account(settings.live.user)
+    if settings.live.metrics:
+        free(settings.live.metrics)
+
+
+def _filter(settings: Settings, name: str, bpf: str | None, link: int) -> list[Instruction]:
+    if bpf:
+        return expression(bpf, name)
+    return mail_filter(settings.ports, settings.reads_dns, settings.live.tunnels, link)
 
 
 class Worker(NamedTuple):
@@ -166,9 +193,14 @@ class Live:
         self._desk = DeskReader(state_folder(settings))
         self._desk_fault = ""
         self._exempted: tuple[Exemption, ...] = ()
+        self._unexpected: set[str] = set()
+        self._troubles: dict[str, str] = {}
         self._told = {"raised": 0, "escalated": 0, "refreshed": 0, "closed": 0}
 
         live = settings.live
+        if worker is None:
+            check(settings, interfaces, bpf)
+            self._lock = StateLock(state_folder(settings), "port25 live")
         self.folder = state_folder(settings) / (worker.folder if worker else "")
         (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
         self._delivery = None if worker else Delivery(settings, self.folder, tell)
@@ -212,11 +244,7 @@ class Live:
             self._delivery.begin()
 
     def _filter(self, interface: str) -> list[Instruction]:
-        link = link_of(interface)
-        if self._bpf:
-            return expression(self._bpf, interface)
-        settings = self.settings
-        return mail_filter(settings.ports, settings.reads_dns, settings.live.tunnels, link)
+        return _filter(self.settings, interface, self._bpf, link_of(interface))
 
     def _drop(self) -> None:
         """The ring is open: no privilege is needed any more."""
@@ -285,6 +313,7 @@ class Live:
         self._last = self._counted, streams["bytes_read"], streams["bytes_missed"]
         now = time.monotonic()
         watchdog = service.watchdog_seconds()
+        self._look_at_cables()
         heard, shown, weighed, saved, wagged = now, now, now, now, now
         try:
             while not wanted & {signal.SIGTERM, signal.SIGINT}:
@@ -302,6 +331,7 @@ class Live:
                     shown = now
                 if now - weighed >= _LOSS_INTERVAL:
                     self._weigh_loss()
+                    self._look_at_cables()
                     weighed = now
                 self._reap()
                 if now - saved >= self.settings.live.snapshot and not self._child:
@@ -469,6 +499,22 @@ class Live:
             self._apply()
             self._notice("settings", f"{len(exempted)} exemptions made at the desk are in force")
 
+    def _look_at_cables(self) -> None:
+        """Say of an interface that it is down, or up again; one worker does."""
+        for interface in self._interfaces if not (self._worker and self._worker.number) else ():
+            name = interface.name
+            trouble, before = trouble_of(name), self._troubles.get(name, "")
+            self._troubles[name] = trouble
+            if trouble != before:
+                self._notice("interface", trouble or f"{name} is up again")
+
+    def _say_what_was_unexpected(self) -> None:
+        """Once for each reader: its counter goes on by itself."""
+        for counter, reason in self.pipeline.reasons().items():
+            if counter not in self._unexpected:
+                self._unexpected.add(counter)
+                self._notice("reader", f"{counter}: something was left out: {reason}")
+
     def _apply(self) -> None:
         """The settings, and what the desk exempts, are in force from now on."""
         replace = msgspec.structs.replace
@@ -482,6 +528,7 @@ class Live:
             self._publish([])
         self._suspects.write()
         self._obey()
+        self._say_what_was_unexpected()
         if self._delivery is not None:
             self._delivery.turn(self.counters)
         self._rate = self._frames / seconds

@@ -1,5 +1,6 @@
 """Metrics for Prometheus, on a port of this machine; names are documented in docs/metrics.md."""
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from sensor.sinks.kafka import STATES
 
-__all__ = ["GAUGES", "MEANINGS", "Collector", "MetricsError", "page", "serve"]
+__all__ = ["GAUGES", "MEANINGS", "Collector", "MetricsError", "free", "page", "serve"]
 
 GAUGES = {
     "hosts": "hosts tracked",
@@ -57,6 +58,7 @@ MEANINGS = {
     "sessions": "connections in which something was said",
     "sessions_evicted": "sessions given up for want of room",
     "sessions_passed_over": "sessions beyond 2,000 a second, of which no record or usage is kept",
+    "sessions_unreadable": "connections whose record could not be made",
     "transactions_accepted": "mail transactions the server took",
     "transactions_rejected": "mail transactions the server refused",
     "bytes_read": "bytes of streams",
@@ -83,7 +85,11 @@ MEANINGS = {
     "pieces_lost": "pieces of DNS over TCP that could not be put together",
     "answers_skipped": "DNS answers not read: too many in a second",
     "exchangers_forgotten": "names or addresses of exchangers given up for want of room",
-    "answers_unreadable": "DNS answers that are damaged",
+    "answers_unreadable": "DNS answers that are damaged; what comes before the damage is read",
+    "records_unreadable": "records of MX and addresses in DNS answers that are damaged",
+    "records_of_other_classes": "the same of another class than IN, left aside",
+    "records_skipped": "the same beyond 512 in one answer, not read",
+    "names_unreadable": "names of servers whose provider could not be worked out",
     "alerts_refused": "alerts not opened for want of room",
     "hosts_without_alert_in_floods": "hosts that raised no alert, being unproven ones too many",
     "clock_steps_back": "times packet time stepped back",
@@ -152,19 +158,37 @@ class Collector:
                     yield CounterMetricFamily(f"port25_{name}", MEANINGS[name], value=value)
 
 
+def free(address: str) -> None:
+    """Make sure that ``host:port`` can be served at. Raises MetricsError."""
+    host, port = _place(address)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except (OSError, OverflowError) as error:
+        raise _fault(address, error) from None
+
+
+def _place(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _fault(address: str, error: Exception) -> MetricsError:
+    return MetricsError(f"metrics at {address}: {getattr(error, 'strerror', None) or error}")
+
+
 def serve(address: str, collector: Collector) -> Callable[[], None]:
     """Answer at ``host:port`` from a thread of its own; call the result to stop it.
 
     Raises MetricsError.
     """
-    host, _, port = address.rpartition(":")
+    host, port = _place(address)
     registry = CollectorRegistry()
     registry.register(collector)
     try:
-        server, _ = start_http_server(int(port), host.strip("[]") or "127.0.0.1", registry)
+        server, _ = start_http_server(port, host, registry)
     except (OSError, OverflowError) as error:
-        fault = getattr(error, "strerror", None) or str(error)
-        raise MetricsError(f"metrics at {address}: {fault}") from None
+        raise _fault(address, error) from None
 
     def stop() -> None:
         server.shutdown()

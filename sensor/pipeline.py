@@ -1,7 +1,7 @@
 """The stages wired together. Live and replay are the same pipeline with another source."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,9 @@ from sensor.alerts.lifecycle import (
 from sensor.capture.block import FRAME, Block
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import SEGMENT, Outcome, watched_ports
-from sensor.dns.exchangers import Exchangers, provider
+from sensor.dns.exchangers import Exchangers, get_ready, provider
 from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
+from sensor.door import Door
 from sensor.hosts.census import STEPS, fan_out
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.in_use import new_in_use
@@ -98,11 +99,12 @@ def compile_kernels() -> None:
         max_hosts=16, max_details=16, max_sketches=0, max_connections=64, max_sessions=16,
         max_pieces=16, max_exchangers=16, max_alerts=1,
     )  # fmt: skip
+    get_ready()
     pipeline = Pipeline(Settings(limits=least))
-    frame = np.zeros(1, FRAME)
+    frame = table(1, FRAME)
     frame["ts"] = 1_000_000_000 * 86_400 * 9
     pipeline.feed(Block(np.zeros(64, np.uint8), frame, 1, ""))
-    segments = np.zeros(1, SEGMENT)
+    segments = table(1, SEGMENT)
     segments["ts"] = frame["ts"]
     pipeline.follow(segments, np.zeros(64, np.uint8))
     pipeline.catch_up(int(frame["ts"][0]) + 1)
@@ -161,6 +163,7 @@ class Pipeline:
         self._most_sessions = most_sessions
         self._second = 0, 0
         self._sessions_passed_over = 0
+        self._sessions_door = Door("sessions_unreadable")
         self._on_candidate = on_candidate
         lookups = new_lookups()
         self._exchangers = Exchangers(lookups, limits.max_exchangers)
@@ -342,6 +345,7 @@ class Pipeline:
                 "unanswered_forgotten": int(state.connections.meta[FORGOTTEN]),
                 "sessions_open": int(state.sessions.meta[SESSIONS]),
                 "sessions_passed_over": self._sessions_passed_over,
+                self._sessions_door.counter: self._sessions_door.refused,
                 "pieces_held": int(state.sessions.meta[PIECES]),
                 "pieces_refused": int(state.sessions.meta[PIECES_REFUSED]),
             },
@@ -364,6 +368,11 @@ class Pipeline:
                 "clock_steps_forward": int(state.clock[STEPS_FORWARD]),
             },
         }
+
+    def reasons(self) -> dict[str, str]:
+        """What readers did not expect, the first of each: why, by the counter it is told under."""
+        doors = (*self._exchangers.doors, self._sessions_door)
+        return {door.counter: door.reason for door in doors if door.refused}
 
     def _take(self) -> list[Alert]:
         """Take all that was told: first what ended before a DNS answer, last the answer."""
@@ -417,18 +426,34 @@ class Pipeline:
         records.size[0] = 0
         few = self._affordable(size)
         ended = records.connections[:few], records.sessions[:few], records.ends[:few]
-        sessions = session_records(*ended, self._exchangers.name)
+        sessions = self._read_sessions(*ended)
         if self._on_sessions:
-            self._on_sessions(sessions)
+            self._on_sessions([one for one in sessions if one is not None])
         if self._on_suspects:
             whose = records.suspects[:few]
             mine = np.flatnonzero(whose["is_"]).tolist()
             self._on_suspects(
                 [
-                    (self._host(int(w["hi"]), int(w["lo"]), int(w["class_"])), sessions[k])
+                    (self._host(int(w["hi"]), int(w["lo"]), int(w["class_"])), one)
                     for k, w in zip(mine, whose[mine], strict=True)
+                    if (one := sessions[k]) is not None
                 ]
             )
+
+    def _read_sessions(
+        self, connections: NDArray[np.void], sessions: NDArray[np.void], ends: NDArray[np.uint8]
+    ) -> Sequence[Session | None]:
+        """The records of connections that ended; None for one that cannot be read."""
+        name = self._exchangers.name
+        try:
+            return session_records(connections, sessions, ends, name)
+        except Exception:  # which of them it was is found by reading each by itself
+            found = []
+            for k in range(len(ends)):
+                alone = [column[k : k + 1] for column in (connections, sessions, ends)]
+                one = self._sessions_door.read(session_records, *alone, name)
+                found.append(one[0] if one else None)
+            return found
 
     def _affordable(self, size: int) -> int:
         """How many of ``size`` sessions may be told of in this second."""

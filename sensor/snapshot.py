@@ -97,7 +97,8 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[str, Any])
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # nor may it be deleted
+            beside.unlink(missing_ok=True)
         raise SnapshotError(f"{path}: {error.strerror or error}") from None
 
 

@@ -31,12 +31,14 @@ from sensor.live import (
     Counters,
     Live,
     Worker,
+    check,
     compile_all,
     give_away,
     print_counters,
 )
 from sensor.metrics import Collector, MetricsError, serve
 from sensor.settings import Settings, state_folder
+from sensor.state_lock import StateLock
 
 __all__ = ["run_workers"]
 
@@ -113,8 +115,9 @@ def run_workers(
     report: Callable[[Counters], None],
 ) -> int:
     """Until SIGTERM or SIGINT, or until a worker ends; the exit code."""
+    check(settings, interfaces, bpf)
     folder = state_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    lock = StateLock(folder, "port25 live")
     delivery = Delivery(settings, folder, tell)
     compile_all()
     count = settings.live.workers
@@ -135,7 +138,9 @@ def run_workers(
                 os._exit(code)
         os.close(send)
         children.append(_Child(pid, receive))
-    return _Parent(settings, children, tell, report, delivery, reload).run()
+    code = _Parent(settings, children, tell, report, delivery, reload).run()
+    lock.release()
+    return code
 
 
 class _Parent:

@@ -36,8 +36,8 @@ class Notice(msgspec.Struct, frozen=True):
     """wall time, nanoseconds since 1970; of what blocking did, packet time of the alert"""
     time: str
     kind: str
-    """capture_loss, journal, evidence, snapshot, settings, kafka, blocking, delivery, flood, limits
-    """
+    """capture_loss, journal, evidence, snapshot, settings, kafka, blocking, delivery, flood,
+    limits, reader, interface"""
     text: str
 
 

@@ -59,7 +59,7 @@ class Controller:
                 raise msgspec.DecodeError("too long")
             one = msgspec.json.decode(value, type=Decision)
             reason = self._objection(host, one, ts)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except Exception as error:  # or it would come again for ever, and hold up all behind it
             reason = f"malformed: {error}"
         if reason:
             self.refused[reason.partition(":")[0]] += 1

@@ -33,7 +33,7 @@ from sensor.capture.bpf import ETHERNET, RAW_IP, Instruction, packed
 from sensor.capture.ring import index_ring
 from sensor.kernel import table
 
-__all__ = ["Fanout", "Interface", "Interfaces", "Statistics", "link_of"]
+__all__ = ["Fanout", "Interface", "Interfaces", "Statistics", "link_of", "probe", "trouble_of"]
 
 BLOCK: Final = 1 << 17
 """Bytes of one ring block: more than the longest frame (64 kB from GRO and LRO; what is longer, as
@@ -59,6 +59,8 @@ _ETH_P_ALL: Final = 3
 _SO_ATTACH_FILTER: Final = 26
 _SO_TIMESTAMPNS: Final = 35
 _SIOCGIFHWADDR: Final = 0x8927
+_SIOCGIFFLAGS: Final = 0x8913
+_IS_UP, _IS_RUNNING = 0x1, 0x40
 _IN_USE_BY_US: Final = 1  # TP_STATUS_USER
 _STATUS: Final = 8  # offset of block_status in a block
 
@@ -91,12 +93,43 @@ def link_of(name: str) -> int:
         try:
             raw = fcntl.ioctl(asked, _SIOCGIFHWADDR, struct.pack("16s16x", name.encode()[:15]))
         except OSError as error:
-            raise CaptureError(name, None, _why(error)) from None
+            raise CaptureError(name, None, _why(error) + _others(error)) from None
     hardware = struct.unpack_from("=H", raw, 16)[0]
     if hardware not in _LINKS:
         fault = f"its link type (ARPHRD {hardware}) cannot be read; Ethernet and raw IP can"
         raise CaptureError(name, None, fault)
     return _LINKS[hardware]
+
+
+def _others(error: OSError) -> str:
+    """The interfaces there are, for who named one that is not there."""
+    names = ", ".join(name for _, name in socket.if_nameindex())
+    return f"; there are: {names or 'none'}" if error.errno == errno.ENODEV else ""
+
+
+def probe(name: str) -> int:
+    """Make sure that an interface can be captured from; its LINKTYPE_. Raises CaptureError."""
+    link = link_of(name)
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+    except OSError as error:
+        raise CaptureError(name, None, _why(error)) from None
+    return link
+
+
+def trouble_of(name: str) -> str:
+    """Why nothing can come from an interface, if it is down or its cable leads nowhere."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            raw = fcntl.ioctl(asked, _SIOCGIFFLAGS, struct.pack("16s16x", name.encode()[:15]))
+        except OSError as error:
+            return f"{name}: {_why(error)}"
+    flags = struct.unpack_from("=H", raw, 16)[0]
+    if not flags & _IS_UP:
+        return f"{name} is down, nothing can come from it: ip link set {name} up"
+    if not flags & _IS_RUNNING:
+        return f"{name} has no carrier, nothing can come from it: is the other end on?"
+    return ""
 
 
 def _why(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import errno
 import getpass
 import os
 import sys
@@ -13,6 +14,7 @@ from sensor.capture.block import CaptureError
 from sensor.database import DatabaseError
 from sensor.escape import printable
 from sensor.kernel import COLD
+from sensor.permission import denied
 from sensor.settings import Settings, SettingsError, load_settings, state_folder
 from sensor.sinks.journal import Journal, journals
 
@@ -20,6 +22,7 @@ __all__ = [
     "Found",
     "announce",
     "complain",
+    "complain_of_permission",
     "find_alert",
     "moment",
     "person",
@@ -85,8 +88,21 @@ def person() -> str:
 
 
 def state_from(options: argparse.Namespace, settings: Settings) -> Path:
-    """The state folder: of ``--state``, else of the settings."""
-    return Path(options.state) if options.state else state_folder(settings)
+    """The state folder: of ``--state``, else of the settings.
+
+    Raises PermissionError for one that may not be read.
+    """
+    state = Path(options.state) if options.state else state_folder(settings)
+    if denied(state):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(state))
+    return state
+
+
+def complain_of_permission(error: PermissionError) -> None:
+    """One line: what may not be read or written, whose it is, what to do."""
+    path = Path(os.fsdecode(error.filename or "."))
+    why = denied(path) or denied(path, write=True) or denied(path.parent, write=True)
+    complain(f"{path}: {why or error.strerror}")
 
 
 class Found(NamedTuple):

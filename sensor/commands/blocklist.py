@@ -62,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         complain(f"--at: {error}")
         return 2
+    except PermissionError:
+        raise
     except (DatabaseError, OSError) as error:
         complain(str(error))
         return 1

@@ -15,6 +15,7 @@ from sensor.live import Counters, Live
 from sensor.metrics import MetricsError
 from sensor.settings import Settings
 from sensor.sinks.connection import ConnectionSettingsError
+from sensor.state_lock import StateInUseError
 from sensor.workers import run_workers
 
 __all__ = ["run"]
@@ -97,9 +98,11 @@ def run(options: argparse.Namespace) -> int:
     except ConnectionSettingsError as fault:
         complain(str(fault))
         return 2
-    except (DatabaseError, MetricsError, LookupError) as fault:
+    except (DatabaseError, MetricsError, LookupError, StateInUseError) as fault:
         complain(str(fault.args[0]))
         return 1
+    except PermissionError:
+        raise
     except OSError as error:
         complain(f"{error.filename or 'live'}: {error.strerror or error}")
         return 1

@@ -29,6 +29,7 @@ from sensor.sinks.connection import ConnectionSettingsError
 from sensor.sinks.journal import Journal
 from sensor.sinks.jsonl import JsonLines
 from sensor.sinks.table import Table
+from sensor.state_lock import StateInUseError, StateLock
 from sensor.suspects import Suspects
 
 __all__ = ["run"]
@@ -55,8 +56,13 @@ def run(options: argparse.Namespace) -> int:
     except ConnectionSettingsError as fault:
         complain(str(fault))
         return 2
-    except (DatabaseError, OSError) as fault:
+    except (DatabaseError, StateInUseError) as fault:
         complain(str(fault))
+        return 1
+    except OSError as fault:
+        if isinstance(fault, PermissionError):
+            raise
+        complain(f"{fault.filename or options.state}: {fault.strerror or fault}")
         return 1
     pipeline = Pipeline(settings) if kept is None else kept.pipeline
     captures = Captures(options.files, options.follow)
@@ -115,7 +121,8 @@ class _Kept:
     """Alerts go into a journal, and on from there as the settings say."""
 
     def __init__(self, settings: Settings, state: Path) -> None:
-        (state / "evidence").mkdir(parents=True, exist_ok=True)
+        self._lock = StateLock(state, "port25 replay")
+        (state / "evidence").mkdir(exist_ok=True)
         evidence = settings.evidence
         self._payload = settings.privacy == "evidence"
         self._delivery = Delivery(settings, state, self._say, live=False)
@@ -168,7 +175,9 @@ class _Kept:
             complain(f"{lost:,} sessions of suspects could not be kept")
         self._packets.close()
         self._journal.close()
-        return self._delivery.stop(_PATIENCE)
+        left = self._delivery.stop(_PATIENCE)
+        self._lock.release()
+        return left
 
 
 def _summary(pipeline: Pipeline, frames: int, seconds: float) -> None:
@@ -181,3 +190,5 @@ def _summary(pipeline: Pipeline, frames: int, seconds: float) -> None:
         print(f"  {stage}: {', '.join(some) or 'nothing'}", file=sys.stderr)
         if none:
             print(f"    zero: {', '.join(none)}", file=sys.stderr)
+    for counter, reason in pipeline.reasons().items():
+        print(f"  {counter}: not expected, please report it: {reason}", file=sys.stderr)

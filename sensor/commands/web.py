@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import importlib
 import os
 import pwd
 import secrets
@@ -15,7 +16,9 @@ import msgspec
 
 from sensor import access, service
 from sensor.commands import complain, person, settings_from, state_from
+from sensor.console import extract
 from sensor.console.view import View
+from sensor.console.web import packets
 from sensor.console.web.guard import Logins, log
 from sensor.console.web.server import application
 from sensor.console.web.site import Site
@@ -25,6 +28,18 @@ from sensor.settings import Settings
 __all__ = ["run"]
 
 _SHORTEST: Final = 10
+_LATER: Final = (
+    "anyio._backends._asyncio",
+    "asyncio",
+    "encodings.idna",
+    "mimetypes",
+    "pyshark.tshark.output_parser.tshark_xml",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.asyncio",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+)
+"""Modules that others import when they first need them."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,6 +91,7 @@ def _serve(settings: Settings, state: Path, config: str | None, listening: socke
 
     told = uvicorn.Config(
         application(site, logins, key, owner),
+        loop="asyncio",
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -86,7 +102,8 @@ def _serve(settings: Settings, state: Path, config: str | None, listening: socke
         timeout_graceful_shutdown=2,
     )
     told.load()  # reads the key, which its later self may not be able to
-    _become_owner(state)
+    _become_owner(site, state)
+    packets.get_ready()
     host, port = listening.getsockname()[:2]
     scheme = "https" if web.certificate else "http"
     address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
@@ -96,10 +113,17 @@ def _serve(settings: Settings, state: Path, config: str | None, listening: socke
     Server(told).run([listening])
 
 
-def _become_owner(state: Path) -> None:
-    """Root becomes whose the state is: it need not be root to read it."""
+def _become_owner(site: Site, state: Path) -> None:
+    """Root becomes whose the state is: it need not be root to read it.
+
+    What that one needs of this program is read before: it may not be able to.
+    """
     owner = state.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
+        for name in _LATER:
+            importlib.import_module(name)
+        extract.get_ready(site.settings)
+        site.give_to(owner, pwd.getpwuid(owner).pw_gid)
         service.drop_privileges(pwd.getpwuid(owner).pw_name)
 
 

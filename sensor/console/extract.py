@@ -4,20 +4,22 @@ The log, ``access.log`` beside the packets, is a line of JSON for each: who, whe
 """
 
 import datetime
+import tempfile
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from sensor.alerts.alert import Alert
-from sensor.capture.block import CaptureError
+from sensor.capture.block import FRAME, CaptureError
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
 from sensor.evidence.store import Writer, frames_of, stored_files
 from sensor.hosts.subscribers import host_of, parse_host
+from sensor.kernel import table
 from sensor.settings import Settings, subscribers_of
 
-__all__ = ["EvidenceError", "extract"]
+__all__ = ["EvidenceError", "extract", "get_ready"]
 
 _SECOND = 1_000_000_000
 
@@ -35,7 +37,10 @@ def extract(
     wrong with the store. Raises EvidenceError, and leaves no file then, where the access cannot be
     logged.
     """
-    written, faults = _copy(settings, folder, alert, output)
+    reasons = "; ".join(line.reason for line in alert.evidence[1:] if line.decibans)
+    comment = f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
+    span = alert.first_seen * _SECOND, alert.ts
+    written, faults = _copy(settings, folder, alert.host, span, comment, output)
     log = folder / "evidence" / "access.log"
     entry = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(),
@@ -55,13 +60,24 @@ def extract(
     return written, faults
 
 
+def get_ready(settings: Settings) -> None:
+    """Have all code that :func:`extract` needs read: later it may not be readable."""
+    with tempfile.TemporaryDirectory() as made:
+        store = Path(made) / "evidence"
+        store.mkdir()
+        with (store / "packets-0.pcapng").open("wb") as file:
+            frame = table(1, FRAME)
+            frame["captured"] = frame["wire"] = 60
+            Writer(file).write(np.zeros(64, np.uint8), frame, np.full(1, 60))
+        _copy(settings, Path(made), "192.0.2.1", (0, 0), "", Path(made) / "out")
+
+
 def _copy(
-    settings: Settings, folder: Path, alert: Alert, output: Path
+    settings: Settings, folder: Path, host: str, span: tuple[int, int], comment: str, output: Path
 ) -> tuple[int, list[CaptureError]]:
+    first, last = span
     subscribers = subscribers_of(settings)
-    key = parse_host(alert.host, subscribers)
-    reasons = "; ".join(line.reason for line in alert.evidence[1:] if line.decibans)
-    comment = f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
+    key = parse_host(host, subscribers)
     files = stored_files(folder / "evidence")
     decoder = Decoder(settings.ports, duplicate_window=0)
     captures = Captures([str(file) for file in files])
@@ -71,7 +87,7 @@ def _copy(
         for block in captures if files else ():
             segments = decoder.decode(block)
             times = segments["ts"]
-            segments = segments[(times >= alert.first_seen * _SECOND) & (times <= alert.ts)]
+            segments = segments[(times >= first) & (times <= last)]
             mine = np.zeros(len(segments), np.bool_)
             host_of(segments, decoder.watched, subscribers, np.array(key, np.uint64), mine)
             frames, _ = frames_of(block, segments[mine], True)

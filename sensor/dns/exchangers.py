@@ -5,16 +5,20 @@ shown to people, and no score rests on them. The first name an address is seen u
 address is forgotten. Beyond ``most`` names or addresses, those learnt first are forgotten.
 """
 
-import ipaddress
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from sensor.addresses import as_int
+from sensor.addresses import MAPPED
+from sensor.dns.answers import Answer, name_text, read_answer
 from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, expect, taken
+from sensor.door import Door
 
-__all__ = ["Exchangers", "provider"]
+__all__ = ["Exchangers", "get_ready", "provider"]
+
+_NAMES: Final = Door("names_unreadable")
+"""Of the Public Suffix List's reader; what it makes of a name is kept for all."""
 
 
 @cache
@@ -24,6 +28,11 @@ def _suffixes() -> Any:
     return PublicSuffixList()
 
 
+def get_ready() -> None:
+    """Read what else is read when it is first needed: later it may not be readable."""
+    _suffixes()
+
+
 @lru_cache(maxsize=65536)
 def provider(name: str) -> str | None:
     """Whose ``name`` is: its registrable domain by the Public Suffix List, if it has one.
@@ -31,6 +40,10 @@ def provider(name: str) -> str | None:
     >>> provider("gmail-smtp-in.l.google.com")
     'google.com'
     """
+    return _NAMES.read(_private_suffix, name)
+
+
+def _private_suffix(name: str) -> str | None:
     found: str | None = _suffixes().privatesuffix(name)
     return found
 
@@ -43,7 +56,28 @@ class Exchangers:
         self._most = most
         self._names: dict[str, None] = {}
         self._by_address: dict[int, str] = {}
-        self.counters = {"exchangers_forgotten": 0, "answers_unreadable": 0}
+        self._door = Door("answers_unreadable")
+        self._counts = {
+            "exchangers_forgotten": 0,
+            "answers_unreadable": 0,
+            "records_unreadable": 0,
+            "records_of_other_classes": 0,
+            "records_skipped": 0,
+        }
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was learnt too much, and what could not be read."""
+        refused = {
+            "answers_unreadable": self._counts["answers_unreadable"] + self._door.refused,
+            _NAMES.counter: _NAMES.refused,
+        }
+        return self._counts | refused
+
+    @property
+    def doors(self) -> tuple[Door, ...]:
+        """Those of the readers here."""
+        return self._door, _NAMES
 
     def __len__(self) -> int:
         return len(self._by_address)
@@ -74,53 +108,41 @@ class Exchangers:
         taken(lookups)
 
     def learn(self, answer: bytes) -> None:
-        """Learn from one DNS message."""
-        import dns.exception
-        import dns.message
+        """Learn from one DNS message, whatever its bytes."""
+        self._door.read(self._learn, answer)
 
-        try:
-            message = dns.message.from_wire(answer, ignore_trailing=True)
-        except (dns.exception.DNSException, ValueError, UnicodeError):
-            self.counters["answers_unreadable"] += 1
-            return
-        self._learn_names(message)
-        self._learn_addresses(message)
+    def _learn(self, message: bytes) -> None:
+        answer = read_answer(message)
+        counts = self._counts
+        counts["answers_unreadable"] += not answer.whole
+        counts["records_unreadable"] += answer.unreadable
+        counts["records_of_other_classes"] += answer.of_other_classes
+        counts["records_skipped"] += answer.skipped
+        for exchange in answer.exchanges:
+            if len(exchange) > 1:  # not the null MX of RFC 7505
+                self._put(self._names, name_text(exchange), None)
+                expect(self._lookups, np.frombuffer(exchange, np.uint8))
+        self._learn_addresses(answer)
 
-    def _learn_names(self, message: Any) -> None:
-        import dns.rdatatype
-
-        for records in message.answer:
-            if records.rdtype == dns.rdatatype.MX:
-                for record in records:
-                    exchange = record.exchange
-                    if len(exchange) > 1:  # not the null MX of RFC 7505
-                        self._put(self._names, _text(exchange), None)
-                        expect(self._lookups, np.frombuffer(exchange.to_wire(), np.uint8))
-
-    def _learn_addresses(self, message: Any) -> None:
+    def _learn_addresses(self, answer: Answer) -> None:
         """Of known names: those asked for, through aliases, and those told beside an MX."""
-        import dns.rdatatype
-
-        asked = _text(message.question[0].name) if message.question else ""
-        told = [(r, asked) for r in message.answer] + [(r, "") for r in message.additional]
-        for records, alias_of in told:
-            if records.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
-                owner = _text(records.name)
-                name = owner if owner in self._names else alias_of
-                if name in self._names:
-                    for record in records:
-                        address = as_int(ipaddress.ip_address(record.address))
-                        self._put(self._by_address, address, name)
+        asked = name_text(answer.asked) if answer.asked is not None else ""
+        for one in answer.addresses:
+            owner = name_text(one.owner)
+            name = owner if owner in self._names else asked if one.answers else ""
+            if name in self._names:
+                self._put(self._by_address, _number(one.packed), name)
 
     def _put(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         if key in table:
             return
         if len(table) == self._most:
             del table[next(iter(table))]
-            self.counters["exchangers_forgotten"] += 1
+            self._counts["exchangers_forgotten"] += 1
         table[key] = value
 
 
-def _text(name: Any) -> str:
-    """A DNS name in lower case without the last dot; unprintable octets are escaped (RFC 4343)."""
-    return str(name.to_text(omit_final_dot=True)).lower()
+def _number(packed: bytes) -> int:
+    """An address as this sensor counts them."""
+    number = int.from_bytes(packed)
+    return number | MAPPED if len(packed) == 4 else number

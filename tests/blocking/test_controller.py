@@ -168,3 +168,16 @@ def test_what_the_firewall_refuses_is_an_error(controller):
     with pytest.raises(ApplyError, match="no permission"):
         broken.carry_out(NOW)
     assert broken.dirty
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"[" * 60_000,
+        b'{"x":' * 10_000,
+        b'{"schema": "port25.decision/1", "x": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    ],
+)
+def test_what_is_nested_without_end_is_malformed(controller, value):
+    assert controller.take(0, b"203.0.113.7", value, NOW).startswith("malformed")
+    assert controller.refused["malformed"] == 1

@@ -28,6 +28,8 @@ class Sensor:
         self.config = folder / "port25.toml"
         self.state = folder / "state"
         self.words = words
+        self.program: list[str] = [sys.executable, "-m", "sensor"]
+        self.environment: dict[str, str] = {}
         self.configure(settings)
         self.process: subprocess.Popen[bytes] | None = None
         self._runs = 0
@@ -51,7 +53,7 @@ class Sensor:
         self._notify.setblocking(False)
         interface = () if "-i" in self.words else ("-i", "mirror0")
         command = [
-            "ip", "netns", "exec", self.where, sys.executable, "-m", "sensor", "live",
+            "ip", "netns", "exec", self.where, *self.program, "live",
             *interface, "-c", str(self.config), "--state", str(self.state), *self.words,
         ]  # fmt: skip
         with self.out.open("wb") as out, self.err.open("wb") as err:
@@ -62,7 +64,9 @@ class Sensor:
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
                 start_new_session=True,
-                env=os.environ | {"NOTIFY_SOCKET": told, "WATCHDOG_USEC": "1000000"},
+                env=os.environ
+                | {"NOTIFY_SOCKET": told, "WATCHDOG_USEC": "1000000"}
+                | self.environment,
             )
         self.lab.adopt(self.process)
         wait_for(lambda: self.said("READY=1"), 150, f"the sensor: {self.err.read_text()}")

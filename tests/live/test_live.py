@@ -18,7 +18,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 from sensor.blocking.desk import Desk
 from sensor.blocking.ledger import Ledger
 from sensor.sinks.journal import Journal
-from tests.conftest import ROOT, port25
+from tests.conftest import PCAPS, ROOT, port25
 from tests.live import servers
 from tests.live.laboratory import Laboratory, wait_for
 from tests.live.sensing import Sensor
@@ -381,7 +381,8 @@ def test_a_full_disk_stops_neither_detection_nor_alerts(lab, folder):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("-i", "nothere0"), 1, "nothere0: no such interface"),
+        (("-i", "nothere0"), 1, "nothere0: no such interface; there are: lo, "),
+        (("-i", "lo", "-i", "nothere0"), 1, "nothere0: no such interface; there are: lo, "),
         (("-i", "tunnel0"), 1, "link type"),
         (("-i", "lo", "-f", "tcp prt 25"), 2, "--bpf: "),
         (("-i", "lo", "--metrics", "127.0.0.1:7777"), 1, "in use"),
@@ -416,6 +417,38 @@ def test_what_cannot_be_is_one_clear_line(lab, folder, words, code, said):
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not (folder / "state").exists(), "nothing is left behind"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_sensor_on_one_state_folder_is_refused_and_the_first_goes_on(lab, folder, workers):
+    settings = f'[live]\nworkers = {workers}\nuser = "nobody"\nmetrics = ""\n'
+    sensor = Sensor(lab, folder / "sensor", settings).start()
+    command = [sys.executable, "-m", "sensor", "live", "-i", "mirror0", "-c", str(sensor.config)]
+    done = lab.run(lab.watch, *command, "--state", str(sensor.state), cwd=ROOT, check=False)
+    assert done.returncode == 1, done.stderr
+    assert f"pid {sensor.process.pid} (port25 live) writes there already" in done.stderr
+    assert done.stderr.count("\n") == 1
+    again = port25("replay", "-q", "--state", str(sensor.state), str(PCAPS / "home_user.pcap"))
+    assert again.returncode == 1
+    assert b"writes there already" in again.stderr
+    sensor.send(signal.SIGKILL)
+    wait_for(lambda: sensor.process.poll() is not None, 10)
+    assert sensor.start().stop() == 0
+
+
+def test_an_interface_that_is_down_is_said(lab, folder):
+    lab.run(lab.watch, "ip", "link", "set", "mirror0", "down")
+    sensor = Sensor(lab, folder / "sensor").start()
+    wait_for(lambda: sensor.notices("interface"), 5, "a notice")
+    assert sensor.notices("interface")[0].startswith("mirror0 is down, nothing can come from it")
+    lab.run(lab.watch, "ip", "link", "set", "mirror0", "up")
+    wait_for(lambda: len(sensor.notices("interface")) > 1, 20, "a notice")
+    assert sensor.notices("interface")[1] == "mirror0 is up again"
+    lab.run(lab.router, "ip", "link", "set", "span0", "down")
+    wait_for(lambda: len(sensor.notices("interface")) > 2, 20, "a notice")
+    assert "mirror0 has no carrier" in sensor.notices("interface")[2]
+    assert sensor.stop() == 0
 
 
 def test_without_privileges_it_says_what_it_needs(folder):
@@ -427,6 +460,7 @@ def test_without_privileges_it_says_what_it_needs(folder):
     assert done.returncode == 1
     assert "CAP_NET_RAW" in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not (folder / "s").exists(), "nothing is left behind"
 
 
 @pytest.mark.xdist_group("whole machine")

@@ -171,7 +171,8 @@ def _cut(ask: Ask) -> tuple[Path, int]:
 def _packets(ask: Ask) -> shapes.Packets:
     file, total = _cut(ask)
     try:
-        return shapes.Packets(total, dissected(file, ask.query.after, ask.query.limit))
+        found = dissected(file, ask.query.after, ask.query.limit)
+        return shapes.Packets(total, found.packets, found.unreadable)
     except DissectionError as error:
         raise ApiError(503, str(error)) from None
 

@@ -144,7 +144,7 @@ def _decoded(body: bytes, kind: type[shapes.Body]) -> Any:
                 k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in raw.items()
             }
         return msgspec.convert(raw, kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, str(error)) from None
 
 

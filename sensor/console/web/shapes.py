@@ -309,6 +309,8 @@ class Packets(msgspec.Struct, frozen=True):
     total: int
     """kept of its host until its last message"""
     packets: list[Packet]
+    unreadable: int
+    """of these, packets that cannot be shown; their ``info`` says why"""
 
 
 class Released(msgspec.Struct, frozen=True):

@@ -1,0 +1,46 @@
+"""The door of every reader in Python of what came over the network.
+
+What a reader did not expect must cost one message and nothing else: it is refused, counted, and the
+reason kept for people. A reader that is known to be wrong about something says so by itself; this
+is for what nobody thought of.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sensor.escape import printable
+
+__all__ = ["Door"]
+
+T = TypeVar("T")
+
+_LONGEST: Final = 200
+"""Characters of a reason; part of it may be the sender's."""
+
+
+class Door:
+    """One reader's; ``counter`` is the name its refusals are told under."""
+
+    def __init__(self, counter: str) -> None:
+        self.counter = counter
+        self.refused = 0
+        self.reason = ""
+        """of the first refusal: kind of error, what it said, where"""
+
+    def read(self, reader: Callable[..., T], *what: Any) -> T | None:
+        """What ``reader`` makes of it; None when it failed, which is counted."""
+        try:
+            return reader(*what)
+        except Exception as error:
+            self.refused += 1
+            self.reason = self.reason or _said(error)
+            return None
+
+
+def _said(error: Exception) -> str:
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    where = f" ({Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno})" if at else ""
+    return printable(f"{type(error).__name__}: {error}")[:_LONGEST] + where

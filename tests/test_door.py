@@ -1,0 +1,99 @@
+"""What no reader expects costs one message, is counted, and says why."""
+
+import pytest
+
+from sensor.dns import exchangers
+from sensor.door import Door
+from sensor.pipeline import Pipeline
+from sensor.settings import Settings
+from sensor.smtp import record
+from tests.conftest import PCAPS, port25
+from tests.dns.messages import MX_ANSWER, name
+from tests.dns.test_dns import Wire, counted, message
+from tests.smtp.conversation import Conversation, block
+
+
+def test_a_failure_is_counted_and_the_first_reason_kept():
+    door = Door("things_unreadable")
+    assert door.read(int, "7") == 7
+    assert door.refused == 0 and not door.reason
+    assert door.read(int, "\x1b[31mx") is None
+    assert door.read(bytes.decode, b"\xff") is None
+    assert door.refused == 2
+    assert door.reason.startswith("ValueError: invalid literal")
+    assert door.reason.isprintable() and len(door.reason) < 300
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_who_ends_the_program_is_let_through(stop):
+    def ends() -> None:
+        raise stop
+
+    with pytest.raises(stop):
+        Door("x").read(ends)
+
+
+def asked() -> Wire:
+    question = name("d.example") + b"\0\x0f\0\1"
+    wire = Wire().put(b"\0\7\1\0\0\1\0\0\0\0\0\0" + question)
+    return wire.put(MX_ANSWER, answer=True)
+
+
+def test_a_dns_reader_that_fails_costs_the_answer(monkeypatch):
+    def fails(_: bytes) -> None:
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr(exchangers, "read_answer", fails)
+    wire = asked().put(message("e.example"))
+    pipeline = wire.read()
+    assert counted(pipeline)["answers_unreadable"] == 1
+    assert counted(pipeline)["mx_queries"] == 2
+    assert "AttributeError: no such thing" in pipeline.reasons()["answers_unreadable"]
+
+
+def test_a_suffix_list_that_fails_costs_the_provider(monkeypatch):
+    def fails(_: str) -> str:
+        raise IndexError("beyond")
+
+    monkeypatch.setattr(exchangers, "_private_suffix", fails)
+    monkeypatch.setattr(exchangers, "_NAMES", door := Door("names_unreadable"))
+    exchangers.provider.cache_clear()
+    assert exchangers.provider("mx.example") is None
+    assert door.refused == 1
+    exchangers.provider.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "odd", [".", "..", "", "a..b", "\\\\.", "x" * 300, "\u202e.example", "\ud800.example", "[::1]"]
+)
+def test_no_name_ends_the_reader_of_the_suffix_list(odd):
+    exchangers.provider(odd)
+
+
+def test_a_record_that_cannot_be_made_costs_that_session(monkeypatch):
+    read = record._text
+
+    def fails(raw: bytes) -> str:
+        if raw == b"bad.example":
+            raise OverflowError("too much")
+        return read(raw)
+
+    monkeypatch.setattr(record, "_text", fails)
+    found: list = []
+    suspects: list = []
+    pipeline = Pipeline(Settings(), on_sessions=found.extend, on_suspects=suspects.extend)
+    frames = []
+    for port, helo in ((1024, "good.example"), (1025, "bad.example"), (1026, "fine.example")):
+        talk = Conversation(sport=port).open().say(f"S: 220 hi\\r\\n|C: EHLO {helo}\\r\\n").close()
+        frames += talk.frames
+    pipeline.feed(block(sorted(frames)))
+    pipeline.finish()
+    assert sorted(one.helo for one in found) == ["fine.example", "good.example"]
+    assert pipeline.counters()["connections"]["sessions_unreadable"] == 1
+    assert "OverflowError: too much" in pipeline.reasons()["sessions_unreadable"]
+
+
+def test_a_replay_tells_the_counters():
+    run = port25("replay", str(PCAPS / "home_user.pcap"))
+    for counter in ("answers_unreadable", "records_unreadable", "sessions_unreadable"):
+        assert counter.encode() in run.stderr
