@@ -16,12 +16,15 @@ from sensor.blocking.controller import ApplyError, Controller
 from sensor.commands import complain, settings_from
 from sensor.delivery import bounds_of
 from sensor.sinks.connection import Connection, ConnectionSettingsError
+from sensor.sinks.follower import Follower
 
 __all__ = ["run"]
 
 _AGAIN: Final = 60.0
 """Seconds after which the firewall is given what is in force even if nothing changed."""
 _RETRY: Final = 5.0
+_DESK_AGAIN: Final = 15.0
+"""Seconds after which the desk topic is tried again."""
 _POLL: Final = 200
 """Milliseconds."""
 
@@ -78,7 +81,7 @@ def _print(script: str) -> None:
 
 
 def _follow(connection: Connection, controller: Controller, group: str, wanted: set[int]) -> None:
-    """Read the topic from its beginning, then on; carry out once all that was there is read."""
+    """Read both topics from their beginning, then on; carry out once all that was there is read."""
     from kafka import ConsumerRebalanceListener, KafkaConsumer
 
     topic = connection.settings.blocklist_topic
@@ -104,6 +107,7 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
                 consumer.seek_to_beginning(*assigned)
 
     consumer.subscribe([topic], listener=Listener())
+    desk = _Desk(connection)
     applied = tried = 0.0
     told = ""
     try:
@@ -113,13 +117,17 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
             for tp, messages in batches.items():
                 for m in messages:
                     if refused := controller.take(tp.partition, m.key or b"", m.value, now):
-                        _log(refused=refused, host=(m.key or b"").decode(errors="replace"))
+                        _log(refused=refused, host=(m.key or b"")[:200].decode(errors="replace"))
+            for m in desk.poll(0 if batches else _POLL // 4):
+                if refused := controller.hear(m.key or b"", m.value, now):
+                    _log(refused=refused, host=(m.key or b"")[:200].decode(errors="replace"))
             assigned = consumer.assignment()
             if not assigned:
                 continue
             if not ends:
                 ends |= consumer.end_offsets(assigned)
-            if any(consumer.position(tp) < end for tp, end in ends.items()):
+            behind = any(consumer.position(tp) < end for tp, end in ends.items())
+            if behind or not desk.caught_up:
                 continue
             clock = time.monotonic()
             due = controller.dirty and clock - tried > (_RETRY if told else 0)
@@ -134,11 +142,58 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
                 told = str(error)
                 controller.dirty = True
                 continue
-            _log(blocked=blocked, refused=dict(controller.refused))
+            _log(blocked=blocked, refused=dict(controller.refused), released=controller.released())
             applied, told = clock, ""
             consumer.commit()
     finally:
+        desk.close()
         consumer.close()
+
+
+class _Desk:
+    """What persons decided; blocks are carried out even where that cannot be read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._follower: Follower | None = None
+        self._try_at = 0.0
+        self._told = ""
+
+    def poll(self, milliseconds: int) -> list[Any]:
+        """The next messages."""
+        if self._follower is None and time.monotonic() < self._try_at:
+            return []
+        try:
+            if self._follower is None:
+                topic = self._connection.settings.desk_topic
+                self._follower = Follower(self._connection, topic)
+            return self._follower.poll(milliseconds)
+        except Exception as error:  # whatever kafka-python raises
+            self._failed(error)
+            return []
+
+    def _failed(self, error: Exception) -> None:
+        said = f"kafka: what persons released cannot be read: {type(error).__name__}: {error}"
+        if said != self._told:
+            complain(said)
+        self._told = said
+        self.close()
+        self._try_at = time.monotonic() + _DESK_AGAIN
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether nothing more is to be waited for."""
+        try:
+            return self._follower is None or self._follower.caught_up
+        except Exception as error:  # whatever kafka-python raises
+            self._failed(error)
+            return True
+
+    def close(self) -> None:
+        """Leave the brokers."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.close()
 
 
 def _log(**what: Any) -> None:
