@@ -309,7 +309,7 @@ class Ledger:
     def obey(self, told: DeskRecord, now: int) -> list[Decision]:
         """Do what a person decided at another sensor; again does nothing. What ended or is held."""
         release = told.action == "release"
-        until = told.until if release else 0
+        until = told.until if release else told.ts  # the exemption itself is the desk's
         reason = told.reason if release else f"exempt: {told.reason}"
         made = []
         for mode in (True, False):

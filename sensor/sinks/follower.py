@@ -60,7 +60,9 @@ class Follower:
     def caught_up(self) -> bool:
         """Whether all is read that was there when each partition was first seen."""
         self._ends = {
-            part: end for part, end in self._ends.items() if (self._consumer.position(part) or 0) < end
+            part: end
+            for part, end in self._ends.items()
+            if (self._consumer.position(part) or 0) < end
         }
         return not self._ends
 
