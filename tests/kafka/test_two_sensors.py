@@ -81,7 +81,7 @@ class Sensor:
         self.journal.write(list(alerts))
 
     def counted(self, name: str) -> int:
-        self.delivery.turn(lambda: {})
+        self.delivery.turn(dict)
         return self.delivery.counters.get("kafka", {}).get(name, 0)
 
     def in_force(self) -> list[str]:
