@@ -2,9 +2,9 @@
 
 The block list topic is compacted and keyed by subscriber and sensor (``host@sensor``): the last
 word of each sensor on each subscriber is its decision in force, or a tombstone, which takes only
-its own. So it does under the names this sensor had before, and under none, as of old. A dry run puts
-nothing there. What a person releases goes to the desk topic as well, for all sensors, whatever the
-mode; stops, resumes and alarms go to the health topic.
+its own. So it does under the names this sensor had before, and under none, as of old. A dry run
+puts nothing there. What a person releases goes to the desk topic as well, for all sensors, whatever
+the mode; stops, resumes and alarms go to the health topic.
 """
 
 import time

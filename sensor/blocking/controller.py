@@ -7,7 +7,8 @@ released or exempted at any sensor is not blocked for anybody.
 Each decision is held against this machine's own settings (:mod:`sensor.blocking.bounds`) and
 refused, with a count by reason, where it is not for this machine to carry out: malformed, of the
 future, expired, a dry run, a lookup, an own mail server, an exempt host, beyond the ceiling. What
-is in force is given to nftables whole, in one transaction; if the table is not there, with the table.
+is in force is given to nftables whole, in one transaction; if the table is not there, with the
+table.
 """
 
 import collections
