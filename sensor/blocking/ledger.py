@@ -230,8 +230,12 @@ class Ledger:
 
     @property
     def enforcing(self) -> bool | None:
-        """Whether the newest decision was no dry run; None where there is none."""
-        rows = self.db.rows("SELECT enforced FROM decisions ORDER BY number DESC LIMIT 1")
+        """Whether the newest decision was no dry run; None where there is none.
+
+        What persons decide does not count: it may be of both modes, or of another sensor.
+        """
+        sql = "SELECT enforced FROM decisions WHERE action NOT IN ('release', 'resume')"
+        rows = self.db.rows(f"{sql} ORDER BY number DESC LIMIT 1")
         return bool(rows[0][0]) if rows else None
 
     def newest_end(self, enforced: bool) -> int:
