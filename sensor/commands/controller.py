@@ -25,6 +25,8 @@ _AGAIN: Final = 60.0
 _RETRY: Final = 5.0
 _DESK_AGAIN: Final = 15.0
 """Seconds after which the desk topic is tried again."""
+_METADATA: Final = 10_000
+"""Milliseconds after which a topic that was not there is looked for again."""
 _POLL: Final = 200
 """Milliseconds."""
 
@@ -91,6 +93,8 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        metadata_max_age_ms=_METADATA,
     )
     ends: dict[Any, int] = {}
 

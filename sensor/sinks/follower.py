@@ -29,6 +29,7 @@ class Follower:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             allow_auto_create_topics=False,
+            metadata_max_age_ms=int(_LOOK * 1000),
         )
         self._ends: dict[Any, int] = {}
         self._looked = -_LOOK
