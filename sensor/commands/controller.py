@@ -23,6 +23,8 @@ __all__ = ["run"]
 _AGAIN: Final = 60.0
 """Seconds after which the firewall is given what is in force even if nothing changed."""
 _RETRY: Final = 5.0
+_SILENT: Final = 30.0
+"""Seconds of waiting for the topics after which that is said."""
 _DESK_AGAIN: Final = 15.0
 """Seconds after which the desk topic is tried again."""
 _METADATA: Final = 10_000
@@ -112,6 +114,7 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
 
     consumer.subscribe([topic], listener=Listener())
     desk = _Desk(connection)
+    ready, waited = time.monotonic(), False
     applied = tried = 0.0
     told = ""
     try:
@@ -126,6 +129,10 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
                 if refused := controller.hear(m.key or b"", m.value, now):
                     _log(refused=refused, host=(m.key or b"")[:200].decode(errors="replace"))
             assigned = consumer.assignment()
+            if time.monotonic() - ready > _SILENT and not waited:
+                waited = True
+                what = "read whole yet" if assigned else "given to this controller: is it there?"
+                complain(f"kafka: {topic} and the desk's topic are not {what}")
             if not assigned:
                 continue
             if not ends:
@@ -133,6 +140,7 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
             behind = any(consumer.position(tp) < end for tp, end in ends.items())
             if behind or not desk.caught_up:
                 continue
+            ready, waited = time.monotonic(), False
             clock = time.monotonic()
             due = controller.dirty and clock - tried > (_RETRY if told else 0)
             if not due and clock - applied < _AGAIN:
