@@ -32,14 +32,18 @@ from sensor.alerts.notice import HEALTH, SCHEMA, Health, Notice, notice
 from sensor.blocking.block_lane import BlockLane, call
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import Decision
-from sensor.blocking.desk import DeskReader
+from sensor.blocking.desk import NAME as DESK
+from sensor.blocking.desk import Desk, DeskReader, Exempted
+from sensor.blocking.desk_lane import DeskLane
+from sensor.blocking.desk_record import DeskRecord
+from sensor.blocking.ears import Ears
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import Policy
 from sensor.database import DatabaseError
 from sensor.hosts.subscribers import Exemption
 from sensor.settings import Settings, subscriber_prefixes
 from sensor.sinks.alert_lane import AlertLane
-from sensor.sinks.connection import Connection
+from sensor.sinks.connection import Connection, named
 from sensor.sinks.journal import Journal, journals
 from sensor.sinks.kafka import Kafka, Lane, Message, headers
 from sensor.sinks.outbox import Outbox
@@ -81,10 +85,9 @@ class Delivery:
         """Fork; it waits for :meth:`begin`. ``live``: blocks expire by the clock of this machine,
         else by packet time alone. Raises ConnectionSettingsError.
         """
-        name = settings.kafka.sensor or socket.gethostname()
-        connection = Connection(msgspec.structs.replace(settings.kafka, sensor=name))
+        connection = Connection(named(settings.kafka))
         if settings.kafka.bootstrap:  # nothing can be imported once privileges are gone
-            for module in ("kafka.producer", "kafka.admin", "encodings.idna"):
+            for module in ("kafka.producer", "kafka.consumer", "kafka.admin", "encodings.idna"):
                 importlib.import_module(module)
         self._tell = tell
         self.counters: dict[str, dict[str, Any]] = {}
@@ -247,10 +250,14 @@ class _Process:
         self._stop_after: float | None = None
         self._kafka_settings = connection.settings
         self._kafka: Kafka | None = None
+        self._ears: Ears | None = None
         if connection.settings.bootstrap:
             self._kafka = Kafka(
                 connection, lambda: Outbox(state / "outbox.sqlite"), self._open_lanes, self._said
             )
+            self._ledger.named(connection.settings.sensor, settings.blocking.hold, time.time_ns())
+            if live:  # what is replayed is not to depend on what persons say meanwhile
+                self._ears = Ears(connection, self._said)
 
     @cached_property
     def _outbox(self) -> Outbox:
@@ -282,6 +289,7 @@ class _Process:
         elif "settings" in what:
             self._settings = msgspec.convert(what["settings"], Settings)
             self._policy = policy_of(self._effective)
+            self._guarded(self._name)
         elif "health" in what:
             now = time.time_ns()
             words = (self._kafka_settings.sensor, __version__)
@@ -294,7 +302,8 @@ class _Process:
     def _pass_on(self, schema: str, what: Any) -> None:
         if self._kafka is not None:
             topic, key = self._kafka_settings.health_topic, self._kafka_settings.sensor.encode()
-            self._kafka.tell(Message(0, topic, key, msgspec.json.encode(what), headers(schema)))
+            more = headers(schema, sensor=self._kafka_settings.sensor)
+            self._kafka.tell(Message(0, topic, key, msgspec.json.encode(what), more))
 
     def _counters(self) -> dict[str, dict[str, Any]]:
         now = time.time_ns()
@@ -308,6 +317,8 @@ class _Process:
             }
         if self._kafka is not None:
             found["kafka"] = self._kafka.counters()
+        if self._ears is not None:
+            found["kafka"] |= self._ears.counters()
         return found
 
     # --- the work -------------------------------------------------------------------------------
@@ -318,6 +329,8 @@ class _Process:
             self._said("the process that passes alerts on had died; it goes on", "delivery")
         if self._kafka is not None:
             self._kafka.start()
+        if self._ears is not None:
+            self._ears.start()
         shown, pruned = 0.0, time.monotonic()
         progress, waiting = time.monotonic(), -1
         gone = False
@@ -325,6 +338,7 @@ class _Process:
             gone = gone or not self._hear()
             now = time.monotonic()
             if now >= self._sick_until:
+                self._guarded(self._listen)
                 self._guarded(self._decide)
             if now - shown >= 1 or gone:
                 shown = now
@@ -336,10 +350,13 @@ class _Process:
             if now - pruned >= _PRUNE:
                 pruned = now
                 self._guarded(self._prune)
+                self._guarded(self._name)
             if self._stop_after is not None:
                 time.sleep(_TICK if gone else 0)
                 if self._all_done() or now - progress > self._stop_after:
                     break
+        if self._ears is not None:
+            self._ears.stop()
         if self._kafka is not None:
             self._kafka.stop()
             self._kafka.join(5)
@@ -376,6 +393,38 @@ class _Process:
         """The journals there are, by the names under which positions are kept."""
         return {str(path.relative_to(self._state)): path for path in journals(self._state)}
 
+    def _name(self) -> None:
+        """Have the ledger know the name its decisions bear, and how long releases hold."""
+        if self._kafka is not None:
+            hold = self._settings.blocking.hold
+            self._ledger.named(self._kafka_settings.sensor, hold, time.time_ns())
+
+    def _listen(self) -> None:
+        """Obey what persons decided at other sensors."""
+        ears = self._ears
+        while ears is not None and (told := ears.next) is not None:
+            now = time.time_ns()
+            if told.action == "exempt":
+                self._count(self._hear_exemption(told, now))
+                self._look_around()  # no alert is decided on without it
+            else:
+                self._count(self._ledger.obey(told, now))
+            ears.done()
+
+    def _hear_exemption(self, told: DeskRecord, now: int) -> list[Decision]:
+        """Into this sensor's desk, for all who obey it; what ends by it."""
+        desk = Desk(self._state / DESK)
+        try:
+            if desk.newest(told.host) > told.ts:
+                return []
+            made = self._ledger.obey(told, now)  # again does nothing
+            by = f"{told.by} at {told.sensor}"
+            one = Exempted(told.host, told.ts, told.until, by, told.reason)
+            desk.hear(one, told.sensor)
+            return made
+        finally:
+            desk.close()
+
     def _decide(self) -> None:
         for name, journal in self._journals.items():
             changes = journal.db.changes
@@ -404,7 +453,10 @@ class _Process:
             if name not in known
         ]
         if BlockLane.name not in known:
-            lanes.append(BlockLane(self._ledger_path, settings))
+            hold = self._settings.blocking.hold
+            lanes.append(BlockLane(self._ledger_path, settings, hold))
+        if DeskLane.name not in known and (self._state / DESK).exists():
+            lanes.append(DeskLane(self._state / DESK, settings))
         return lanes
 
     def _all_done(self) -> bool:

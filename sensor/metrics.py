@@ -118,6 +118,9 @@ MEANINGS = {
     "kafka_acknowledged": "messages the brokers have acknowledged",
     "kafka_refused_messages": "messages too large for the topic",
     "kafka_restarts": "times sending began anew",
+    "kafka_unheard": "words of persons not sent: there is no desk topic",
+    "desk_heard": "words of persons at other sensors, at each start again",
+    "desk_refused": "such words that were malformed or out of bounds",
 }
 """What each counter counts."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from detectors.detector import CENTIBANS
@@ -544,6 +545,8 @@ class Pipeline:
                 for k in range(min(_DESTINATIONS, int(event["destinations"])))
             ],
             exchangers=self._named(n),
+            # Never the host's name: live and replayed, here or there, alerts are the same.
+            sensor=self.settings.kafka.sensor or UNSET,
         )
 
     def _named(self, n: int) -> list[Exchanger]:

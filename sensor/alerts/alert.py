@@ -99,6 +99,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """contacted last, newest first, ten at most"""
     exchangers: list[Exchanger]
     """destinations with a known name, those with most addresses first"""
+    sensor: str | msgspec.UnsetType = msgspec.UNSET
+    """name of the sensor (``kafka.sensor``), where it has one; in Kafka always"""
 
     @property
     def against(self) -> list[EvidenceLine]:

@@ -1,8 +1,10 @@
 """Blocks from the ledger on their way to Kafka, and calls for a person.
 
-The block list topic is compacted and keyed by subscriber: the last word on each is the decision in
-force, or a tombstone. A dry run puts nothing there. Stops, steps, resumes and alarms go to the
-health topic whatever the mode.
+The block list topic is compacted and keyed by subscriber and sensor (``host@sensor``): the last
+word of each sensor on each subscriber is its decision in force, or a tombstone, which takes only
+its own. So it does under the names this sensor had before, and under none, as of old. A dry run
+puts nothing there. What a person releases goes to the desk topic as well, for all sensors, whatever
+the mode; stops, steps, resumes and alarms go to the health topic.
 """
 
 import time
@@ -13,12 +15,19 @@ import msgspec
 from sensor.alerts.alert import rfc3339
 from sensor.alerts.notice import SCHEMA as NOTICE
 from sensor.alerts.notice import Notice, notice
-from sensor.blocking.decision import Decision
+from sensor.blocking.decision import SECOND, Decision
+from sensor.blocking.desk_lane import told
+from sensor.blocking.desk_record import record
 from sensor.blocking.ledger import Ledger
 from sensor.sinks.connection import KafkaSettings
 from sensor.sinks.kafka import Message, headers
 
-__all__ = ["BlockLane", "call"]
+__all__ = ["BlockLane", "block_key", "call"]
+
+
+def block_key(host: str, sensor: str) -> bytes:
+    """Under which a sensor's decision on a subscriber stands; without a name, as of old."""
+    return f"{host}@{sensor}".encode() if sensor else host.encode()
 
 
 def call(one: Decision) -> Notice:
@@ -32,9 +41,11 @@ class BlockLane:
 
     name = "ledger"
 
-    def __init__(self, path: Path, settings: KafkaSettings) -> None:
+    def __init__(self, path: Path, settings: KafkaSettings, hold: int) -> None:
+        """``hold``: seconds of a release that does not say it itself."""
         self._ledger = Ledger(path, read_only=True)
         self._settings = settings
+        self._hold = hold * SECOND
 
     def changes(self) -> int:
         """See ``Lane``."""
@@ -46,20 +57,51 @@ class BlockLane:
 
     def read(self, after: int, most: int) -> list[Message]:
         """See ``Lane``."""
-        return [self._message(n, one) for n, one in self._ledger.page(after, most)]
+        former = self._ledger.former(self._settings.sensor)
+        made = []
+        for number, one in self._ledger.page(after, most):
+            # The row is done with when its last message is: the others bear the number before it.
+            *first, last = self._messages(one, former) or [Message(number, "")]
+            made += [message._replace(number=number - 1) for message in first]
+            made.append(last._replace(number=number))
+        return made
 
     def again(self) -> list[Message]:
         """All in force: the topic may have been made anew."""
-        return [self._message(0, one) for one in self._ledger.in_force(time.time_ns())]
+        former = self._ledger.former(self._settings.sensor)
+        now = time.time_ns()
+        made = [m for one in self._ledger.in_force(now) for m in self._messages(one, former)]
+        return made + [self._word(one) for one in self._ledger.held(now)]
 
-    def _message(self, number: int, one: Decision) -> Message:
+    def _messages(self, one: Decision, former: list[str]) -> list[Message]:
+        """Of one decision; often none."""
+        sensor = self._settings.sensor
         if one.action in ("stop", "step", "resume", "alarm"):
             topic, key = self._settings.health_topic, self._settings.sensor.encode()
-            told = msgspec.json.encode(call(one))
-            return Message(number, topic, key, told, headers(NOTICE, id=one.id), one.ts)
+            text = msgspec.json.encode(call(one))
+            return [Message(0, topic, key, text, headers(NOTICE, id=one.id, sensor=sensor), one.ts)]
+        made = []
+        if one.action == "release" and one.by != "port25" and not one.desk:
+            made.append(self._word(one))
         if one.action == "refuse" or not one.enforced:
-            return Message(number, "")
-        topic, key = self._settings.blocklist_topic, one.host.encode()
-        value = None if one.action == "release" else msgspec.json.encode(one)
-        more = headers(one.schema, id=one.id, action=one.action, expires=rfc3339(one.expires))
-        return Message(number, topic, key, value, more, one.ts)
+            return made
+        more = headers(
+            one.schema, id=one.id, action=one.action, expires=rfc3339(one.expires), host=one.host,
+            sensor=sensor,
+        )  # fmt: skip
+        value = None
+        if one.action != "release":
+            value = msgspec.json.encode(msgspec.structs.replace(one, sensor=sensor))
+        topic = self._settings.blocklist_topic
+        made.append(Message(0, topic, block_key(one.host, sensor), value, more, one.ts))
+        made += [Message(0, topic, block_key(one.host, n), None, more, one.ts) for n in former]
+        return made
+
+    def _word(self, one: Decision) -> Message:
+        """A person's release, for all sensors."""
+        until = max(one.ts, one.held_until or one.ts + self._hold)
+        said = record(
+            "release", one.host, one.ts, until, one.by, one.reasons[0], self._settings.sensor,
+            one.level,
+        )  # fmt: skip
+        return told(0, said, self._settings)

@@ -1,13 +1,18 @@
 """What a blocking controller does with the block list topic: nothing it was not meant to.
 
-It holds the last word on each subscriber. Each decision is held against this machine's own settings
-(:mod:`sensor.blocking.bounds`) and refused, with a count by reason, where it is not for this
-machine to carry out: malformed, expired, a dry run, a lookup, an own mail server, an exempt host,
-beyond the ceiling. What is in force is given to nftables whole, in one transaction; if the table is
-not there, with the table.
+It holds the last word of each sensor on each subscriber: a subscriber is blocked as long as any
+sensor's block is in force, until the latest end, and a tombstone takes only its own. What a person
+released or exempted at any sensor is not blocked for anybody.
+
+Each decision is held against this machine's own settings (:mod:`sensor.blocking.bounds`) and
+refused, with a count by reason, where it is not for this machine to carry out: malformed, of the
+future, expired, a dry run, a lookup, an own mail server, an exempt host, beyond the ceiling. What
+is in force is given to nftables whole, in one transaction; if the table is not there, with the
+table.
 """
 
 import collections
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,12 +20,16 @@ import msgspec
 
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import SCHEMA, Decision
+from sensor.blocking.desk_record import AHEAD, Words
 from sensor.blocking.feeds import nftables
+from sensor.sinks.connection import SENSOR
 
 __all__ = ["ApplyError", "Controller"]
 
 _LARGEST: Final = 1 << 16
 """Bytes of a message."""
+_MOST_SENSORS: Final = 64
+"""Of which blocks of one subscriber are kept."""
 
 
 class ApplyError(Exception):
@@ -42,58 +51,106 @@ class Controller:
         self._own = own
         self._max_blocks = max_blocks
         self._apply = apply
-        self._blocks: dict[str, tuple[int, Decision]] = {}
+        self._blocks: dict[str, dict[str, tuple[int, Decision]]] = {}
+        """by subscriber and sensor"""
+        self._words = Words()
         self.refused: collections.Counter[str] = collections.Counter()
         self.dirty = True
         """whether the firewall may not have what is in force"""
 
     def take(self, partition: int, key: bytes, value: bytes | None, ts: int) -> str:
         """One message; why it was refused, else empty. ``ts``: now, ns since 1970."""
-        host = key.decode(errors="replace")
-        if self._blocks.pop(host, None) is not None:
+        host, _, sensor = key.decode(errors="replace").partition("@")
+        of_host = self._blocks.get(host, {})
+        if of_host.pop(sensor, None) is not None:
             self.dirty = True
+            if not of_host:
+                del self._blocks[host]
         if value is None:
             return ""
         try:
             if len(value) > _LARGEST:
                 raise msgspec.DecodeError("too long")
             one = msgspec.json.decode(value, type=Decision)
-            reason = self._objection(host, one, ts)
+            reason = self._objection(host, sensor, one, ts)
         except Exception as error:  # or it would come again for ever, and hold up all behind it
             reason = f"malformed: {error}"
         if reason:
-            self.refused[reason.partition(":")[0]] += 1
-            return reason
-        self._blocks[host] = partition, one
+            return self._refuse(reason)
+        self._blocks.setdefault(host, {})[sensor] = partition, one
         self.dirty = True
         return ""
 
-    def _objection(self, host: str, one: Decision, ts: int) -> str:
-        if one.schema != SCHEMA or one.host != host:
-            return f"malformed: {one.schema} for {one.host} under the key {host}"
+    def hear(self, key: bytes, value: bytes | None, ts: int) -> str:
+        """One message of the desk topic; why it was refused, else empty."""
+        if reason := self._words.take(key, value, ts):
+            return self._refuse(f"desk, {reason}")
+        self.dirty = True
+        return ""
+
+    def _refuse(self, reason: str) -> str:
+        self.refused[reason.partition(":")[0]] += 1
+        return reason
+
+    def _objection(self, host: str, sensor: str, one: Decision, ts: int) -> str:
+        if one.schema != SCHEMA or one.host != host or one.sensor != sensor:
+            named = f"{one.schema[:50]} for {one.host[:100]} by {one.sensor[:100] or 'nobody'}"
+            return f"malformed: {named} under the key {host[:100]}@{sensor[:100]}"
+        if sensor and not re.search(SENSOR, sensor):
+            return f"malformed: {sensor[:100]!r} is no sensor's name"
         if one.action != "block":
             return f"{one.action}: not for a firewall"
         if not one.enforced:
             return "dry run: nothing to block"
         if not one.in_force(ts):
             return "expired: nothing left to block"
+        if one.ts > ts + AHEAD:
+            return f"future: it is of {one.time[:40]}"
         if objection := self._bounds.objection(one):
             return f"out of bounds: {objection}"
-        full = len(self._blocks) >= self._max_blocks
+        others = self._blocks.get(host, {})
+        if len(others) >= _MOST_SENSORS:
+            return f"ceiling: {_MOST_SENSORS} sensors block this subscriber"
+        full = len(self._blocks) >= self._max_blocks and not others
         if full and len(self.in_force(ts)) >= self._max_blocks:
             return f"ceiling: {self._max_blocks} blocks are in force"
         return ""
 
     def lose(self, partitions: set[int]) -> None:
         """Partitions are another controller's from now on."""
-        kept = {h: entry for h, entry in self._blocks.items() if entry[0] not in partitions}
-        self.dirty |= len(kept) != len(self._blocks)
-        self._blocks = kept
+        self._keep(lambda partition, _: partition not in partitions)
+
+    def _keep(self, holds: Callable[[int, Decision], bool]) -> None:
+        """Forget the blocks that do not hold."""
+        for host, of_host in list(self._blocks.items()):
+            kept = {name: entry for name, entry in of_host.items() if holds(*entry)}
+            if len(kept) != len(of_host):
+                self.dirty = True
+                if kept:
+                    self._blocks[host] = kept
+                else:
+                    del self._blocks[host]
 
     def in_force(self, ts: int) -> list[Decision]:
-        """Blocks that hold at ``ts``; what has expired is forgotten, the firewall did it itself."""
-        self._blocks = {h: entry for h, entry in self._blocks.items() if entry[1].in_force(ts)}
-        return [one for _, one in self._blocks.values()]
+        """Blocks that hold at ``ts``, of each subscriber the one that ends last.
+
+        What has expired is forgotten, the firewall did it itself.
+        """
+        dirty = self.dirty
+        self._keep(lambda _, one: one.in_force(ts))
+        self.dirty = dirty
+        found = []
+        for of_host in self._blocks.values():
+            holding = [one for _, one in of_host.values() if self._words.against(one) is None]
+            if holding:
+                found.append(max(holding, key=lambda one: one.expires))
+        return found
+
+    def released(self) -> dict[str, int]:
+        """How many blocks are void by a person's word, by sensor that made them."""
+        ones = [one for of_host in self._blocks.values() for _, one in of_host.values()]
+        void = [one.sensor for one in ones if self._words.against(one) is not None]
+        return dict(collections.Counter(void))
 
     def carry_out(self, ts: int) -> int:
         """Make the firewall hold what is in force; how many blocks. Raises ApplyError."""

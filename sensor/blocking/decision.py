@@ -57,6 +57,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str] = []
     by: str = "port25"
     """who decided: the sensor or a person's name"""
+    sensor: str = ""
+    """name of the sensor that decided, where it has one; on the block list always"""
+    held_until: int = 0
+    """of a person's release: when the subscriber may be blocked again, nanoseconds since 1970"""
+    desk: str = ""
+    """of a person's release or exemption at another sensor: the name of that"""
 
     def in_force(self, ts: int) -> bool:
         """Whether this, as the last word on its host, holds at ``ts`` (ns)."""

@@ -51,6 +51,22 @@ _MIGRATIONS: Final = (
     ALTER TABLE notes RENAME TO acknowledged;
     CREATE INDEX acknowledged_by_alert ON acknowledged (alert, number);
     """,
+    # What was said of exemptions, in order, here or (``sensor``) at another sensor.
+    """
+    ALTER TABLE exempted ADD COLUMN sensor TEXT NOT NULL DEFAULT '';
+    CREATE TABLE words (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        host TEXT NOT NULL,
+        ts INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        by TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        sensor TEXT NOT NULL
+    );
+    CREATE INDEX words_by_host ON words (host, ts);
+    INSERT INTO words (host, ts, until, by, reason, sensor)
+        SELECT host, ts, until, by, reason, '' FROM exempted ORDER BY number;
+    """,
 )
 
 
@@ -110,16 +126,66 @@ class Desk:
         until = (ts // _DAY + days + 1) * _DAY
         with self.db.transaction():
             self._end(host, ts)
-            self.db.run(
-                "INSERT INTO exempted (host, ts, until, by, reason) VALUES (?, ?, ?, ?, ?)",
-                *(host, ts, until, by, reason),
-            )
+            self._begin(Exempted(host, ts, until, by, reason), "")
+            self._note(Exempted(host, max(ts, self.newest(host) + 1), until, by, reason), "")
         return Exempted(host, ts, until, by, reason)
+
+    def _begin(self, one: Exempted, sensor: str) -> None:
+        self.db.run(
+            "INSERT INTO exempted (host, ts, until, by, reason, sensor) VALUES (?, ?, ?, ?, ?, ?)",
+            *(one.host, one.ts, one.until, one.by, one.reason, sensor),
+        )
+
+    def _note(self, one: Exempted, sensor: str) -> None:
+        self.db.run(
+            "INSERT INTO words (host, ts, until, by, reason, sensor) VALUES (?, ?, ?, ?, ?, ?)",
+            *(one.host, one.ts, one.until, one.by, one.reason, sensor),
+        )
+
+    def newest(self, host: str) -> int:
+        """When something was last said of a host's exemption, here or elsewhere, ns; 0: never."""
+        sql = "SELECT coalesce(max(ts), 0) FROM words WHERE host = ?"
+        return int(self.db.row(sql, host)[0])
+
+    def hear(self, one: Exempted, sensor: str) -> bool:
+        """What another sensor said of a host's exemption; False where it is nothing new."""
+        if self.newest(one.host) >= one.ts:
+            return False
+        with self.db.transaction():
+            self._end(one.host, one.ts)
+            if one.until > one.ts:
+                self._begin(one, sensor)
+            self._note(one, sensor)
+        return True
+
+    def said(self, after: int, most: int) -> list[tuple[int, str, Exempted]]:
+        """What was said, in order: number, the sensor if it was another, and what."""
+        sql = (
+            "SELECT number, sensor, host, ts, until, by, reason FROM words WHERE number > ?"
+            " ORDER BY number LIMIT ?"
+        )
+        return [(n, name, Exempted(*rest)) for n, name, *rest in self.db.rows(sql, after, most)]
+
+    @property
+    def last(self) -> int:
+        """Number of what was said last; 0: nothing."""
+        return int(self.db.row("SELECT coalesce(max(number), 0) FROM words")[0])
+
+    def last_words(self) -> list[Exempted]:
+        """The last word on each host, of those last said here."""
+        sql = (
+            "SELECT host, max(ts), until, by, reason, sensor FROM words GROUP BY host ORDER BY host"
+        )
+        return [Exempted(*rest) for *rest, sensor in self.db.rows(sql) if not sensor]
 
     def lift(self, host: str, ts: int) -> bool:
         """End a host's exemption; False where there was none."""
         with self.db.transaction():
-            return bool(self._end(host, ts))
+            ended = bool(self._end(host, ts))
+            if ended:
+                then = max(ts, self.newest(host) + 1)
+                self._note(Exempted(host, then, then, "", "lifted"), "")
+            return ended
 
     def _end(self, host: str, ts: int) -> int:
         return self.db.run(

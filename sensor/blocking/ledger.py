@@ -12,10 +12,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from sensor.blocking.bounds import LONGEST
 from sensor.blocking.decision import SECOND, Decision, decision
+from sensor.blocking.desk_record import DeskRecord, touches
 from sensor.blocking.policy import Policy, released
 from sensor.blocking.recovery import TURNED_AWAY, Pause
 from sensor.database import Database
+from sensor.hosts.subscribers import where
 from sensor.sinks.journal import Row
 
 __all__ = ["Entry", "Ledger"]
@@ -48,8 +51,18 @@ _MIGRATIONS: Final = (
     CREATE TABLE raised (minute INTEGER PRIMARY KEY, alerts INTEGER NOT NULL);
     CREATE TABLE positions (source TEXT PRIMARY KEY, number INTEGER NOT NULL);
     """,
+    # Names under which blocks may still stand on the block list; without one those of before.
+    """
+    CREATE TABLE makers (name TEXT PRIMARY KEY, used INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO makers SELECT '', CAST(strftime('%s', 'now') AS INTEGER) * 1000000000
+        WHERE EXISTS (SELECT 1 FROM decisions);
+    CREATE TABLE kept (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    """,
 )
 _MINUTE: Final = 60 * SECOND
+_DAY: Final = 86_400 * SECOND
+_NAMES_KEPT: Final = (LONGEST + 2 * 86_400) * SECOND
+"""After so long no block made under a name is in force."""
 
 
 class Entry(NamedTuple):
@@ -62,6 +75,10 @@ class Entry(NamedTuple):
 def _decisions(db: Database, sql: str, *values: Any) -> list[Decision]:
     """The decisions whose messages a question has for an answer."""
     return [msgspec.json.decode(text, type=Decision) for (text,) in db.rows(sql, *values)]
+
+
+def _heard(one: Decision, told: DeskRecord, until: int) -> Decision:
+    return msgspec.structs.replace(one, held_until=until, desk=told.sensor)
 
 
 class _Book:
@@ -238,8 +255,12 @@ class Ledger:
 
     @property
     def enforcing(self) -> bool | None:
-        """Whether the newest decision was no dry run; None where there is none."""
-        rows = self.db.rows("SELECT enforced FROM decisions ORDER BY number DESC LIMIT 1")
+        """Whether the newest decision was no dry run; None where there is none.
+
+        What persons decide does not count: it may be of both modes, or of another sensor.
+        """
+        sql = "SELECT enforced FROM decisions WHERE action NOT IN ('release', 'resume')"
+        rows = self.db.rows(f"{sql} ORDER BY number DESC LIMIT 1")
         return bool(rows[0][0]) if rows else None
 
     def newest_end(self, enforced: bool) -> int:
@@ -262,13 +283,107 @@ class Ledger:
         self, which: Callable[[Decision], bool], ts: int, reason: str, by: str
     ) -> list[Decision]:
         """A person ends blocks and lookups in force; what ended."""
+        until = self._held_until(ts)
         with self.db.transaction():
             # Also what has had its end, but was not released yet: packet time may be behind.
             found = [*self.in_force(0), *self.in_force(0, enforced=False)]
-            made = [released(one, ts, reason, by) for one in found if which(one)]
+            ended = [released(one, ts, reason, by) for one in found if which(one)]
+            made = [msgspec.structs.replace(one, held_until=until) for one in ended]
             for one in made:
                 self._write(one)
         return made
+
+    # --- with other sensors ----------------------------------------------------------------------
+
+    def named(self, sensor: str, hold: int, now: int) -> None:
+        """From ``now`` (ns) decisions are told under this name, and a release holds ``hold`` s."""
+        if self.db.rows("SELECT 1 FROM makers WHERE name = ? AND used > ?", sensor, now - _DAY):
+            if self.db.rows("SELECT 1 FROM kept WHERE name = 'hold' AND value = ?", hold):
+                return
+        with self.db.transaction():
+            self.db.run("INSERT OR REPLACE INTO makers VALUES (?, ?)", sensor, now)
+            self.db.run("DELETE FROM makers WHERE used < ?", now - _NAMES_KEPT)
+            self.db.run("INSERT OR REPLACE INTO kept VALUES ('hold', ?)", hold)
+
+    def former(self, sensor: str) -> list[str]:
+        """Other names under which a block may still stand on the block list."""
+        sql = "SELECT name FROM makers WHERE name != ? ORDER BY name"
+        return [name for (name,) in self.db.rows(sql, sensor)]
+
+    @property
+    def shared(self) -> bool:
+        """Whether other sensors may hear what persons decide here."""
+        return bool(self.db.rows("SELECT 1 FROM makers WHERE name != ''"))
+
+    def _held_until(self, ts: int) -> int:
+        found = self.db.rows("SELECT value FROM kept WHERE name = 'hold'")
+        return ts + int(found[0][0]) * SECOND if found else 0
+
+    def held(self, ts: int) -> list[Decision]:
+        """Releases by persons at this sensor that hold at ``ts`` (ns)."""
+        sql = "SELECT message FROM standing WHERE action = 'release'"
+        found = _decisions(self.db, sql)
+        return [one for one in found if one.held_until > ts and not one.desk]
+
+    def tell(self, host: str, ts: int, reason: str, by: str) -> Decision:
+        """A person releases a subscriber who is blocked by other sensors alone.
+
+        Raises ValueError where ``host`` is not what alerts call a subscriber.
+        """
+        source, ports = where(host)
+        one = decision(
+            "release", ts, enforced=True, host=host, source=str(source), ports=ports, since=ts,
+            expires=ts, reasons=[reason], by=by, held_until=self._held_until(ts),
+        )  # fmt: skip
+        with self.db.transaction():
+            self._write(one)
+        return one
+
+    def obey(self, told: DeskRecord, now: int) -> list[Decision]:
+        """Do what a person decided at another sensor; again does nothing. What ended or is held."""
+        release = told.action == "release"
+        until = told.until if release else told.ts  # the exemption itself is the desk's
+        reason = told.reason if release else f"exempt: {told.reason}"
+        made = []
+        for mode in (True, False):
+            for standing in self._near(told.host, mode):
+                if standing.action != "release" and standing.ts < told.until:
+                    ended = released(standing, max(told.ts, standing.ts), reason, told.by)
+                    made.append(_heard(ended, told, until))
+            if release and told.until > now and self._unknown(told, mode, made):
+                source, ports = where(told.host)
+                held = decision(
+                    "release", told.ts, enforced=mode, host=told.host, source=str(source),
+                    ports=ports, since=told.ts, expires=told.ts, level=told.level,
+                    reasons=[reason], by=told.by,
+                )  # fmt: skip
+                made.append(_heard(held, told, until))
+        if made:
+            with self.db.transaction():
+                for one in made:
+                    self._write(one)
+        return made
+
+    def _near(self, host: str, enforced: bool) -> list[Decision]:
+        """The last word on each subscriber who has an address in common with ``host``."""
+        sql = "SELECT message FROM standing WHERE enforced = ? AND"
+        if ":" in host:  # IPv6, or some ports of an address: sensors may name them otherwise
+            address = str(where(host)[0].network_address)
+            found = _decisions(
+                self.db, f"{sql} (host LIKE '%:%' OR host = ?) AND action != 'release'", enforced,
+                address,
+            )  # fmt: skip
+            return [one for one in found if touches(one.host, host)]
+        return _decisions(self.db, f"{sql} (host = ? OR host LIKE ? || ':%')", enforced, host, host)
+
+    def _unknown(self, told: DeskRecord, enforced: bool, made: list[Decision]) -> bool:
+        """Whether nothing holds ``told.host`` as long as a release says."""
+        if any(one.host == told.host and one.enforced == enforced for one in made):
+            return False
+        before = _Book(self.db, enforced).standing(told.host)
+        return before is None or (
+            before.action == "release" and before.held_until < told.until and before.ts < told.until
+        )
 
     def resume(self, ts: int, reason: str, by: str) -> bool:
         """A person lets blocking go on; False where it had not stopped."""

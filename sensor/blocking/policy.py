@@ -18,6 +18,7 @@ The policy holds no state: what was decided is the ledger's (:class:`Book`).
 from typing import Annotated, Final, Literal, Protocol, TypeGuard
 
 import msgspec
+from msgspec import UNSET
 
 from sensor.alerts.alert import Alert
 from sensor.blocking import recovery
@@ -95,7 +96,7 @@ def released(standing: Decision, ts: int, reason: str, by: str = "port25") -> De
         "release", ts, enforced=standing.enforced, host=standing.host, source=standing.source,
         ports=standing.ports, since=standing.since, expires=ts, level=standing.level,
         alert=standing.alert, revision=standing.revision, score=standing.score,
-        reasons=[reason], by=by,
+        reasons=[reason], by=by, sensor=standing.sensor,
     )  # fmt: skip
 
 
@@ -163,7 +164,8 @@ class Policy:
                 return []  # so little more is not worth a line
         elif standing is not None and standing.action == "release":
             ended = standing.ts
-            if standing.by != "port25" and ts - ended < self._settings.hold * SECOND:
+            held_until = standing.held_until or ended + self._settings.hold * SECOND
+            if standing.by != "port25" and ts < held_until:
                 reason = f"{standing.by} released it: {standing.reasons[0]}"
                 return self._refuse(alert, standing.level, reason, book)
             if ts - ended < self._settings.memory * SECOND:
@@ -222,6 +224,7 @@ class Policy:
             action, alert.ts, enforced=self.enforced, host=alert.host, source=str(source),
             ports=ports, since=since, expires=expires, level=level, alert=alert.id,
             revision=alert.revision, score=alert.score, reasons=reasons,
+            sensor="" if alert.sensor is UNSET else alert.sensor,
         )  # fmt: skip
 
 

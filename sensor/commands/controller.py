@@ -16,12 +16,19 @@ from sensor.blocking.controller import ApplyError, Controller
 from sensor.commands import complain, settings_from
 from sensor.delivery import bounds_of
 from sensor.sinks.connection import Connection, ConnectionSettingsError
+from sensor.sinks.follower import Follower
 
 __all__ = ["run"]
 
 _AGAIN: Final = 60.0
 """Seconds after which the firewall is given what is in force even if nothing changed."""
 _RETRY: Final = 5.0
+_SILENT: Final = 30.0
+"""Seconds of waiting for the topics after which that is said."""
+_DESK_AGAIN: Final = 15.0
+"""Seconds after which the desk topic is tried again."""
+_METADATA: Final = 10_000
+"""Milliseconds after which a topic that was not there is looked for again."""
 _POLL: Final = 200
 """Milliseconds."""
 
@@ -78,7 +85,7 @@ def _print(script: str) -> None:
 
 
 def _follow(connection: Connection, controller: Controller, group: str, wanted: set[int]) -> None:
-    """Read the topic from its beginning, then on; carry out once all that was there is read."""
+    """Read both topics from their beginning, then on; carry out once all that was there is read."""
     from kafka import ConsumerRebalanceListener, KafkaConsumer
 
     topic = connection.settings.blocklist_topic
@@ -88,6 +95,8 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        metadata_max_age_ms=_METADATA,
     )
     ends: dict[Any, int] = {}
 
@@ -104,6 +113,8 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
                 consumer.seek_to_beginning(*assigned)
 
     consumer.subscribe([topic], listener=Listener())
+    desk = _Desk(connection)
+    ready, waited = time.monotonic(), False
     applied = tried = 0.0
     told = ""
     try:
@@ -113,14 +124,23 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
             for tp, messages in batches.items():
                 for m in messages:
                     if refused := controller.take(tp.partition, m.key or b"", m.value, now):
-                        _log(refused=refused, host=(m.key or b"").decode(errors="replace"))
+                        _log(refused=refused, host=(m.key or b"")[:200].decode(errors="replace"))
+            for m in desk.poll(0 if batches else _POLL // 4):
+                if refused := controller.hear(m.key or b"", m.value, now):
+                    _log(refused=refused, host=(m.key or b"")[:200].decode(errors="replace"))
             assigned = consumer.assignment()
+            if time.monotonic() - ready > _SILENT and not waited:
+                waited = True
+                what = "read whole yet" if assigned else "given to this controller: is it there?"
+                complain(f"kafka: {topic} and the desk's topic are not {what}")
             if not assigned:
                 continue
             if not ends:
                 ends |= consumer.end_offsets(assigned)
-            if any(consumer.position(tp) < end for tp, end in ends.items()):
+            behind = any(consumer.position(tp) < end for tp, end in ends.items())
+            if behind or not desk.caught_up:
                 continue
+            ready, waited = time.monotonic(), False
             clock = time.monotonic()
             due = controller.dirty and clock - tried > (_RETRY if told else 0)
             if not due and clock - applied < _AGAIN:
@@ -134,11 +154,58 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
                 told = str(error)
                 controller.dirty = True
                 continue
-            _log(blocked=blocked, refused=dict(controller.refused))
+            _log(blocked=blocked, refused=dict(controller.refused), released=controller.released())
             applied, told = clock, ""
             consumer.commit()
     finally:
+        desk.close()
         consumer.close()
+
+
+class _Desk:
+    """What persons decided; blocks are carried out even where that cannot be read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._follower: Follower | None = None
+        self._try_at = 0.0
+        self._told = ""
+
+    def poll(self, milliseconds: int) -> list[Any]:
+        """The next messages."""
+        if self._follower is None and time.monotonic() < self._try_at:
+            return []
+        try:
+            if self._follower is None:
+                topic = self._connection.settings.desk_topic
+                self._follower = Follower(self._connection, topic)
+            return self._follower.poll(milliseconds)
+        except Exception as error:  # whatever kafka-python raises
+            self._failed(error)
+            return []
+
+    def _failed(self, error: Exception) -> None:
+        said = f"kafka: what persons released cannot be read: {type(error).__name__}: {error}"
+        if said != self._told:
+            complain(said)
+        self._told = said
+        self.close()
+        self._try_at = time.monotonic() + _DESK_AGAIN
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether nothing more is to be waited for."""
+        try:
+            return self._follower is None or self._follower.caught_up
+        except Exception as error:  # whatever kafka-python raises
+            self._failed(error)
+            return True
+
+    def close(self) -> None:
+        """Leave the brokers."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.close()
 
 
 def _log(**what: Any) -> None:

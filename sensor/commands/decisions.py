@@ -81,6 +81,14 @@ def _release(ledger: Ledger, by: str, options: argparse.Namespace) -> int:
     ended = ledger.release(which, time.time_ns(), options.reason, by)
     for one in ended:
         print(f"released {printable(one.host)}{'' if one.enforced else ' (a dry run)'}")
+    if not ended and not options.all and ledger.shared:
+        try:
+            one = ledger.tell(options.host, time.time_ns(), options.reason, by)
+        except ValueError:
+            pass
+        else:
+            print(f"released {printable(one.host)}: not blocked here; other sensors are told")
+            return 0
     if not ended:
         complain(f"no block of {options.host or 'anybody'} is in force")
     return 0 if ended else 1

@@ -452,7 +452,7 @@ class View:
         desk = Desk(self.state / NAME)
         made = desk.exempt(host, days, max(self.now, time.time_ns()), by, reason)
         desk.close()
-        self.release(host, by, f"exempt: {reason}")
+        self.release(host, by, f"exempt: {reason}", tell=False)
         return made
 
     def lift(self, host: str) -> bool:
@@ -462,11 +462,17 @@ class View:
         desk.close()
         return done
 
-    def release(self, host: str, by: str, reason: str) -> int:
-        """End the blocks of a host; how many there were."""
+    def release(self, host: str, by: str, reason: str, tell: bool = True) -> int:
+        """End the blocks of a host; how many there were.
+
+        Where there are none, other sensors may block it: with ``tell`` they are told. Raises
+        ValueError where it is no host.
+        """
         if self._ledger is None:
             return 0
         ledger = Ledger(self.state / "blocking.sqlite")
         ended = ledger.release(lambda one: one.host == host, self.now, reason, by)
+        if not ended and tell and ledger.shared:
+            ledger.tell(host, max(self.now, time.time_ns()), reason, by)
         ledger.close()
         return len(ended)

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec import UNSET
+
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.blocking.decision import Decision
@@ -119,7 +121,8 @@ def detail(
     yield printable(
         f"{last.host}: {last.state}, {last.severity}, {last.time[:19].replace('T', ' ')}"
     )
-    yield f"alert {last.id}, message {last.revision}"
+    by = "" if last.sensor is UNSET else f", by sensor {last.sensor}"
+    yield printable(f"alert {last.id}, message {last.revision}{by}")
     for note in notes:
         yield printable(f"{clock(note.ts)} UTC, acknowledged by {note.by}: {note.reason}")
     if one is not None and one.exempted is not None:

@@ -21,6 +21,7 @@ class AlertLane:
         self.name = name
         self._journal = Journal(path, read_only=True)
         self._topic = settings.alerts_topic
+        self._sensor = settings.sensor
         self._ocsf = settings.format == "ocsf"
 
     def changes(self) -> int:
@@ -42,8 +43,10 @@ class AlertLane:
         return []
 
     def _message(self, number: int, alert: Alert) -> Message:
+        if alert.sensor is msgspec.UNSET and self._sensor:
+            alert = msgspec.structs.replace(alert, sensor=self._sensor)
         told = finding(alert) if self._ocsf else alert
         schema = OCSF if self._ocsf else alert.schema
-        more = headers(schema, id=alert.id, revision=str(alert.revision))
+        more = headers(schema, id=alert.id, revision=str(alert.revision), sensor=self._sensor)
         value = msgspec.json.encode(told)
         return Message(number, self._topic, alert.host.encode(), value, more, alert.ts)

@@ -4,6 +4,8 @@ Secrets are in files, read once while the process may still read them.
 """
 
 import json
+import re
+import socket
 import ssl
 import time
 import urllib.error
@@ -14,12 +16,15 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-__all__ = ["Connection", "ConnectionSettingsError", "KafkaSettings"]
+__all__ = ["SENSOR", "Connection", "ConnectionSettingsError", "KafkaSettings", "named"]
 
 _BOOTSTRAP: Final = 5000
 """Milliseconds for a first connection."""
 _TOKEN_TIMEOUT: Final = 10
 _LARGEST_TOKEN: Final = 1 << 20
+
+SENSOR: Final = r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z"
+"""A sensor's name: it is a part of keys, and is printed everywhere."""
 
 Topic = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
@@ -46,6 +51,8 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alerts_topic: Topic = "port25.alerts"
     blocklist_topic: Topic = "port25.blocklist"
     health_topic: Topic = "port25.sensor-health"
+    desk_topic: Topic = "port25.desk"
+    """what persons decided, for all sensors and controllers"""
     create_topics: bool = True
     partitions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 6
     """of topics that are created"""
@@ -54,10 +61,21 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["port25", "ocsf"] = "port25"
     """of alerts: docs/alert.schema.json, or OCSF Detection Finding"""
     compression: Literal["none", "gzip"] = "gzip"
-    sensor: str = ""
-    """name of this sensor; empty: the host's"""
+    sensor: Annotated[str, msgspec.Meta(pattern=rf"{SENSOR}|\A\Z")] = ""
+    """name of this sensor, another for each; empty: the host's in Kafka, none in what is printed"""
     health_interval: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
     """seconds"""
+
+
+def named(settings: KafkaSettings) -> KafkaSettings:
+    """The settings with a name of the sensor, if need be the host's, as far as it can be one.
+
+    >>> import re
+    >>> bool(re.search(SENSOR, named(KafkaSettings()).sensor))
+    True
+    """
+    name = settings.sensor or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip(".-")
+    return msgspec.structs.replace(settings, sensor=name[:63] or "port25")
 
 
 class ConnectionSettingsError(Exception):

@@ -56,6 +56,7 @@ class Message(NamedTuple):
     topic: str
     """empty: there is nothing to send of this row"""
     key: bytes = b""
+    """what follows an ``@`` does not count for the partition: one subscriber, one partition"""
     value: bytes | None = None
     """None: a tombstone"""
     headers: Sequence[Header] = ()
@@ -131,6 +132,22 @@ class _Overheard(logging.Handler):
                 self.error = one
 
 
+def _by_subscriber() -> Any:
+    """Kafka's usual partitioner, by what precedes the ``@`` of a key."""
+    from kafka.partitioner import DefaultPartitioner
+
+    class BySubscriber(DefaultPartitioner):  # type: ignore[misc]
+        """See ``Message.key``."""
+
+        def partition(
+            self, topic: Any, key: Any, serialized_key: Any, value: Any, text: Any, cluster: Any
+        ) -> Any:
+            before = serialized_key.partition(b"@")[0] if serialized_key else serialized_key
+            return super().partition(topic, key, before, value, text, cluster)
+
+    return BySubscriber()
+
+
 class Kafka(threading.Thread):
     """Sends all lanes from a thread of its own until :meth:`stop`."""
 
@@ -162,10 +179,11 @@ class Kafka(threading.Thread):
         self.state = "connecting"
         self.waiting = 0
         self._counts = dict.fromkeys(
-            ("kafka_acknowledged", "kafka_refused_messages", "kafka_restarts"), 0
+            ("kafka_acknowledged", "kafka_refused_messages", "kafka_restarts", "kafka_unheard"), 0
         )
         self._unfit = 0
         self._largest = 0
+        self._missing: frozenset[str] = frozenset()
         self._overheard = _Overheard()
 
     def tell(self, message: Message) -> None:
@@ -262,7 +280,7 @@ class Kafka(threading.Thread):
 
         settings = self._connection.settings
         self._overheard.error = None
-        faults, self._largest = ensure_topics(self._connection)
+        faults, self._largest, self._missing = ensure_topics(self._connection)
         self._producer = KafkaProducer(
             **self._connection.arguments,
             client_id=f"port25-{settings.sensor}",
@@ -275,6 +293,7 @@ class Kafka(threading.Thread):
             request_timeout_ms=int(_GIVE_UP * 500),
             max_block_ms=5000,
             allow_auto_create_topics=False,
+            partitioner=_by_subscriber(),
         )
         if faults and len(faults) != self._unfit:
             self._notice("; ".join(faults))
@@ -283,7 +302,8 @@ class Kafka(threading.Thread):
         for sending in self._lanes.values():
             sending.rewind()
             for message in sending.lane.again():
-                self._put(message)
+                if message.topic not in self._missing:
+                    self._put(message)
         self._turned("connected", "connected")
 
     def _put(self, message: Message) -> Any:
@@ -308,6 +328,8 @@ class Kafka(threading.Thread):
                 self._counts["kafka_refused_messages"] += 1
                 sending.refused[message.number] = "too large for the topic"
                 self._notice(f"{sending.lane.name} {message.number}: too large for the topic")
+            elif message.topic in self._missing:
+                self._counts["kafka_unheard"] += 1
             elif message.topic:
                 future = self._put(message)
             sending.flying.append((message, future))

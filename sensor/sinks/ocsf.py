@@ -75,5 +75,6 @@ def finding(alert: Alert) -> dict[str, Any]:
             }
         ],
         "resources": [{"uid": alert.host, "type": "subscriber"}],
-        "unmapped": {name: msgspec.to_builtins(getattr(alert, name)) for name in fields},
+        "unmapped": msgspec.to_builtins({name: getattr(alert, name) for name in fields})
+        | ({} if alert.sensor is msgspec.UNSET else {"sensor": alert.sensor}),
     }

@@ -19,9 +19,9 @@ _DAY: Final = 86_400_000
 def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
     """What each topic must be configured as.
 
-    Alerts and health are kept for a time. Of the block list the last word on each subscriber is
-    kept for good (compacted); a tombstone stays for a week, so that a controller that was away for
-    less learns of every release.
+    Alerts and health are kept for a time. Of the block list the last word of each sensor on each
+    subscriber is kept for good (compacted), as is that of persons; a tombstone stays for a week, so
+    that a controller that was away for less learns of every release.
     """
     return {
         settings.alerts_topic: {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY)},
@@ -29,6 +29,7 @@ def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
             "cleanup.policy": "compact",
             "delete.retention.ms": str(7 * _DAY),
         },
+        settings.desk_topic: {"cleanup.policy": "compact"},
         settings.health_topic: {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY)},
     }
 
@@ -40,12 +41,16 @@ class Topics(NamedTuple):
     """what is wrong with them, in words"""
     largest: int
     """bytes of a batch that each of them takes"""
+    missing: frozenset[str] = frozenset()
+    """topics that are not there and can be done without"""
 
 
 def ensure_topics(connection: Connection) -> Topics:
     """Make what is missing, and look at those that are there.
 
     Raises KafkaError, UnknownTopicOrPartitionError where topics are missing and must not be made.
+    Without the desk's everything else goes on: it is newer than the others, and whoever makes
+    topics by hand may not have made it.
     """
     from kafka import KafkaAdminClient
     from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
@@ -55,6 +60,10 @@ def ensure_topics(connection: Connection) -> Topics:
     topics = wanted(settings)
     admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
     try:
+        desk = settings.desk_topic
+        without = desk not in set(admin.list_topics()) and not _made(admin, settings, topics[desk])
+        if without:
+            del topics[desk]
         missing = sorted(topics.keys() - set(admin.list_topics()))
         if missing and not settings.create_topics:
             raise UnknownTopicOrPartitionError(f"no topic {', '.join(missing)}")
@@ -67,7 +76,7 @@ def ensure_topics(connection: Connection) -> Topics:
             except TopicAlreadyExistsError:  # by another sensor, just now
                 continue
         asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
-        for _ in range(_PATIENCE if missing else 1):  # not every broker knows a new one at once
+        for _ in range(_PATIENCE):  # not every broker knows a new one at once
             found = admin.describe_configs(asked, config_filter="all")["topic"]
             if all(found.get(name) for name in topics):
                 break
@@ -76,7 +85,29 @@ def ensure_topics(connection: Connection) -> Topics:
         admin.close()
     readable = {name: found[name] for name in topics if found.get(name)}
     sizes = [int(configs["max.message.bytes"]["value"]) for configs in readable.values()]
-    return Topics(_compare(topics, readable), min([*sizes, _USUAL_LARGEST]))
+    faults = _compare(topics, readable)
+    if without:
+        faults.append(f"topic {desk}: missing; releases and exemptions reach no other sensor")
+    return Topics(faults, min([*sizes, _USUAL_LARGEST]), frozenset({desk} if without else ()))
+
+
+def _made(admin: Any, settings: KafkaSettings, config: dict[str, str]) -> bool:
+    """Make the desk's topic, if that may be."""
+    from kafka.admin import NewTopic
+    from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+    if not settings.create_topics:
+        return False
+    new = NewTopic(
+        settings.desk_topic, settings.partitions, settings.replication or -1, topic_configs=config
+    )
+    try:
+        admin.create_topics([new])
+    except TopicAlreadyExistsError:
+        return True
+    except KafkaError:
+        return False
+    return True
 
 
 def _compare(topics: Mapping[str, Mapping[str, str]], found: Any) -> list[str]:

@@ -34,7 +34,7 @@ class Sent:
         self.config.write_text(
             f'[blocking]\nmode = "{mode}"\n[kafka]\nbootstrap = ["{broker.bootstrap}"]\n'
             f'alerts_topic = "{self.alerts}"\nblocklist_topic = "{self.blocklist}"\n'
-            f'health_topic = "{self.health}"\nsensor = "north"\n{more}\n'
+            f'health_topic = "{self.health}"\ndesk_topic = "desk-{run}"\nsensor = "north"\n{more}\n'
         )
 
     def replay(self, *words: str):
@@ -76,7 +76,7 @@ def test_the_block_list_holds_the_last_word_on_each(broker, tmp_path):
     ledger = Ledger(sent.state / "blocking.sqlite", read_only=True)
     blocked = {e.decision.host for e in ledger.page() if e.decision.action == "block"}
     last = {r.key.decode(): r.value for r in broker.read(sent.blocklist)}
-    assert last.keys() == blocked
+    assert last.keys() == {f"{host}@north" for host in blocked}
     assert len(blocked) == 4
     for value in last.values():
         if value is not None:

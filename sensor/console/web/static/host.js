@@ -43,6 +43,7 @@ function Host({ host, whole, who, theme, tell }) {
     ${sum && html`<${Section} title=${t("why")} id="why">
         <${Sum} evidence=${sum.evidence} score=${sum.score} raise=${alert?.raise_at} clear=${alert?.clear_at} />
         ${alert && html`<p class="muted">${t("evidence_line", count(alert.connections), count(alert.proven), count(alert.disowned))}</p>`}
+        ${alert?.sensor && html`<p class="muted">${t("told_by_sensor", printable(alert.sensor))}</p>`}
       </${Section}>`}
     ${whole && html`<${Course} course=${whole.course} alert=${alert} theme=${theme} />`}
     ${alert && html`<${Destinations} alert=${alert} /><${Counts} windows=${alert.windows} />`}

@@ -91,6 +91,7 @@ const WORDS = {
     "{0} connections, {1} proven handshakes, {2} answers disowned",
     "接続 {0}、実証済みハンドシェイク {1}、否認された応答 {2}",
   ],
+  told_by_sensor: ["by sensor {0}", "センサー {0} による"],
   course: ["Course", "経過"],
   score_axis: ["score, decibans", "スコア (デシバン)"],
   networks_axis: ["networks in 1 h", "1 時間の宛先ネットワーク数"],

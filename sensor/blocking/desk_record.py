@@ -1,0 +1,199 @@
+"""What persons decide at one sensor, for all sensors and controllers: Kafka's desk topic.
+
+``docs/desk.schema.json`` is exported from here. A *release* says that a subscriber is not to be
+blocked for anything seen before ``until``; an *exempt* the same for as long as it holds, and alerts
+are not raised either. An exemption that somebody lifts is told again, with its end now.
+
+The key is ``action/host@sensor``: each sensor's last word on each subscriber is kept. Of releases
+the longest holds; of exemptions the one told last, whoever told it. Nothing here can block anybody,
+so what is wrong is passed over and what was said before it stays.
+"""
+
+import hashlib
+import re
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from sensor.alerts.alert import rfc3339
+from sensor.blocking.decision import SECOND, Decision
+from sensor.hosts.subscribers import where
+from sensor.schema import published
+from sensor.sinks.connection import SENSOR
+
+__all__ = [
+    "SCHEMA",
+    "DeskRecord",
+    "DeskRecordError",
+    "Words",
+    "json_schema",
+    "read",
+    "record",
+    "touches",
+]
+
+SCHEMA: Final = "port25.desk/1"
+LARGEST: Final = 1 << 16
+"""Bytes of a message."""
+AHEAD: Final = 3600 * SECOND
+"""How far another machine's clock may be ahead."""
+_DAY: Final = 86_400 * SECOND
+_LONGEST: Final = {"release": 367 * _DAY, "exempt": 3652 * _DAY}
+_TEXT: Final = 500
+_SHORTEST: Final = {4: 32, 6: 48}
+
+Moment = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+
+
+class DeskRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's word on a subscriber."""
+
+    schema: str = SCHEMA
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    ts: Moment
+    """when the person decided, nanoseconds since 1970"""
+    time: str
+    """the same, RFC 3339"""
+    action: Literal["release", "exempt"]
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    """the subscriber as alerts name it"""
+    until: Moment
+    """nothing seen before it is blocked, nanoseconds since 1970"""
+    by: Annotated[str, msgspec.Meta(max_length=_TEXT)]
+    """who decided"""
+    reason: Annotated[str, msgspec.Meta(max_length=_TEXT)]
+    sensor: Annotated[str, msgspec.Meta(max_length=63)]
+    """the sensor at which it was decided"""
+    level: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    """of a release: how often the subscriber had come back"""
+
+    @property
+    def key(self) -> str:
+        """Of the message."""
+        return f"{self.action}/{self.host}@{self.sensor}"
+
+
+class DeskRecordError(Exception):
+    """The message is not to be obeyed; the text says why, the kind of fault first."""
+
+
+def record(
+    action: Literal["release", "exempt"], host: str, ts: int, until: int, by: str, reason: str,
+    sensor: str, level: int = 0,
+) -> DeskRecord:  # fmt: skip
+    """A record with its id and time."""
+    text = "|".join(map(str, (SCHEMA, action, host, ts, until, sensor)))
+    return DeskRecord(
+        id=hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), ts=ts, time=rfc3339(ts),
+        action=action, host=host, until=until, by=by[:_TEXT], reason=reason[:_TEXT], sensor=sensor,
+        level=min(level, 1_000_000),
+    )  # fmt: skip
+
+
+def read(key: bytes, value: bytes, now: int) -> DeskRecord:
+    """A message of the topic, held against all that must be so. Raises DeskRecordError."""
+    if len(value) > LARGEST or len(key) > 1000:
+        raise DeskRecordError("malformed: too long")
+    try:
+        one = msgspec.json.decode(value, type=DeskRecord)
+        source, ports = where(one.host)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise DeskRecordError(f"malformed: {str(error)[:200]}") from None
+    if one.schema != SCHEMA or one.key.encode(errors="replace") != key:
+        shown = key[:100].decode(errors="replace")
+        raise DeskRecordError(f"malformed: {one.schema[:50]} of {one.host} under the key {shown}")
+    if not re.search(SENSOR, one.sensor):
+        raise DeskRecordError(f"malformed: {one.sensor!r} is no sensor's name")
+    if source.prefixlen < _SHORTEST[source.version]:
+        raise DeskRecordError(f"out of bounds: {source} is more than one subscriber")
+    if ports and not 0 <= ports[0] <= ports[1] <= 65535:
+        raise DeskRecordError(f"malformed: {ports[0]}-{ports[1]} are no ports")
+    if one.ts > now + AHEAD:
+        raise DeskRecordError(f"future: it is of {one.time[:40]}")
+    if not 0 <= one.until - one.ts <= _LONGEST[one.action]:
+        raise DeskRecordError("out of bounds: it would hold longer than anybody may say")
+    return one
+
+
+def touches(one: str, other: str) -> bool:
+    """Whether two subscribers, each as some sensor names it, have an address and port in common.
+
+    >>> touches("203.0.113.7:1024-2047", "203.0.113.7")
+    True
+    >>> touches("2001:db8::/56", "2001:db8:0:1::/64"), touches("203.0.113.7", "203.0.113.8")
+    (True, False)
+    """
+    if one == other:
+        return True
+    (here, mine), (there, theirs) = where(one), where(other)
+    if here.version != there.version or not here.overlaps(there):
+        return False
+    return not mine or not theirs or (mine[0] <= theirs[1] and theirs[0] <= mine[1])
+
+
+class Words:
+    """All that persons said, as a controller holds it against blocks."""
+
+    def __init__(self, most: int = 100_000) -> None:
+        self._most = most
+        self._said: dict[bytes, tuple[object, DeskRecord]] = {}
+        self._near: dict[object, set[bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def take(self, key: bytes, value: bytes | None, now: int) -> str:
+        """One message; why it was refused, else empty."""
+        if value is None:
+            self._forget(key)
+            return ""
+        try:
+            one = read(key, value, now)
+        except DeskRecordError as fault:
+            return str(fault)
+        before = self._said.get(key)
+        if before is None and len(self._said) >= self._most:
+            return f"ceiling: {self._most} words of persons are kept"
+        if before is not None and before[1].ts > one.ts:
+            return ""
+        self._forget(key)
+        place = _place(one.host)
+        self._said[key] = place, one
+        self._near.setdefault(place, set()).add(key)
+        return ""
+
+    def _forget(self, key: bytes) -> None:
+        if (gone := self._said.pop(key, None)) is not None:
+            near = self._near[gone[0]]
+            near.discard(key)
+            if not near:
+                del self._near[gone[0]]
+
+    def against(self, block: Decision) -> DeskRecord | None:
+        """Whose word makes a block void; None: nobody's."""
+        keys = self._near.get(_place(block.host), ())
+        near = [one for key in keys if touches((one := self._said[key][1]).host, block.host)]
+        last: dict[str, DeskRecord] = {}
+        for one in near:
+            if one.action == "exempt" and one.ts >= last.get(one.host, one).ts:
+                last[one.host] = one
+        holding = [one for one in near if one.action == "release"] + list(last.values())
+        return next((one for one in holding if block.ts < one.until), None)
+
+
+def _place(host: str) -> object:
+    """Where a subscriber is looked up: no two that touch are in different places."""
+    source, _ = where(host)
+    short = _SHORTEST[source.version]
+    return source.version, int(source.network_address) >> (source.max_prefixlen - short)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a record."""
+    return published(DeskRecord, SCHEMA)
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(json_schema(), indent=2))

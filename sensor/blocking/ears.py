@@ -1,0 +1,94 @@
+"""Hears what persons decide at other sensors: a thread that follows the desk topic.
+
+It reads the whole topic at each start, this sensor's own words too, as its folder may have been
+lost; what was obeyed before is obeyed again and changes nothing.
+At most ``_WAITING`` records are held; then it stops reading until they are obeyed.
+"""
+
+import collections
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from sensor.blocking.desk_record import DeskRecord, DeskRecordError, read
+from sensor.sinks.connection import Connection
+from sensor.sinks.follower import Follower
+
+__all__ = ["Ears"]
+
+_WAITING: Final = 1000
+_POLL: Final = 200
+"""Milliseconds."""
+_LARGEST_PAUSE: Final = 15.0
+
+
+class Ears(threading.Thread):
+    """Until :meth:`stop`."""
+
+    def __init__(self, connection: Connection, notice: Callable[[str], None]) -> None:
+        """``notice`` is told in words, once, of each kind of record that is refused."""
+        super().__init__(name="ears", daemon=True)
+        self._connection = connection
+        self._notice = notice
+        self._stopping = threading.Event()
+        self._heard: collections.deque[DeskRecord] = collections.deque()
+        self._complained: set[str] = set()
+        self._counts = {"desk_heard": 0, "desk_refused": 0}
+
+    def counters(self) -> dict[str, Any]:
+        """Counts, as metrics have them."""
+        return dict(self._counts)
+
+    @property
+    def next(self) -> DeskRecord | None:
+        """The oldest that waits to be obeyed."""
+        return self._heard[0] if self._heard else None
+
+    def done(self) -> None:
+        """It is obeyed, and that is on disk."""
+        self._heard.popleft()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """The thread."""
+        pause = 1.0
+        while not self._stopping.is_set():
+            follower = None
+            try:
+                follower = Follower(self._connection, self._connection.settings.desk_topic)
+                while not self._stopping.is_set():
+                    for message in follower.poll(_POLL):
+                        self._take(message.key or b"", message.value)
+                    pause = 1.0
+            except Exception as error:  # whatever kafka-python raises; the sender tells of outages
+                self._complain(f"{type(error).__name__}: {error}")
+            finally:
+                if follower is not None:
+                    follower.close()
+            self._stopping.wait(pause)
+            pause = min(_LARGEST_PAUSE, 2 * pause)
+
+    def _take(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            return
+        try:
+            one = read(key, value, time.time_ns())
+        except DeskRecordError as fault:
+            self._counts["desk_refused"] += 1
+            self._complain(str(fault))
+            return
+        while len(self._heard) >= _WAITING and not self._stopping.is_set():
+            self._stopping.wait(0.05)
+        self._counts["desk_heard"] += 1
+        self._heard.append(one)
+
+    def _complain(self, text: str) -> None:
+        kind = text.partition(":")[0]
+        if kind not in self._complained:
+            self._complained.add(kind)
+            shown = ascii(text[:300])[1:-1]
+            self._notice(f"what persons decide at other sensors is not heard: {shown}")
