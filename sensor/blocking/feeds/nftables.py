@@ -8,6 +8,7 @@ loads it; ``nft list table inet port25`` shows counters and the time left.
 from collections.abc import Iterable, Sequence
 
 from sensor.blocking.decision import SECOND, Decision
+from sensor.blocking.feeds.normal import disjoint
 
 __all__ = ["elements", "render"]
 
@@ -65,7 +66,7 @@ def render(blocks: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> str:
 def elements(blocks: Sequence[Decision], ts: int, flush: bool = True) -> str:
     """Only the elements, in place of those there were."""
     by_set: dict[str, list[str]] = {name: [] for name in _SETS}
-    for one in blocks:
+    for one in disjoint(blocks, ts):
         left = -((ts - one.expires) // SECOND)  # rounded up
         address = one.source.removesuffix("/32")
         if one.ports:
