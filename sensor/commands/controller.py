@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from sensor import service
 from sensor.alerts.alert import rfc3339
 from sensor.blocking.controller import ApplyError, Controller
+from sensor.blocking.feeds.nftables import SHAPE
 from sensor.commands import complain, settings_from
 from sensor.delivery import bounds_of
 from sensor.sinks.connection import Connection, ConnectionSettingsError
@@ -21,6 +23,10 @@ __all__ = ["run"]
 
 _AGAIN: Final = 60.0
 """Seconds after which the firewall is given what is in force even if nothing changed."""
+_LOOK: Final = 2.0
+"""Seconds between looks at whether the table is still there, and as it was made."""
+_NAMED: Final = 20
+"""Hosts named in a line, of those whose block the firewall refuses."""
 _RETRY: Final = 5.0
 _POLL: Final = 200
 """Milliseconds."""
@@ -44,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         settings.own_mail_servers,
         settings.blocking.max_blocks,
         _print if options.dry_run else _nft,
+        None if options.dry_run else _shape,
     )
     group = options.group or f"port25-controller-{socket.gethostname()}"
     wanted = service.collect_signals()
@@ -61,15 +68,26 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _nft(script: str) -> None:
+def _run(command: Sequence[str], script: str = "") -> str:
     try:
-        done = subprocess.run(
-            ["nft", "-f", "-"], input=script, capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ApplyError(f"nft: {error}") from None
     if done.returncode:
         raise ApplyError(f"nft: {done.stderr.strip()[:500]}")
+    return done.stdout
+
+
+def _nft(script: str) -> None:
+    _run(("nft", "-f", "-"), script)
+
+
+def _shape() -> str:
+    """The table but for its blocks; empty where it, or a part of it, is gone."""
+    try:
+        return "".join(_run(command) for command in SHAPE)
+    except ApplyError:
+        return ""
 
 
 def _print(script: str) -> None:
@@ -104,8 +122,9 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
                 consumer.seek_to_beginning(*assigned)
 
     consumer.subscribe([topic], listener=Listener())
-    applied = tried = 0.0
+    applied = tried = looked = 0.0
     told = ""
+    unloaded: dict[str, str] = {}
     try:
         while not wanted & {signal.SIGTERM, signal.SIGINT}:
             batches = consumer.poll(timeout_ms=_POLL)
@@ -122,6 +141,13 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
             if any(consumer.position(tp) < end for tp, end in ends.items()):
                 continue
             clock = time.monotonic()
+            if applied and clock - looked > _LOOK:
+                looked = clock
+                if not controller.dirty and not controller.intact():
+                    controller.dirty = True
+                    complain(
+                        "nft: somebody changed or deleted the table inet port25; making it anew"
+                    )
             due = controller.dirty and clock - tried > (_RETRY if told else 0)
             if not due and clock - applied < _AGAIN:
                 continue
@@ -135,10 +161,23 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
                 controller.dirty = True
                 continue
             _log(blocked=blocked, refused=dict(controller.refused))
+            if controller.unloaded != unloaded:
+                unloaded = controller.unloaded
+                _tell_unloaded(unloaded)
             applied, told = clock, ""
             consumer.commit()
     finally:
         consumer.close()
+
+
+def _tell_unloaded(unloaded: dict[str, str]) -> None:
+    """Which blocks the firewall does not take; the others are in force."""
+    named = dict(list(unloaded.items())[:_NAMED])
+    _log(not_loaded=len(unloaded), hosts=named)
+    for host, why in named.items():
+        complain(f"{host}: not blocked, the firewall refuses it: {why.partition(chr(10))[0]}")
+    if len(unloaded) > len(named):
+        complain(f"{len(unloaded) - len(named)} more are not blocked")
 
 
 def _log(**what: Any) -> None:
