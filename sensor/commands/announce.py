@@ -26,14 +26,25 @@ _READ: Final = 1 << 16
 _GONE: Final = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
-def announce(blocks: Callable[[], list[Decision]], state: Path) -> int:
-    """Until the reader is gone, or it is interrupted. ``blocks``: those in force now."""
-    return _Announcement(blocks, state).run()
+def announce(
+    blocks: Callable[[], list[Decision]], ended: Callable[[], list[Decision]], state: Path
+) -> int:
+    """Until the reader is gone, or it is interrupted.
+
+    ``blocks``: those in force now; ``ended``: those that one before this may have announced.
+    """
+    return _Announcement(blocks, ended, state).run()
 
 
 class _Announcement:
-    def __init__(self, blocks: Callable[[], list[Decision]], state: Path) -> None:
+    def __init__(
+        self,
+        blocks: Callable[[], list[Decision]],
+        ended: Callable[[], list[Decision]],
+        state: Path,
+    ) -> None:
         self._blocks = blocks
+        self._ended: Callable[[], list[Decision]] | None = ended
         self._state = state
         self._announcer = Announcer()
         self._unsaid = b""
@@ -70,6 +81,9 @@ class _Announcement:
         """What is in force, if the ledger can be read; else what was stays announced."""
         try:
             found = self._blocks()
+            if self._ended is not None:
+                self._announcer.inherit(exabgp.route(one) for one in self._ended())
+                self._ended = None
         except (DatabaseError, OSError) as error:
             # To end would have ExaBGP start this again a few times, and then end itself.
             self._complain("ledger", f"{error}; trying again")

@@ -96,8 +96,11 @@ def _to_exabgp(state: Path, enforced: bool) -> int:
             _say_why_none(ledger[0], ts, enforced)
         return found
 
+    def ended() -> list[Decision]:
+        return [d for d in ledger[0].ended(time.time_ns(), enforced) if d.source]
+
     try:
-        return announce(blocks, state)
+        return announce(blocks, ended, state)
     except KeyboardInterrupt:
         return 0
 

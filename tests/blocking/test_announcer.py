@@ -143,6 +143,15 @@ def test_whatever_comes_in_whatever_pieces(seed):
     assert endless.oversized == 1
 
 
+def test_what_one_before_it_announced_is_withdrawn():
+    announcer = Announcer()
+    announcer.inherit(["a", "b"])
+    announcer.want(["b", "c"], 0)
+    assert lines(announcer) == ["withdraw a", "announce b", "announce c"]
+    announcer.want(["b", "c"], 1)
+    assert lines(announcer) == []
+
+
 def test_answers_nobody_asked_for():
     announcer = Announcer()
     announcer.hear(b"done\nerror\nshutdown\n", 0)

@@ -200,6 +200,27 @@ def test_started_before_there_is_a_ledger(versions, folder, start, version):
         exabgp.end()
 
 
+@pytest.mark.parametrize("version", ["5", "4"])
+def test_what_ended_while_it_was_dead_is_withdrawn(start, version):
+    """ExaBGP starts it again and has kept what it announced."""
+    exabgp, ledger = start(version, HOSTS[:3])
+    wait_for(lambda: exabgp.said("flow added") == 3, 60, f"routes: {exabgp.log}")
+    found = subprocess.run(
+        ["pgrep", "-f", f"sensor blocklist.*{exabgp.state}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (number,) = map(int, found.stdout.split())
+    os.kill(number, signal.SIGSTOP)
+    ledger.release(lambda one: one.host == HOSTS[1], time.time_ns(), "x", "mary")
+    os.kill(number, signal.SIGKILL)
+    wait_for(lambda: exabgp.said("flow added") == 5, 60, f"those in force: {exabgp.log}")
+    (line,) = [x for x in exabgp.log.read_text().splitlines() if "flow removed" in x]
+    assert f"{HOSTS[1]}/32" in line
+    assert faults(exabgp.state) == []
+
+
 def test_it_ends_when_its_reader_is_gone(folder):
     ledger = Ledger(folder / "blocking.sqlite")
     put(ledger, HOSTS[:3])

@@ -38,6 +38,8 @@ class Announcer:
 
     def __init__(self) -> None:
         self._announced: dict[str, None] = {}
+        """what ExaBGP has, as far as is known"""
+        self._inherited: dict[str, None] = {}
         self._wanted: dict[str, None] = {}
         self._queue: collections.deque[str] = collections.deque()
         self._asked: collections.deque[str] = collections.deque()
@@ -65,6 +67,13 @@ class Announcer:
         """Commands that ExaBGP answered by ``error`` and that still stand, the oldest first."""
         return list(self._held)
 
+    def inherit(self, routes: Iterable[str]) -> None:
+        """Routes that one before this may have announced; withdrawn unless they are wanted.
+
+        ExaBGP keeps what a process announced when that process ends, and starts it again.
+        """
+        self._inherited |= dict.fromkeys(routes)
+
     def want(self, routes: Iterable[str], now: float) -> None:
         """The routes that are to be announced from now on; of use when ``idle``."""
         self._wanted = dict.fromkeys(routes)
@@ -72,7 +81,9 @@ class Announcer:
         if self._queue:
             return
         again = [c for c in self._held if c.startswith("withdraw")]
-        for command in [*again, *turn(self._announced, self._wanted)]:
+        gone = [f"withdraw {r}" for r in self._inherited if r not in self._wanted]
+        self._inherited = {}
+        for command in [*again, *gone, *turn(self._announced, self._wanted)]:
             held = self._held.get(command)
             if held is None or now >= held.until:
                 self._queue.append(command)

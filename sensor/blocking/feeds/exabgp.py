@@ -2,7 +2,8 @@
 
 FlowSpec has no end of its own: what expires must be withdrawn. So ExaBGP runs
 ``port25 blocklist --format exabgp --follow`` as a process, which announces and withdraws as time
-goes on; when the process ends, ExaBGP withdraws all it announced.
+goes on. When the process ends, ExaBGP keeps what it announced and starts it again; so it begins by
+withdrawing what has ended since.
 """
 
 from collections.abc import Iterable, Sequence
