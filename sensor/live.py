@@ -31,6 +31,7 @@ from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice, notice
 from sensor.blocking.desk import DeskReader
+from sensor.blocking.feeds.faults import FaultReader
 from sensor.capture.afpacket import (
     Fanout,
     Interface,
@@ -191,6 +192,7 @@ class Live:
         self._rate = 0.0
         self._felt = time.monotonic()
         self._desk = DeskReader(state_folder(settings))
+        self._feeds = FaultReader(state_folder(settings))
         self._desk_fault = ""
         self._exempted: tuple[Exemption, ...] = ()
         self._unexpected: set[str] = set()
@@ -529,6 +531,9 @@ class Live:
         self._suspects.write()
         self._obey()
         self._say_what_was_unexpected()
+        if self._worker is None or self._worker.number == 0:
+            for text in self._feeds.news():
+                self._notice("blocking", text)
         if self._delivery is not None:
             self._delivery.turn(self.counters)
         self._rate = self._frames / seconds

@@ -7,8 +7,7 @@ released or exempted at any sensor is not blocked for anybody.
 Each decision is held against this machine's own settings (:mod:`sensor.blocking.bounds`) and
 refused, with a count by reason, where it is not for this machine to carry out: malformed, of the
 future, expired, a dry run, a lookup, an own mail server, an exempt host, beyond the ceiling. What
-is in force is given to nftables whole, in one transaction; if the table is not there, with the
-table.
+is in force is given to nftables (:mod:`sensor.blocking.feeds.loading`).
 """
 
 import collections
@@ -21,7 +20,7 @@ import msgspec
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import SCHEMA, Decision
 from sensor.blocking.desk_record import AHEAD, Words
-from sensor.blocking.feeds import nftables
+from sensor.blocking.feeds.loading import ApplyError, Loader
 from sensor.sinks.connection import SENSOR
 
 __all__ = ["ApplyError", "Controller"]
@@ -30,10 +29,6 @@ _LARGEST: Final = 1 << 16
 """Bytes of a message."""
 _MOST_SENSORS: Final = 64
 """Of which blocks of one subscriber are kept."""
-
-
-class ApplyError(Exception):
-    """The firewall did not take it; the text says why."""
 
 
 class Controller:
@@ -45,12 +40,12 @@ class Controller:
         own: Sequence[str],
         max_blocks: int,
         apply: Callable[[str], None],
+        look: Callable[[], str] | None = None,
     ) -> None:
-        """``apply`` gives a script to nftables; raises ApplyError."""
+        """``apply`` gives a script to nftables, ``look`` says how its table is: see ``Loader``."""
         self._bounds = bounds
-        self._own = own
         self._max_blocks = max_blocks
-        self._apply = apply
+        self._loader = Loader(apply, own, look)
         self._blocks: dict[str, dict[str, tuple[int, Decision]]] = {}
         """by subscriber and sensor"""
         self._words = Words()
@@ -155,9 +150,16 @@ class Controller:
     def carry_out(self, ts: int) -> int:
         """Make the firewall hold what is in force; how many blocks. Raises ApplyError."""
         blocks = self.in_force(ts)
-        try:
-            self._apply(nftables.elements(blocks, ts))
-        except ApplyError:  # the table is not there, or not as it should be
-            self._apply(nftables.render(blocks, ts, self._own))
+        if newly := self._loader.load(blocks, ts):
+            self.refused["by the firewall"] += len(newly)
         self.dirty = False
-        return len(blocks)
+        return sum(one.host not in self._loader.refused for one in blocks)
+
+    @property
+    def unloaded(self) -> dict[str, str]:
+        """Hosts whose block the firewall does not take, and why."""
+        return self._loader.refused
+
+    def intact(self) -> bool:
+        """Whether the firewall's table is as it was made."""
+        return self._loader.intact()

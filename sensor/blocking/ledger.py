@@ -225,6 +225,14 @@ class Ledger:
         found = _decisions(self.db, sql, ts, enforced)
         return sorted(found, key=lambda one: (one.since, one.host))
 
+    def ended(self, ts: int, enforced: bool = True) -> list[Decision]:
+        """The last word on each host that is not blocked at ``ts`` (ns) but was, in any order."""
+        sql = (
+            "SELECT message FROM standing WHERE enforced = ? AND (action = 'release' OR"
+            " expires <= ?)"
+        )
+        return _decisions(self.db, sql, enforced, ts)
+
     def as_of(self, ts: int, enforced: bool = True) -> list[Decision]:
         """What :meth:`in_force` said at an earlier time."""
         sql = (

@@ -13,6 +13,7 @@ from sensor.blocking.decision import Decision
 from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
 from sensor.blocking.ledger import Ledger
 from sensor.commands import complain, moment, settings_from, state_from
+from sensor.commands.announce import announce
 from sensor.database import DatabaseError
 
 __all__ = ["run"]
@@ -38,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
     if options.follow and not options.output and options.format != "exabgp":
         complain("--follow: needs -o FILE (or --format exabgp, which tells only what changes)")
         return 2
+    if options.follow and not options.output and not options.at:
+        return _to_exabgp(state_from(options, settings), not options.dry_run)
     try:
         at = moment(options.at) if options.at else 0
         ledger = Ledger(state_from(options, settings) / "blocking.sqlite", read_only=True)
@@ -48,10 +51,7 @@ def run(options: argparse.Namespace) -> int:
             found = ledger.as_of(ts, enforced) if at else ledger.in_force(ts, enforced)
             blocks = [d for d in found if d.action == "block" or options.format in _WITH_LOOKUPS]
             if blocks != before:
-                if options.follow and options.format == "exabgp" and not options.output:
-                    text = exabgp.changes(before or [], blocks)
-                else:
-                    text = _FORMATS[options.format](blocks, ts, settings.own_mail_servers)
+                text = _FORMATS[options.format](blocks, ts, settings.own_mail_servers)
                 _write(text, options.output)
                 if not blocks and before is None:
                     _say_why_none(ledger, ts, enforced)
@@ -82,6 +82,29 @@ def _say_why_none(ledger: Ledger, ts: int, enforced: bool) -> None:
     elif enforced and ledger.newest_end(False):
         why += "; there are blocks of a dry run only (--dry-run shows those)"
     complain(why)
+
+
+def _to_exabgp(state: Path, enforced: bool) -> int:
+    path = state / "blocking.sqlite"
+    ledger: list[Ledger] = []
+
+    def blocks() -> list[Decision]:
+        ts = time.time_ns()
+        first = not ledger  # ExaBGP may be there before the sensor ever was
+        if first:
+            ledger.append(Ledger(path, read_only=True))
+        found = [d for d in ledger[0].in_force(ts, enforced) if d.action == "block"]
+        if first and not found:
+            _say_why_none(ledger[0], ts, enforced)
+        return found
+
+    def ended() -> list[Decision]:
+        return [d for d in ledger[0].ended(time.time_ns(), enforced) if d.source]
+
+    try:
+        return announce(blocks, ended, state)
+    except KeyboardInterrupt:
+        return 0
 
 
 def _write(text: str, output: str | None) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from sensor import service
 from sensor.alerts.alert import rfc3339
 from sensor.blocking.controller import ApplyError, Controller
+from sensor.blocking.feeds.nftables import SHAPE
 from sensor.commands import complain, settings_from
 from sensor.delivery import bounds_of
 from sensor.sinks.connection import Connection, ConnectionSettingsError
@@ -22,6 +24,10 @@ __all__ = ["run"]
 
 _AGAIN: Final = 60.0
 """Seconds after which the firewall is given what is in force even if nothing changed."""
+_LOOK: Final = 2.0
+"""Seconds between looks at whether the table is still there, and as it was made."""
+_NAMED: Final = 20
+"""Hosts named in a line, of those whose block the firewall refuses."""
 _RETRY: Final = 5.0
 _SILENT: Final = 30.0
 """Seconds of waiting for the topics after which that is said."""
@@ -51,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         settings.own_mail_servers,
         settings.blocking.max_blocks,
         _print if options.dry_run else _nft,
+        None if options.dry_run else _shape,
     )
     group = options.group or f"port25-controller-{socket.gethostname()}"
     wanted = service.collect_signals()
@@ -68,15 +75,26 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _nft(script: str) -> None:
+def _run(command: Sequence[str], script: str = "") -> str:
     try:
-        done = subprocess.run(
-            ["nft", "-f", "-"], input=script, capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ApplyError(f"nft: {error}") from None
     if done.returncode:
         raise ApplyError(f"nft: {done.stderr.strip()[:500]}")
+    return done.stdout
+
+
+def _nft(script: str) -> None:
+    _run(("nft", "-f", "-"), script)
+
+
+def _shape() -> str:
+    """The table but for its blocks; empty where it, or a part of it, is gone."""
+    try:
+        return "".join(_run(command) for command in SHAPE)
+    except ApplyError:
+        return ""
 
 
 def _print(script: str) -> None:
@@ -115,8 +133,9 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
     consumer.subscribe([topic], listener=Listener())
     desk = _Desk(connection)
     ready, waited = time.monotonic(), False
-    applied = tried = 0.0
+    applied = tried = looked = 0.0
     told = ""
+    unloaded: dict[str, str] = {}
     try:
         while not wanted & {signal.SIGTERM, signal.SIGINT}:
             batches = consumer.poll(timeout_ms=_POLL)
@@ -142,6 +161,13 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
                 continue
             ready, waited = time.monotonic(), False
             clock = time.monotonic()
+            if applied and clock - looked > _LOOK:
+                looked = clock
+                if not controller.dirty and not controller.intact():
+                    controller.dirty = True
+                    complain(
+                        "nft: somebody changed or deleted the table inet port25; making it anew"
+                    )
             due = controller.dirty and clock - tried > (_RETRY if told else 0)
             if not due and clock - applied < _AGAIN:
                 continue
@@ -155,6 +181,9 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
                 controller.dirty = True
                 continue
             _log(blocked=blocked, refused=dict(controller.refused), released=controller.released())
+            if controller.unloaded != unloaded:
+                unloaded = controller.unloaded
+                _tell_unloaded(unloaded)
             applied, told = clock, ""
             consumer.commit()
     finally:
@@ -206,6 +235,16 @@ class _Desk:
         follower, self._follower = self._follower, None
         if follower is not None:
             follower.close()
+
+
+def _tell_unloaded(unloaded: dict[str, str]) -> None:
+    """Which blocks the firewall does not take; the others are in force."""
+    named = dict(list(unloaded.items())[:_NAMED])
+    _log(not_loaded=len(unloaded), hosts=named)
+    for host, why in named.items():
+        complain(f"{host}: not blocked, the firewall refuses it: {why.partition(chr(10))[0]}")
+    if len(unloaded) > len(named):
+        complain(f"{len(unloaded) - len(named)} more are not blocked")
 
 
 def _log(**what: Any) -> None:

@@ -2,14 +2,16 @@
 
 FlowSpec has no end of its own: what expires must be withdrawn. So ExaBGP runs
 ``port25 blocklist --format exabgp --follow`` as a process, which announces and withdraws as time
-goes on; when the process ends, ExaBGP withdraws all it announced.
+goes on. When the process ends, ExaBGP keeps what it announced and starts it again; so it begins by
+withdrawing what has ended since.
 """
 
 from collections.abc import Iterable, Sequence
 
 from sensor.blocking.decision import Decision
+from sensor.blocking.feeds.normal import disjoint
 
-__all__ = ["changes", "render", "route"]
+__all__ = ["changes", "render", "route", "routes", "turn"]
 
 
 def route(one: Decision) -> str:
@@ -22,14 +24,24 @@ def route(one: Decision) -> str:
     return f"flow route {{ match {{ {match} }} then {{ discard; }} }}"
 
 
-def changes(before: Sequence[Decision], after: Sequence[Decision]) -> str:
-    """Commands that turn the announced blocks ``before`` into ``after``."""
-    old, new = ({route(one): one for one in blocks} for blocks in (before, after))
+def routes(blocks: Sequence[Decision], ts: int) -> list[str]:
+    """The flows of all blocks in force at ``ts`` (ns), none within another."""
+    return [route(one) for one in disjoint(blocks, ts, ends=False)]
+
+
+def turn(before: Iterable[str], after: Iterable[str]) -> list[str]:
+    """Commands that turn the announced routes ``before`` into ``after``."""
+    old, new = dict.fromkeys(before), dict.fromkeys(after)
     lines = [f"withdraw {text}" for text in old if text not in new]
-    lines += [f"announce {text}" for text in new if text not in old]
+    return lines + [f"announce {text}" for text in new if text not in old]
+
+
+def changes(before: Sequence[Decision], after: Sequence[Decision], ts: int = 0) -> str:
+    """The same of blocks."""
+    lines = turn(routes(before, ts), routes(after, ts))
     return "".join(f"{line}\n" for line in lines)
 
 
 def render(blocks: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> str:
     """Commands that announce every block."""
-    return changes((), blocks)
+    return changes((), blocks, ts)

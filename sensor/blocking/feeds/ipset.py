@@ -7,11 +7,20 @@ The rules that use them are the operator's, once::
     ip6tables -A FORWARD -p tcp --dport 25 -m set --match-set port25-v6 src -j REJECT
 
 before them, an ACCEPT for the provider's own mail servers.
+
+A set can only be made "if it is not there yet" where the one that is there was made with the same
+ceiling, so the ceiling is always the highest there is; it costs nothing. A set that somebody made
+otherwise is put right once, under the rules that use it (here ``port25-v4``)::
+
+    ipset create port25-once hash:ip family inet timeout 0 maxelem 4294967295
+    ipset swap port25-once port25-v4
+    ipset destroy port25-once
 """
 
 from collections.abc import Iterable, Sequence
 
 from sensor.blocking.decision import SECOND, Decision
+from sensor.blocking.feeds.normal import disjoint
 
 __all__ = ["render"]
 
@@ -20,18 +29,19 @@ _SETS = {
     "port25-v6": "hash:net family inet6",
     "port25-v4-ports": "hash:ip,port family inet",
 }
+_MADE = "timeout 0 maxelem 4294967295"
+_LONGEST = 2_147_483
+"""Seconds, the most ipset can count."""
 
 
 def render(blocks: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> str:
     """What ``ipset restore`` reads."""
-    size = max(65_536, 2 * sum(b.ports[1] - b.ports[0] + 1 if b.ports else 1 for b in blocks))
     lines = []
     for name, kind in _SETS.items():
-        made = f"{kind} timeout 0 maxelem {size}"
-        lines += [f"create {new} {made} -exist" for new in (name, f"{name}-new")]
+        lines += [f"create {new} {kind} {_MADE} -exist" for new in (name, f"{name}-new")]
         lines.append(f"flush {name}-new")
-    for one in blocks:
-        left = min(-((ts - one.expires) // SECOND), 2_147_483)  # the most ipset can count
+    for one in disjoint(blocks, ts):
+        left = min(-((ts - one.expires) // SECOND), _LONGEST)
         address = one.source.removesuffix("/32")
         if one.ports:
             entry = f"port25-v4-ports-new {address},tcp:{one.ports[0]}-{one.ports[1]}"

@@ -8,6 +8,7 @@ import msgspec
 
 from sensor.alerts.alert import rfc3339
 from sensor.blocking.decision import Decision
+from sensor.blocking.feeds.normal import disjoint
 
 __all__ = ["as_csv", "as_json", "as_plain"]
 
@@ -38,5 +39,8 @@ def as_json(decisions: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> 
 
 def as_plain(blocks: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> str:
     """One subscriber a line: an address or prefix; where it is shared, with ports."""
-    hosts = (one.host if one.ports else one.source.removesuffix("/32") for one in blocks)
-    return "".join(f"{host}\n" for host in hosts)
+    lines = []
+    for one in disjoint(blocks, ts, ends=False):
+        address = one.source.removesuffix("/32")
+        lines.append(f"{address}:{one.ports[0]}-{one.ports[1]}" if one.ports else address)
+    return "".join(f"{line}\n" for line in lines)

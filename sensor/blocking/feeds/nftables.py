@@ -8,8 +8,9 @@ loads it; ``nft list table inet port25`` shows counters and the time left.
 from collections.abc import Iterable, Sequence
 
 from sensor.blocking.decision import SECOND, Decision
+from sensor.blocking.feeds.normal import disjoint
 
-__all__ = ["elements", "render"]
+__all__ = ["SHAPE", "elements", "render", "trial"]
 
 _FRAME = """\
 table inet port25 {{
@@ -49,23 +50,40 @@ table inet port25 {{
 }}
 """
 _SETS = ("blocked4", "blocked6", "blocked4_ports")
+SHAPE = (
+    ("nft", "-s", "-t", "list table inet port25"),
+    ("nft", "-s", "list set inet port25 own4"),
+    ("nft", "-s", "list set inet port25 own6"),
+)
+"""Commands that show all of the table that does not change by itself: no counters, no blocks."""
 
 
 def render(blocks: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> str:
     """The whole table in place of what there was."""
+    return (
+        f"table inet port25\ndelete table inet port25\n{_table(own)}{elements(blocks, ts, False)}"
+    )
+
+
+def trial(own: Iterable[str] = ()) -> str:
+    """An empty table under another name, made and deleted in one: it changes nothing."""
+    name = "table inet port25_trial"
+    return f"{_table(own).replace('table inet port25', name)}delete {name}\n"
+
+
+def _table(own: Iterable[str]) -> str:
     texts = list(own)
     lists = [[t for t in texts if ":" not in t], [t for t in texts if ":" in t]]
     own4, own6 = (
         f"\n        elements = {{ {', '.join(found)} }}" if found else "" for found in lists
     )
-    table = _FRAME.format(own4=own4, own6=own6)
-    return f"table inet port25\ndelete table inet port25\n{table}{elements(blocks, ts, False)}"
+    return _FRAME.format(own4=own4, own6=own6)
 
 
 def elements(blocks: Sequence[Decision], ts: int, flush: bool = True) -> str:
     """Only the elements, in place of those there were."""
     by_set: dict[str, list[str]] = {name: [] for name in _SETS}
-    for one in blocks:
+    for one in disjoint(blocks, ts):
         left = -((ts - one.expires) // SECOND)  # rounded up
         address = one.source.removesuffix("/32")
         if one.ports:

@@ -8,6 +8,7 @@ rbldnsd reads the file again when it changes. A shared address is never listed: 
 from collections.abc import Iterable, Sequence
 
 from sensor.blocking.decision import Decision
+from sensor.blocking.feeds.normal import disjoint
 
 __all__ = ["render"]
 
@@ -15,11 +16,12 @@ __all__ = ["render"]
 def render(blocks: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> str:
     """The data file."""
     lines = ["$TTL 60"]
+    whole = disjoint([one for one in blocks if not one.ports], ts, ends=False)
     for dataset, v6 in (("ip4set:v4", False), ("ip6trie:v6", True)):
         lines += [f"$DATASET {dataset} @", ":127.0.0.2:Port 25 is closed to $ for spam"]
         lines += [
             f"{one.source.removesuffix('/32')} :127.0.0.2:Port 25 is closed to $: alert {one.alert}"
-            for one in blocks
-            if (":" in one.source) == v6 and not one.ports
+            for one in whole
+            if (":" in one.source) == v6
         ]
     return "".join(f"{line}\n" for line in lines)

@@ -4,6 +4,7 @@ import shutil
 from typing import Final
 
 from sensor import __version__
+from sensor.blocking.feeds.faults import faults
 from sensor.console.view import View
 from sensor.console.web.shapes import Health, Trouble
 from sensor.console.web.stream import Follower
@@ -34,6 +35,7 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
         troubles.append(Trouble("capture_loss", f"{vitals[0].loss:.2%} of what was sent is lost"))
     if status.stopped:
         troubles.append(Trouble("blocking_stopped", "blocking stopped itself: port25 resume"))
+    troubles += [Trouble("feed_refused", one.text) for one in faults(view.state)]
     if waiting is not None and waiting > _WAITING:
         troubles.append(Trouble("kafka_waiting", f"{waiting:,} messages wait for Kafka"))
     if disk.free < disk.total * _LITTLE_ROOM:

@@ -346,7 +346,12 @@ class Trouble(msgspec.Struct, frozen=True):
     """Something a person should see to."""
 
     code: Literal[
-        "no_vitals", "capture_loss", "blocking_stopped", "kafka_waiting", "disk_nearly_full"
+        "no_vitals",
+        "capture_loss",
+        "blocking_stopped",
+        "feed_refused",
+        "kafka_waiting",
+        "disk_nearly_full",
     ]
     detail: str
 

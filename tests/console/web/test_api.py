@@ -10,6 +10,7 @@ import pytest
 
 from sensor.alerts.alert import Alert
 from sensor.blocking.desk import Desk
+from sensor.blocking.feeds.faults import tell
 from sensor.console.view import View
 from sensor.console.web.openapi import document
 from sensor.impact.store import UsageStore
@@ -264,6 +265,12 @@ def test_health_names_what_a_person_should_see_to(server, state):
     before = server.get("/api/v1/health").json()
     assert before["vitals"]["hosts"] == 8 and before["journal_bytes"] > 0
     assert {one["code"] for one in before["troubles"]} >= {"capture_loss"}  # 0.1 % in the fixture
+    tell(state, "exabgp", ["announce flow <b>", "announce other"], 10**18)
+    after = server.get("/api/v1/health").json()["troubles"]
+    (one,) = [one for one in after if one["code"] == "feed_refused"]
+    assert one["detail"].startswith("exabgp refuses 2 of what is to be blocked since 2001-09-09T")
+    tell(state, "exabgp", [], 0)
+    assert server.get("/api/v1/health").json()["troubles"] == before["troubles"]
     assert server.get("/healthz", None).text == "ok\n"
 
 

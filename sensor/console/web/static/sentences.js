@@ -142,6 +142,10 @@ const SENTENCES = [
   ["no sensor has written to the journal for {n} s", "ジャーナルへの書き込みが {0} 秒間ない"],
   ["{n} of what was sent is lost", "送られたものの {0} を取りこぼした"],
   ["blocking stopped itself: port25 resume", "遮断は自動停止中: port25 resume"],
+  [
+    "{d} refuses {n} of what is to be blocked since {a}: {*}",
+    "{0} は遮断対象 {1} 件を拒否 ({2} から): {3}",
+  ],
   ["{n} messages wait for Kafka", "Kafka 待ちのメッセージ {0} 件"],
   ["{n} bytes are free", "空き容量 {0} バイト"],
 ];
