@@ -33,7 +33,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.decode.segment import ICMP_ERROR, TUNNELS
+from sensor.decode.segment import ICMP_ERROR, TUNNEL_BITS, TUNNELS
 from sensor.kernel import kernel, prefetch
 from sensor.kernel import table as new_table
 from sensor.rowindex import Index, after, empty_index, fetch, home, probe, put, remove
@@ -159,8 +159,10 @@ _WINDOW: Final = 1 << 20
 """How far from the expected sequence number a reset may lie."""
 _LINK_LAYERS = 0
 for _code, _name in enumerate(TUNNELS):
-    if _name in ("", "mpls", "pppoe", "ppp"):
+    if _name in ("", "mpls", "pppoe", "ppp", "vn-tag", "pbb", "macsec"):
         _LINK_LAYERS |= 1 << _code
+_CODE_BITS: Final = TUNNEL_BITS
+_CODE: Final = (1 << TUNNEL_BITS) - 1
 _SHIFT = np.uint64(32)
 _MOD: Final = 0xFFFFFFFF
 
@@ -390,9 +392,9 @@ def _open(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, segment, now):
 @kernel
 def _in_tunnel(codes):
     while codes:
-        if _LINK_LAYERS >> (codes & 15) & 1 == 0:
+        if _LINK_LAYERS >> (codes & _CODE) & 1 == 0:
             return True
-        codes >>= 4
+        codes >>= _CODE_BITS
     return False
 
 
