@@ -116,7 +116,7 @@ def index_pcapng(data, pos, big, interfaces, n_interfaces, limit, last, frames):
         if kind == _SECTION_HEADER:  # its byte order is its own: nothing in it can be read yet
             return n, pos, SECTION
         length = _u32(data, pos + 4, big)
-        if length < 12:
+        if length < 12 or (length & 3 and length > limit):
             return n, pos, BAD_BLOCK
         if length > limit:
             known = (
