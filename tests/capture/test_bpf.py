@@ -7,7 +7,7 @@ import pytest
 from sensor.capture.bpf import ETHERNET, RAW_IP, FilterError, expression, mail_filter, steering
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
-from sensor.decode.segment import Outcome
+from sensor.decode.segment import TUNNEL_BITS, TUNNELS, Outcome
 from tests.capture.bpf_machine import run
 from tests.conftest import PCAPS, shared_captures
 from tests.decode.fuzz import mutate, seeds
@@ -28,8 +28,8 @@ def decoded(frame: bytes, link: int):
     if len(rows):
         codes = int(rows[0]["tunnels"])
         while codes:
-            deep |= codes & 15 not in (1, 2)  # MPLS, PPPoE
-            codes >>= 4
+            deep |= TUNNELS[codes & 31] not in ("mpls", "pppoe", "vn-tag", "pbb")
+            codes >>= TUNNEL_BITS
     return outcome, bool(deep)
 
 
