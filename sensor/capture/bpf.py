@@ -7,7 +7,8 @@ MPLS, IPv4 and IPv6 with their extension headers, to TCP, UDP and ICMP. It lets 
 * TCP segments of the watched ports, and ICMP errors that quote one;
 * with ``dns``, UDP and TCP of port 53;
 * with ``tunnels``, whatever may carry the same inside: IP in IP, GRE, EtherIP, L2TP, MPLS in IP,
-  multilink PPP, MACsec, and UDP of VXLAN, Geneve, GTP-U, Teredo, GRE, L2TP, MPLS and TZSP. On a mirror port where tunnels carry everything, so does the filter.
+  multilink PPP, MACsec, and UDP of VXLAN, Geneve, GTP-U, Teredo, GRE, L2TP, MPLS and TZSP.
+  On a mirror port where tunnels carry everything, so does the filter.
 
 :func:`steering` is the same walk to another end: a number that is the same for all packets of one
 subscriber, by which PACKET_FANOUT chooses a worker, so that what is known of a subscriber is whole.

@@ -7,7 +7,7 @@ import pytest
 from sensor.capture.bpf import ETHERNET, RAW_IP, FilterError, expression, mail_filter, steering
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
-from sensor.decode.segment import TUNNEL_BITS, TUNNELS, Outcome
+from sensor.decode.segment import Outcome, tunnel_names
 from tests.capture.bpf_machine import run
 from tests.conftest import PCAPS, shared_captures
 from tests.decode.fuzz import mutate, seeds
@@ -24,12 +24,8 @@ def decoded(frame: bytes, link: int):
     decoder = Decoder([25], dns=True)
     rows = decoder.decode(block([frame], link))
     outcome = Outcome(int(decoder.counts.argmax()))
-    deep = 0
-    if len(rows):
-        codes = int(rows[0]["tunnels"])
-        while codes:
-            deep |= TUNNELS[codes & 31] not in ("mpls", "pppoe", "vn-tag", "pbb")
-            codes >>= TUNNEL_BITS
+    names = tunnel_names(int(rows[0]["tunnels"])) if len(rows) else []
+    deep = set(names) - {"mpls", "pppoe", "vn-tag", "pbb"}
     return outcome, bool(deep)
 
 

@@ -157,7 +157,7 @@ def test_tshark_reads_the_same(tshark, tmp_path):
         path = write(tmp_path / f"{link}.pcap", pcap([(10**18, f) for _, f in named], link=link))
         command = [tshark, "-r", path, "-n", "-T", "fields", "-e", "tcp.dstport", "-e", "tcp.len"]
         out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        for (name, _), line in zip(named, out.splitlines(), strict=True):
+        for (name, _), line in zip(named, out.splitlines() or ["unread"] * len(named), strict=True):
             if line != "25\t4":
                 wrong.append((name, line))
     assert not wrong
@@ -170,7 +170,7 @@ ENDS = [
     ("l2tp short", datagram(1701, b"\0\2\0\4"), Outcome.MALFORMED_TUNNEL),
     ("l2tp length beyond", datagram(1701, l2tp(0x4000, 999, 4, 5)), Outcome.MALFORMED_TUNNEL),
     ("l2tp offset beyond", datagram(1701, l2tp(0x0200, 4, 5, 999)), Outcome.MALFORMED_TUNNEL),
-    ("l2tp of lcp", datagram(1701, l2tp(0, 4, 5, ppp=b"\xff\3\xc0\x21" + bytes(4))), Outcome.NOT_IP),
+    ("l2tp of lcp", datagram(1701, l2tp(0, 4, 5, ppp=b"\xc0\x21" + bytes(4))), Outcome.NOT_IP),
     ("part of a packet", pppoe(b"\x00\x3d\x80\0\0\1\x21" + V4), Outcome.FRAGMENT),
     ("short multilink", pppoe(b"\x00\x3d\x80"), Outcome.MALFORMED_PPP),
     ("encrypted macsec", typed(0x88E5, b"\x0c\0\0\0\0\1" + V4), Outcome.NOT_IP),
