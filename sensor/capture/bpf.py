@@ -160,8 +160,8 @@ def _walk(link: int, base: int, tunnels: bool, ends: _Ends) -> list[Instruction]
         _types(a, "frame", tunnels)
         a.label("ppp")
         a.emit(_LD_H)
-        multilink = [(0x003D, 2, "tunnel")] if tunnels else []
-        _choose(a, ((0x0021, 2, "ipv4"), (0x0057, 2, "ipv6"), (0x0281, 2, "mpls"), *multilink))
+        inner = [(0x0031, 2 + 2 + 12, "inner0"), (0x003D, 2, "tunnel")]  # bridged; multilink
+        _choose(a, [(0x0021, 2, "ipv4"), (0x0057, 2, "ipv6"), (0x0281, 2, "mpls"), *inner])
         a.label("mpls")
         for _ in range(LABELS):
             bottom = a.new()

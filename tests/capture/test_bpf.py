@@ -11,9 +11,14 @@ from sensor.decode.segment import Outcome, tunnel_names
 from tests.capture.bpf_machine import run
 from tests.conftest import PCAPS, shared_captures
 from tests.decode.fuzz import mutate, seeds
+from tests.decode.test_carriers import CARRIED, UNKNOWN_TO_TSHARK
 from tests.frames import block
 
 BASE = 0xFFE00000
+UNSEEN = [CARRIED["ethernet in mpls, address 45"][0]] + [
+    UNKNOWN_TO_TSHARK[name][0] for name in ("arista 48", "pppoe multilink short")
+]
+"""What only the decoder tells from something else."""
 LINKS = {ETHERNET: mail_filter([25], link=ETHERNET), RAW_IP: mail_filter([25], link=RAW_IP)}
 TUNNELS = {link: mail_filter([25], tunnels=True, link=link) for link in LINKS}
 MAIL = (Outcome.SEGMENT, Outcome.ICMP_ERROR, Outcome.UDP_DNS, Outcome.TCP_DNS, Outcome.DUPLICATE)
@@ -77,7 +82,8 @@ def test_every_layer_of_the_ladder_and_what_is_damaged():
     tried = missed = 0
     for link, frame in seeds():
         if link in LINKS and (link == RAW_IP or frame[12:13] >= b"\6"):
-            check(frame, link)
+            if frame not in UNSEEN:
+                check(frame, link)
             for _ in range(20):
                 tried += 1
                 damaged = mutate(rng, frame)
