@@ -26,13 +26,15 @@ UNKNOWN = bytes(Ether(dst="02:00:00:00:00:01") / IP() / UDP(dport=51820, sport=9
 def test_nothing_read(tmp_path, frame, link, why):
     path = write(tmp_path / "a.pcap", pcap([(10**18, frame)] * 3, link=link))
     done = port25("impact", "-q", path)
+    out, err = done.stdout.decode(), done.stderr.decode()
     assert done.returncode == 1
-    assert "nothing can be concluded" in done.stdout
-    assert why in done.stderr
+    assert "nothing can be concluded" in out
+    assert why in err
 
 
 def test_nothing_on_port_25_is_said_and_fine(tmp_path):
     path = write(tmp_path / "a.pcap", pcap([(10**18, WEB)] * 3))
     done = port25("segments", path)
+    err = done.stderr.decode()
     assert done.returncode == 0
-    assert "3 frames were read, none of port 25" in done.stderr
+    assert "3 frames were read, none of port 25" in err
