@@ -8,6 +8,7 @@ import numpy as np
 
 from sensor.capture.block import FRAME, Block
 from sensor.decode.decoder import Decoder
+from sensor.kernel import table
 
 Frame = tuple[int, bytes]
 """(nanoseconds since 1970, bytes)"""
@@ -17,7 +18,7 @@ def block(frames: Iterable[bytes], link: int = 1, cut: int = 0) -> Block:
     """Frames as a block; the last ``cut`` bytes of each are on the wire only."""
     frames = list(frames)
     data = np.frombuffer(bytearray(b"".join(frames)), np.uint8)
-    rows = np.zeros(len(frames), FRAME)
+    rows = table(len(frames), FRAME)
     at = 0
     for row, frame in zip(rows, frames, strict=True):
         row["offset"], row["wire"], row["captured"] = at, len(frame), max(0, len(frame) - cut)

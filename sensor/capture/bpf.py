@@ -1,13 +1,14 @@
 """Filters that run in the kernel: only mail crosses into user space (classic BPF).
 
 :func:`mail_filter` is a program of the Linux socket filter (Documentation/networking/filter.rst)
-that walks the same link layers as ``decode.ladder``: Ethernet or none, VLAN tags, PPPoE, MPLS, IPv4
-and IPv6 with their extension headers, to TCP, UDP and ICMP. It lets through
+that walks the same link layers as ``decode.ladder``: Ethernet or none, VLAN and fabric tags, PPPoE,
+MPLS, IPv4 and IPv6 with their extension headers, to TCP, UDP and ICMP. It lets through
 
 * TCP segments of the watched ports, and ICMP errors that quote one;
 * with ``dns``, UDP and TCP of port 53;
-* with ``tunnels``, whatever may carry the same inside: IP in IP, GRE, and UDP of VXLAN, Geneve,
-  GTP-U, Teredo and GRE-in-UDP. On a mirror port where tunnels carry everything, so does the filter.
+* with ``tunnels``, whatever may carry the same inside: IP in IP, GRE, EtherIP, L2TP, MPLS in IP,
+  multilink PPP, MACsec, and UDP of VXLAN, Geneve, GTP-U, Teredo, GRE, L2TP, MPLS and TZSP.
+  On a mirror port where tunnels carry everything, so does the filter.
 
 :func:`steering` is the same walk to another end: a number that is the same for all packets of one
 subscriber, by which PACKET_FANOUT chooses a worker, so that what is known of a subscriber is whole.
@@ -55,9 +56,16 @@ _JA, _JEQ, _JSET, _RET, _RET_A = 0x05, 0x15, 0x45, 0x06, 0x16
 _LINK_LAYER: Final = 0xFFE00000
 """SKF_LL_OFF: where a steering program finds the link header."""
 
-_UDP_TUNNELS: Final = (4789, 8472, 4790, 6081, 2152, 3544, 4754)
-_IP_TUNNELS: Final = (4, 41, 47)
-_TYPES_OF_TAGS: Final = (0x8100, 0x88A8, 0x9100, 0x9200)
+_UDP_TUNNELS: Final = (4789, 8472, 4790, 6081, 2152, 3544, 4754, 1701, 6635, 37008)
+_IP_TUNNELS: Final = (4, 41, 47, 97, 115, 137)
+_TAGS: Final = {  # EtherType: bytes from it to the next one
+    **dict.fromkeys((0x8100, 0x88A8, 0x9100, 0x9200), 4),
+    0x8926: 6,  # VN-Tag
+    0x8909: 8,  # Cisco's metadata
+    0xD28B: 14,  # Arista's time, of 64 bits
+    0x88E7: 18,  # a backbone's service tag, then addresses
+    0x8903: 16,  # FabricPath, the same
+}
 
 
 class Instruction(NamedTuple):
@@ -149,10 +157,11 @@ def _walk(link: int, base: int, tunnels: bool, ends: _Ends) -> list[Instruction]
     a = _Assembler()
     if link == ETHERNET:
         a.emit(_LDX_IMMEDIATE, base + 12)
-        _types(a, "frame")
+        _types(a, "frame", tunnels)
         a.label("ppp")
         a.emit(_LD_H)
-        _choose(a, ((0x0021, 2, "ipv4"), (0x0057, 2, "ipv6"), (0x0281, 2, "mpls")))
+        inner = [(0x0031, 2 + 2 + 12, "inner0"), (0x003D, 2, "tunnel")]  # bridged; multilink
+        _choose(a, [(0x0021, 2, "ipv4"), (0x0057, 2, "ipv6"), (0x0281, 2, "mpls"), *inner])
         a.label("mpls")
         for _ in range(LABELS):
             bottom = a.new()
@@ -167,14 +176,20 @@ def _walk(link: int, base: int, tunnels: bool, ends: _Ends) -> list[Instruction]
             a.label(following)
         a.go("reject")
         a.label("payload")
-        _by_version(a, (0, "pseudowire"))
-        a.label("pseudowire")
+        _version(a)
+        a.emit(_LD_H, 4 + 12)
+        for kind in (0x0800, 0x86DD, 0x8100, 0x88A8):
+            a.when(_JEQ, kind, "worded")
+        a.skip(12)
+        a.go("inner0")
+        a.label("worded")  # a control word, then Ethernet
         a.skip(4 + 12)
-        _types(a, "inner")
+        _types(a, "inner", tunnels)
         a.go("reject")
     else:
         a.emit(_LDX_IMMEDIATE, base)
-        _by_version(a)
+        _version(a)
+        a.go("reject")
     _ipv4(a, tunnels)
     _ipv6(a, tunnels)
     for family in ("4", "6"):
@@ -190,7 +205,7 @@ def _walk(link: int, base: int, tunnels: bool, ends: _Ends) -> list[Instruction]
     return a.program()
 
 
-def _types(a: _Assembler, name: str) -> None:
+def _types(a: _Assembler, name: str, tunnels: bool) -> None:
     """X is at an EtherType: walk the tags to what is behind them."""
     for depth in range(TAGS + 1):
         a.label(f"{name}{depth}")
@@ -199,7 +214,9 @@ def _types(a: _Assembler, name: str) -> None:
         if name == "frame":
             targets += [(0x8864, 8, "ppp"), (0x8847, 2, "mpls"), (0x8848, 2, "mpls")]
         if depth < TAGS:
-            targets += [(tag, 4, f"{name}{depth + 1}") for tag in _TYPES_OF_TAGS]
+            targets += [(tag, size, f"{name}{depth + 1}") for tag, size in _TAGS.items()]
+        if tunnels:
+            targets.append((0x88E5, 2, "tunnel"))  # MACsec
         _choose(a, targets)
 
 
@@ -215,13 +232,12 @@ def _choose(a: _Assembler, targets: Sequence[tuple[int, int, str]]) -> None:
         a.go(target)
 
 
-def _by_version(a: _Assembler, *others: tuple[int, str]) -> None:
-    """X is at an IP header of either version, told by the first nibble."""
+def _version(a: _Assembler) -> None:
+    """X is at an IP header of either version, told by the first nibble; else fall through."""
     a.emit(_LD_B)
     a.emit(_RSH, 4)
-    for nibble, target in ((4, "ipv4"), (6, "ipv6"), *others):
-        a.when(_JEQ, nibble, target)
-    a.go("reject")
+    a.when(_JEQ, 4, "ipv4")
+    a.when(_JEQ, 6, "ipv6")
 
 
 def _pass_header(a: _Assembler, at: int) -> None:

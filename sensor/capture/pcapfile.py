@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +46,19 @@ _MOST_INTERFACES: Final = 65_536
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE: Final = b"\x2a\x4d\x18"  # after a byte from 50 to 5f (RFC 8878, 3.1.2)
 _PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
-_PCAP: Final = {  # first four bytes: big-endian, nanoseconds of one fraction unit
-    b"\xd4\xc3\xb2\xa1": (False, 1000),
-    b"\xa1\xb2\xc3\xd4": (True, 1000),
-    b"\x4d\x3c\xb2\xa1": (False, 1),
-    b"\xa1\xb2\x3c\x4d": (True, 1),
+_BOTH: Final[tuple[Literal["big", "little"], ...]] = ("big", "little")
+_ORDERS: Final = {  # magic number: nanoseconds of one fraction unit, bytes more in a record header
+    0xA1B2C3D4: (1000, 0),
+    0xA1B23C4D: (1, 0),
+    0xA1B2CD34: (1000, 8),  # Kuznetzov's: interface[4] protocol[2] type[1] pad[1]; home routers
+    0x1C0001AC: (1000, 0),  # IXIA's, hardware clock; the size of all packets follows the header
+    0x1C0001AB: (1000, 0),  # IXIA's, software clock
+}
+_IXIA: Final = (0x1C0001AC, 0x1C0001AB)
+_PCAP: Final = {  # first four bytes: big-endian, magic number
+    magic.to_bytes(4, order): (order == "big", magic) for magic in _ORDERS for order in _BOTH
 }
 
 
@@ -91,6 +98,18 @@ class _Stream:
             if self._poll is None:
                 return False
             time.sleep(self._poll)
+
+    def skip(self, size: int) -> bool:
+        """Drop ``size`` bytes, more than ``data`` may hold; False when the file ends before."""
+        while size > len(self.data):
+            size -= len(self.data)
+            if not self.refill(len(self.data)):
+                return False
+        rest = len(self.data) - size
+        self._buffer[:rest] = self.data[size:].copy()
+        self.base += size
+        self.data = self._buffer[:rest]
+        return True
 
     def close(self) -> None:
         self._file.close()
@@ -145,7 +164,8 @@ class CaptureFile:
             if not self._follow:
                 raise CaptureError(self.name, 0, "the file is empty")
             time.sleep(_POLL)
-        if not head.startswith((_GZIP, _ZSTD)):
+        skippable = head[1:] == _ZSTD_SKIPPABLE and head[0] >> 4 == 5
+        if not head.startswith((_GZIP, _ZSTD)) and not skippable:
             return _Stream(file, _POLL if self._follow else None)
         if self._follow:
             raise CaptureError(self.name, 0, "a compressed file cannot be followed")
@@ -173,14 +193,18 @@ def _need(source: _Stream, size: int, name: str, what: str) -> None:
 def _pcap_blocks(source: _Stream, name: str) -> Iterator[Block]:
     _need(source, 24, name, "the file header")
     header = source.data[:24].tobytes()
-    big, fraction = _PCAP[header[:4]]
+    big, magic = _PCAP[header[:4]]
+    fraction, extra = _ORDERS[magic]
     snaplen, link = struct.unpack(">II" if big else "<II", header[16:])
     link &= 0xFFFF  # the upper half tells of frame check sequences
     limit = max(snaplen if snaplen < _MOST_BLOCK else 0, _MOST_CAPTURED)
     frames = table(FRAMES_PER_BLOCK, FRAME)
-    number, pos = 1, 24
+    number, pos = 1, 28 if magic in _IXIA else 24
+    _need(source, pos, name, "the file header")
     while True:
-        n, pos, status = records.index_pcap(source.data, pos, big, fraction, link, limit, frames)
+        n, pos, status = records.index_pcap(
+            source.data, pos, big, fraction, link, limit, extra, frames
+        )
         if n:
             yield Block(source.data, frames[:n], number, name)
             number += n
@@ -220,16 +244,20 @@ class _Interfaces:
             return f"more than {_MOST_INTERFACES:,} interfaces are described"
         link, _, snaplen = struct.unpack_from(order + "HHI", body)
         units, offset = 1_000_000, 0
+        told = set()  # of an option said twice, the first counts
         at = 8
         while at + 4 <= len(body):
             code, length = struct.unpack_from(order + "HH", body, at)
             value = body[at + 4 : at + 4 + length]
             if code == 0 or len(value) < length:
                 break
-            if code == 9 and length == 1:  # if_tsresol
+            if code in told:
+                pass
+            elif code == 9 and length == 1:  # if_tsresol
                 units = (2 if value[0] & 0x80 else 10) ** (value[0] & 0x7F)
             elif code == 14 and length == 8:  # if_tsoffset, in seconds
                 offset = struct.unpack(order + "q", value)[0] * 1_000_000_000
+            told.add(code)
             at += 4 + (length + 3 & ~3)
         if units >= 1 << 62:
             return f"an interface counts time in 1/{units:.1e} s, finer than can be read"
@@ -240,6 +268,11 @@ class _Interfaces:
         self.rows[self.count] = link, units, offset, snaplen
         self.count += 1
         return None
+
+
+def _padded(length: int) -> int:
+    """Blocks fill up to four bytes, also those of writers that count without."""
+    return length + 3 & ~3
 
 
 def _pcapng_blocks(source: _Stream, name: str) -> Iterator[Block]:
@@ -262,20 +295,29 @@ def _pcapng_blocks(source: _Stream, name: str) -> Iterator[Block]:
             length = int.from_bytes(body[4:8], "big" if big else "little")
             if not big and body[8:12] != b"\x4d\x3c\x2b\x1a":
                 fault = "a section header block has no byte-order mark"
-            elif length < 28 or length & 3 or length > _MOST_BLOCK:
+            elif length < 28 or length > _MOST_BLOCK:
                 fault = f"a section header block claims {length:,} bytes"
-            elif pos + length <= len(source.data):
+            elif (major := int.from_bytes(body[12:14], "big" if big else "little")) != 1:
+                fault = f"a section of pcapng version {major}, expected version 1"
+            elif pos + _padded(length) <= len(source.data):
                 interfaces = _Interfaces()
-                pos += length
+                pos += _padded(length)
                 continue
         elif status == records.INTERFACE:
             order = ">" if big else "<"
             length = struct.unpack(order + "I", source.data[pos + 4 : pos + 8].tobytes())[0]
-            body = source.data[pos + 8 : pos + length - 4].tobytes()
+            body = source.data[pos + 8 : pos + _padded(length) - 4].tobytes()
             fault = interfaces.add(body, order)
             if fault is None:
-                pos += length
+                pos += _padded(length)
                 continue
+        elif status == records.PASSED_OVER:
+            length = int.from_bytes(source.data[pos + 4 : pos + 8], "big" if big else "little")
+            start = source.base + pos
+            if not source.skip(pos + _padded(length)):
+                raise CaptureError(name, start, f"cut short: a block claims {length:,} bytes")
+            pos = 0
+            continue
         elif status == records.ABSURD:
             fault = f"a block claims more than {_MOST_BLOCK:,} bytes; the file is damaged here"
         elif status == records.BAD_BLOCK:

@@ -17,6 +17,7 @@ __all__ = [
     "FULL",
     "INTERFACE",
     "MORE",
+    "PASSED_OVER",
     "SECTION",
     "UNKNOWN_INTERFACE",
     "index_pcap",
@@ -30,6 +31,7 @@ SECTION: Final = 3  # a section header block, for the caller
 INTERFACE: Final = 4  # an interface description block, for the caller
 BAD_BLOCK: Final = 5  # the block at pos contradicts itself
 UNKNOWN_INTERFACE: Final = 6  # the packet at pos is of an interface never described
+PASSED_OVER: Final = 7  # a block larger than the limit and of no use: the caller passes over it
 
 _SECOND: Final = 1_000_000_000
 _SECTION_HEADER: Final = 0x0A0D0D0A
@@ -60,8 +62,8 @@ def _fill(frame, ts, offset, captured, wire, link):
 
 
 @kernel
-def index_pcap(data, pos, big, fraction, link, limit, frames):
-    """Index pcap records from ``pos``.
+def index_pcap(data, pos, big, fraction, link, limit, extra, frames):
+    """Index pcap records from ``pos``, each with ``extra`` bytes after its 16-byte header.
 
     ``fraction`` is the nanoseconds of one unit of the second timestamp word (1 or 1000); ``limit``
     the largest believable packet in bytes.
@@ -73,12 +75,12 @@ def index_pcap(data, pos, big, fraction, link, limit, frames):
         captured = _u32(data, pos + 8, big)
         if captured > limit:
             return n, pos, ABSURD
-        if pos + 16 + captured > data.shape[0]:
+        if pos + 16 + extra + captured > data.shape[0]:
             return n, pos, MORE
         ts = _u32(data, pos, big) * _SECOND + _u32(data, pos + 4, big) * fraction
-        _fill(frames[n], ts, pos + 16, captured, _u32(data, pos + 12, big), link)
+        _fill(frames[n], ts, pos + 16 + extra, captured, _u32(data, pos + 12, big), link)
         n += 1
-        pos += 16 + captured
+        pos += 16 + extra + captured
     return n, pos, FULL
 
 
@@ -114,13 +116,21 @@ def index_pcapng(data, pos, big, interfaces, n_interfaces, limit, last, frames):
         if kind == _SECTION_HEADER:  # its byte order is its own: nothing in it can be read yet
             return n, pos, SECTION
         length = _u32(data, pos + 4, big)
-        if length < 12 or length & 3:
+        if length < 12 or (length & 3 and length > limit):
             return n, pos, BAD_BLOCK
         if length > limit:
-            return n, pos, ABSURD
-        if pos + length > data.shape[0]:
+            known = (
+                kind == _ENHANCED_PACKET
+                or kind == _PACKET
+                or kind == _SIMPLE_PACKET
+                or kind == _INTERFACE_DESCRIPTION
+            )
+            return n, pos, ABSURD if known else PASSED_OVER
+        # Some writers give the length before padding; the blocks are padded all the same.
+        padded = length + 3 & ~3
+        if pos + padded > data.shape[0]:
             return n, pos, MORE
-        if _u32(data, pos + length - 4, big) != length:
+        if _u32(data, pos + padded - 4, big) != length:
             return n, pos, BAD_BLOCK
         if kind == _INTERFACE_DESCRIPTION:
             return n, pos, INTERFACE
@@ -154,5 +164,5 @@ def index_pcapng(data, pos, big, interfaces, n_interfaces, limit, last, frames):
                 captured = min(captured, interfaces[0, 3])
             _fill(frames[n], last[0], pos + 12, captured, wire, interfaces[0, 0])
             n += 1
-        pos += length
+        pos += padded
     return n, pos, FULL

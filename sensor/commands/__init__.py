@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sensor.alerts.alert import Alert
 from sensor.capture.block import CaptureError
+from sensor.commands.unread import Unread
 from sensor.database import DatabaseError
 from sensor.escape import printable
 from sensor.kernel import COLD
@@ -55,11 +56,13 @@ def settings_from(path: str | None) -> Settings | None:
         return None
 
 
-def report_faults(faults: list[CaptureError]) -> int:
-    """Say what was wrong with captures; the exit code."""
+def report_faults(faults: list[CaptureError], unread: Unread | None = None) -> int:
+    """Say what was wrong with captures and what could not be read of them; the exit code."""
     for fault in faults:
         complain(str(fault))
-    return 1 if faults else 0
+    for sentence in unread.sentences() if unread is not None else ():
+        complain(sentence)
+    return 1 if faults or (unread is not None and unread.nothing) else 0
 
 
 def moment(text: str) -> int:

@@ -7,6 +7,7 @@ from detectors.score import Model
 from sensor.alerts.alert import rfc3339
 from sensor.capture.merge import Captures
 from sensor.commands import announce, complain, printable, report_faults, settings_from
+from sensor.commands.unread import Unread
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.windows import WINDOWS
 from sensor.pipeline import Pipeline, Watched
@@ -30,17 +31,20 @@ def run(options: argparse.Namespace) -> int:
     announce()
     captures = Captures(options.files)
     states = []
-    for block in captures:
+    unread = Unread(settings.ports)
+    for block in unread.watch(captures, pipeline.decoder):
         states += pipeline.feed(block)
     states += pipeline.finish()
-    if pipeline.watched is None:
+    if unread.nothing:
+        print(f"{printable(options.host)}: nothing can be said, no frame could be read")
+    elif pipeline.watched is None:
         print(f"{printable(options.host)} opened no connection to a foreign mail server")
     else:
         _print(printable(options.host), pipeline.model, pipeline.watched)
         for alert in states:
             if alert.host == pipeline.watched.host:
                 print(f"{alert.time}  {alert.state:<10} {alert.score:+6.1f}  {alert.block_reason}")
-    return report_faults(captures.faults)
+    return report_faults(captures.faults, unread)
 
 
 def _print(host: str, model: Model, watched: Watched) -> None:

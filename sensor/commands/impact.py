@@ -14,8 +14,9 @@ from sensor.commands import (
     state_from,
 )
 from sensor.commands.progress import Progress
+from sensor.commands.unread import Unread
 from sensor.database import DatabaseError
-from sensor.impact.report import RENDER
+from sensor.impact.report import RENDER, inconclusive
 from sensor.impact.survey import Survey
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings, subscribers_of
@@ -37,8 +38,9 @@ def run(options: argparse.Namespace) -> int:
     if since is None:
         return 2
     code = 0
+    unread = Unread(settings.ports)
     if options.files:
-        code = _replay(options, settings, survey)
+        code = _replay(options, settings, survey, unread)
     else:
         try:
             survey.recall(state_from(options, settings), since)
@@ -46,7 +48,10 @@ def run(options: argparse.Namespace) -> int:
             complain(str(error))
             return 1
     report = survey.report(options.date)
-    text = RENDER[options.format](report)
+    if options.files and unread.nothing:
+        text = inconclusive(options.format, unread.sentences())
+    else:
+        text = RENDER[options.format](report)
     try:
         if options.output:
             Path(options.output).write_text(text)
@@ -58,13 +63,13 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _replay(options: argparse.Namespace, settings: Settings, survey: Survey) -> int:
+def _replay(options: argparse.Namespace, settings: Settings, survey: Survey, unread: Unread) -> int:
     """From captures; the exit code."""
     pipeline = Pipeline(settings, on_sessions=survey.sessions)
     captures = Captures(options.files)
     with Progress(options.files, shown=not options.quiet) as progress:
-        for block in captures:
+        for block in unread.watch(captures, pipeline.decoder):
             survey.alerts(pipeline.feed(block))
             progress.update(captures.position, len(block.frames))
         survey.alerts(pipeline.finish())
-    return report_faults(captures.faults)
+    return report_faults(captures.faults, unread)

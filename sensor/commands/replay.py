@@ -19,6 +19,7 @@ from sensor.capture.merge import Captures
 from sensor.commands import announce, complain, report_faults, settings_from
 from sensor.commands.pace import factor, paced
 from sensor.commands.progress import Progress
+from sensor.commands.unread import Unread
 from sensor.database import DatabaseError
 from sensor.delivery import Delivery
 from sensor.evidence.store import Store
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     pipeline = Pipeline(settings) if kept is None else kept.pipeline
     captures = Captures(options.files, options.follow)
     blocks: Iterable[Block] = captures if pace is None else paced(captures, pace)
+    unread = Unread(settings.ports)
     lines = options.json or not sys.stdout.isatty()
     sink: JsonLines | Table = JsonLines(sys.stdout.buffer) if lines else Table()
 
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         with progress:
             try:
-                for block in blocks:
+                for block in unread.watch(blocks, pipeline.decoder):
                     alerts, segments = pipeline.read(block)
                     tell(alerts)
                     _say_notices(pipeline)
@@ -108,7 +110,10 @@ def run(options: argparse.Namespace) -> int:
     if kept is not None and (left := kept.close()):
         complain(f"{left:,} messages wait for Kafka; they are sent when it is run again")
         return 1
-    return 130 if interrupted else report_faults(captures.faults)
+    if interrupted:
+        return 130
+    # A file that is followed may have nothing yet.
+    return report_faults(captures.faults, None if options.follow else unread)
 
 
 def _say_notices(pipeline: Pipeline) -> None:

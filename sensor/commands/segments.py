@@ -7,6 +7,7 @@ import msgspec
 
 from sensor.capture.merge import Captures
 from sensor.commands import complain, report_faults
+from sensor.commands.unread import Unread
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import TCP, describe
 
@@ -23,7 +24,8 @@ def run(options: argparse.Namespace) -> int:
     captures = Captures(options.files)
     decoder = Decoder(ports)
     encoder = msgspec.json.Encoder()
-    for block in captures:
+    unread = Unread(ports)
+    for block in unread.watch(captures, decoder):
         segments = decoder.decode(block)
         lines = []
         for row in segments[segments["kind"] == TCP]:
@@ -34,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
                 line["file"] = block.source
             lines.append(line)
         sys.stdout.buffer.write(encoder.encode_lines(lines))
-    return report_faults(captures.faults)
+    return report_faults(captures.faults, unread)
 
 
 def _ports(text: str) -> list[int] | None:

@@ -7,6 +7,7 @@ import msgspec
 
 from sensor.capture.merge import Captures
 from sensor.commands import announce, complain, report_faults, settings_from
+from sensor.commands.unread import Unread
 from sensor.pipeline import Pipeline
 from sensor.smtp.record import Session
 
@@ -36,8 +37,9 @@ def run(options: argparse.Namespace) -> int:
     announce()
     pipeline = Pipeline(settings, on_sessions=write)
     captures = Captures(options.files)
-    for block in captures:
+    unread = Unread(settings.ports)
+    for block in unread.watch(captures, pipeline.decoder):
         pipeline.feed(block)
     pipeline.finish()
     sys.stdout.buffer.flush()
-    return report_faults(captures.faults)
+    return report_faults(captures.faults, unread)

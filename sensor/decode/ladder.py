@@ -18,6 +18,68 @@ from typing import Final
 import numpy as np
 
 from sensor.addresses import MAPPED
+from sensor.decode.carriers import (
+    holds_ethernet,
+    holds_ip,
+    l2tp,
+    logical_link,
+    multilink,
+    rare,
+    tzsp,
+)
+from sensor.decode.layers import (
+    BAD_ICMP,
+    BAD_IPV4,
+    BAD_IPV6,
+    BAD_LINK,
+    BAD_MPLS,
+    BAD_PPP,
+    BAD_TCP,
+    BAD_TUNNEL,
+    BAD_UDP,
+    BAD_VLAN,
+    BY_NIBBLE,
+    CUT,
+    ERSPAN_1,
+    ETHERNET,
+    FRAGMENT,
+    IN_4IN6,
+    IN_6IN4,
+    IN_6IN6,
+    IN_ERSPAN,
+    IN_GENEVE,
+    IN_GRE,
+    IN_GRE_UDP,
+    IN_GTPU,
+    IN_IPIP,
+    IN_MPLS,
+    IN_MPLS_IP,
+    IN_PPP,
+    IN_PPPOE,
+    IN_TEREDO,
+    IN_VXLAN,
+    IPV4,
+    IPV6,
+    NOT_IP,
+    OTHER_IP,
+    OTHER_UDP,
+    PPP,
+    TOO_DEEP,
+    TYPE_ERSPAN_2,
+    TYPE_ERSPAN_3,
+    TYPE_IPV4,
+    TYPE_IPV6,
+    TYPE_MPLS,
+    TYPE_MPLS_MULTICAST,
+    TYPE_PPP,
+    TYPE_PPPOE,
+    TYPE_QINQ,
+    TYPE_TRANSPARENT_ETHERNET,
+    TYPE_VLAN,
+    enter,
+    missing,
+)
+from sensor.decode.links import link_header
 from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, TCP, UDP_HEADER, Outcome
 from sensor.kernel import kernel
 from sensor.loads import u8, u16be, u32be, u64be
@@ -28,135 +90,41 @@ MAX_LAYERS: Final = 24
 MAX_LABELS: Final = 16
 MAX_EXTENSIONS: Final = 12
 
-# Layers that are not EtherTypes.
-IPV4: Final = 0x10000
-IPV6: Final = 0x20000
-ETHERNET: Final = 0x30001
-PPP: Final = 0x30002
-BY_NIBBLE: Final = 0x30003  # IPv4 or IPv6, told by the version field
-ERSPAN_1: Final = 0x30004
-
-TYPE_IPV4: Final = 0x0800
-TYPE_VLAN: Final = 0x8100
-TYPE_IPV6: Final = 0x86DD
-TYPE_PPP: Final = 0x880B
-TYPE_MPLS: Final = 0x8847
-TYPE_MPLS_MULTICAST: Final = 0x8848
-TYPE_PPPOE: Final = 0x8864
-TYPE_QINQ: Final = 0x88A8
-TYPE_ERSPAN_2: Final = 0x88BE
-TYPE_ERSPAN_3: Final = 0x22EB
-TYPE_TRANSPARENT_ETHERNET: Final = 0x6558
-
-# Codes of segment.TUNNELS.
-_MPLS, _PPPOE, _IPIP, _6IN4, _4IN6, _6IN6, _GRE = range(1, 8)
-_ERSPAN, _VXLAN, _GENEVE, _GTPU, _TEREDO, _GRE_UDP, _PPP = range(8, 15)
-
 # Outcomes as plain integers, which is how kernels see them.
 _SEGMENT: Final = int(Outcome.SEGMENT)
-_CUT: Final = int(Outcome.CUT)
 _OTHER_TCP: Final = int(Outcome.OTHER_TCP)
 _UDP_DNS: Final = int(Outcome.UDP_DNS)
 _TCP_DNS: Final = int(Outcome.TCP_DNS)
-_OTHER_UDP: Final = int(Outcome.OTHER_UDP)
 _ICMP: Final = int(Outcome.ICMP)
 _ICMP_ERROR: Final = int(Outcome.ICMP_ERROR)
-_OTHER_IP: Final = int(Outcome.OTHER_IP)
-_FRAGMENT: Final = int(Outcome.FRAGMENT)
-_NOT_IP: Final = int(Outcome.NOT_IP)
-_UNSUPPORTED_LINK: Final = int(Outcome.UNSUPPORTED_LINK)
-_TOO_DEEP: Final = int(Outcome.TOO_DEEP)
-_BAD_LINK: Final = int(Outcome.MALFORMED_LINK)
-_BAD_VLAN: Final = int(Outcome.MALFORMED_VLAN)
-_BAD_MPLS: Final = int(Outcome.MALFORMED_MPLS)
-_BAD_PPP: Final = int(Outcome.MALFORMED_PPP)
-_BAD_IPV4: Final = int(Outcome.MALFORMED_IPV4)
-_BAD_IPV6: Final = int(Outcome.MALFORMED_IPV6)
-_BAD_TUNNEL: Final = int(Outcome.MALFORMED_TUNNEL)
-_BAD_UDP: Final = int(Outcome.MALFORMED_UDP)
-_BAD_TCP: Final = int(Outcome.MALFORMED_TCP)
-_BAD_ICMP: Final = int(Outcome.MALFORMED_ICMP)
 
 _MAPPED = np.uint64(MAPPED)
 _ZERO = np.uint64(0)
-
-
-@kernel
-def _missing(needed, nominal, malformed):
-    """How a frame ends whose header would need the bytes up to ``needed``."""
-    return -1 - (_CUT if needed <= nominal else malformed)
-
-
-@kernel
-def _enter(row, code):
-    """Note an encapsulation."""
-    row.tunnels = (row.tunnels << 4) | code
 
 
 # --- links ---------------------------------------------------------------------------------------
 
 
 @kernel
-def _link(data, p, end, nominal, link):
-    """The first header, by the LINKTYPE_ registry of the pcap format."""
-    if link == 1:
-        return ETHERNET, p, nominal
-    if link == 101 or link == 12 or link == 14 or link == 228 or link == 229:
-        return BY_NIBBLE, p, nominal
-    if link == 113:  # Linux cooked v1: type, hardware type, address length, address[8], EtherType
-        if p + 16 > end:
-            return _missing(p + 16, nominal, _BAD_LINK), p, nominal
-        return u16be(data, p + 14), p + 16, nominal
-    if link == 276:  # Linux cooked v2: EtherType, reserved, interface, hardware type, ...
-        if p + 20 > end:
-            return _missing(p + 20, nominal, _BAD_LINK), p, nominal
-        return u16be(data, p), p + 20, nominal
-    if link == 0 or link == 108:  # BSD loopback: an address family in either byte order
-        if p + 4 > end:
-            return _missing(p + 4, nominal, _BAD_LINK), p, nominal
-        family = u32be(data, p)
-        if family >= 1 << 24:
-            family >>= 24
-        if family == 2:
-            return TYPE_IPV4, p + 4, nominal
-        if family == 10 or family == 24 or family == 28 or family == 30:
-            return TYPE_IPV6, p + 4, nominal
-        return -1 - _NOT_IP, p, nominal
-    if link == 9 or link == 50:
-        return PPP, p, nominal
-    if link == 51:
-        return TYPE_PPPOE, p, nominal
-    if link == 104:  # Cisco HDLC: address, control, EtherType
-        if p + 4 > end:
-            return _missing(p + 4, nominal, _BAD_LINK), p, nominal
-        return u16be(data, p + 2), p + 4, nominal
-    if link == 219:
-        return TYPE_MPLS, p, nominal
-    return -1 - _UNSUPPORTED_LINK, p, nominal
-
-
-@kernel
 def _ethernet(data, p, end, nominal):
     """destination[6] source[6] type[2] (IEEE 802.3)."""
     if p + 14 > end:
-        return _missing(p + 14, nominal, _BAD_LINK), p, nominal
+        return missing(p + 14, nominal, BAD_LINK), p, nominal
     return u16be(data, p + 12), p + 14, nominal
 
 
 @kernel
 def _length_field(data, p, end, nominal, length):
-    """IEEE 802.2 after an 802.3 length: SNAP (RFC 1042) with an EtherType, or not IP."""
+    """IEEE 802.2 after an 802.3 length."""
     nominal = min(nominal, p + length)
-    if p + 8 > end or p + 8 > nominal or u32be(data, p) != 0xAAAA0300 or u16be(data, p + 4):
-        return -1 - _NOT_IP, p, nominal
-    return u16be(data, p + 6), p + 8, nominal
+    return logical_link(data, p, min(end, nominal), nominal)
 
 
 @kernel
 def _vlan(data, p, end, nominal, row):
     """priority:3 DEI:1 id:12 type[2] (IEEE 802.1Q; the same for 802.1ad)."""
     if p + 4 > end:
-        return _missing(p + 4, nominal, _BAD_VLAN), p, nominal
+        return missing(p + 4, nominal, BAD_VLAN), p, nominal
     if row.vlan < 0:
         row.vlan = u16be(data, p) & 0xFFF
     return u16be(data, p + 2), p + 4, nominal
@@ -164,35 +132,46 @@ def _vlan(data, p, end, nominal, row):
 
 @kernel
 def _mpls(data, p, end, nominal, row):
-    """label:20 class:3 bottom:1 ttl:8, repeated (RFC 3032); then told by the first nibble.
-
-    A zero nibble is the control word of an Ethernet pseudowire (RFC 4448).
-    """
-    _enter(row, _MPLS)
+    """label:20 class:3 bottom:1 ttl:8, repeated (RFC 3032)."""
+    enter(row, IN_MPLS)
     for _ in range(MAX_LABELS):
         if p + 4 > end:
-            return _missing(p + 4, nominal, _BAD_MPLS), p, nominal
+            return missing(p + 4, nominal, BAD_MPLS), p, nominal
         bottom = u8(data, p + 2) & 1
         p += 4
         if bottom:
             if p + 1 > end:
-                return _missing(p + 1, nominal, _BAD_MPLS), p, nominal
-            if u8(data, p) >> 4 == 0:
-                return ETHERNET, p + 4, nominal
+                return missing(p + 1, nominal, BAD_MPLS), p, nominal
+            return _labelled(data, p, end, nominal)
+    return -1 - TOO_DEEP, p, nominal
+
+
+@kernel
+def _labelled(data, p, end, nominal):
+    """IP, told by the first nibble; or Ethernet, behind a control word (nibble 0, RFC 4448) or not.
+
+    Without one a MAC address may begin like anything: what looks like no IP but like Ethernet is.
+    """
+    nibble = u8(data, p) >> 4
+    if nibble == 4 or nibble == 6:
+        if holds_ip(data, p, end, nominal) or not holds_ethernet(data, p, end):
             return BY_NIBBLE, p, nominal
-    return -1 - _TOO_DEEP, p, nominal
+        return ETHERNET, p, nominal
+    if holds_ethernet(data, p, end) and not (nibble == 0 and holds_ethernet(data, p + 4, end)):
+        return ETHERNET, p, nominal
+    return (ETHERNET, p + 4, nominal) if nibble == 0 else (-1 - NOT_IP, p, nominal)
 
 
 @kernel
 def _pppoe(data, p, end, nominal, row):
     """version:4 type:4 code[1] session[2] length[2], then PPP (RFC 2516)."""
     if p + 6 > end:
-        return _missing(p + 6, nominal, _BAD_PPP), p, nominal
+        return missing(p + 6, nominal, BAD_PPP), p, nominal
     if u8(data, p) != 0x11:
-        return -1 - _BAD_PPP, p, nominal
+        return -1 - BAD_PPP, p, nominal
     if u8(data, p + 1):  # not session data
-        return -1 - _NOT_IP, p, nominal
-    _enter(row, _PPPOE)
+        return -1 - NOT_IP, p, nominal
+    enter(row, IN_PPPOE)
     return PPP, p + 6, min(nominal, p + 6 + u16be(data, p + 4))
 
 
@@ -202,21 +181,28 @@ def _ppp(data, p, end, nominal):
     if p + 2 <= end and u16be(data, p) == 0xFF03:
         p += 2
     if p + 1 > end:
-        return _missing(p + 1, nominal, _BAD_PPP), p, nominal
+        return missing(p + 1, nominal, BAD_PPP), p, nominal
     protocol = u8(data, p)
     p += 1
     if protocol & 1 == 0:
         if p + 1 > end:
-            return _missing(p + 1, nominal, _BAD_PPP), p, nominal
+            return missing(p + 1, nominal, BAD_PPP), p, nominal
         protocol = protocol << 8 | u8(data, p)
         p += 1
     if protocol == 0x21:
         return TYPE_IPV4, p, nominal
     if protocol == 0x57:
         return TYPE_IPV6, p, nominal
-    if protocol == 0x281:
+    if protocol == 0x281 or protocol == 0x283:
         return TYPE_MPLS, p, nominal
-    return -1 - _NOT_IP, p, nominal
+    if protocol == 0x3D:
+        return multilink(data, p, end, nominal)
+    if protocol == 0x31:  # bridged: F:1 ... pads:4 kind[1] (RFC 3518, 4.2); kind 1 is Ethernet
+        if p + 2 > end:
+            return missing(p + 2, nominal, BAD_PPP), p, nominal
+        if u8(data, p + 1) == 1:
+            return ETHERNET, p + 2, nominal - (u8(data, p) & 15)
+    return -1 - NOT_IP, p, nominal
 
 
 # --- networks ------------------------------------------------------------------------------------
@@ -225,13 +211,13 @@ def _ppp(data, p, end, nominal):
 @kernel
 def _nibble(data, p, end, nominal):
     if p + 1 > end:
-        return _missing(p + 1, nominal, _BAD_LINK), p, nominal
+        return missing(p + 1, nominal, BAD_LINK), p, nominal
     version = u8(data, p) >> 4
     if version == 4:
         return TYPE_IPV4, p, nominal
     if version == 6:
         return TYPE_IPV6, p, nominal
-    return -1 - _NOT_IP, p, nominal
+    return -1 - NOT_IP, p, nominal
 
 
 @kernel
@@ -241,25 +227,25 @@ def _ipv4(data, p, end, nominal, row):
     A zero length is a segment the network card had yet to cut (TSO): it fills the frame.
     """
     if p + 20 > end:
-        return _missing(p + 20, nominal, _BAD_IPV4), p, nominal
+        return missing(p + 20, nominal, BAD_IPV4), p, nominal
     first = u8(data, p)
     header = (first & 15) * 4
     total = u16be(data, p + 2)
     if first >> 4 != 4 or header < 20 or (total < header and total):
-        return -1 - _BAD_IPV4, p, nominal
+        return -1 - BAD_IPV4, p, nominal
     if total:
         nominal = p + total
     elif nominal < p + header:
-        return -1 - _BAD_IPV4, p, nominal
+        return -1 - BAD_IPV4, p, nominal
     if p + header > end:
-        return -1 - _CUT, p, nominal
+        return -1 - CUT, p, nominal
     row.mark = u16be(data, p + 4) << 16
     row.src_hi = _ZERO
     row.src_lo = _MAPPED | np.uint64(u32be(data, p + 12))
     row.dst_hi = _ZERO
     row.dst_lo = _MAPPED | np.uint64(u32be(data, p + 16))
     if u16be(data, p + 6) & 0x1FFF:
-        return -1 - _FRAGMENT, p, nominal
+        return -1 - FRAGMENT, p, nominal
     return IPV4 + u8(data, p + 9), p + header, nominal
 
 
@@ -271,9 +257,9 @@ def _ipv6(data, p, end, nominal, row):
     be cut: it fills the frame.
     """
     if p + 40 > end:
-        return _missing(p + 40, nominal, _BAD_IPV6), p, nominal
+        return missing(p + 40, nominal, BAD_IPV6), p, nominal
     if u8(data, p) >> 4 != 6:
-        return -1 - _BAD_IPV6, p, nominal
+        return -1 - BAD_IPV6, p, nominal
     length = u16be(data, p + 4)
     if length:
         nominal = p + 40 + length
@@ -288,9 +274,9 @@ def _ipv6(data, p, end, nominal, row):
     for _ in range(MAX_EXTENSIONS):
         if following == 44:  # fragment: next[1] reserved[1] offset:13 ... id[4]
             if p + 8 > end:
-                return _missing(p + 8, nominal, _BAD_IPV6), p, nominal
+                return missing(p + 8, nominal, BAD_IPV6), p, nominal
             if u16be(data, p + 2) & 0xFFF8:
-                return -1 - _FRAGMENT, p, nominal
+                return -1 - FRAGMENT, p, nominal
             size = 8
         elif (
             following == 0  # hop-by-hop
@@ -301,22 +287,22 @@ def _ipv6(data, p, end, nominal, row):
             or following == 140  # shim6
         ):
             if p + 8 > end:
-                return _missing(p + 8, nominal, _BAD_IPV6), p, nominal
+                return missing(p + 8, nominal, BAD_IPV6), p, nominal
             size = u8(data, p + 1) * 8 + 8
         else:
             return IPV6 + following, p, nominal
         following = u8(data, p)
         p += size
         if p > nominal:
-            return -1 - _BAD_IPV6, p, nominal
-    return -1 - _TOO_DEEP, p, nominal
+            return -1 - BAD_IPV6, p, nominal
+    return -1 - TOO_DEEP, p, nominal
 
 
 @kernel
 def _authentication(data, p, end, nominal, family):
     """next[1] length[1] reserved[2] ... (RFC 4302); the payload is in clear."""
     if p + 12 > end:
-        return _missing(p + 12, nominal, _BAD_TUNNEL), p, nominal
+        return missing(p + 12, nominal, BAD_TUNNEL), p, nominal
     return family + u8(data, p), p + (u8(data, p + 1) + 2) * 4, nominal
 
 
@@ -327,21 +313,21 @@ def _authentication(data, p, end, nominal, family):
 def _gre(data, p, end, nominal, row):
     """C:1 R:1 K:1 S:1 ... version:3 protocol[2], then one word a flag (RFC 2784, 2890, 2637)."""
     if p + 4 > end:
-        return _missing(p + 4, nominal, _BAD_TUNNEL), p, nominal
+        return missing(p + 4, nominal, BAD_TUNNEL), p, nominal
     flags = u16be(data, p)
     layer = u16be(data, p + 2)
     version = flags & 7
     p += 4
     if version > 1 or flags & 0x4000:  # source routing is long dead (RFC 2784)
-        return -1 - _OTHER_IP, p, nominal
+        return -1 - OTHER_IP, p, nominal
     p += ((flags >> 15 & 1) + (flags >> 13 & 1) + (flags >> 12 & 1)) * 4
     if version == 1:
         p += (flags >> 7 & 1) * 4
         if layer != TYPE_PPP:
-            return -1 - _OTHER_IP, p, nominal
+            return -1 - OTHER_IP, p, nominal
         if p == nominal:  # a bare acknowledgement
-            return -1 - _OTHER_IP, p, nominal
-    _enter(row, _GRE)
+            return -1 - OTHER_IP, p, nominal
+    enter(row, IN_GRE)
     if layer == TYPE_ERSPAN_2 and flags & 0x1000 == 0:
         layer = ERSPAN_1
     return layer, p, nominal
@@ -353,13 +339,13 @@ def _erspan(data, p, end, nominal, layer, row):
 
     (draft-foschiano-erspan-03)
     """
-    row.tunnels = row.tunnels & ~15 | _ERSPAN  # the GRE below is part of it
+    row.tunnels = row.tunnels & ~15 | IN_ERSPAN  # the GRE below is part of it
     if layer == ERSPAN_1:
         return ETHERNET, p, nominal
     if layer == TYPE_ERSPAN_2:
         return ETHERNET, p + 8, nominal
     if p + 12 > end:
-        return _missing(p + 12, nominal, _BAD_TUNNEL), p, nominal
+        return missing(p + 12, nominal, BAD_TUNNEL), p, nominal
     return ETHERNET, p + 12 + (u8(data, p + 11) & 1) * 8, nominal
 
 
@@ -367,16 +353,16 @@ def _erspan(data, p, end, nominal, layer, row):
 def _vxlan(data, p, end, nominal, generic, row):
     """flags[1] reserved[3] VNI[3] reserved[1] (RFC 7348); GPE puts the payload's kind at byte 3."""
     if p + 8 > end:
-        return _missing(p + 8, nominal, _BAD_TUNNEL), p, nominal
+        return missing(p + 8, nominal, BAD_TUNNEL), p, nominal
     if u8(data, p) & 8 == 0:  # not VXLAN after all
-        return -1 - _OTHER_UDP, p, nominal
-    _enter(row, _VXLAN)
+        return -1 - OTHER_UDP, p, nominal
+    enter(row, IN_VXLAN)
     if generic and u8(data, p) & 4:
         kind = u8(data, p + 3)
         if kind == 1 or kind == 2:
             return BY_NIBBLE, p + 8, nominal
         if kind != 3:
-            return -1 - _OTHER_UDP, p, nominal
+            return -1 - OTHER_UDP, p, nominal
     return ETHERNET, p + 8, nominal
 
 
@@ -384,10 +370,10 @@ def _vxlan(data, p, end, nominal, generic, row):
 def _geneve(data, p, end, nominal, row):
     """version:2 options:6 flags[1] protocol[2] VNI[3] reserved[1] options (RFC 8926)."""
     if p + 8 > end:
-        return _missing(p + 8, nominal, _BAD_TUNNEL), p, nominal
+        return missing(p + 8, nominal, BAD_TUNNEL), p, nominal
     if u8(data, p) >> 6:
-        return -1 - _OTHER_UDP, p, nominal
-    _enter(row, _GENEVE)
+        return -1 - OTHER_UDP, p, nominal
+    enter(row, IN_GENEVE)
     return u16be(data, p + 2), p + 8 + (u8(data, p) & 63) * 4, nominal
 
 
@@ -395,29 +381,29 @@ def _geneve(data, p, end, nominal, row):
 def _gtpu(data, p, end, nominal, row):
     """version:3 PT:1 ... E:1 S:1 PN:1 type[1] length[2] TEID[4] (3GPP TS 29.281, 5.1)."""
     if p + 8 > end:
-        return _missing(p + 8, nominal, _BAD_TUNNEL), p, nominal
+        return missing(p + 8, nominal, BAD_TUNNEL), p, nominal
     flags = u8(data, p)
     if flags >> 4 != 3 or u8(data, p + 1) != 255:  # GTPv1-U carrying a user's packet
-        return -1 - _OTHER_UDP, p, nominal
+        return -1 - OTHER_UDP, p, nominal
     p += 8
     if flags & 7:
         if p + 4 > end:
-            return _missing(p + 4, nominal, _BAD_TUNNEL), p, nominal
+            return missing(p + 4, nominal, BAD_TUNNEL), p, nominal
         extension = u8(data, p + 3) if flags & 4 else 0
         p += 4
         for _ in range(MAX_EXTENSIONS):
             if extension == 0:
                 break
             if p + 4 > end:
-                return _missing(p + 4, nominal, _BAD_TUNNEL), p, nominal
+                return missing(p + 4, nominal, BAD_TUNNEL), p, nominal
             size = u8(data, p) * 4
             if size == 0:
-                return -1 - _BAD_TUNNEL, p, nominal
+                return -1 - BAD_TUNNEL, p, nominal
             if p + size > end:
-                return _missing(p + size, nominal, _BAD_TUNNEL), p, nominal
+                return missing(p + size, nominal, BAD_TUNNEL), p, nominal
             p += size
             extension = u8(data, p - 1)
-    _enter(row, _GTPU)
+    enter(row, IN_GTPU)
     return BY_NIBBLE, p, nominal
 
 
@@ -429,8 +415,8 @@ def _teredo(data, p, end, nominal, row):
     if p + 2 <= end and u16be(data, p) == 0:
         p += 8
     if p + 1 > end or u8(data, p) >> 4 != 6:
-        return -1 - _OTHER_UDP, p, nominal
-    _enter(row, _TEREDO)
+        return -1 - OTHER_UDP, p, nominal
+    enter(row, IN_TEREDO)
     return TYPE_IPV6, p, nominal
 
 
@@ -438,12 +424,12 @@ def _teredo(data, p, end, nominal, row):
 def _udp(data, p, end, nominal, row):
     """source[2] destination[2] length[2] checksum[2] (RFC 768), and the tunnels by port (IANA)."""
     if p + 8 > end:
-        return _missing(p + 8, nominal, _BAD_UDP), p, nominal
+        return missing(p + 8, nominal, BAD_UDP), p, nominal
     sport = u16be(data, p)
     dport = u16be(data, p + 2)
     length = u16be(data, p + 4)
     if length < 8 and length:
-        return -1 - _BAD_UDP, p, nominal
+        return -1 - BAD_UDP, p, nominal
     if length:
         nominal = min(nominal, p + length)
         end = min(end, nominal)
@@ -472,9 +458,16 @@ def _udp(data, p, end, nominal, row):
     if dport == 3544 or sport == 3544:
         return _teredo(data, p, end, nominal, row)
     if dport == 4754:
-        _enter(row, _GRE_UDP)
+        enter(row, IN_GRE_UDP)
         return IPV4 + 47, p, nominal
-    return -1 - _OTHER_UDP, p, nominal
+    if dport == 1701 or sport == 1701:
+        return l2tp(data, p, end, nominal, row)
+    if dport == 6635:  # RFC 7510
+        enter(row, IN_MPLS_IP)
+        return TYPE_MPLS, p, nominal
+    if dport == 37008 or sport == 37008:
+        return tzsp(data, p, end, nominal, row)
+    return -1 - OTHER_UDP, p, nominal
 
 
 # --- transport -----------------------------------------------------------------------------------
@@ -484,9 +477,9 @@ def _udp(data, p, end, nominal, row):
 def _tcp(data, p, end, nominal, watched, row):
     """sport[2] dport[2] seq[4] ack[4] offset:4 flags:12 window[2] checksum[2] ... (RFC 9293)."""
     if p + 20 > nominal:
-        return _BAD_TCP
+        return BAD_TCP
     if p + 4 > end:
-        return _CUT
+        return CUT
     row.sport = u16be(data, p)
     row.dport = u16be(data, p + 2)
     outcome = _SEGMENT
@@ -496,14 +489,14 @@ def _tcp(data, p, end, nominal, watched, row):
         outcome = _TCP_DNS
         row.kind = DNS
     if p + 14 > end:
-        return _CUT
+        return CUT
     row.seq = u32be(data, p + 4)
     row.ack = u32be(data, p + 8)
     word = u16be(data, p + 12)
     row.tcp_flags = word & 0xFFF
     header = (word >> 12) * 4
     if header < 20 or p + header > nominal:
-        return _BAD_TCP
+        return BAD_TCP
     if p + 18 <= end:
         row.mark |= u16be(data, p + 16)
     p += header
@@ -522,7 +515,7 @@ def _icmp(data, p, end, nominal, layer, watched, row):
     replace those in ``row``.
     """
     if p + 8 > end:
-        return -1 - _missing(p + 8, nominal, _BAD_ICMP)
+        return -1 - missing(p + 8, nominal, BAD_ICMP)
     kind = u8(data, p)
     if layer == IPV4 + 1:
         error = kind == 3 or kind == 11
@@ -565,7 +558,7 @@ def decode_frame(data, frame, watched, row):
     row.kind = TCP
     row.keep = 0
     row.duplicate = 0
-    layer, p, nominal = _link(data, p, end, nominal, frame.link)
+    layer, p, nominal = link_header(data, p, end, nominal, frame.link)
     for _ in range(MAX_LAYERS):
         end = min(end, nominal)
         if layer < 0:
@@ -589,15 +582,15 @@ def decode_frame(data, frame, watched, row):
         elif layer == PPP:
             layer, p, nominal = _ppp(data, p, end, nominal)
         elif layer == TYPE_PPP:
-            _enter(row, _PPP)
+            enter(row, IN_PPP)
             layer = PPP
         elif layer == BY_NIBBLE:
             layer, p, nominal = _nibble(data, p, end, nominal)
         elif layer == IPV4 + 4 or layer == IPV6 + 4:
-            _enter(row, _IPIP if layer == IPV4 + 4 else _4IN6)
+            enter(row, IN_IPIP if layer == IPV4 + 4 else IN_4IN6)
             layer = TYPE_IPV4
         elif layer == IPV4 + 41 or layer == IPV6 + 41:
-            _enter(row, _6IN4 if layer == IPV4 + 41 else _6IN6)
+            enter(row, IN_6IN4 if layer == IPV4 + 41 else IN_6IN6)
             layer = TYPE_IPV6
         elif layer == IPV4 + 47 or layer == IPV6 + 47:
             layer, p, nominal = _gre(data, p, end, nominal, row)
@@ -607,10 +600,8 @@ def decode_frame(data, frame, watched, row):
             return _icmp(data, p, end, nominal, layer, watched, row)
         elif layer == IPV4 + 51 or layer == IPV6 + 51:
             layer, p, nominal = _authentication(data, p, end, nominal, layer - 51)
-        elif layer >= IPV4:
-            return _OTHER_IP
         elif layer < 0x600:
             layer, p, nominal = _length_field(data, p, end, nominal, layer)
         else:
-            return _NOT_IP
-    return _TOO_DEEP
+            layer, p, nominal = rare(data, p, end, nominal, layer, row)
+    return TOO_DEEP

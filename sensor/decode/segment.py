@@ -18,6 +18,7 @@ __all__ = [
     "SEGMENT",
     "TCP",
     "TUNNELS",
+    "TUNNEL_BITS",
     "UDP_HEADER",
     "Outcome",
     "describe",
@@ -42,7 +43,7 @@ SEGMENT = np.dtype(
         ("dst_hi", np.uint64),
         ("dst_lo", np.uint64),
         ("flow", np.uint64),  # hash of addresses and ports, the same in both directions
-        ("tunnels", np.int64),  # codes of TUNNELS, four bits each, the innermost lowest
+        ("tunnels", np.int64),  # codes of TUNNELS, TUNNEL_BITS each, the innermost lowest
         ("seq", np.uint32),
         ("ack", np.uint32),
         ("mark", np.uint32),  # IPv4 identification << 16 | TCP checksum
@@ -80,8 +81,18 @@ TUNNELS: Final = (
     "teredo",
     "gre-udp",
     "ppp",
+    "l2tp",
+    "vn-tag",
+    "pbb",
+    "etherip",
+    "mpls-ip",
+    "tzsp",
+    "macsec",
 )
 """Encapsulations by code, as ``tunnels`` of a segment holds them."""
+
+TUNNEL_BITS: Final = 5
+"""Bits of one code in ``tunnels``."""
 
 
 class Outcome(IntEnum):
@@ -136,8 +147,8 @@ def tunnel_names(codes: int) -> list[str]:
     """Names of the layers packed in ``codes``, outermost first."""
     names: list[str] = []
     while codes:
-        names.append(TUNNELS[codes & 15])
-        codes >>= 4
+        names.append(TUNNELS[codes & (1 << TUNNEL_BITS) - 1])
+        codes >>= TUNNEL_BITS
     return names[::-1]
 
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import msgspec
 
 from sensor.alerts.alert import rfc3339
+from sensor.escape import printable
 from sensor.impact.judgement import KINDS, PLURALS, Judgement, Kind
 from sensor.impact.notices import ADVICE, notice_text
 from sensor.impact.ranges import ranges
 
-__all__ = ["SCHEMA", "Report", "as_csv", "as_html", "as_json", "as_text"]
+__all__ = ["SCHEMA", "Report", "as_csv", "as_html", "as_json", "as_text", "inconclusive"]
 
 SCHEMA = "port25.impact/1"
 
@@ -94,6 +95,30 @@ def as_text(report: Report) -> str:
     if report.left_out:
         lines += ["", f"{report.left_out:,} connections left out: limits.max_hosts is reached"]
     return "\n".join(lines) + "\n"
+
+
+def inconclusive(form: str, why: list[str]) -> str:
+    """In place of a report, in the same form, when captures let nothing be known of anybody.
+
+    A table of zeros would read as leave to close the port.
+    """
+    if form == "json":
+        made = {"schema": SCHEMA, "conclusive": False, "why": why}
+        return msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n"
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([["inconclusive"], *([_inert(sentence)] for sentence in why)])
+        return text.getvalue()
+    if form == "html":
+        return (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            "<title>Closing port 25: nothing can be concluded</title>"
+            f"<style>{_STYLE}</style></head><body><h1>Nothing can be concluded</h1><ul>"
+            + "".join(f"<li>{_e(printable(sentence))}</li>" for sentence in why)
+            + "</ul></body></html>\n"
+        )
+    return "nothing can be concluded:\n" + "".join(f"  {printable(line)}\n" for line in why)
 
 
 # --- the page ---------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ from typing import Final
 import numpy as np
 
 from sensor.decode.checksum import checksum_is_good
-from sensor.decode.segment import ICMP_ERROR, TUNNELS
+from sensor.decode.segment import ICMP_ERROR, TUNNEL_BITS, TUNNELS
 from sensor.kernel import kernel
 from sensor.smtp.acceptance import FURTHEST, IGNORES, TAKES, later, options, reset
 from sensor.smtp.connections import (
@@ -89,18 +89,19 @@ _STAMP_REACH: Final = 1 << 20
 """Ticks between the first SYN and the last: 17 minutes of milliseconds."""
 _SECOND: Final = 1_000_000_000
 _MOD: Final = 0xFFFFFFFF
+_CODE: Final = (1 << TUNNEL_BITS) - 1
 _LINK_LAYERS = 0
 for _code, _name in enumerate(TUNNELS):
-    if _name in ("", "mpls", "pppoe", "ppp"):
+    if _name in ("", "mpls", "pppoe", "ppp", "vn-tag", "pbb", "macsec"):
         _LINK_LAYERS |= 1 << _code
 
 
 @kernel
 def _in_tunnel(codes):
     while codes:
-        if _LINK_LAYERS >> (codes & 15) & 1 == 0:
+        if _LINK_LAYERS >> (codes & _CODE) & 1 == 0:
             return True
-        codes >>= 4
+        codes >>= TUNNEL_BITS
     return False
 
 

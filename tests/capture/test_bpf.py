@@ -7,13 +7,18 @@ import pytest
 from sensor.capture.bpf import ETHERNET, RAW_IP, FilterError, expression, mail_filter, steering
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
-from sensor.decode.segment import Outcome
+from sensor.decode.segment import Outcome, tunnel_names
 from tests.capture.bpf_machine import run
 from tests.conftest import PCAPS, shared_captures
 from tests.decode.fuzz import mutate, seeds
+from tests.decode.test_carriers import CARRIED, UNKNOWN_TO_TSHARK
 from tests.frames import block
 
 BASE = 0xFFE00000
+UNSEEN = [CARRIED["ethernet in mpls, address 45"][0]] + [
+    UNKNOWN_TO_TSHARK[name][0] for name in ("arista 48", "pppoe multilink short")
+]
+"""What only the decoder tells from something else."""
 LINKS = {ETHERNET: mail_filter([25], link=ETHERNET), RAW_IP: mail_filter([25], link=RAW_IP)}
 TUNNELS = {link: mail_filter([25], tunnels=True, link=link) for link in LINKS}
 MAIL = (Outcome.SEGMENT, Outcome.ICMP_ERROR, Outcome.UDP_DNS, Outcome.TCP_DNS, Outcome.DUPLICATE)
@@ -24,12 +29,8 @@ def decoded(frame: bytes, link: int):
     decoder = Decoder([25], dns=True)
     rows = decoder.decode(block([frame], link))
     outcome = Outcome(int(decoder.counts.argmax()))
-    deep = 0
-    if len(rows):
-        codes = int(rows[0]["tunnels"])
-        while codes:
-            deep |= codes & 15 not in (1, 2)  # MPLS, PPPoE
-            codes >>= 4
+    names = tunnel_names(int(rows[0]["tunnels"])) if len(rows) else []
+    deep = set(names) - {"mpls", "pppoe", "vn-tag", "pbb"}
     return outcome, bool(deep)
 
 
@@ -81,7 +82,8 @@ def test_every_layer_of_the_ladder_and_what_is_damaged():
     tried = missed = 0
     for link, frame in seeds():
         if link in LINKS and (link == RAW_IP or frame[12:13] >= b"\6"):
-            check(frame, link)
+            if frame not in UNSEEN:
+                check(frame, link)
             for _ in range(20):
                 tried += 1
                 damaged = mutate(rng, frame)

@@ -178,3 +178,60 @@ def test_the_position_reaches_the_size(tmp_path):
         reached = capture.position
     assert reached == Path(path).stat().st_size
     assert isinstance(capture._file, io.BufferedReader)
+
+
+def modified(order: str) -> bytes:
+    out = [struct.pack(order + "IHHiIII", 0xA1B2CD34, 2, 4, 0, 0, 65535, 1)]
+    for ts, frame in FRAMES:
+        seconds, rest = divmod(ts, 10**9)
+        head = (seconds, rest // 1000, len(frame), len(frame), 1, 8, 0, 0)
+        out += [struct.pack(order + "IIIIIHBB", *head), frame]
+    return b"".join(out)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_modified_pcap(tmp_path, order):
+    assert read(write(tmp_path / "a", modified(order))) == FRAMES
+
+
+@pytest.mark.parametrize("magic", [0x1C0001AB, 0x1C0001AC])
+def test_pcap_of_a_traffic_generator(tmp_path, magic):
+    plain = pcap(FRAMES)
+    made = struct.pack("<I", magic) + plain[4:24] + bytes(4) + plain[24:]
+    assert read(write(tmp_path / "a", made)) == FRAMES
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pcapng_lengths_without_padding_and_a_huge_block(tmp_path, order):
+    odd = struct.pack(order + "IIIII", 0, 0, 1, 5, 5) + b"hello"
+    length = struct.pack(order + "I", 12 + len(odd))
+    huge = ng_block(0x0BAD, bytes(20 << 20), order)
+    content = (
+        ng_section(order)
+        + ng_interface(order=order)
+        + struct.pack(order + "I", 6) + length + odd + bytes(3) + length
+        + huge
+        + ng_packet(0, 2, b"after", order)
+    )  # fmt: skip
+    assert read(write(tmp_path / "a", content)) == [(1000, b"hello"), (2000, b"after")]
+    cut = content[: -len(huge) // 2]
+    assert read(write(tmp_path / "b", cut), fault="cut short") == [(1000, b"hello")]
+
+
+def test_pcapng_of_another_version_is_refused(tmp_path):
+    later = ng_block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 2, 0, -1))
+    assert read(write(tmp_path / "a", later), fault="version 2, expected version 1") == []
+
+
+def test_the_first_resolution_counts(tmp_path):
+    twice = struct.pack("<HHIHHB3xHHB3x", 1, 0, 65535, 9, 1, 9, 9, 1, 3)
+    content = ng_section() + ng_block(1, twice) + ng_packet(0, 5, b"x")
+    assert read(write(tmp_path / "a", content)) == [(5, b"x")]
+
+
+@pytest.mark.parametrize("first", [0x50, 0x5F])
+def test_zstd_with_skippable_frames(tmp_path, first):
+    skipped = bytes([first]) + b"\x2a\x4d\x18" + struct.pack("<I", 4) + b"note"
+    half = len(pcap(FRAMES)) // 2
+    parts = [zstd.compress(part) for part in (pcap(FRAMES)[:half], pcap(FRAMES)[half:])]
+    assert read(write(tmp_path / "a", skipped + parts[0] + skipped + parts[1])) == FRAMES

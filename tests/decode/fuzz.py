@@ -23,13 +23,14 @@ from tests.frames import Block
 
 def seeds() -> list[tuple[int, bytes]]:
     """Frames of every kind the ladder knows."""
+    from tests.decode.test_carriers import SEEDS
     from tests.decode.test_ladder import ENDS, ERRORS, LINKS, OPENED, TCP4, TCP6
 
     frames = [(1, bytes(packet)) for packet, _ in OPENED.values()]
     frames += [(1, bytes(packet)) for _, packet, _ in ENDS]
     for error, quoted in ERRORS:
         frames.append((1, bytes(error) + bytes(TCP4 if quoted is IP else TCP6)[:48]))
-    return frames + list(LINKS.values())
+    return frames + list(LINKS.values()) + SEEDS
 
 
 INTERESTING = (0, 1, 4, 6, 17, 41, 43, 44, 47, 51, 58, 60, 0x0F, 0x40, 0x45, 0x60, 0x7F, 0x80, 0xFF)
@@ -48,6 +49,10 @@ WORDS = (
     4789,
     6081,
     2152,
+    1701,
+    0x88E5,
+    0x8926,
+    0x88E7,
 )
 
 
@@ -78,7 +83,34 @@ def main() -> None:
     rng = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 1)
     corpus = seeds()
     decoder = Decoder([25])
-    links = (0, 1, 9, 12, 50, 51, 101, 104, 108, 113, 219, 228, 229, 276, 147)
+    links = (
+        6,
+        7,
+        10,
+        100,
+        105,
+        107,
+        119,
+        127,
+        192,
+        204,
+        239,
+        0,
+        1,
+        9,
+        12,
+        50,
+        51,
+        101,
+        104,
+        108,
+        113,
+        219,
+        228,
+        229,
+        276,
+        147,
+    )
     row = table(1, FRAME)
     for done in range(1, count + 1):
         link, frame = rng.choice(corpus)
