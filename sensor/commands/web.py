@@ -30,6 +30,9 @@ __all__ = ["run"]
 _SHORTEST: Final = 10
 _LATER: Final = (
     "anyio._backends._asyncio",
+    "anyio._core._fileio",
+    "anyio.to_thread",
+    "argon2",
     "asyncio",
     "encodings.idna",
     "mimetypes",
