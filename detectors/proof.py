@@ -131,7 +131,8 @@ class Proof:
     def missing(self, finding: Finding) -> str:
         """What refusals and manners lack to be proof; empty where there are none."""
         figures = finding.figures
-        if max(figures["refused"], figures["rude"]) <= figures["denied"]:
+        counted = _spoken(figures) in finding.reason
+        if counted or max(figures["refused"], figures["rude"]) <= figures["denied"]:
             return ""
         return (
             f"{_spoken(figures)}, where nearly all of at least {REFUSALS} and {SPOKEN} are needed"

@@ -60,9 +60,11 @@ def test_whatever_detectors_find(japanese):
     texts = set()
     for evidence in evidences(2000):
         texts |= {finding.reason for finding in model.explain(evidence)}
-        proof = model.fan_out.proof(evidence).reason
-        cases = itertools.product(("raised", "closed"), (False, True), (False, True))
-        texts |= {_block(state, enough, proof, shared)[1] for state, enough, shared in cases}
+        proof = model.proof.explain(evidence)
+        missing = model.proof.missing(proof)
+        for reason in (proof.reason, f"{proof.reason}; {missing}" if missing else proof.reason):
+            cases = itertools.product(("raised", "closed"), (False, True), (False, True))
+            texts |= {_block(state, enough, reason, shared)[1] for state, enough, shared in cases}
     shapes = {re.sub(r"[\d.,]+", "0", text): text for text in texts}
     assert len(shapes) > 60, "too few kinds of hosts"
     assert untranslated(japanese(sorted(shapes.values()))) == []
@@ -77,6 +79,7 @@ def test_whatever_is_decided(japanese, tmp_path):
     settings = (
         {}, {}, {"bounds": bounds}, {"flood": 2},
         {"max_blocks": 1, "max_share": 0.5}, {"max_share": 0.00001}, {"max_per_minute": 1},
+        {"max_per_minute": 2},
     )  # fmt: skip
     desks = []
     for number, given in enumerate(settings):
@@ -93,9 +96,11 @@ def test_whatever_is_decided(japanese, tmp_path):
         desks[2].take(alert(host))
     for desk in desks[3:]:
         desk.take(alert("203.0.113.11"), alert("203.0.113.12"), alert("203.0.113.13"))
+    for when in (700, 1400):
+        desks[-1].take(alert("203.0.113.14", at=when, opened=when))
     decided = [entry.decision for desk in desks for entry in desk.ledger.page()]
     kinds = {decision.action for decision in decided}
-    assert kinds == {"block", "release", "refuse", "stop", "alarm"}
+    assert kinds == {"block", "release", "refuse", "stop", "step", "resume", "alarm"}
     texts = sorted(
         {reason for decision in decided for reason in decision.reasons} - {"contract 4711"}
     )
