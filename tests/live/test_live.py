@@ -16,6 +16,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
 from sensor.blocking.desk import Desk
+from sensor.blocking.feeds.faults import tell
 from sensor.blocking.ledger import Ledger
 from sensor.sinks.journal import Journal
 from tests.conftest import PCAPS, ROOT, port25
@@ -485,6 +486,17 @@ def test_who_is_exempt_at_the_desk_is_left_alone_from_the_next_second_on(lab, fo
     wait_for(lambda: Journal(sensor.state / "journal.sqlite", True).vitals(9), 20, "vitals")
     assert sensor.stop() == 0
     assert {a["host"] for a in sensor.alerts()} == {"203.0.113.11"}
+
+
+def test_what_a_router_refuses_is_a_notice(lab, folder):
+    sensor = Sensor(lab, folder / "sensor", "").start()
+    wait_for(lambda: (sensor.state / "journal.sqlite").exists(), 10)
+    tell(sensor.state, "exabgp", ["announce flow route"], time.time_ns())
+    wait_for(lambda: "exabgp refuses 1 of what" in sensor.out.read_text(), 10, "the notice")
+    tell(sensor.state, "exabgp", [], time.time_ns())
+    wait_for(lambda: "exabgp refuses nothing" in sensor.out.read_text(), 10, "its end")
+    assert sensor.stop() == 0
+    assert sensor.out.read_text().count("exabgp refuses") == 2, "told once"
 
 
 def test_what_subscribers_use_the_port_for_is_kept_where_that_is_asked_for(lab, folder):
