@@ -77,7 +77,18 @@ from sensor.smtp.connections import (
 )
 from sensor.smtp.dialogue import LINES, begin
 from sensor.smtp.manners import judge
-from sensor.smtp.session import ANOMALIES, ENDS, SESSION, Sessions, free_session, new_session, note
+from sensor.smtp.session import (
+    ANOMALIES,
+    CAPABILITIES,
+    ENDS,
+    SESSION,
+    Sessions,
+    free_session,
+    new_session,
+    note,
+    note_early,
+    offers_early,
+)
 from sensor.smtp.streams import end_streams, receive, start_stream
 
 __all__ = [
@@ -184,6 +195,7 @@ _MESSAGE: Final = 2500
 """Bytes of a client under TLS that hold a message: see ``detectors/deliveries.py``."""
 _BODY: Final = 64
 """Bytes after DATA that do: a client whose DATA was refused sends RSET or QUIT."""
+_PIPECONNECT: Final = 1 << CAPABILITIES.index("PIPECONNECT")
 _EVICTED_BIT: Final = ANOMALIES.index("evicted")
 _AFTER_RESET: Final = ANOMALIES.index("after_reset")
 _SMTPS: Final = 465
@@ -438,6 +450,7 @@ def _conclude(t, i, ts, tick):
         return -1
     s.judged = 1
     end_streams(t.sessions, n, ts, connection.seen == 3)
+    s.early_pipelining = offers_early(t.sessions, connection.server_hi, connection.server_lo)
     manners = judge(s, connection.seen == 3)
     h = _owner(t, connection)
     if h < 0 or not connection.first:
@@ -732,6 +745,8 @@ def _said(t, i, side, segment, data, ts, tick):
     read = s.bytes[0] + s.bytes[1]
     missed = s.lost[0] + s.lost[1]
     receive(t.sessions, n, side, segment, data, checked, connection.seen == 3)
+    if s.capabilities & _PIPECONNECT:
+        note_early(t.sessions, connection.server_hi, connection.server_lo)
     t.counters[_READ] += s.bytes[0] + s.bytes[1] - read
     t.counters[_MISSED] += s.lost[0] + s.lost[1] - missed
     if lines and s.mode[side] == LINES and s.held[side] < 0:
@@ -748,6 +763,7 @@ def _finishing(t, i, side, segment):
         s = t.sessions.rows[n]
         if connection.told_fins == 0:
             s.closer = 1 + side
+            s.closed_at = segment.ts
         if segment.tcp_flags & 1:
             s.fin[side] = np.int64(segment.seq) + np.int64(segment.length)
     connection.told_fins = connection.fins

@@ -18,28 +18,39 @@ Beyond that (RFC 5321, 4.1.1 unless said otherwise):
 **What a reply does** to the command it answers, the first that waits:
 
     answers     2yz              3yz           4yz              5yz
-    GREETING    greeted          -             turned away      refused
-    HELO EHLO   aborts the       -             -                -
+    GREETING    greeted          -             put off          refused
+    HELO EHLO   ends the         -             put off          -
                 transaction
     MAIL        accepted         -             deferred         refused
     RCPT        accepted         -             deferred         refused
-    DATA        a message comes  the same      commands again   the same, refused
-    BODY, BDAT  accepted (for    -             deferred         refused
-                BDAT: if LAST)
-    RSET        aborts the       -             -                -
+    DATA        in doubt         a message     commands again   the same, refused
+                                 comes
+    BODY, BDAT  accepted (for    -             deferred         refused; in doubt where
+                BDAT: if LAST)                                  no octet has come yet
+    RSET QUIT   ends the         -             -                -
                 transaction
     AUTH        authenticated    unread lines  denied           denied
     STARTTLS    TLS on both      -             no TLS           no TLS
                 sides
     others      nothing          nothing       nothing          nothing
 
-A 354 that answers nothing known still says that a message comes, and another reply in the middle of
-a message that it has ended: so the dialogue is found again where packets are missing.
+In doubt the client's next bytes tell what it took the reply for: a command is a command, anything
+else is the message, or the piece of it. A 354 answers the first DATA that waits, wherever in the
+queue, and one that answers nothing known still says that a message comes. Another reply in the
+middle of a message ends it where packets are missing; else the server spoke too early, and the
+client may be in the middle of sending: what comes is in doubt at the next line, and its end is not
+answered again. What follows the code and is neither blank nor hyphen makes it no less a code (4.2).
 
-**A transaction is decided** once: refused when the server refused its MAIL, every one of its
-recipients, its DATA or its message, or more recipients than it took; accepted when the message was.
-4yz decides nothing: greylisting tells nothing of the sender. A refused greeting is a refused
-transaction.
+**A transaction is decided** once, in the order of the replies: refused when the server refused its
+MAIL, more recipients than it took, or, where it took one, its DATA or its message; accepted when
+the message was. DATA without a recipient has no verdict of its own: its 503 or 554 says what the
+replies to RCPT have said. 4yz anywhere in it, or to the HELO before it, and it is not refused:
+greylisting tells nothing of the sender, nor does what a server says to the commands that were
+pipelined behind. A refused greeting is a refused transaction.
+
+**What the client is not blamed for.** Being early, or ahead of replies, is noted only where it can
+be known: not after the server has said what is no reply, or what nobody asked for, nor after it has
+said that it closes, nor when it let the client wait longer than ``PATIENCE_SECONDS``.
 """
 
 from typing import Final
@@ -47,7 +58,10 @@ from typing import Final
 import numpy as np
 
 from sensor.kernel import kernel, routine
-from sensor.loads import u8, u64le
+from sensor.loads import u8
+from sensor.smtp.end_of_data import AT_LINE_START, NEARLY, walk_message
+from sensor.smtp.long_lines import LONGEST_SECRET, begin_long, end_long, lengthen, longest
+from sensor.smtp.proxy import FIRST, SIGNED, is_version_1, skip_version_2, withheld
 from sensor.smtp.session import (
     ANOMALIES,
     CAPABILITIES,
@@ -64,11 +78,24 @@ from sensor.smtp.session import (
     note,
 )
 from sensor.smtp.tls import DONE, hello
+from sensor.smtp.words import blanks, find, first_eight, upper, word_at
 
-__all__ = ["LINES", "STARTTLS", "TARPIT_SECONDS", "begin", "conclude", "hear", "lose"]
+__all__ = [
+    "FOREIGN",
+    "LINES",
+    "PATIENCE_SECONDS",
+    "STARTTLS",
+    "TARPIT_SECONDS",
+    "begin",
+    "conclude",
+    "hear",
+    "lose",
+]
 
 TARPIT_SECONDS: Final = 20
 """A server that takes longer than this to answer delays on purpose, or is in trouble."""
+PATIENCE_SECONDS: Final = 120
+"""The shortest time a client must wait for a reply (RFC 5321, 4.5.3.2)."""
 _SECOND: Final = 1_000_000_000
 
 # What the bytes of a side are.
@@ -78,6 +105,10 @@ PIECE: Final = 2  # of BDAT
 SECRET: Final = 3  # lines of an AUTH exchange
 TLS: Final = 4
 FOREIGN: Final = 5  # nothing we can read
+DOUBT: Final = 6  # a command, or the message that the server has answered already
+DOUBT_TLS: Final = 7  # one byte has come, that of a TLS hello
+_TELLING: Final = 10
+"""Bytes that tell a command from a message: those of ``MAIL FROM:``."""
 
 STARTTLS: Final = ("none", "offered", "accepted", "refused", "asked")
 _OFFERED, _ACCEPTED, _REFUSED, _ASKED = 1, 2, 3, 4
@@ -89,86 +120,44 @@ _OFFERED, _ACCEPTED, _REFUSED, _ASKED = 1, 2, 3, 4
 
 (
     _EARLY, _UNADVERTISED, _BEFORE_354, _BARE_LF, _BARE_DOT, _OVERLONG, _OVERLONG_REPLY, _UNKNOWN,
-    _BINARY, _SEQUENCE, _BAD_BDAT, _BEFORE_TLS, _HTTP, _SOCKS, _BARE_TLS, _AFTER_QUIT, _MALFORMED,
-    _UNEXPECTED, _MANY, _TARPIT, _LONG_NAME, _GAP, _CUT, _OVERLAP, _CHECKSUM, _WINDOW, _HOLD,
-    _AFTER_RESET, _RESYNC, _BINARY_CLIENT, _NOT_SMTP, _EVICTED,
+    _BINARY, _SEQUENCE, _BAD_BDAT, _BEFORE_TLS, _REPLIES_BEFORE_TLS, _HTTP, _SOCKS, _BARE_TLS,
+    _PROXY, _AFTER_QUIT, _MALFORMED, _UNEXPECTED, _MANY, _TARPIT, _LONG_NAME, _GAP, _CUT, _OVERLAP,
+    _CHECKSUM, _WINDOW, _HOLD, _AFTER_RESET, _RESYNC, _BINARY_CLIENT, _NOT_SMTP, _EVICTED,
 ) = range(len(ANOMALIES))  # fmt: skip
 
 
-def _word(text: str) -> int:
-    """The first eight characters as one integer, the form keywords are compared in."""
-    return int.from_bytes(text[:8].encode(), "big")
-
-
 _W_HELO, _W_EHLO, _W_MAIL, _W_RCPT, _W_DATA, _W_BDAT = map(
-    _word, ("HELO", "EHLO", "MAIL", "RCPT", "DATA", "BDAT")
+    first_eight, ("HELO", "EHLO", "MAIL", "RCPT", "DATA", "BDAT")
 )
-_W_AUTH, _W_STARTTLS, _W_QUIT, _W_RSET, _W_LAST = map(
-    _word, ("AUTH", "STARTTLS", "QUIT", "RSET", "LAST")
+_W_AUTH, _W_STARTTLS, _W_QUIT, _W_RSET, _W_LAST, _W_PROXY = map(
+    first_eight, ("AUTH", "STARTTLS", "QUIT", "RSET", "LAST", "PROXY")
 )
-_OTHERS = np.array([_word(verb) for verb in VERBS], np.int64)
+_W_PIPECONNECT, _W_X_PIPE, _W_PIPE = map(
+    first_eight, ("PIPECONNECT", "X_PIPE_CONNECT", "PIPE_CONNECT")
+)
+_OTHERS = np.array([first_eight(verb) for verb in VERBS], np.int64)
 _HTTP_WORDS = np.array(
-    [_word(word) for word in ("GET", "POST", "HEAD", "PUT", "CONNECT", "OPTIONS", "TRACE", "PRI")],
+    [
+        first_eight(word)
+        for word in ("GET", "POST", "HEAD", "PUT", "CONNECT", "OPTIONS", "TRACE", "PRI")
+    ],
     np.int64,
 )
-_CAPABILITY_WORDS = np.array([_word(word) for word in CAPABILITIES], np.int64)
-_PARAMETER_WORDS = np.array([_word(word) for word in PARAMETERS], np.int64)
+_CAPABILITY_WORDS = np.array([first_eight(word) for word in CAPABILITIES], np.int64)
+_PARAMETER_WORDS = np.array([first_eight(word) for word in PARAMETERS], np.int64)
 _PIPELINING: Final = 1 << CAPABILITIES.index("PIPELINING")
+_PIPECONNECT: Final = 1 << CAPABILITIES.index("PIPECONNECT")
 _HANDSHAKE: Final = 0x16
 """The first byte of a TLS hello (RFC 8446, 5.1)."""
 _CAN_STARTTLS: Final = 1 << CAPABILITIES.index("STARTTLS")
 
-_LF, _CR, _DOT, _SPACE, _TAB = 0x0A, 0x0D, 0x2E, 0x20, 0x09
-_CRLF: Final = 0x0D0A
-_ONES: Final = 0x0101010101010101
-_HIGHS: Final = -0x7F7F7F7F7F7F7F80  # 0x8080808080808080
+_LF, _CR, _DOT, _SPACE, _TAB, _COLON, _UNDERSCORE = 0x0A, 0x0D, 0x2E, 0x20, 0x09, 0x3A, 0x5F
+_ASTRAY: Final = 1 << _MALFORMED | 1 << _UNEXPECTED
+"""Replies can no longer be told to commands."""
 _LFS: Final = 0x0A0A0A0A0A0A0A0A
-_DOTS: Final = 0x2E2E2E2E2E2E2E2E
 
 
 # --- bytes ---------------------------------------------------------------------------------------
-
-
-@kernel
-def _find(data, a, b, byte, pattern):
-    """The place of ``byte`` in ``data[a:b]``, or ``b``; ``pattern`` is eight of it."""
-    while a + 8 <= b:
-        x = np.int64(u64le(data, a)) ^ pattern
-        if (x - _ONES) & ~x & _HIGHS:
-            break
-        a += 8
-    while a < b and u8(data, a) != byte:
-        a += 1
-    return a
-
-
-@kernel
-def _upper(byte):
-    return byte - 32 if 0x61 <= byte <= 0x7A else byte
-
-
-@kernel
-def _word_at(data, a, b):
-    """The keyword (letters, digits, hyphen) at ``a``: its first eight as an integer, its end."""
-    word = 0
-    n = 0
-    while a < b:
-        byte = _upper(u8(data, a))
-        if not (0x41 <= byte <= 0x5A or 0x30 <= byte <= 0x39 or byte == 0x2D):
-            break
-        if n < 8:
-            word = word << 8 | byte
-            n += 1
-        a += 1
-    return word, a
-
-
-@kernel
-def _blanks(data, a, b):
-    """Where the blanks at ``a`` end."""
-    while a < b and (u8(data, a) == _SPACE or u8(data, a) == _TAB):
-        a += 1
-    return a
 
 
 @kernel
@@ -190,8 +179,11 @@ def _push(s, verb, now):
         if s.waiting_verb[last] == verb and s.waiting_times[last] < 0xFFFF:
             s.waiting_times[last] += 1
             return
-    if size == OUTSTANDING:
+    if size == OUTSTANDING:  # the count of replies to come stays right
         note(s, _MANY)
+        last = (s.waiting_first + size - 1) % OUTSTANDING
+        s.waiting_verb[last] = _NONE
+        s.waiting_times[last] += s.waiting_times[last] < 0xFFFF
         return
     last = (s.waiting_first + size) % OUTSTANDING
     s.waiting_verb[last] = verb
@@ -220,41 +212,61 @@ def _waits(s, verb):
     return s.waiting_verb[(s.waiting_first + s.waiting_size - 1) % OUTSTANDING] == verb
 
 
+@kernel
+def _awaited(s, verb):
+    """Leave out what waits before the first ``verb``, if one waits: it will not be answered."""
+    for k in range(s.waiting_size):
+        at = (np.int64(s.waiting_first) + k) % OUTSTANDING
+        if s.waiting_verb[at] == verb:
+            if k:
+                note(s, _UNEXPECTED)
+            s.waiting_first = at
+            s.waiting_size -= k
+            return
+
+
+@kernel
+def _excused(s, now):
+    """Whether the client need not wait for the reply, or cannot be told to have waited or not."""
+    return (
+        s.closing == 1
+        or s.anomalies & _ASTRAY != 0
+        or (s.asked_at != 0 and now - s.asked_at >= PATIENCE_SECONDS * _SECOND)
+    )
+
+
 # --- transactions --------------------------------------------------------------------------------
 
 
 @kernel
 def _decide(s, good, bad):
-    """The open transaction is over: the server accepted or refused it, or neither."""
-    if s.mail_open:
+    """The transaction being answered is over: the server accepted or refused it, or neither."""
+    if s.deal:
         s.accepted += good and s.bad_here <= s.ok_here
-        s.rejected += bad or (s.bad_here > s.ok_here)
-    _abort(s)
-
-
-@kernel
-def _abort(s):
-    s.mail_open = 0
+        s.rejected += s.later_here == 0 and (bad or s.bad_here > s.ok_here)
+    s.deal = 0
     s.ok_here = 0
     s.bad_here = 0
-    s.rcpt_here = 0
+    s.later_here = 0
 
 
 @kernel
-def _answered(s, good, bad):
-    """The message just sent was accepted or refused, or neither."""
-    if s.sent:
-        s.accepted += good and s.sent == 1
-        s.rejected += bad or s.sent == 2
-        s.sent = 0
-    else:
-        _decide(s, good, bad)
+def _said_all(s):
+    """The client has ended its transaction, or has given it up."""
+    s.mail_open = 0
+    s.mail_failed = 0
+    s.rcpt_here = 0
 
 
 @kernel
 def conclude(s):
     """The session is over: decide what is still open."""
+    if s.mode[0] == BODY and s.ahead:  # the end of the message was lost, and answered
+        _answer(s, _BODY, np.int64(s.ahead))
+        s.ahead = 0
     _decide(s, False, False)
+    if s.mode[0] == BODY and s.tail == NEARLY:
+        note(s, _BARE_DOT)
 
 
 # --- the client ----------------------------------------------------------------------------------
@@ -266,7 +278,7 @@ def _domain_of(data, a, b):
 
     ``<user@domain>``, ``<@relay:user@domain>``, a quoted local part, or without the brackets.
     """
-    a = _blanks(data, a, b)
+    a = blanks(data, a, b)
     bracket = a < b and u8(data, a) == 0x3C
     if bracket:
         a += 1
@@ -300,8 +312,8 @@ def _domain_of(data, a, b):
 def _parameters(s, data, a, b):
     """KEYWORD[=value] ... (RFC 5321, 4.1.2)."""
     while a < b:
-        a = _blanks(data, a, b)
-        word, a = _word_at(data, a, b)
+        a = blanks(data, a, b)
+        word, a = word_at(data, a, b)
         for k in range(_PARAMETER_WORDS.shape[0]):
             if _PARAMETER_WORDS[k] == word:
                 s.parameters |= 1 << k
@@ -368,7 +380,7 @@ def _keep_recipient(s, data, start, stop):
 @kernel
 def _bdat(s, data, a, b, now):
     """BDAT size [LAST] (RFC 3030): the verb to wait for, 0 when the size cannot be read."""
-    a = _blanks(data, a, b)
+    a = blanks(data, a, b)
     size = 0
     digits = 0
     while a < b and 0x30 <= u8(data, a) <= 0x39 and digits < 16:
@@ -378,25 +390,42 @@ def _bdat(s, data, a, b, now):
     if digits == 0 or digits == 16 or (a < b and u8(data, a) != _SPACE and u8(data, a) != _TAB):
         note(s, _BAD_BDAT)
         return _NONE
-    a = _blanks(data, a, b)
-    word, end = _word_at(data, a, b)
-    if a < b and (word != _W_LAST or _blanks(data, end, b) < b):
+    a = blanks(data, a, b)
+    word, end = word_at(data, a, b)
+    if a < b and (word != _W_LAST or blanks(data, end, b) < b):
         note(s, _BAD_BDAT)
         return _NONE
     if size:
         s.chunk_left = size
+        s.chunk_fresh = 1
         s.mode[0] = PIECE
     return _LAST if word == _W_LAST else _BDAT
 
 
+@kernel
+def _crossed(s):
+    """Whether a command may be out of sequence because of what was not seen, or was refused.
+
+    The server's refusal of MAIL, and what was pipelined behind it, meet on the way.
+    """
+    failed = s.mail_failed and s.capabilities & (_PIPELINING | _PIPECONNECT) != 0
+    return failed or s.greeted == 2 or s.gaps[0] > 0
+
+
 @routine
-def _command(s, data, a, b, now, both):
-    """One line of the client, without its LF."""
+def _command(s, data, a, b, size, now, both):
+    """One line of the client, without its LF, which had ``size`` bytes as it was sent."""
     crlf = b > a and u8(data, b - 1) == _CR
     if crlf:
         b -= 1
-    word, after = _word_at(data, a, b)
+    word, after = word_at(data, a, b)
+    if word == _W_PROXY and s.commands == 0 and crlf and is_version_1(data, after, b):
+        note(s, _PROXY)
+        s.begun = 0
+        return
     if s.mode[0] == SECRET:
+        if size >= LONGEST_SECRET:
+            note(s, _OVERLONG)
         # Where the server is not seen, only the next MAIL tells that the secrets are over.
         if both or word != _W_MAIL or after >= b or u8(data, after) != _SPACE:
             if both:
@@ -404,28 +433,32 @@ def _command(s, data, a, b, now, both):
             return
         s.mode[0] = LINES
     s.commands += 1
-    if both and s.greeted == 0:
+    excused = _excused(s, now)
+    if both and s.greeted == 0 and s.mode[1] != FOREIGN and not excused:
         note(s, _EARLY)
     if s.quit:
         note(s, _AFTER_QUIT)
-    if s.starttls == _ASKED:
+    if s.starttls == _ASKED and not excused:
         note(s, _BEFORE_TLS)
     if not crlf:
         note(s, _BARE_LF)
-    if b - a > LINE - 2 and word != _W_AUTH:
+    if size >= longest(word):
         note(s, _OVERLONG)
+    if s.long_binary:
+        note(s, _BINARY)
+        s.long_binary = 0
     for k in range(a, b):
         byte = u8(data, k)
         if (byte < _SPACE and byte != _TAB) or byte == 0x7F:
             note(s, _BINARY)
     if both and s.greeted and s.waiting_size:
         s.pipelined = 1
-        if s.capabilities & _PIPELINING == 0:
+        if s.capabilities & (_PIPELINING | _PIPECONNECT) == 0 and not excused:
             note(s, _UNADVERTISED)
     if after - a > 8:
         word = 0  # no verb is longer
     verb = _NONE
-    rest = _blanks(data, after, b)
+    rest = blanks(data, after, b)
     known = s.helo_commands + s.ehlo_commands > 0 or s.greeted == 2 or s.gaps[0] > 0
     if word == _W_HELO or word == _W_EHLO:
         verb = _HELO if word == _W_HELO else _EHLO
@@ -434,46 +467,54 @@ def _command(s, data, a, b, now, both):
         else:
             s.ehlo_commands = min(s.ehlo_commands + 1, 0xFFFF)
         _keep_helo(s, data, rest, b)
+        _said_all(s)
     elif word == _W_MAIL or word == _W_RCPT:
         # "FROM:" or "TO:"; blanks around the colon are wrong, and common
-        _, rest = _word_at(data, rest, b)
-        rest = _blanks(data, rest, b)
+        _, rest = word_at(data, rest, b)
+        rest = blanks(data, rest, b)
         if rest < b and u8(data, rest) == 0x3A:
             rest += 1
         start, stop, end = _domain_of(data, rest, b)
         _parameters(s, data, end, b)
+        s.parameters |= s.long_parameters
+        s.long_parameters = 0
         if word == _W_MAIL:
             verb = _MAIL
             if not known or s.mail_open == 2:
                 note(s, _SEQUENCE)
-            if s.mail_open:
+            if s.waiting_size == 0:
                 _decide(s, False, False)
+                s.deal = 1
+            _said_all(s)
             s.mail_open = 1
             s.mail_attempted += 1
             _keep_sender(s, data, start, stop)
         else:
             verb = _RCPT
-            if s.mail_open == 0 and s.greeted != 2 and s.gaps[0] == 0:
+            if s.mail_open == 0 and not _crossed(s):
                 note(s, _SEQUENCE)
             s.rcpt_attempted += 1
             s.rcpt_here = min(s.rcpt_here + 1, 0xFFFF)
             _keep_recipient(s, data, start, stop)
     elif word == _W_DATA:
         verb = _DATA
-        if s.rcpt_here == 0 and s.greeted != 2 and s.gaps[0] == 0:
+        if s.rcpt_here == 0 and not _crossed(s):
             note(s, _SEQUENCE)
         s.mode[0] = BODY
-        s.tail = _CRLF
+        s.tail = AT_LINE_START
+        s.answered_early = 0
     elif word == _W_BDAT:
         verb = _bdat(s, data, rest, b, now)
-        if s.rcpt_here == 0 and s.greeted != 2 and s.gaps[0] == 0:
+        if s.rcpt_here == 0 and not _crossed(s):
             note(s, _SEQUENCE)
+        if verb == _LAST:
+            _said_all(s)
     elif word == _W_AUTH:
         verb = _AUTH
         s.auth = 1
         size = 0
         while rest + size < b and size < MECHANISM and u8(data, rest + size) > _SPACE:
-            s.mechanism[size] = _upper(u8(data, rest + size))
+            s.mechanism[size] = upper(u8(data, rest + size))
             size += 1
         s.mechanism_size = size
         s.mode[0] = SECRET
@@ -483,12 +524,12 @@ def _command(s, data, a, b, now, both):
     elif word == _W_QUIT:
         verb = _QUIT
         s.quit = 1
-        _decide(s, False, False)
+        if s.waiting_size == 0:
+            _decide(s, False, False)
     elif word == _W_RSET:
         verb = _RSET
         s.rsets += 1
-        if not both:
-            _decide(s, False, False)
+        _said_all(s)
     else:
         if word:
             for k in range(_VRFY, _OTHERS.shape[0]):
@@ -517,63 +558,30 @@ def _command(s, data, a, b, now, both):
 def _message(s, data, a, b, now, both):
     """Bytes of a message: where it ended, after CR LF . CR LF, else ``b``.
 
-    Nothing of it is kept but the last four bytes, for an end that comes in pieces.
+    Nothing of it is kept.
     """
-    if both and _waits(s, _DATA) and s.greeted:
+    if both and _waits(s, _DATA) and s.greeted and not _excused(s, now):
         note(s, _BEFORE_354)
-    begin = a
-    tail = np.int64(s.tail)
-    stop = min(a + 4, b)
-    ended = False
-    while a < stop and not ended:  # ends that began in earlier pieces
-        byte = u8(data, a)
-        if byte == _LF:
-            ended = tail == 0x0D0A2E0D
-            if not ended and (tail & 0xFFFF == 0x0A2E or tail & 0xFFFFFF == 0x0A2E0D):
-                note(s, _BARE_DOT)
-        tail = (tail << 8 | byte) & 0xFFFFFFFF
-        a += 1
-    p = max(begin + 2, begin)
-    while not ended and p < b:
-        p = _find(data, p, b, _DOT, _DOTS)
-        if p + 1 >= b:
-            break
-        if u8(data, p - 1) == _LF:
-            lf = u8(data, p + 1) == _LF
-            crlf = u8(data, p + 1) == _CR and p + 2 < b and u8(data, p + 2) == _LF
-            if crlf and u8(data, p - 2) == _CR:
-                ended = True
-                a = p + 3
-                break
-            if lf or crlf:
-                note(s, _BARE_DOT)
-        p += 1
+    end, ended = walk_message(s, data, a, b)
+    s.body_bytes += end - a
     if ended:
         s.mode[0] = LINES
-        s.body_bytes += a - begin
-        if s.mail_open:  # the next transaction may begin before this one is answered
-            s.sent = 2 if s.bad_here > s.ok_here else 1
-            _abort(s)
-        if both:
+        _said_all(s)
+        if both and s.answered_early == 0:
             if s.ahead:
                 code = np.int64(s.ahead)
                 s.ahead = 0
                 _answer(s, _BODY, code)
             else:
                 _push(s, _BODY, now)
-        return a
-    for k in range(max(begin, b - 4, begin + 4), b):
-        tail = (tail << 8 | u8(data, k)) & 0xFFFFFFFF
-    s.tail = tail
-    s.body_bytes += b - begin
-    return b
+        s.answered_early = 0
+    return end
 
 
 @kernel
-def _first_bytes(s, data, a, b):
-    """What protocol is this? Decided by the first bytes of the client."""
-    byte = u8(data, a)
-    if byte == _HANDSHAKE and (b - a < 2 or u8(data, a + 1) == 3):
+def _first_bytes(s, byte, second):
+    """What protocol is this? Decided by the first two bytes of the client."""
+    if byte == _HANDSHAKE and second == 3:
         if s.tls != 2:
             note(s, _BARE_TLS)
         s.tls = 1
@@ -600,6 +608,67 @@ def _count_code(s, code):
     s.other_codes += 1
 
 
+@kernel
+def _message_refused(s):
+    """The server refused a message, or a piece of one: is that a verdict, or follows it from RCPT?
+
+    Where recipients were not seen, it counts.
+    """
+    unseen = s.rcpt_attempted == 0 or s.greeted == 2 or s.gaps[0] > 0 or s.gaps[1] > 0
+    s.messages_rejected += s.ok_here > 0 or unseen
+    _decide(s, False, s.ok_here > 0)
+
+
+@kernel
+def _data_answered(s, code):
+    """What the client's bytes are from now on, when DATA was answered by other than 3yz."""
+    if s.mode[0] != BODY:
+        return
+    if s.tail == AT_LINE_START:
+        s.mode[0] = DOUBT if code < 300 else LINES
+    elif code >= 400:
+        _spoke_early(s)
+
+
+@kernel
+def _spoke_early(s):
+    """The message was answered before its end: the client may go on with it, or not."""
+    if s.tail == NEARLY:
+        note(s, _BARE_DOT)
+    s.answered_early = 1
+    if s.tail & 0xFF == _LF or s.tail & 0xFF == _CR:
+        s.mode[0] = DOUBT
+
+
+@kernel
+def _recipient_answered(s, code):
+    """Recipients of a transaction that is over count for no other."""
+    if code < 300:
+        s.rcpt_accepted += 1
+        s.ok_here = min(s.ok_here + (s.deal > 0), 0xFFFF)
+    elif code >= 500:
+        s.rcpt_rejected += 1
+        s.bad_here = min(s.bad_here + (s.deal > 0), 0xFFFF)
+    elif code >= 400:
+        s.rcpt_deferred += 1
+        s.later_here = 1
+
+
+@kernel
+def _sender_answered(s, code):
+    if s.deal != 1:  # MAIL was pipelined behind another transaction
+        _decide(s, False, False)
+    s.deal = 2
+    s.later_here = s.put_off
+    if code < 300:
+        s.mail_open = 2 if s.mail_open else 0
+    elif code >= 400:
+        s.mail_rejected += 1
+        s.mail_open = 0
+        s.mail_failed = 1
+        _decide(s, False, code >= 500)
+
+
 @routine
 def _answer(s, verb, code):
     """A reply to ``verb``: the table above."""
@@ -609,44 +678,45 @@ def _answer(s, verb, code):
     if verb == _GREETING:
         s.greeted = 1
         s.banner_code = code
+        s.put_off = 1 if deferred else 0
         if refused:
             s.rejected += 1
-    elif verb == _HELO or verb == _EHLO or verb == _RSET:
+    elif verb == _HELO or verb == _EHLO:
+        if good:
+            _decide(s, False, False)
+        if good or deferred:
+            s.put_off = 1 if deferred else 0
+    elif verb == _RSET or verb == _QUIT:
         if good:
             _decide(s, False, False)
     elif verb == _MAIL:
-        if good and s.mail_open:
-            s.mail_open = 2
-        elif code >= 400:
-            s.mail_rejected += 1
-            _decide(s, False, refused)
+        _sender_answered(s, code)
     elif verb == _RCPT:
-        if good:
-            s.rcpt_accepted += 1
-            s.ok_here = min(s.ok_here + 1, 0xFFFF)
-        elif refused:
-            s.rcpt_rejected += 1
-            s.bad_here = min(s.bad_here + 1, 0xFFFF)
-        elif deferred:
-            s.rcpt_deferred += 1
+        _recipient_answered(s, code)
     elif verb == _DATA:
-        if code >= 400:
-            if s.mode[0] == BODY:
-                s.mode[0] = LINES
-            if refused:
-                s.messages_rejected += s.ok_here > 0
-                _decide(s, False, True)
+        if good or code >= 400:
+            _data_answered(s, code)
+        if refused:
+            s.messages_rejected += s.ok_here > 0
+            _decide(s, False, s.ok_here > 0)
+        elif deferred:
+            s.later_here = 1
+        if code >= 400 and s.mail_open:
+            s.mail_open = 1  # who knows whether it still is
     elif verb == _BODY or verb == _LAST or verb == _BDAT:
+        if verb != _BODY and code >= 400 and s.mode[0] == PIECE and s.chunk_fresh:
+            s.mode[0] = DOUBT
         if good:
             if verb != _BDAT:
                 s.messages_accepted += 1
-                _answered(s, True, False)
+                _decide(s, True, False)
         elif refused:
-            s.messages_rejected += 1
-            _answered(s, False, True)
+            _message_refused(s)
         elif deferred:
             s.messages_deferred += 1
-            _answered(s, False, False)
+            s.later_here = 1
+            if verb == _BODY:
+                _decide(s, False, False)
     elif verb == _AUTH:
         if good:
             s.auth = 2
@@ -701,7 +771,13 @@ def _enhanced(s, data, a, b, code):
 @kernel
 def _capability(s, data, a, b):
     """One line of the reply to EHLO: a keyword and its parameters (RFC 5321, 4.1.1.1)."""
-    word, _ = _word_at(data, a, b)
+    word, end = word_at(data, a, b)
+    if end < b and u8(data, end) == _UNDERSCORE:  # Exim's, and nobody else's
+        word = 0
+        for k in range(a, min(a + 8, b)):
+            word = word << 8 | upper(u8(data, k))
+        if word == _W_X_PIPE or word == _W_PIPE:
+            word = _W_PIPECONNECT
     for k in range(_CAPABILITY_WORDS.shape[0]):
         if _CAPABILITY_WORDS[k] == word:
             s.capabilities |= 1 << k
@@ -709,20 +785,34 @@ def _capability(s, data, a, b):
                 s.starttls = _OFFERED
 
 
+@kernel
+def _code_at(data, a, b):
+    """The three digits at ``a``, or 0; whatever follows them, unless it is a fourth."""
+    code = 0
+    for k in range(3):
+        digit = u8(data, a + k) - 0x30 if a + k < b else -1
+        if not 0 <= digit <= 9:
+            return 0
+        code = code * 10 + digit
+    if a + 3 < b and 0x30 <= u8(data, a + 3) <= 0x39:
+        return 0
+    return code
+
+
 @routine
-def _reply(s, data, a, b, now, both):
-    """One line of the server, without its LF: code, hyphen when more follow, text (4.2)."""
+def _reply(s, data, a, b, size, now, both):
+    """One line of the server, without its LF: code, hyphen when more follow, text (4.2).
+
+    ``size`` bytes were sent; what is not in ``data`` is only text.
+    """
     if b > a and u8(data, b - 1) == _CR:
         b -= 1
-    if b - a > LINE - 2:
+    if size >= LINE:
         note(s, _OVERLONG_REPLY)
-    code = 0
-    digits = 0
-    while digits < 3 and a + digits < b and 0x30 <= u8(data, a + digits) <= 0x39:
-        code = code * 10 + u8(data, a + digits) - 0x30
-        digits += 1
-    mark = u8(data, a + 3) if a + 3 < b else _SPACE
-    if digits < 3 or code < 200 or code > 599 or (mark != _SPACE and mark != 0x2D):
+    code = _code_at(data, a, b)
+    # 1yz says nothing in SMTP (4.2.1), but that DATA was heard.
+    preliminary = 100 <= code < 200 and s.waiting_size and s.waiting_verb[s.waiting_first] == _DATA
+    if (code < 200 or code > 599) and not preliminary:
         if s.reply_code == 0 or b > a:
             note(s, _MALFORMED)
         return
@@ -730,7 +820,7 @@ def _reply(s, data, a, b, now, both):
     text = min(a + 4, b)
     if not first and s.waiting_size and s.waiting_verb[s.waiting_first] == _EHLO and code < 300:
         _capability(s, data, text, b)
-    if mark == 0x2D:
+    if a + 3 < b and u8(data, a + 3) == 0x2D:
         s.reply_code = code
         return
     s.reply_code = 0
@@ -742,33 +832,75 @@ def _reply(s, data, a, b, now, both):
         s.slowest = max(s.slowest, took)
         if took >= TARPIT_SECONDS * _SECOND:
             note(s, _TARPIT)
+    if code == 354:
+        _awaited(s, _DATA)
     verb = _pop(s)
     s.asked_at = now if s.waiting_size else 0
+    if code == 421 or code == 521 or (code == 221 and verb != _QUIT):
+        s.closing = 1
     if verb < 0:
-        if code == 354:
-            s.mode[0] = BODY
-            s.tail = _CRLF
-        elif s.mode[0] == BODY:
-            s.mode[0] = LINES
-            s.skip[0] = 0
-            verb = _BODY
-        elif both and code != 421:
-            if np.int64(s.acked[0] - s.next[0]) & 0xFFFFFFFF < 1 << 31 and s.acked[0] != s.next[0]:
-                s.ahead = code
-            elif s.gaps[0] == 0 and s.gaps[1] == 0 and s.greeted != 2:
-                note(s, _UNEXPECTED)
+        verb = _unasked(s, code, both)
     _answer(s, verb, code)
+
+
+@kernel
+def _unasked(s, code, both):
+    """A reply that nothing waits for: what it answers after all, or -1."""
+    missed = s.gaps[0] > 0 or s.gaps[1] > 0 or s.greeted == 2 or not both
+    acked = np.int64(s.acked[0] - s.next[0]) & 0xFFFFFFFF
+    if code == 354:
+        s.mode[0] = BODY
+        s.tail = AT_LINE_START
+        s.answered_early = 0
+        s.line_size[0] = 0
+        s.chunk_left = 0
+    elif both and code != 421 and 0 < acked < 1 << 31:
+        s.ahead = code
+    elif s.mode[0] == BODY and missed:
+        s.mode[0] = LINES
+        s.skip[0] = 0
+        return _BODY
+    elif s.mode[0] == BODY and s.answered_early == 0:
+        s.closing = 1
+        _spoke_early(s)
+        return _BODY
+    elif both and not missed:
+        s.closing = 1
+        if code != 421:
+            note(s, _UNEXPECTED)
+    return -1
 
 
 @kernel
 def _line_begins(data, a, b, side):
     """Whether the first bytes after a gap look like the beginning of a line."""
     if side == 1:
-        code = a + 4 <= b and 0x32 <= u8(data, a) <= 0x35
+        code = _code_at(data, a, b) if a + 4 <= b else 0
         mark = u8(data, a + 3) if code else 0
-        return code and (mark == _SPACE or mark == 0x2D)
-    word, after = _word_at(data, a, b)
+        return 200 <= code <= 599 and (mark == _SPACE or mark == _TAB or mark == 0x2D)
+    word, after = word_at(data, a, b)
     if after >= b or (u8(data, after) != _SPACE and u8(data, after) != _CR):
+        return False
+    for k in range(_HELO, _OTHERS.shape[0]):
+        if _OTHERS[k] == word:
+            return True
+    return False
+
+
+@kernel
+def _commands(line, size):
+    """Whether the first bytes of a line, all of it or _TELLING, are those of a command."""
+    word, after = word_at(line, 0, size)
+    rest = blanks(line, after, size)
+    if word == _W_MAIL or word == _W_RCPT:
+        word, after = word_at(line, rest, size)
+        return after < size and u8(line, after) == _COLON
+    end = rest == size or (rest + 1 == size and u8(line, rest) == _CR)
+    if word == _W_QUIT or word == _W_RSET or word == _W_DATA or word == _W_STARTTLS:
+        return end
+    if word == _W_BDAT:
+        return rest < size and 0x30 <= u8(line, rest) <= 0x39
+    if rest == after and not end:
         return False
     for k in range(_HELO, _OTHERS.shape[0]):
         if _OTHERS[k] == word:
@@ -791,38 +923,147 @@ def begin(s, greeting, opened, implicit_tls):
 
 
 @routine
-def hear(s, line, side, data, a, b, now, both):
-    """The next bytes of one side, ``data[a:b]``, in a packet of time ``now`` (ns).
+def _doubted(s, line, data, a, b, now, both):
+    """Bytes in doubt: gathered in ``line`` until they tell; where it stopped."""
+    size = np.int64(s.line_size[0])
+    while a < b and size < _TELLING and u8(data, a) != _LF:
+        line[size] = u8(data, a)
+        size += 1
+        a += 1
+    s.line_size[0] = size
+    if a == b and size < _TELLING:
+        return a
+    if _commands(line, size):
+        s.mode[0] = LINES
+        s.chunk_left = 0
+        s.answered_early = 0
+        return a
+    taken = size  # of them, by the message
+    if s.chunk_left:
+        s.mode[0] = PIECE
+        taken = _octets(s, size)
+    else:
+        s.mode[0] = BODY
+        if size:
+            _message(s, line, 0, size, now, both)
+    for k in range(taken, size):
+        line[k - taken] = line[k]
+    for k in range(size - taken, size):
+        line[k] = 0
+    s.line_size[0] = size - taken
+    return a
 
-    ``line`` (uint8[LINE]) holds what came of an incomplete line; ``both`` tells whether both sides
-    are seen, so that what did not come was not said.
-    """
-    if side == 0 and s.bytes[0] == 0 and a < b and s.greeted != 2:
-        _first_bytes(s, data, a, b)
+
+@kernel
+def _octets(s, count):
+    """Octets of a piece: how many of ``count`` are."""
+    step = min(count, np.int64(s.chunk_left))
+    if step:
+        s.chunk_fresh = 0
+    s.chunk_left -= step
+    s.body_bytes += step
+    if s.chunk_left == 0:
+        s.mode[0] = LINES
+    return step
+
+
+@kernel
+def _begins_clear(s, byte):
+    """Whether the server's first byte where TLS should begin is a character."""
+    return (
+        s.hello_state[1] == 0
+        and s.hello_need[1] == 0
+        and (_SPACE <= byte < 0x7F or byte == _CR or byte == _LF)
+    )
+
+
+@routine
+def _encrypted(s, side, data, a, b):
+    """Bytes where TLS should be; where it stopped: at ``b``, or where they are lines after all."""
+    if side == 0 and s.starttls == _ACCEPTED and s.hello_state[0] == 0 and s.tls == 1:
+        if s.hello_need[0] == 0 and u8(data, a) >= 0x41:
+            # Letters where a hello should be: decrypted on the way, or never encrypted.
+            s.tls = 0
+            s.mode[0] = LINES
+            s.mode[1] = LINES
+            return a
+    if side == 1 and s.starttls == _ACCEPTED:
+        while a < b and (s.skip[1] or _begins_clear(s, u8(data, a))):
+            note(s, _REPLIES_BEFORE_TLS)
+            a = find(data, a, b, _LF, _LFS)
+            s.skip[1] = a == b
+            a = min(a + 1, b)
+    if a < b:
+        hello(s, side, data, a, b)
+    return b
+
+
+@routine
+def _line(s, line, side, data, a, end, b, now, both):
+    """Bytes up to ``end``, where the LF is, or ``b``, where it has not come."""
+    size = np.int64(s.line_size[side])
+    long = size + end - a > LINE
+    if side == 0 and long:
+        if size <= LINE:
+            begin_long(s)
+            lengthen(s, line, line, 0, size)
+            for k in range(np.int64(s.long_size), size):
+                line[k] = 0
+        lengthen(s, line, data, a, end)
+    elif size or end == b:
+        for k in range(min(end - a, LINE - size)):
+            line[size + k] = u8(data, a + k)
+    if end == b:
+        s.line_size[side] = min(size + end - a, 1 << 30)
+        return
+    s.line_size[side] = 0
+    sent = size + end - a
+    held = end_long(s, line) if side == 0 and long else min(sent, LINE)
+    if side == 0:
+        secret = s.mode[0] == SECRET
+        if size or long:
+            _command(s, line, 0, held, sent, now, both)
+        else:
+            _command(s, data, a, end, sent, now, both)
+        if (size or long) and (secret or s.mode[0] == SECRET):
+            for k in range(min(sent, LINE)):
+                line[k] = 0
+    elif size:
+        _server_line(s, line, 0, held, sent, now, both)
+    else:
+        _server_line(s, data, a, a + held, sent, now, both)
+
+
+@routine
+def _server_line(s, data, a, b, size, now, both):
+    """One line of the server; one that is no SMTP at the very beginning is none to the end."""
+    fresh = s.greeted == 0 and s.banner_code == 0 and s.reply_code == 0
+    if fresh and a < b and u8(data, a) != _CR and not (0x30 <= u8(data, a) <= 0x39):
+        note(s, _NOT_SMTP)
+        s.mode[1] = FOREIGN
+    else:
+        _reply(s, data, a, b, size, now, both)
+
+
+@routine
+def _hear(s, line, side, data, a, b, now, both):
     while a < b:
         mode = s.mode[side]
         if mode == FOREIGN:
-            return
+            return a
+        if mode == LINES and side == 0 and s.begun == 0:
+            return a
         if mode == TLS:
-            if side == 0 and s.starttls == _ACCEPTED and s.hello_state[0] == 0 and s.tls == 1:
-                if s.hello_need[0] == 0 and u8(data, a) >= 0x41:
-                    # Letters where a hello should be: decrypted on the way, or never encrypted.
-                    s.tls = 0
-                    s.mode[0] = LINES
-                    s.mode[1] = LINES
-                    continue
-            hello(s, side, data, a, b)
-            return
+            a = _encrypted(s, side, data, a, b)
+            continue
         if mode == BODY:
             a = _message(s, data, a, b, now, both)
             continue
         if mode == PIECE:
-            step = min(b - a, s.chunk_left)
-            s.chunk_left -= step
-            s.body_bytes += step
-            a += step
-            if s.chunk_left == 0:
-                s.mode[0] = LINES
+            a += _octets(s, b - a)
+            continue
+        if mode == DOUBT:
+            a = _doubted(s, line, data, a, b, now, both)
             continue
         if (
             side == 0
@@ -837,7 +1078,7 @@ def hear(s, line, side, data, a, b, now, both):
             s.mode[0] = TLS
             s.mode[1] = TLS
             continue
-        end = _find(data, a, b, _LF, _LFS)
+        end = find(data, a, b, _LF, _LFS)
         if s.skip[side] and _line_begins(data, a, b, side):
             s.skip[side] = 0
             note(s, _RESYNC)
@@ -845,41 +1086,44 @@ def hear(s, line, side, data, a, b, now, both):
             if end < b:
                 s.skip[side] = 0
                 note(s, _RESYNC)
-            a = end + 1
-            continue
-        size = np.int64(s.line_size[side])
-        if size or end == b:
-            keep = min(end - a, LINE - size)
-            for k in range(keep):
-                line[size + k] = u8(data, a + k)
-            size = min(size + end - a, LINE)
-            s.line_size[side] = size
-            if size == LINE:
-                note(s, _OVERLONG if side == 0 else _OVERLONG_REPLY)
-            if end == b:
+        else:
+            _line(s, line, side, data, a, end, b, now, both)
+        a = min(end + 1, b)
+    return b
+
+
+@routine
+def hear(s, line, side, data, a, b, now, both):
+    """The next bytes of one side, ``data[a:b]``, in a packet of time ``now`` (ns).
+
+    ``line`` (uint8[LINE]) holds what came of an incomplete line; ``both`` tells whether both sides
+    are seen, so that what did not come was not said.
+    """
+    while a < b:
+        if side == 0 and s.mode[0] == DOUBT_TLS:
+            s.mode[0] = LINES
+            s.begun = 1
+            s.line_size[0] = 0
+            _first_bytes(s, _HANDSHAKE, u8(data, a))
+            _hear(s, line, 0, line, 0, 1, now, both)
+        elif side == 1 or s.begun or s.mode[0] != LINES:
+            a = _hear(s, line, side, data, a, b, now, both)
+            if s.mode[side] == FOREIGN:
                 return
-            s.line_size[side] = 0
-            source, start, stop = line, 0, size
+        elif s.proxy_at or u8(data, a) == FIRST:
+            a = skip_version_2(s, data, a, b)
+            if a < b and 0 < s.proxy_at < SIGNED:
+                s.begun = 1
+                _hear(s, line, 0, line, 0, withheld(s, line), now, both)
+        elif s.begun == 0 and u8(data, a) == _HANDSHAKE and b - a < 2 and s.greeted != 2:
+            line[0] = _HANDSHAKE  # one byte is not enough to know TLS by
+            s.line_size[0] = 1
+            s.mode[0] = DOUBT_TLS
+            a = b
         else:
-            source, start, stop = data, a, end
-        a = end + 1
-        if side == 0:
-            secret = s.mode[0] == SECRET
-            _command(s, source, start, stop, now, both)
-            if size and (secret or s.mode[0] == SECRET):
-                for k in range(size):
-                    line[k] = 0
-        elif (
-            s.greeted == 0
-            and s.banner_code == 0
-            and s.reply_code == 0
-            and start < stop
-            and not (0x30 <= u8(source, start) <= 0x39)
-        ):
-            note(s, _NOT_SMTP)
-            s.mode[1] = FOREIGN
-        else:
-            _reply(s, source, start, stop, now, both)
+            s.begun = 1
+            if s.greeted != 2:
+                _first_bytes(s, u8(data, a), u8(data, a + 1) if a + 1 < b else -1)
 
 
 @routine
@@ -890,12 +1134,21 @@ def lose(s, side, count):
     s.lost[side] += count
     s.line_size[side] = 0
     mode = s.mode[side]
-    if mode == LINES or mode == SECRET:
+    if side == 0:
+        s.begun = 1
+        s.proxy_at = 0
+    if mode == LINES or mode == SECRET or mode == DOUBT:
         s.mode[side] = LINES
         s.skip[side] = 1
+    elif mode == BODY and s.ahead:  # its end was lost, and answered
+        s.mode[0] = LINES
+        s.skip[0] = 1
+        _said_all(s)
+        _answer(s, _BODY, np.int64(s.ahead))
     elif mode == BODY:
         s.tail = 0
     elif mode == PIECE:
+        s.chunk_fresh = 0
         s.chunk_left -= count
         if s.chunk_left <= 0:
             s.mode[0] = LINES

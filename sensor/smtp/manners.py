@@ -9,15 +9,20 @@ after the greeting (4.1.4), QUIT at the end (4.1.1.10).
 A session is *rude* when its client did any of ``RUDE``, gave a name that no mail server has, or
 closed the connection itself without QUIT; *polite* when it did nothing of that and said QUIT, or
 went on under TLS. Neither is said of one that the server turned away before anything was said, or
-that has holes. Where the server's side is not seen, only the name and QUIT are judged: whether a
+that has holes; nor of one that hung up on a server that had said that it closes (421: RFC 5321,
+3.8), had spoken out of turn or in no SMTP, or had let it wait for longer than any client must.
+
+A client that knows from an earlier session that the server offers PIPECONNECT (Exim) need not wait
+for the greeting, nor for the reply to EHLO. What it had heard before this sensor looked is not
+known; so it is enough that the server has offered it by the end of the session. Where the server's side is not seen, only the name and QUIT are judged: whether a
 client was hasty, or who hung up first, cannot be known then.
 """
 
 from typing import Final
 
 from sensor.kernel import kernel, routine
-from sensor.smtp.dialogue import conclude
-from sensor.smtp.session import ANOMALIES
+from sensor.smtp.dialogue import FOREIGN, PATIENCE_SECONDS, conclude
+from sensor.smtp.session import ANOMALIES, CAPABILITIES
 
 __all__ = ["RUDE", "judge", "name_is_odd"]
 
@@ -36,6 +41,12 @@ RUDE: Final = (
 """Anomalies that are the client's, and that no mail server shows."""
 
 _RUDE: Final = sum(1 << ANOMALIES.index(name) for name in RUDE)
+_HASTE: Final = sum(
+    1 << ANOMALIES.index(name) for name in ("early_talker", "unadvertised_pipelining")
+)
+_PIPECONNECT: Final = 1 << CAPABILITIES.index("PIPECONNECT")
+_ASTRAY: Final = 1 << ANOMALIES.index("malformed_reply")
+_SECOND: Final = 1_000_000_000
 _UNSURE: Final = sum(1 << ANOMALIES.index(name) for name in ("gap", "cut", "evicted"))
 
 
@@ -57,11 +68,32 @@ def name_is_odd(name, size):
     return dots == 0 or letters == 0
 
 
+@kernel
+def _rude(s):
+    """The anomalies that count against the client."""
+    rude = s.anomalies & _RUDE
+    if s.ehlo_commands and (s.early_pipelining or s.capabilities & _PIPECONNECT):
+        rude &= ~_HASTE
+    return rude
+
+
+@kernel
+def _let_down(s):
+    """Whether the server gave a reason to hang up without QUIT."""
+    waited = s.closed_at - s.asked_at if s.waiting_size else 0
+    return (
+        s.closing == 1
+        or s.mode[1] == FOREIGN
+        or s.anomalies & _ASTRAY != 0
+        or waited >= PATIENCE_SECONDS * _SECOND
+    )
+
+
 @routine
 def judge(s, both):
     """Conclude session ``s``: -1 rude, 1 polite, 0 cannot be said."""
     conclude(s)
-    if both and s.anomalies & _RUDE:
+    if both and _rude(s):
         return -1
     if s.anomalies & _UNSURE or s.commands == 0:
         return 0
@@ -71,4 +103,4 @@ def judge(s, both):
         return -1
     if s.quit or s.tls == 1:
         return 1
-    return -1 if both and s.closer == 1 else 0
+    return -1 if both and s.closer == 1 and not _let_down(s) else 0

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.kernel import kernel
+from sensor.kernel import kernel, mix
 from sensor.kernel import table as new_table
 
 __all__ = [
@@ -40,10 +40,14 @@ __all__ = [
     "new_session",
     "new_sessions",
     "note",
+    "note_early",
+    "offers_early",
 ]
 
 LINE: Final = 512
-"""Bytes of a line that are read: the longest command and reply of RFC 5321, 4.5.3.1."""
+"""Bytes of a line that are held: the longest command and reply of RFC 5321, 4.5.3.1. Of a longer
+command what counts is kept as it comes (``long_lines``).
+"""
 NAME: Final = 128
 """Bytes of a HELO name, a sender's domain or a server name that are kept."""
 DOMAIN: Final = 64
@@ -59,6 +63,8 @@ RECENT: Final = 4
 """Segments of each side whose digest is kept, to know a retransmission with other bytes."""
 CHUNK: Final = 1480
 """Bytes of one piece held until what lies before it has come."""
+EARLY: Final = 4096
+"""Servers known to offer PIPECONNECT; of two in one place the later stands."""
 HELD: Final = 48
 """Pieces one stream may hold: some 70 kB."""
 
@@ -94,16 +100,18 @@ ANOMALIES: Final = (
     "data_before_354",  # the message came before the server had asked for it
     "bare_lf",  # a command line that ends in LF alone
     "bare_end_of_data",  # a dot between line ends of which one is not CR LF: smuggling
-    "overlong_command",  # more than 512 bytes
+    "overlong_command",  # more than RFC 5321 and its extensions allow for the verb
     "overlong_reply",
     "unknown_command",
     "binary_command",  # control characters in a command line
     "out_of_sequence",  # MAIL before HELO, RCPT before MAIL, DATA before RCPT
     "bad_bdat",  # BDAT without a size that can be read
     "commands_before_tls",  # commands in clear behind STARTTLS, for the server to take as secret
+    "replies_before_tls",  # replies in clear behind the 220 of STARTTLS, for the client to believe
     "http",
     "socks",
     "tls_without_starttls",
+    "proxy_header",  # a PROXY protocol header before SMTP: the client is a proxy
     "command_after_quit",
     "malformed_reply",  # the server's line has no reply code
     "unexpected_reply",  # a reply to nothing that was asked
@@ -144,8 +152,11 @@ CAPABILITIES: Final = (
     "ETRN",
     "DELIVERBY",
     "REQUIRETLS",
+    "PIPECONNECT",
 )
-"""EHLO keywords (IANA, Mail Parameters) this sensor knows, as bits."""
+"""EHLO keywords (IANA, Mail Parameters) this sensor knows, as bits. PIPECONNECT is Exim's, also as
+X_PIPE_CONNECT and PIPE_CONNECT: the next session may begin before the greeting.
+"""
 
 PARAMETERS: Final = (
     "SIZE",
@@ -185,13 +196,14 @@ SESSION = np.dtype(
         ("recent_hash", np.uint32, (2, RECENT)),
         ("recent_at", np.uint8, 2),
         # The dialogue.
-        ("anomalies", np.uint32),
+        ("anomalies", np.int64),
         ("asked_at", np.int64),  # packet time since when a reply is awaited, ns; 0: none is
         ("slowest", np.int64),  # ns: the longest time a reply took
         ("greeted_at", np.int64),  # packet time of the greeting
         ("body_bytes", np.int64),  # of messages
         ("chunk_left", np.int64),  # of BDAT
-        ("tail", np.uint32),  # the last four bytes of a message so far
+        ("chunk_fresh", np.uint8),  # 1: none of its octets has come
+        ("tail", np.uint32),  # the last four bytes of a message so far, NULs in a row as one
         ("capabilities", np.uint32),
         ("parameters", np.uint32),
         ("waiting_verb", np.uint8, OUTSTANDING),
@@ -221,19 +233,37 @@ SESSION = np.dtype(
         ("unknown_commands", np.uint32),
         ("rsets", np.uint32),
         ("vrfys", np.uint32),  # VRFY and EXPN
-        # The transaction that is open, and what was decided and not yet told.
+        # The transaction as the client speaks of it: in what order commands come.
         ("mail_open", np.uint8),  # 1: MAIL was sent, 2: accepted
-        (
-            "sent",
-            np.uint8,
-        ),  # 1: its message waits for an answer; 2: and most recipients were refused
-        ("ok_here", np.uint16),  # recipients of this transaction
-        ("bad_here", np.uint16),
+        ("mail_failed", np.uint8),  # MAIL was turned down: what was sent behind it may still come
         ("rcpt_here", np.uint16),
+        # The transaction as the server answers it, and what was decided and not yet told.
+        ("deal", np.uint8),  # 1: MAIL is the next to be answered, 2: it was
+        ("ok_here", np.uint16),  # recipients: 2yz
+        ("bad_here", np.uint16),  # 5yz
+        ("later_here", np.uint8),  # 1: something in it was answered 4yz
+        ("put_off", np.uint8),  # 1: the greeting, HELO or EHLO was: what follows has no verdict
         ("accepted", np.uint8),
         ("rejected", np.uint8),
         ("outcomes", np.uint16),  # told in all
         # Facts.
+        ("begun", np.uint8),  # 1: the client's first bytes were looked at
+        ("proxy_at", np.uint8),  # bytes of a PROXY header of version 2 so far
+        ("proxy_left", np.int32),
+        ("answered_early", np.uint8),  # 1: the message was answered before its end
+        ("early_pipelining", np.uint8),  # 1: the server offered PIPECONNECT before
+        ("closing", np.uint8),  # 1: the server said that it closes, or spoke out of turn
+        ("closed_at", np.int64),  # packet time of the first FIN or reset
+        ("long_state", np.uint8),  # of a command longer than LINE: see long_lines
+        ("long_size", np.int32),  # its bytes that are held
+        ("long_mark", np.int32),  # where its name or path begins in them
+        ("long_verb", np.int64),
+        ("long_word", np.int64),
+        ("long_letters", np.uint8),
+        ("long_quoted", np.uint8),
+        ("long_parameters", np.uint32),
+        ("long_binary", np.uint8),
+        ("long_cr", np.uint8),  # its last byte so far is CR
         ("greeted", np.uint8),
         ("quit", np.uint8),
         ("pipelined", np.uint8),
@@ -308,6 +338,8 @@ class Sessions(NamedTuple):
     texts: NDArray[np.uint8]
     """[pieces, CHUNK] their bytes"""
     meta: NDArray[np.int64]
+    early: NDArray[np.uint64]
+    """[EARLY] servers that offered PIPECONNECT, each by its hash in a place of its own"""
 
 
 def new_sessions(max_sessions: int, max_pieces: int) -> Sessions:
@@ -325,6 +357,7 @@ def new_sessions(max_sessions: int, max_pieces: int) -> Sessions:
         new_table(max_pieces, PIECE),
         np.zeros((max_pieces, CHUNK), np.uint8),
         meta,
+        np.zeros(EARLY, np.uint64),
     )
 
 
@@ -332,6 +365,20 @@ def new_sessions(max_sessions: int, max_pieces: int) -> Sessions:
 def note(s, anomaly):
     """Note an anomaly, by its place in ANOMALIES."""
     s.anomalies |= 1 << anomaly
+
+
+@kernel
+def offers_early(table, hi, lo):
+    """Whether the server of this address is known to offer PIPECONNECT."""
+    key = mix(mix(np.uint64(1), np.uint64(hi)), np.uint64(lo))
+    return table.early[np.int64(key & np.uint64(EARLY - 1))] == key
+
+
+@kernel
+def note_early(table, hi, lo):
+    """The server of this address offers PIPECONNECT."""
+    key = mix(mix(np.uint64(1), np.uint64(hi)), np.uint64(lo))
+    table.early[np.int64(key & np.uint64(EARLY - 1))] = key
 
 
 @kernel

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 from sensor.capture.block import FRAME, Block
+from sensor.kernel import table
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.smtp.record import Session
@@ -108,7 +109,7 @@ class Conversation:
 
 def block(frames: list[tuple[int, bytes]], cut: int = 0) -> Block:
     """Frames with times as one block; what is beyond ``cut`` bytes of each was not captured."""
-    rows = np.zeros(len(frames), FRAME)
+    rows = table(len(frames), FRAME)
     at = 0
     for row, (ts, content) in zip(rows, frames, strict=True):
         row["ts"], row["offset"], row["wire"] = ts, at, len(content)
