@@ -14,8 +14,10 @@ that has holes; nor of one that hung up on a server that had said that it closes
 
 A client that knows from an earlier session that the server offers PIPECONNECT (Exim) need not wait
 for the greeting, nor for the reply to EHLO. What it had heard before this sensor looked is not
-known; so it is enough that the server has offered it by the end of the session. Where the server's side is not seen, only the name and QUIT are judged: whether a
-client was hasty, or who hung up first, cannot be known then.
+known; so it is enough that the server has offered it by the end of the session.
+
+Where the server's side is not seen, only the name and QUIT are judged: whether a client was hasty,
+or who hung up first, cannot be known then.
 """
 
 from typing import Final
