@@ -1,6 +1,7 @@
 """What a server does, and how bytes are cut, changes nothing of what is said of the client."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -34,7 +35,7 @@ def cut(lines: list[tuple[str, bytes]], where) -> Session:
     talk = Conversation().open()
     for side, said in lines:
         places = [0, *where(said), len(said)] if side == "c" else [0, len(said)]
-        for start, stop in zip(places, places[1:], strict=False):
+        for start, stop in pairwise(places):
             if stop > start:
                 talk.send(side, said[start:stop])
     return talk.close().session()
