@@ -11,7 +11,8 @@ server has answered that already.
 One opinion a server: of each first contact counts how its first transaction ended, so that a
 mailbox that is tried again every hour, or a hundred dead recipients of one provider, weigh once.
 Refused: 5yz to the greeting, to MAIL, DATA or the message, or to more recipients than were taken.
-Taken: 2yz to the message. 4yz counts for neither: greylisting greets everybody so.
+Taken: 2yz to the message. 4yz counts for neither, nor does what is then refused in the same
+transaction: greylisting greets everybody so. DATA without a recipient has no verdict of its own.
 
 >>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
