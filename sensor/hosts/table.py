@@ -118,7 +118,7 @@ DETAIL = np.dtype(
     ],
     align=True,
 )
-"""What a busy host has beside its row (6.4 kB): counters by pane, lists of destinations."""
+"""What a busy host has beside its row (6.6 kB): counters by pane, lists of destinations."""
 
 META: Final = {
     "hosts": 0,  # rows in use
