@@ -33,6 +33,17 @@ TEXTS = [
     r"\x00\x16\x00\x00\x00\x12\x00\x10\x00\x00\x0dmx.d.examplex"
     r"|S: \x16\x03\x03\x00\x30\x02\x00\x00\x2c\x03\x03" + "s" * 44,
     r"C: GET / HTTP/1.1\r\n\r\n|S: 500 no\r\n",
+    r"C: PROXY TCP4 192.0.2.1 192.0.2.2 1 25\r\n|S: 220 a\r\n|C: EHLO x\r\n"
+    r"|S: 250-x\r\n250 STARTTLS\r\n|C: STARTTLS\r\n|S: 220 go\r\n|S: 250 believe me\r\n",
+    r"C: \r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x04abcd|S: 220 a\r\n"
+    r"|C: EHLO x\r\n|S: 250 PIPECONNECT\r\n"
+    r"|C: MAIL FROM:<a@b.example>\r\n|S: 250 ok\r\n|C: RCPT TO:<c@d.example>\r\n|S: 250 ok\r\n"
+    r"|C: BDAT 7\r\n|S: 552 no\r\n|C: 1234567RSET\r\n|S: 250 ok\r\n"
+    r"|C: MAIL FROM:<a@b.example> ENVID="
+    + "e"
+    * 600
+    + r" SIZE=1\r\n|S: 250 ok\r\n|C: RCPT TO:<c@d.example>\r\n|S: 250 ok\r\n"
+    r"|C: DATA\r\n|S: 250 ok\r\n|C: x\r.\r\ny\r\n.\x00\r\n.\r\n|S: 250 ok\r\n",
 ]
 
 
