@@ -122,6 +122,8 @@ def compile_kernels() -> None:
     pipeline.model.explain(evidence)
     evidence.facts[Fact.REPLIES_VISIBLE] = 1
     pipeline.model.explain(evidence)
+    pipeline.model.proof.missing(pipeline.model.proof.explain(evidence))
+    tell_flood(state.flood)
 
 
 class Pipeline:
