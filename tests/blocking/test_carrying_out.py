@@ -32,6 +32,7 @@ class KafkaConsumer:
     subscribe = commit = close = lambda self, *a, **k: None
     assignment = lambda self: {Partition("t", 0)}
     end_offsets = lambda self, assigned: {}
+    partitions_for_topic = lambda self, topic: set()
 kafka.KafkaConsumer, kafka.ConsumerRebalanceListener = KafkaConsumer, object
 sys.modules["kafka"] = kafka
 from sensor import service
@@ -39,7 +40,8 @@ from sensor.blocking.bounds import Bounds
 from sensor.blocking.controller import Controller
 from sensor.commands import controller
 connection = types.SimpleNamespace(
-    arguments={}, settings=types.SimpleNamespace(blocklist_topic="t"))
+    arguments={}, settings=types.SimpleNamespace(blocklist_topic="t", desk_topic="d")
+)
 held = Controller(Bounds((), (), ()), ("192.0.2.25",), 1000, controller._nft, controller._shape)
 controller._follow(connection, held, "group", service.collect_signals())
 """

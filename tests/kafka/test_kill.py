@@ -60,7 +60,7 @@ def test_ten_thousand_alerts_while_broker_and_sensor_are_killed(tmp_path, capsys
     broker = Broker(tmp_path / "kafka")
     broker.start()
     config = tmp_path / "port25.toml"
-    config.write_text(f'[kafka]\nbootstrap = ["{broker.bootstrap}"]\n')
+    config.write_text(f'[kafka]\nbootstrap = ["{broker.bootstrap}"]\nsensor = "north"\n')
     sensor = Following(tmp_path, config)
     header(sensor.capture)
     sensor.start()
@@ -81,7 +81,8 @@ def test_ten_thousand_alerts_while_broker_and_sensor_are_killed(tmp_path, capsys
         if number == revive and number:
             broker.start()
     assert list(deaths.values()).count("broker") == list(deaths.values()).count("sensor") == KILLS
-    replayed = port25("replay", "-q", "--json", str(sensor.capture), check=True).stdout.splitlines()
+    words = ("replay", "-q", "--json", "-c", str(config), str(sensor.capture))
+    replayed = port25(*words, check=True).stdout.splitlines()
     wait_for(lambda: sensor.journaled() >= len(replayed), 400, "the last piece")
     for _ in range(5):  # on a busy machine a broker may need longer than the sensor has patience
         time.sleep(3)
