@@ -10,7 +10,6 @@ import pytest
 
 from sensor.commands import printable
 from tests.conftest import PCAPS, ROOT, port25
-from tests.frames import pcap
 
 DEMO = str(PCAPS / "demo.pcap")
 
@@ -167,8 +166,7 @@ def test_hostile_names_cannot_reach_the_terminal(tmp_path):
 def test_the_compile_cache_lies_outside_a_read_only_package(tmp_path):
     """A second run compiles nothing, though the first could not write into the package."""
     caches = tmp_path / "cache"
-    capture = tmp_path / "one.pcap"
-    capture.write_bytes(pcap([(0, bytes(60))]))
+    capture = PCAPS / "home_user.pcap"
     before = {p: p.stat().st_mtime_ns for p in (ROOT / "sensor").rglob("*.nb[ic]")}
     assert not before, "numba wrote into the package"
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
@@ -181,8 +179,7 @@ def test_the_compile_cache_lies_outside_a_read_only_package(tmp_path):
 
 
 def test_without_any_place_for_a_cache_it_still_works(tmp_path):
-    capture = tmp_path / "one.pcap"
-    capture.write_bytes(pcap([(0, bytes(60))]))
+    capture = PCAPS / "home_user.pcap"
     environment = os.environ | {"NUMBA_CACHE_DIR": "/proc/nowhere"}
     run = port25("segments", str(capture), env=environment)
     assert run.returncode == 0, run.stderr

@@ -13,7 +13,7 @@ from sensor.blocking.decision import Decision
 from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
 from sensor.blocking.ledger import Ledger
 from sensor.commands import complain, moment, settings_from, state_from
-from sensor.commands.announce import announce
+from sensor.commands.exabgp import announce
 from sensor.database import DatabaseError
 
 __all__ = ["run"]

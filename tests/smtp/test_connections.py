@@ -269,5 +269,5 @@ def test_a_row_of_a_snapshot_of_before_is_followed_on():
     talk("s", A, 501, 101, 20)
     assert (row["client_next"], row["server_next"]) == (101, 521)
     assert talk("c", R, 77_777) == IGNORED
-    assert talk("c", R, 101) == NOTHING
+    assert talk("c", R | A, 101, 521) == NOTHING
     assert row["fins"] == 4
