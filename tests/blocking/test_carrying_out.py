@@ -75,7 +75,8 @@ def run(space, folder):
 
 def of_now(host: str):
     now = time.time_ns()
-    return block(host, since=now, expires=now + 3600 * SECOND)
+    made = block(host, since=now, expires=now + 3600 * SECOND)
+    return msgspec.structs.replace(made, ts=now)
 
 
 def table(space: str) -> str:

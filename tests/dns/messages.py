@@ -118,4 +118,4 @@ def mutated(rng: random.Random, message: bytes) -> bytes:
     for _ in range(rng.randrange(1, 6)):
         if len(made) > 40:
             made[rng.randrange(29, len(made))] = rng.choice((0, 0xC0, 0xFF, rng.randrange(256)))
-    return bytes(made[: rng.randrange(12, len(made))] if rng.random() < 0.2 else made)
+    return bytes(made[: rng.randrange(12, len(made) + 1)] if rng.random() < 0.2 else made)
