@@ -35,6 +35,7 @@ _DESK_AGAIN: Final = 15.0
 """Seconds after which the desk topic is tried again."""
 _METADATA: Final = 10_000
 """Milliseconds after which a topic that was not there is looked for again."""
+_JOIN: Final = 3000
 _POLL: Final = 200
 """Milliseconds."""
 
@@ -138,7 +139,8 @@ def _follow(connection: Connection, controller: Controller, group: str, wanted: 
     unloaded: dict[str, str] = {}
     try:
         while not wanted & {signal.SIGTERM, signal.SIGINT}:
-            batches = consumer.poll(timeout_ms=_POLL)
+            # Joining a group takes several answers of the brokers, each soon enough on a quiet day.
+            batches = consumer.poll(timeout_ms=_POLL if consumer.assignment() else _JOIN)
             now = time.time_ns()
             for tp, messages in batches.items():
                 for m in messages:
