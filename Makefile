@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-live demo-web test check bench bench-live bench-kafka bench-web quality kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -30,6 +30,11 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+same: .venv/ready ## are alerts, sessions and segments of every capture as they were at BASE=commit?
+	rm -rf build/base && git worktree prune && git worktree add --quiet --detach build/base $(BASE)
+	PYTHONPATH=build/base $(BIN)/python benchmarks/same.py keep build/base.json
+	$(BIN)/python -m benchmarks.same hold build/base.json
 
 bench: .venv/ready ## this sensor beside tcpdump, tshark, dpkt and scapy on the same files
 	$(BIN)/python -m benchmarks.bench
@@ -62,7 +67,7 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.blocking.desk_record > docs/desk.schema.json
 	$(BIN)/python -m sensor.alerts.notice > docs/notice.schema.json
 	$(BIN)/python -m sensor.alerts.notice health > docs/health.schema.json
-	$(BIN)/python -m sensor.metrics > docs/metrics.md
+	$(BIN)/python -m sensor.service.metrics > docs/metrics.md
 	$(BIN)/python -m sensor.console.web.openapi > docs/openapi.json
 	$(BIN)/python deploy/grafana/make.py > deploy/grafana/port25.json
 

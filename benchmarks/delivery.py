@@ -18,9 +18,9 @@ from pathlib import Path
 from kafka import KafkaProducer
 
 from benchmarks.live import SENDER
-from sensor.delivery import Delivery
+from sensor.service.delivery import Delivery
 from sensor.settings import parse_settings
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.blocking.alerts import alert
 from tests.kafka.broker import Broker, start_in
 from tests.live.laboratory import Laboratory, wait_for

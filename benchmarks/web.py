@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.blocking.alerts import alert
 from tests.console.web.browsing import browsing
 from tests.console.web.serving import TOKENS, Server, serving, settings_for

@@ -28,9 +28,9 @@ import msgspec
 
 from detectors.detector import Finding
 from detectors.sequential import Decibans, Probability, steps, walk, walked
+from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
 from sensor.hosts.windows import WINDOWS
-from sensor.kernel import kernel
 
 __all__ = ["Deliveries", "DeliveriesSettings"]
 

@@ -35,9 +35,9 @@ import numpy as np
 
 from detectors.detector import Finding
 from detectors.unusual import LARGEST, Tail, Usual, most_unusual, worths
+from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.windows import WINDOWS
-from sensor.kernel import kernel
 
 __all__ = ["FanOut", "FanOutSettings", "ratio"]
 

@@ -30,9 +30,9 @@ import msgspec
 
 from detectors.detector import Finding
 from detectors.sequential import Decibans, Probability, steps, walk, walked
+from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.windows import WINDOWS
-from sensor.kernel import kernel
 
 __all__ = ["FirstContact", "FirstContactSettings"]
 

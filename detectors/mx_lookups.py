@@ -34,9 +34,9 @@ import numpy as np
 from detectors.detector import CENTIBANS, Finding, centibans
 from detectors.sequential import Decibans
 from detectors.unusual import LARGEST, Tail, Usual, most_unusual, worths
+from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
 from sensor.hosts.windows import DAY, WINDOWS
-from sensor.kernel import kernel
 
 __all__ = ["MxLookups", "MxLookupsSettings"]
 

@@ -24,8 +24,8 @@ from detectors.dialogue import Dialogue
 from detectors.fan_out import FanOut
 from detectors.rejections import Rejections
 from detectors.unusual import LARGEST
+from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
-from sensor.kernel import kernel
 
 __all__ = ["Proof", "ProofTables", "proof"]
 

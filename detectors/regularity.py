@@ -33,8 +33,8 @@ import numpy as np
 
 from detectors.detector import CENTIBANS, Finding, centibans
 from detectors.sequential import Decibans
+from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Evidence, Fact
-from sensor.kernel import kernel
 
 __all__ = ["Regularity", "RegularitySettings"]
 

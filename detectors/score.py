@@ -34,9 +34,9 @@ from detectors.proof import Proof
 from detectors.regularity import Regularity, RegularitySettings
 from detectors.rejections import Rejections, RejectionsSettings
 from detectors.submission import Submission, SubmissionSettings
+from sensor.base.kernel import kernel
 from sensor.hosts.distinct import EXACT
 from sensor.hosts.evidence import Evidence
-from sensor.kernel import kernel
 
 __all__ = ["DetectorSettings", "Model", "ModelTables", "ScoreSettings", "score"]
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.detector import CENTIBANS, centibans
+from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
 from sensor.hosts.windows import DAY
-from sensor.kernel import kernel
 
 __all__ = ["Decibans", "Probability", "Walk", "steps", "walk", "walked"]
 

@@ -23,9 +23,9 @@ import numpy as np
 
 from detectors.detector import Finding, centibans
 from detectors.sequential import Decibans
+from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
 from sensor.hosts.windows import DAY, WINDOWS
-from sensor.kernel import kernel
 
 __all__ = ["Submission", "SubmissionSettings"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.detector import centibans
+from sensor.base.kernel import kernel
 from sensor.hosts.windows import WINDOWS
-from sensor.kernel import kernel
 
 __all__ = ["LARGEST", "Tail", "Usual", "most_unusual", "worths"]
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from detectors.detector import CENTIBANS
 from detectors.score import Model
-from sensor import addresses
 from sensor.alerts.alert import Alert, Destination, EvidenceLine, Exchanger, alert_id, rfc3339
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.flood import PENDING, describe, new_flood, tell_flood
@@ -23,26 +22,28 @@ from sensor.alerts.lifecycle import (
     Levels,
     new_alert_table,
 )
+from sensor.base import addresses
+from sensor.base.clock import STEPS_BACK, STEPS_FORWARD, new_clock
+from sensor.base.door import Door
+from sensor.base.kernel import table
+from sensor.base.units import SECOND
 from sensor.capture.block import FRAME, Block
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import SEGMENT, Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, get_ready, provider
 from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
-from sensor.door import Door
 from sensor.hosts.census import STEPS, fan_out
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.in_use import new_in_use
 from sensor.hosts.subscribers import CLASS, class_of, classify, host_text, parse_host
 from sensor.hosts.table import META, new_host_table, reclassify
 from sensor.hosts.windows import WINDOWS
-from sensor.kernel import table
-from sensor.packet_time import STEPS_BACK, STEPS_FORWARD, new_clock
 from sensor.settings import Limits, Settings, subscribers_of
 from sensor.smtp.connections import EVICTED, FORGOTTEN, new_connections
 from sensor.smtp.record import Session, session_records
 from sensor.smtp.session import PIECES, PIECES_REFUSED, SESSIONS, new_sessions
-from sensor.snapshot import SnapshotError, arrays_of, restore
-from sensor.tracking import (
+from sensor.state.snapshot import SnapshotError, arrays_of, restore
+from sensor.tracking.loop import (
     COUNTERS,
     MOMENTS,
     NOTED,
@@ -103,7 +104,7 @@ def compile_kernels() -> None:
     get_ready()
     pipeline = Pipeline(Settings(limits=least))
     frame = table(1, FRAME)
-    frame["ts"] = 1_000_000_000 * 86_400 * 9
+    frame["ts"] = SECOND * 86_400 * 9
     pipeline.feed(Block(np.zeros(64, np.uint8), frame, 1, ""))
     segments = table(1, SEGMENT)
     segments["ts"] = frame["ts"]
@@ -268,7 +269,7 @@ class Pipeline:
         done: bool = adopt(
             self._state, np.uint64(hi), np.uint64(lo), class_of(subscribers, hi, lo), alert.opened,
             alert.revision,
-            round(alert.score * CENTIBANS), alert.ts // 1_000_000_000, alert.severity != "medium",
+            round(alert.score * CENTIBANS), alert.ts // SECOND, alert.severity != "medium",
             alert.state == "closed",
         )  # fmt: skip
         return done
@@ -463,7 +464,7 @@ class Pipeline:
         if self._most_sessions is None:
             return size
         second, told = self._second
-        if second != (now := self.packet_time // 1_000_000_000):
+        if second != (now := self.packet_time // SECOND):
             told = 0
         few = min(size, self._most_sessions - told)
         self._second = now, told + few
@@ -498,7 +499,7 @@ class Pipeline:
         event = told.events[n]
         ts, opened = int(event["ts"]), int(event["opened"])
         # Ticks are sensor time, which runs ahead where the clock of the packets stepped back.
-        ahead = int(event["tick"]) - ts // 1_000_000_000
+        ahead = int(event["tick"]) - ts // SECOND
         class_ = self._state.subscribers.classes[evidence.fact(Fact.CLASS)]
         host = self._host_of(event, evidence)
         state = STATES[event["state"]]

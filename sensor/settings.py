@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from detectors.score import DetectorSettings, ScoreSettings
-from sensor.access import WebSettings
+from sensor.base.access import WebSettings
 from sensor.blocking.policy import BlockingSettings
 from sensor.hosts.subscribers import (
     Exemption,

@@ -23,7 +23,7 @@ SHARED = ROOT.parent / "shared" / "captures"
 
 COMPILE = """
 from sensor.capture.merge import Captures
-from sensor.live import compile_all
+from sensor.service.live import compile_all
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 compile_all()

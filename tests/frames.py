@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sensor.base.kernel import table
 from sensor.capture.block import FRAME, Block
 from sensor.decode.decoder import Decoder
-from sensor.kernel import table
 
 Frame = tuple[int, bytes]
 """(nanoseconds since 1970, bytes)"""

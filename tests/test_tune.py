@@ -11,8 +11,8 @@ from sensor.alerts.candidate import Candidate, evidence_of
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import AlertSettings, Settings
-from sensor.sinks import journal as journal_module
-from sensor.sinks.journal import Journal
+from sensor.state import journal as journal_module
+from sensor.state.journal import Journal
 from tests.conftest import PCAPS, port25
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from sensor.schema import published
+from sensor.base.json_schema import published
+from sensor.base.units import SECOND
 
 __all__ = [
     "SCHEMA",
@@ -119,7 +120,7 @@ def rfc3339(ts: int) -> str:
     >>> rfc3339(1_700_000_000_123_456_789)
     '2023-11-14T22:13:20.123456Z'
     """
-    moment = datetime.datetime.fromtimestamp(ts // 1_000_000_000, datetime.UTC)
+    moment = datetime.datetime.fromtimestamp(ts // SECOND, datetime.UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ts // 1000 % 1_000_000:06d}Z"
 
 

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.addresses import text
-from sensor.kernel import kernel
+from sensor.base.addresses import text
+from sensor.base.kernel import kernel
 
 __all__ = ["PENDING", "SOURCES", "Flood", "describe", "new_flood", "note_source", "tell_flood"]
 

@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.kernel import kernel, table
+from sensor.base.kernel import kernel, table
 
 __all__ = [
     "ALERT",

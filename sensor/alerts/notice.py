@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from sensor.alerts.alert import rfc3339
-from sensor.schema import published
+from sensor.base.json_schema import published
 
 __all__ = ["HEALTH", "SCHEMA", "Health", "Notice", "json_schema", "notice"]
 

@@ -15,7 +15,8 @@ import msgspec
 from sensor.alerts.alert import rfc3339
 from sensor.alerts.notice import SCHEMA as NOTICE
 from sensor.alerts.notice import Notice, notice
-from sensor.blocking.decision import SECOND, Decision
+from sensor.base.units import SECOND
+from sensor.blocking.decision import Decision
 from sensor.blocking.desk_lane import told
 from sensor.blocking.desk_record import record
 from sensor.blocking.ledger import Ledger

@@ -9,7 +9,8 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
-from sensor.blocking.decision import SECOND, Decision
+from sensor.base.units import SECOND
+from sensor.blocking.decision import Decision
 from sensor.hosts.subscribers import Exemption, Network, SubscriberPrefix, where
 
 __all__ = ["LONGEST", "Bounds"]

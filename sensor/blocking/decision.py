@@ -14,12 +14,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from sensor.alerts.alert import rfc3339
-from sensor.schema import published
+from sensor.base.json_schema import published
 
-__all__ = ["SCHEMA", "SECOND", "Action", "Decision", "decision", "json_schema"]
+__all__ = ["SCHEMA", "Action", "Decision", "decision", "json_schema"]
 
 SCHEMA: Final = "port25.decision/1"
-SECOND: Final = 1_000_000_000
 
 Action = Literal["block", "lookup", "release", "refuse", "stop", "step", "resume", "alarm"]
 

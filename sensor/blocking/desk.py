@@ -13,13 +13,13 @@ from typing import Final
 
 import msgspec
 
-from sensor.database import Database
+from sensor.base.database import Database
+from sensor.base.units import DAY
 from sensor.hosts.subscribers import Exemption, where
 
 __all__ = ["Acknowledged", "Desk", "DeskReader", "Exempted"]
 
 NAME: Final = "desk.sqlite"
-_DAY: Final = 86_400 * 10**9
 _MIGRATIONS: Final = (
     """
     CREATE TABLE acknowledged (
@@ -123,7 +123,7 @@ class Desk:
         """
         if where(host)[1] is not None:
             raise ValueError(f"{host}: a port block cannot be exempted, only the whole address")
-        until = (ts // _DAY + days + 1) * _DAY
+        until = (ts // DAY + days + 1) * DAY
         with self.db.transaction():
             self._end(host, ts)
             self._begin(Exempted(host, ts, until, by, reason), "")

@@ -16,9 +16,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from sensor.alerts.alert import rfc3339
-from sensor.blocking.decision import SECOND, Decision
+from sensor.base.json_schema import published
+from sensor.base.units import DAY, HOUR
+from sensor.blocking.decision import Decision
 from sensor.hosts.subscribers import where
-from sensor.schema import published
 from sensor.sinks.connection import SENSOR
 
 __all__ = [
@@ -35,10 +36,9 @@ __all__ = [
 SCHEMA: Final = "port25.desk/1"
 LARGEST: Final = 1 << 16
 """Bytes of a message."""
-AHEAD: Final = 3600 * SECOND
+AHEAD: Final = HOUR
 """How far another machine's clock may be ahead."""
-_DAY: Final = 86_400 * SECOND
-_LONGEST: Final = {"release": 367 * _DAY, "exempt": 3652 * _DAY}
+_LONGEST: Final = {"release": 367 * DAY, "exempt": 3652 * DAY}
 _TEXT: Final = 500
 _SHORTEST: Final = {4: 32, 6: 48}
 

@@ -12,14 +12,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from sensor.base.database import Database
+from sensor.base.units import DAY, MINUTE, SECOND
 from sensor.blocking.bounds import LONGEST
-from sensor.blocking.decision import SECOND, Decision, decision
+from sensor.blocking.decision import Decision, decision
 from sensor.blocking.desk_record import DeskRecord, touches
 from sensor.blocking.policy import Policy, released
 from sensor.blocking.recovery import TURNED_AWAY, Pause
-from sensor.database import Database
 from sensor.hosts.subscribers import where
-from sensor.sinks.journal import Row
+from sensor.state.journal import Row
 
 __all__ = ["Entry", "Ledger"]
 
@@ -59,9 +60,7 @@ _MIGRATIONS: Final = (
     CREATE TABLE kept (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     """,
 )
-_MINUTE: Final = 60 * SECOND
-_DAY: Final = 86_400 * SECOND
-_NAMES_KEPT: Final = (LONGEST + 2 * 86_400) * SECOND
+_NAMES_KEPT: Final = LONGEST * SECOND + 2 * DAY
 """After so long no block made under a name is in force."""
 
 
@@ -137,7 +136,7 @@ class _Book:
             "INSERT INTO raised VALUES (?, 1)"
             " ON CONFLICT (minute) DO UPDATE SET alerts = alerts + 1 RETURNING alerts"
         )
-        return int(self._db.row(sql, ts // _MINUTE)[0])
+        return int(self._db.row(sql, ts // MINUTE)[0])
 
     def last_alarm(self) -> int:
         sql = "SELECT coalesce(max(ts), 0) FROM decisions WHERE action = 'alarm' AND enforced = ?"
@@ -170,7 +169,7 @@ class Ledger:
                 for one in new:
                     self._write(one)
                 made += new
-            oldest = rows[-1].alert.ts // _MINUTE - 60
+            oldest = rows[-1].alert.ts // MINUTE - 60
             self.db.run("DELETE FROM raised WHERE minute < ?", oldest)
             self.db.run("INSERT OR REPLACE INTO positions VALUES (?, ?)", source, rows[-1].number)
         return made
@@ -305,7 +304,7 @@ class Ledger:
 
     def named(self, sensor: str, hold: int, now: int) -> None:
         """From ``now`` (ns) decisions are told under this name, and a release holds ``hold`` s."""
-        if self.db.rows("SELECT 1 FROM makers WHERE name = ? AND used > ?", sensor, now - _DAY):
+        if self.db.rows("SELECT 1 FROM makers WHERE name = ? AND used > ?", sensor, now - DAY):
             if self.db.rows("SELECT 1 FROM kept WHERE name = 'hold' AND value = ?", hold):
                 return
         with self.db.transaction():

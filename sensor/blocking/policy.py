@@ -15,21 +15,20 @@ an outbreak) is an alarm by itself.
 The policy holds no state: what was decided is the ledger's (:class:`Book`).
 """
 
-from typing import Annotated, Final, Literal, Protocol, TypeGuard
+from typing import Annotated, Literal, Protocol, TypeGuard
 
 import msgspec
 from msgspec import UNSET
 
 from sensor.alerts.alert import Alert
+from sensor.base.units import HOUR, MINUTE, SECOND
 from sensor.blocking import recovery
 from sensor.blocking.bounds import LONGEST, Bounds
-from sensor.blocking.decision import SECOND, Decision, decision
+from sensor.blocking.decision import Decision, decision
 from sensor.hosts.subscribers import where
 
 __all__ = ["BlockingSettings", "Book", "Policy", "released"]
 
-_MINUTE: Final = 60 * SECOND
-_HOUR: Final = 3600 * SECOND
 
 Seconds = Annotated[int, msgspec.Meta(ge=10, le=LONGEST)]
 
@@ -145,7 +144,7 @@ class Policy:
 
     def _flood(self, alert: Alert, book: Book) -> list[Decision]:
         limit = self._settings.flood
-        if book.count_raised(alert.ts) != limit or alert.ts - book.last_alarm() < _HOUR:
+        if book.count_raised(alert.ts) != limit or alert.ts - book.last_alarm() < HOUR:
             return []
         text = (
             f"{limit} alerts were raised within a minute (blocking.flood): forged addresses, an"
@@ -160,7 +159,7 @@ class Policy:
         if standing is not None and renewed:
             level, since = standing.level, standing.since
             ttl = self._end(alert, level) - ts
-            if ts + ttl < standing.expires + min(_MINUTE, ttl // 2):
+            if ts + ttl < standing.expires + min(MINUTE, ttl // 2):
                 return []  # so little more is not worth a line
         elif standing is not None and standing.action == "release":
             ended = standing.ts
@@ -205,7 +204,7 @@ class Policy:
             then = recovery.BY_PERSON if self._by_share else by_steps
             return f"{self.most} blocks are in force ({self._most_said})", then
         rate = self._settings.max_per_minute
-        if book.blocks_since(ts - _MINUTE) >= rate:
+        if book.blocks_since(ts - MINUTE) >= rate:
             return f"{rate} blocks were made within a minute (blocking.max_per_minute)", by_steps
         return None
 

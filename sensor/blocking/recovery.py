@@ -22,7 +22,8 @@ the same alerts give the same steps.
 from typing import Final, NamedTuple, Protocol
 
 from sensor.alerts.alert import Alert
-from sensor.blocking.decision import SECOND, Decision, decision
+from sensor.base.units import SECOND
+from sensor.blocking.decision import Decision, decision
 
 __all__ = [
     "BY_PERSON",

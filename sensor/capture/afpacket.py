@@ -28,10 +28,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.kernel import table
 from sensor.capture.block import FRAME, FRAMES_PER_BLOCK, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, RAW_IP, Instruction, packed
 from sensor.capture.ring import index_ring
-from sensor.kernel import table
 
 __all__ = ["Fanout", "Interface", "Interfaces", "Statistics", "link_of", "probe", "trouble_of"]
 

@@ -21,9 +21,10 @@ from typing import Final, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.kernel import table
+from sensor.base.units import SECOND
 from sensor.capture import records
 from sensor.capture.block import FRAME, FRAMES_PER_BLOCK, Block, CaptureError
-from sensor.kernel import table
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -256,7 +257,7 @@ class _Interfaces:
             elif code == 9 and length == 1:  # if_tsresol
                 units = (2 if value[0] & 0x80 else 10) ** (value[0] & 0x7F)
             elif code == 14 and length == 8:  # if_tsoffset, in seconds
-                offset = struct.unpack(order + "q", value)[0] * 1_000_000_000
+                offset = struct.unpack(order + "q", value)[0] * SECOND
             told.add(code)
             at += 4 + (length + 3 & ~3)
         if units >= 1 << 62:

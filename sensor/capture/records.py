@@ -8,8 +8,9 @@ Each returns ``(n, pos, status)``: frames filled, where reading stopped, and why
 
 from typing import Final
 
-from sensor.kernel import kernel
-from sensor.loads import u16be, u16le, u32be, u32le
+from sensor.base.byteorder import u16be, u16le, u32be, u32le
+from sensor.base.kernel import kernel
+from sensor.base.units import SECOND
 
 __all__ = [
     "ABSURD",
@@ -33,7 +34,6 @@ BAD_BLOCK: Final = 5  # the block at pos contradicts itself
 UNKNOWN_INTERFACE: Final = 6  # the packet at pos is of an interface never described
 PASSED_OVER: Final = 7  # a block larger than the limit and of no use: the caller passes over it
 
-_SECOND: Final = 1_000_000_000
 _SECTION_HEADER: Final = 0x0A0D0D0A
 _INTERFACE_DESCRIPTION: Final = 1
 _PACKET: Final = 2  # obsolete, still written by old tools
@@ -77,7 +77,7 @@ def index_pcap(data, pos, big, fraction, link, limit, extra, frames):
             return n, pos, ABSURD
         if pos + 16 + extra + captured > data.shape[0]:
             return n, pos, MORE
-        ts = _u32(data, pos, big) * _SECOND + _u32(data, pos + 4, big) * fraction
+        ts = _u32(data, pos, big) * SECOND + _u32(data, pos + 4, big) * fraction
         _fill(frames[n], ts, pos + 16 + extra, captured, _u32(data, pos + 12, big), link)
         n += 1
         pos += 16 + extra + captured
@@ -91,14 +91,14 @@ def _nanoseconds(high, low, units):
     seconds = ticks // units
     rest = ticks - seconds * units
     if units <= 1 << 33:
-        return seconds * _SECOND + rest * _SECOND // units
+        return seconds * SECOND + rest * SECOND // units
     if units & (units - 1):  # a power of ten above 10^9
-        return seconds * _SECOND + rest // (units // _SECOND)
+        return seconds * SECOND + rest // (units // SECOND)
     # A power of two above 2^33: the upper bits of the fraction give far more than nanoseconds.
     while units > 1 << 33:
         units >>= 1
         rest >>= 1
-    return seconds * _SECOND + rest * _SECOND // units
+    return seconds * SECOND + rest * SECOND // units
 
 
 @kernel

@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from sensor.base.byteorder import u16le, u32le
+from sensor.base.kernel import kernel
+from sensor.base.units import SECOND
 from sensor.capture.block import NO_VLAN
-from sensor.kernel import kernel
-from sensor.loads import u16le, u32le
 
 __all__ = ["index_ring"]
 
@@ -22,7 +23,7 @@ def index_ring(data, at, frames, link):
     p = at + u32le(data, at + 16)
     for n in range(min(count, frames.shape[0])):
         frame = frames[n]
-        frame.ts = u32le(data, p + 4) * 1_000_000_000 + u32le(data, p + 8)
+        frame.ts = u32le(data, p + 4) * SECOND + u32le(data, p + 8)
         frame.offset = p + u16le(data, p + 24)
         frame.captured = u32le(data, p + 12)
         frame.wire = u32le(data, p + 16)

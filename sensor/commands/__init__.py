@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sensor.alerts.alert import Alert
+from sensor.base.database import DatabaseError
+from sensor.base.kernel import COLD
+from sensor.base.permission import denied
+from sensor.base.terminal import printable
+from sensor.base.units import SECOND
 from sensor.capture.block import CaptureError
 from sensor.commands.unread import Unread
-from sensor.database import DatabaseError
-from sensor.escape import printable
-from sensor.kernel import COLD
-from sensor.permission import denied
 from sensor.settings import Settings, SettingsError, load_settings, state_folder
-from sensor.sinks.journal import Journal, journals
+from sensor.state.journal import Journal, journals
 
 __all__ = [
     "Found",
@@ -73,7 +74,7 @@ def moment(text: str) -> int:
     time = datetime.datetime.fromisoformat(text)
     if time.tzinfo is None:
         time = time.replace(tzinfo=datetime.UTC)
-    return int(time.timestamp()) * 1_000_000_000
+    return int(time.timestamp()) * SECOND
 
 
 def since_from(options: argparse.Namespace) -> int | None:

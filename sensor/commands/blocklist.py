@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from sensor.alerts.alert import rfc3339
+from sensor.base.database import DatabaseError
 from sensor.blocking.decision import Decision
 from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
 from sensor.blocking.ledger import Ledger
 from sensor.commands import complain, moment, settings_from, state_from
 from sensor.commands.exabgp import announce
-from sensor.database import DatabaseError
 
 __all__ = ["run"]
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from sensor import service
 from sensor.alerts.alert import rfc3339
 from sensor.blocking.controller import ApplyError, Controller
 from sensor.blocking.feeds.nftables import SHAPE
 from sensor.commands import complain, settings_from
-from sensor.delivery import bounds_of
+from sensor.service import systemd
+from sensor.service.delivery import bounds_of
 from sensor.sinks.connection import Connection, ConnectionSettingsError
 from sensor.sinks.follower import Follower
 
@@ -61,8 +61,8 @@ def run(options: argparse.Namespace) -> int:
         None if options.dry_run else _shape,
     )
     group = options.group or f"port25-controller-{socket.gethostname()}"
-    wanted = service.collect_signals()
-    service.notify("READY=1")
+    wanted = systemd.collect_signals()
+    systemd.notify("READY=1")
     told = ""
     while not wanted & {signal.SIGTERM, signal.SIGINT}:
         try:

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sensor.base.database import DatabaseError
 from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
 from sensor.commands import complain, person, printable, settings_from, state_from
-from sensor.database import DatabaseError
 
 __all__ = ["run"]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from sensor.base.database import DatabaseError
 from sensor.blocking.decision import Decision
 from sensor.blocking.feeds import exabgp, faults
 from sensor.blocking.feeds.announcer import Announcer
 from sensor.commands import complain
-from sensor.database import DatabaseError
 
 __all__ = ["announce"]
 

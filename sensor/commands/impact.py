@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from sensor.base.database import DatabaseError
 from sensor.capture.merge import Captures
 from sensor.commands import (
     announce,
@@ -15,7 +16,6 @@ from sensor.commands import (
 )
 from sensor.commands.progress import Progress
 from sensor.commands.unread import Unread
-from sensor.database import DatabaseError
 from sensor.impact.report import RENDER, inconclusive
 from sensor.impact.survey import Survey
 from sensor.pipeline import Pipeline

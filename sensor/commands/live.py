@@ -7,16 +7,16 @@ import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice
+from sensor.base.database import DatabaseError
 from sensor.capture.block import CaptureError
 from sensor.capture.bpf import FilterError
 from sensor.commands import announce, complain, printable, settings_from
-from sensor.database import DatabaseError
-from sensor.live import Counters, Live
-from sensor.metrics import MetricsError
+from sensor.service.live import Counters, Live
+from sensor.service.metrics import MetricsError
+from sensor.service.workers import run_workers
 from sensor.settings import Settings
 from sensor.sinks.connection import ConnectionSettingsError
-from sensor.state_lock import StateInUseError
-from sensor.workers import run_workers
+from sensor.state.lock import StateInUseError
 
 __all__ = ["run"]
 

@@ -14,24 +14,24 @@ from numpy.typing import NDArray
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice
+from sensor.base.database import DatabaseError
 from sensor.capture.block import Block
 from sensor.capture.merge import Captures
 from sensor.commands import announce, complain, report_faults, settings_from
 from sensor.commands.pace import factor, paced
 from sensor.commands.progress import Progress
 from sensor.commands.unread import Unread
-from sensor.database import DatabaseError
-from sensor.delivery import Delivery
 from sensor.evidence.store import Store
 from sensor.pipeline import MOST_SESSIONS, Pipeline
-from sensor.pulse import Pulse
+from sensor.service.delivery import Delivery
+from sensor.service.pulse import Pulse
+from sensor.service.suspects import Suspects
 from sensor.settings import Settings
 from sensor.sinks.connection import ConnectionSettingsError
-from sensor.sinks.journal import Journal
 from sensor.sinks.jsonl import JsonLines
 from sensor.sinks.table import Table
-from sensor.state_lock import StateInUseError, StateLock
-from sensor.suspects import Suspects
+from sensor.state.journal import Journal
+from sensor.state.lock import StateInUseError, StateLock
 
 __all__ = ["run"]
 

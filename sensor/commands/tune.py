@@ -22,6 +22,7 @@ from detectors.detector import CENTIBANS, Finding
 from detectors.score import Model
 from sensor.alerts.alert import Alert, rfc3339
 from sensor.alerts.candidate import Candidate, evidence_of
+from sensor.base.database import DatabaseError
 from sensor.commands import (
     announce,
     complain,
@@ -30,10 +31,9 @@ from sensor.commands import (
     since_from,
     state_from,
 )
-from sensor.database import DatabaseError
 from sensor.hosts.subscribers import Subscribers, class_of, parse_host
 from sensor.settings import subscribers_of
-from sensor.sinks.journal import Journal, journals
+from sensor.state.journal import Journal, journals
 
 __all__ = ["Change", "changes", "run"]
 

@@ -3,10 +3,10 @@
 import argparse
 import sys
 
+from sensor.base.database import DatabaseError
 from sensor.commands import complain, person, settings_from, state_from
 from sensor.console.plain import Plain
 from sensor.console.view import View
-from sensor.database import DatabaseError
 
 __all__ = ["run"]
 

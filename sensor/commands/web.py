@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from sensor import access, service
+from sensor.base import access
+from sensor.base.database import DatabaseError
 from sensor.commands import complain, person, settings_from, state_from
 from sensor.console import extract
 from sensor.console.view import View
@@ -22,7 +23,7 @@ from sensor.console.web import packets
 from sensor.console.web.guard import Logins, log
 from sensor.console.web.server import application
 from sensor.console.web.site import Site
-from sensor.database import DatabaseError
+from sensor.service import systemd
 from sensor.settings import Settings
 
 __all__ = ["run"]
@@ -127,7 +128,7 @@ def _become_owner(site: Site, state: Path) -> None:
             importlib.import_module(name)
         extract.get_ready(site.settings)
         site.give_to(owner, pwd.getpwuid(owner).pw_gid)
-        service.drop_privileges(pwd.getpwuid(owner).pw_name)
+        systemd.drop_privileges(pwd.getpwuid(owner).pw_name)
 
 
 def _new_password() -> int:

@@ -17,11 +17,11 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import DataTable, Footer, Input, Sparkline, Static
 
 from sensor.alerts.alert import Alert
+from sensor.base.database import DatabaseError
+from sensor.base.terminal import printable
 from sensor.console import words
 from sensor.console.view import Mode, Seen, StateGoneError, View
-from sensor.database import DatabaseError
-from sensor.escape import printable
-from sensor.sinks.journal import Wanted
+from sensor.state.journal import Wanted
 
 __all__ = ["Watch"]
 

@@ -11,17 +11,16 @@ import msgspec
 import numpy as np
 
 from sensor.alerts.alert import Alert
+from sensor.base.kernel import table
+from sensor.base.units import SECOND
 from sensor.capture.block import FRAME, CaptureError
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
 from sensor.evidence.store import Writer, frames_of, stored_files
 from sensor.hosts.subscribers import host_of, parse_host
-from sensor.kernel import table
 from sensor.settings import Settings, subscribers_of
 
 __all__ = ["EvidenceError", "extract", "get_ready"]
-
-_SECOND = 1_000_000_000
 
 
 class EvidenceError(Exception):
@@ -39,7 +38,7 @@ def extract(
     """
     reasons = "; ".join(line.reason for line in alert.evidence[1:] if line.decibans)
     comment = f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
-    span = alert.first_seen * _SECOND, alert.ts
+    span = alert.first_seen * SECOND, alert.ts
     written, faults = _copy(settings, folder, alert.host, span, comment, output)
     log = folder / "evidence" / "access.log"
     entry = {

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
+from sensor.base.database import DatabaseError
 from sensor.console import words
 from sensor.console.view import Mode, StateGoneError, View
-from sensor.database import DatabaseError
-from sensor.sinks.journal import Wanted
+from sensor.state.journal import Wanted
 
 __all__ = ["Plain"]
 

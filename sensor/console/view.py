@@ -11,19 +11,20 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from sensor.addresses import network_of
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
-from sensor.blocking.decision import SECOND, Decision
+from sensor.base.addresses import network_of
+from sensor.base.database import DatabaseError
+from sensor.base.units import SECOND
+from sensor.blocking.decision import Decision
 from sensor.blocking.desk import NAME, Acknowledged, Desk, Exempted
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.recovery import Pause
-from sensor.database import DatabaseError
-from sensor.sinks.journal import Head, Journal, Wanted, journals
 from sensor.sinks.outbox import Outbox
-from sensor.sinks.sessions import SessionStore, session_stores
 from sensor.smtp.record import Session
+from sensor.state.journal import Head, Journal, Wanted, journals
+from sensor.state.sessions import SessionStore, session_stores
 
 __all__ = [
     "Block",

@@ -12,10 +12,10 @@ from msgspec import UNSET
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
+from sensor.base.terminal import printable
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged
 from sensor.console.view import Block, Seen, Status, View
-from sensor.escape import printable
 from sensor.smtp.record import Session
 
 __all__ = ["block", "candidate", "clock", "detail", "seen", "span", "standing", "status", "whole"]

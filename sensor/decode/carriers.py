@@ -3,6 +3,8 @@
 Kernels only, shaped as ``ladder.py`` says.
 """
 
+from sensor.base.byteorder import u8, u16be, u32be
+from sensor.base.kernel import kernel
 from sensor.decode.layers import (
     BAD_LINK,
     BAD_PPP,
@@ -43,8 +45,6 @@ from sensor.decode.layers import (
     enter,
     missing,
 )
-from sensor.kernel import kernel
-from sensor.loads import u8, u16be, u32be
 
 __all__ = ["holds_ethernet", "holds_ip", "l2tp", "logical_link", "multilink", "rare", "tzsp"]
 

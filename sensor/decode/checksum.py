@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sensor.kernel import routine
-from sensor.loads import u8, u16be, u32be
+from sensor.base.byteorder import u8, u16be, u32be
+from sensor.base.kernel import routine
 
 __all__ = ["checksum_is_good"]
 

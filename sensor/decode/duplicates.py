@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel, mix
+from sensor.base.kernel import kernel, mix
 
 __all__ = ["RECENT", "REMEMBERED", "seen_before"]
 

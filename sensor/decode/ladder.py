@@ -17,7 +17,9 @@ from typing import Final
 
 import numpy as np
 
-from sensor.addresses import MAPPED
+from sensor.base.addresses import MAPPED
+from sensor.base.byteorder import u8, u16be, u32be, u64be
+from sensor.base.kernel import kernel
 from sensor.decode.carriers import (
     holds_ethernet,
     holds_ip,
@@ -81,8 +83,6 @@ from sensor.decode.layers import (
 )
 from sensor.decode.links import link_header
 from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, TCP, UDP_HEADER, Outcome
-from sensor.kernel import kernel
-from sensor.loads import u8, u16be, u32be, u64be
 
 __all__ = ["decode_frame"]
 

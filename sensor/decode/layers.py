@@ -5,8 +5,8 @@ What a layer is, ``ladder.py`` says.
 
 from typing import Final
 
+from sensor.base.kernel import kernel
 from sensor.decode.segment import TUNNEL_BITS, TUNNELS, Outcome
-from sensor.kernel import kernel
 
 # Layers that are not EtherTypes.
 IPV4: Final = 0x10000

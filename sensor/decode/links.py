@@ -4,6 +4,8 @@ Link types that need no more than a few bytes passed over are read here; IEEE 80
 and HDLC come inside other headers as well and have rungs in ``carriers.py``.
 """
 
+from sensor.base.byteorder import u8, u16be, u16le, u32be, u32le
+from sensor.base.kernel import kernel
 from sensor.decode.layers import (
     BAD_LINK,
     BY_NIBBLE,
@@ -23,8 +25,6 @@ from sensor.decode.layers import (
     UNSUPPORTED_LINK,
     missing,
 )
-from sensor.kernel import kernel
-from sensor.loads import u8, u16be, u16le, u32be, u32le
 
 __all__ = ["link_header"]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor import addresses
+from sensor.base import addresses
 
 __all__ = [
     "DNS",

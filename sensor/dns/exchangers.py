@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from sensor.addresses import MAPPED
+from sensor.base.addresses import MAPPED
+from sensor.base.door import Door
 from sensor.dns.answers import Answer, name_text, read_answer
 from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, expect, taken
-from sensor.door import Door
 
 __all__ = ["Exchangers", "get_ready", "provider"]
 

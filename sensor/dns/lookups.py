@@ -21,10 +21,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.byteorder import u8, u16be
+from sensor.base.kernel import inner_routine, kernel, mix
+from sensor.base.kernel import table as new_table
+from sensor.base.units import SECOND
 from sensor.decode.segment import UDP_HEADER
-from sensor.kernel import inner_routine, kernel, mix
-from sensor.kernel import table as new_table
-from sensor.loads import u8, u16be
 
 __all__ = [
     "ANSWERS",
@@ -76,7 +77,6 @@ PIECES = np.dtype([("flow", np.uint64), ("next", np.uint32), ("size", np.int32)]
 """A message over TCP that is not complete yet."""
 
 _A, _MX, _AAAA = 1, 15, 28
-_SECOND: Final = 1_000_000_000
 _HEADER: Final = 12
 _FNV: Final = np.uint64(0x100000001B3)
 _PORT = np.uint64(16)
@@ -198,9 +198,7 @@ def _message(lookups, segment, data, a, b):
     fingerprint = mix(mix(mix(hashed, hi), lo), np.uint64(kind))
     transaction = port << 16 | u16be(data, a)
     slot = lookups.asked[np.int64(fingerprint & np.uint64(QUESTIONS - 1))]
-    recent = (
-        slot.fingerprint == fingerprint and abs(segment.ts - slot.ts) <= ASKED_SECONDS * _SECOND
-    )
+    recent = slot.fingerprint == fingerprint and abs(segment.ts - slot.ts) <= ASKED_SECONDS * SECOND
     if not answer:
         slot.fingerprint = fingerprint
         slot.ts = segment.ts
@@ -212,7 +210,7 @@ def _message(lookups, segment, data, a, b):
     if recent and slot.transaction == transaction:
         slot.transaction = -1
         if flags & 15 == 0:
-            _put_aside(lookups, segment.ts // _SECOND, data, a, b)
+            _put_aside(lookups, segment.ts // SECOND, data, a, b)
     elif kind == _MX:
         meta[_UNASKED] += 1
     return 0

@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel
-from sensor.loads import u8
+from sensor.base.byteorder import u8
+from sensor.base.kernel import kernel
 
 __all__ = ["MOST_OF_A_FRAME", "copy_frames"]
 

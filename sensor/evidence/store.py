@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.units import HOUR
 from sensor.capture.block import Block
 from sensor.decode.segment import DNS, TCP
 from sensor.evidence.copies import MOST_OF_A_FRAME, copy_frames
@@ -24,7 +25,6 @@ __all__ = ["Store", "Writer", "frames_of", "pcapng_head", "stored_files"]
 _FILES: Final = 16
 _QUOTED: Final = 8  # bytes of TCP that an ICMP error quotes
 _RETRY: Final = 60_000_000_000
-_HOUR: Final = 3_600_000_000_000
 
 
 def pcapng_head(comment: str = "") -> bytes:
@@ -86,7 +86,7 @@ class Store:
         """The folder must be there."""
         self._folder = folder
         self._max_bytes = max_bytes
-        self._max_age = max_hours * _HOUR
+        self._max_age = max_hours * HOUR
         self._writer: Writer | None = None
         self._size = 0
         self._retry_at = 0

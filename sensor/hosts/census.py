@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from sensor.base.kernel import kernel
 from sensor.hosts.table import META, NO_DETAIL
-from sensor.kernel import kernel
 
 __all__ = ["STEPS", "fan_out"]
 

@@ -25,7 +25,7 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel, mix, routine
+from sensor.base.kernel import kernel, mix, routine
 
 __all__ = [
     "BITS",

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.kernel import kernel, mix, table
+from sensor.base.kernel import kernel, mix, table
 
 __all__ = ["OTHERS", "InUse", "back", "new_in_use", "wide_hash"]
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Fact
-from sensor.kernel import kernel
 
 __all__ = [
     "DENIED",

@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor import addresses
-from sensor.kernel import kernel, table
+from sensor.base import addresses
+from sensor.base.kernel import kernel, table
+from sensor.base.units import SECOND
 
 __all__ = [
     "CLASS",
@@ -151,7 +152,7 @@ def _class(holds: dict[str, Any], ipv4: bool, everyone: bool) -> tuple[Any, ...]
         row, exemption = holds["exempt"]
         day_after = exemption.until + datetime.timedelta(days=1)
         midnight = datetime.datetime.combine(day_after, datetime.time(), datetime.UTC)
-        until = int(midnight.timestamp()) * 1_000_000_000
+        until = int(midnight.timestamp()) * SECOND
     ports = 0
     if ipv4 and prefix is not None and prefix.cgn:
         ports = prefix.ports_per_subscriber or 0

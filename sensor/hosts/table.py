@@ -24,6 +24,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.hash_index import Index, after, empty_index, home, probe, put, remove
+from sensor.base.kernel import kernel, mix, routine
+from sensor.base.kernel import table as new_table
 from sensor.hosts.distinct import (
     EXACT,
     MEMORY,
@@ -40,9 +43,6 @@ from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.proof import PROOF, clear, collect_proof
 from sensor.hosts.subscribers import classify
 from sensor.hosts.windows import DAY, PANES, PANES_IN_ALL, WINDOWS, add, advance, place
-from sensor.kernel import kernel, mix, routine
-from sensor.kernel import table as new_table
-from sensor.rowindex import Index, after, empty_index, home, probe, put, remove
 
 __all__ = [
     "HOST",

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel
+from sensor.base.kernel import kernel
 
 __all__ = [
     "DAY",

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sensor.addresses import network_of
+from sensor.base.addresses import network_of
 from sensor.impact.judgement import KINDS, Judgement, Kind
 
 __all__ = ["Range", "ranges"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sensor.alerts.alert import rfc3339
-from sensor.escape import printable
+from sensor.base.terminal import printable
 from sensor.impact.judgement import KINDS, PLURALS, Judgement, Kind
 from sensor.impact.notices import ADVICE, notice_text
 from sensor.impact.ranges import ranges

@@ -10,13 +10,13 @@ from typing import Final
 
 import msgspec
 
-from sensor.database import Database, files
+from sensor.base.database import Database, files
+from sensor.base.units import DAY
 from sensor.impact.usage import COUNTED, NAMED, Usage
 
 __all__ = ["UsageStore", "usage_stores"]
 
 ROWS: Final = 1_000_000
-_DAY: Final = 86_400 * 10**9
 _MIGRATIONS: Final = (
     """
     CREATE TABLE usage (
@@ -45,7 +45,7 @@ class UsageStore:
         with self.db.transaction():
             newest = 0
             for one in usages:
-                day = one.last // _DAY
+                day = one.last // DAY
                 newest = max(newest, day)
                 before = self.db.rows(
                     "SELECT message FROM usage WHERE day = ? AND host = ?", day, one.host
@@ -64,7 +64,7 @@ class UsageStore:
     def read(self, since: int = 0) -> Iterator[Usage]:
         """Rows of days that ended after packet time ``since`` (ns), a subscriber's in order."""
         rows = self.db.rows(
-            "SELECT message FROM usage WHERE day >= ? ORDER BY host, day", since // _DAY
+            "SELECT message FROM usage WHERE day >= ? ORDER BY host, day", since // DAY
         )
         for (message,) in rows:
             yield _decoded(message)

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sensor.alerts.alert import Alert
-from sensor.database import DatabaseError
+from sensor.base.database import DatabaseError
 from sensor.hosts.subscribers import Subscribers
 from sensor.impact.judgement import KINDS, Judgement, judge
 from sensor.impact.report import Report
 from sensor.impact.store import UsageStore, usage_stores
 from sensor.impact.usage import Usages
-from sensor.sinks.journal import Journal, journals
 from sensor.smtp.record import Session
+from sensor.state.journal import Journal, journals
 
 __all__ = ["Survey"]
 

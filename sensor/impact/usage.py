@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from sensor.addresses import as_int, network_of
+from sensor.base.addresses import as_int, network_of
 from sensor.dns.exchangers import provider
 from sensor.hosts.subscribers import Subscribers, classify, fold, host_text
 from sensor.smtp.record import Session

@@ -6,10 +6,10 @@ import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.sinks.connection import KafkaSettings
-from sensor.sinks.journal import Journal
 from sensor.sinks.kafka import Message, headers
 from sensor.sinks.ocsf import SCHEMA as OCSF
 from sensor.sinks.ocsf import finding
+from sensor.state.journal import Journal
 
 __all__ = ["AlertLane"]
 

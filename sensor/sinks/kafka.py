@@ -19,7 +19,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from sensor import __version__
-from sensor.database import DatabaseError
+from sensor.base.database import DatabaseError
 from sensor.sinks.connection import Connection
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.topics import ensure_topics

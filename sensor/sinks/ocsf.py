@@ -10,6 +10,7 @@ import msgspec
 
 from sensor import __version__
 from sensor.alerts.alert import Alert
+from sensor.base.units import MILLISECOND
 from sensor.hosts.subscribers import where
 
 __all__ = ["SCHEMA", "finding"]
@@ -24,7 +25,6 @@ _ACTIVITIES: Final = {
     "closed": (3, "Close"),
 }
 _SEVERITIES: Final = {"medium": (3, "Medium"), "high": (4, "High"), "critical": (5, "Critical")}
-_MILLISECOND: Final = 1_000_000
 _OBSERVABLE_ADDRESS: Final = 2
 
 
@@ -44,8 +44,8 @@ def finding(alert: Alert) -> dict[str, Any]:
         "activity_name": activity_name,
         "type_uid": _CLASS * 100 + activity,
         "type_name": f"Detection Finding: {activity_name}",
-        "time": alert.ts // _MILLISECOND,
-        "start_time": alert.opened // _MILLISECOND,
+        "time": alert.ts // MILLISECOND,
+        "start_time": alert.opened // MILLISECOND,
         "severity_id": severity,
         "severity": severity_name,
         "status_id": 4 if alert.state == "closed" else 1,
@@ -63,8 +63,8 @@ def finding(alert: Alert) -> dict[str, Any]:
             "desc": "; ".join(line.reason for line in alert.against),
             "types": ["port25 abuse"],
             "first_seen_time": alert.first_seen * 1000,
-            "created_time": alert.opened // _MILLISECOND,
-            "modified_time": alert.ts // _MILLISECOND,
+            "created_time": alert.opened // MILLISECOND,
+            "modified_time": alert.ts // MILLISECOND,
         },
         "observables": [
             {

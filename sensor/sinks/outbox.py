@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from sensor.database import Database
+from sensor.base.database import Database
 
 __all__ = ["Outbox"]
 

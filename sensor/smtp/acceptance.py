@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel
-from sensor.loads import u8, u32be
+from sensor.base.byteorder import u8, u32be
+from sensor.base.kernel import kernel
 
 __all__ = ["FURTHEST", "IGNORES", "NO_SCALE", "TAKES", "UNSURE", "later", "options", "reset"]
 

@@ -19,9 +19,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.kernel import kernel, prefetch
-from sensor.kernel import table as new_table
-from sensor.rowindex import Index, after, empty_index, fetch, home, probe, put, remove
+from sensor.base.hash_index import Index, after, empty_index, fetch, home, probe, put, remove
+from sensor.base.kernel import kernel, prefetch
+from sensor.base.kernel import table as new_table
+from sensor.base.units import SECOND
 
 __all__ = [
     "ACCEPTED",
@@ -104,7 +105,6 @@ PAST_SHARE: Final = 4
 _GRACE_QUIET: Final = 10
 _GRACE_TALKING: Final = 60
 _NEVER: Final = 1 << 62
-_SECOND: Final = 1_000_000_000
 
 CONNECTION = np.dtype(
     [
@@ -294,7 +294,7 @@ def _due(table, which, timeout):
     if which == WAITING or which == EARLY:
         return row.opened + timeout
     seconds = LINGER if which == CLOSING else REMEMBER if which == PAST else IDLE_SECONDS
-    return (np.int64(row.last) + seconds) * _SECOND
+    return (np.int64(row.last) + seconds) * SECOND
 
 
 @kernel
@@ -412,7 +412,7 @@ def open_row(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, segment, no
     row.opened = now
     row.ts = segment.ts
     row.end = segment.ts
-    row.last = now // _SECOND
+    row.last = now // SECOND
     row.client_isn = 0
     row.server_isn = 0
     row.client_next = 0

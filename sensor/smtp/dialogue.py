@@ -57,8 +57,9 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel, routine
-from sensor.loads import u8
+from sensor.base.byteorder import u8
+from sensor.base.kernel import kernel, routine
+from sensor.base.units import SECOND
 from sensor.smtp.end_of_data import AT_LINE_START, NEARLY, walk_message
 from sensor.smtp.long_lines import LONGEST_SECRET, begin_long, end_long, lengthen, longest
 from sensor.smtp.proxy import FIRST, SIGNED, is_version_1, skip_version_2, withheld
@@ -96,7 +97,6 @@ TARPIT_SECONDS: Final = 20
 """A server that takes longer than this to answer delays on purpose, or is in trouble."""
 PATIENCE_SECONDS: Final = 120
 """The shortest time a client must wait for a reply (RFC 5321, 4.5.3.2)."""
-_SECOND: Final = 1_000_000_000
 
 # What the bytes of a side are.
 LINES: Final = 0
@@ -231,7 +231,7 @@ def _excused(s, now):
     return (
         s.closing == 1
         or s.anomalies & _ASTRAY != 0
-        or (s.asked_at != 0 and now - s.asked_at >= PATIENCE_SECONDS * _SECOND)
+        or (s.asked_at != 0 and now - s.asked_at >= PATIENCE_SECONDS * SECOND)
     )
 
 
@@ -830,7 +830,7 @@ def _reply(s, data, a, b, size, now, both):
     if s.asked_at:
         took = now - s.asked_at
         s.slowest = max(s.slowest, took)
-        if took >= TARPIT_SECONDS * _SECOND:
+        if took >= TARPIT_SECONDS * SECOND:
             note(s, _TARPIT)
     if code == 354:
         _awaited(s, _DATA)

@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel, routine
-from sensor.loads import u8
+from sensor.base.byteorder import u8
+from sensor.base.kernel import kernel, routine
 from sensor.smtp.session import ANOMALIES, note
 from sensor.smtp.words import find
 

@@ -35,9 +35,10 @@ from typing import Final
 
 import numpy as np
 
+from sensor.base.kernel import kernel
+from sensor.base.units import SECOND
 from sensor.decode.checksum import checksum_is_good
 from sensor.decode.segment import ICMP_ERROR, TUNNEL_BITS, TUNNELS
-from sensor.kernel import kernel
 from sensor.smtp.acceptance import FURTHEST, IGNORES, TAKES, later, options, reset
 from sensor.smtp.connections import (
     ACCEPTED,
@@ -87,7 +88,6 @@ _AGREED: Final = 16  # it acknowledged ours, and not yet its own SYN
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _STAMP_REACH: Final = 1 << 20
 """Ticks between the first SYN and the last: 17 minutes of milliseconds."""
-_SECOND: Final = 1_000_000_000
 _MOD: Final = 0xFFFFFFFF
 _CODE: Final = (1 << TUNNEL_BITS) - 1
 _LINK_LAYERS = 0
@@ -419,7 +419,7 @@ def follow(table, segment, data, watched, now):
         return event, i, side
     row.seen |= 1 << side
     row.end = max(row.end, segment.ts)
-    tick = now // _SECOND
+    tick = now // SECOND
     if row.last != tick:
         row.last = tick
         if row.list_ != WAITING and row.list_ != EARLY:

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel, routine
-from sensor.loads import u8
+from sensor.base.byteorder import u8
+from sensor.base.kernel import kernel, routine
 from sensor.smtp.session import LINE, MECHANISM, NAME, PARAMETERS
 from sensor.smtp.words import first_eight, is_letter, upper
 

@@ -22,7 +22,8 @@ or who hung up first, cannot be known then.
 
 from typing import Final
 
-from sensor.kernel import kernel, routine
+from sensor.base.kernel import kernel, routine
+from sensor.base.units import SECOND
 from sensor.smtp.dialogue import FOREIGN, PATIENCE_SECONDS, conclude
 from sensor.smtp.session import ANOMALIES, CAPABILITIES
 
@@ -48,7 +49,6 @@ _HASTE: Final = sum(
 )
 _PIPECONNECT: Final = 1 << CAPABILITIES.index("PIPECONNECT")
 _ASTRAY: Final = 1 << ANOMALIES.index("malformed_reply")
-_SECOND: Final = 1_000_000_000
 _UNSURE: Final = sum(1 << ANOMALIES.index(name) for name in ("gap", "cut", "evicted"))
 
 
@@ -87,7 +87,7 @@ def _let_down(s):
         s.closing == 1
         or s.mode[1] == FOREIGN
         or s.anomalies & _ASTRAY != 0
-        or waited >= PATIENCE_SECONDS * _SECOND
+        or waited >= PATIENCE_SECONDS * SECOND
     )
 
 

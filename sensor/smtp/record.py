@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor import addresses
-from sensor.schema import published
+from sensor.base import addresses
+from sensor.base.json_schema import published
 from sensor.smtp.session import (
     ANOMALIES,
     CAPABILITIES,

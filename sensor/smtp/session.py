@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.kernel import kernel, mix
-from sensor.kernel import table as new_table
+from sensor.base.kernel import kernel, mix
+from sensor.base.kernel import table as new_table
 
 __all__ = [
     "ANOMALIES",

@@ -27,9 +27,9 @@ from typing import Final
 
 import numpy as np
 
+from sensor.base.byteorder import u8, u64be
+from sensor.base.kernel import kernel, mix, routine
 from sensor.decode.checksum import checksum_is_good
-from sensor.kernel import kernel, mix, routine
-from sensor.loads import u8, u64be
 from sensor.smtp.dialogue import hear, lose
 from sensor.smtp.session import (
     ANOMALIES,

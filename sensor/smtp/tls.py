@@ -7,8 +7,8 @@ the names. The layouts are those of RFC 8446, 4.1.2 and 4.1.3 (the same since TL
 
 from typing import Final
 
-from sensor.kernel import kernel, routine
-from sensor.loads import u8
+from sensor.base.byteorder import u8
+from sensor.base.kernel import kernel, routine
 from sensor.smtp.session import MECHANISM, NAME
 
 __all__ = ["DONE", "hello"]

@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from sensor.kernel import kernel
-from sensor.loads import u8, u64le
+from sensor.base.byteorder import u8, u64le
+from sensor.base.kernel import kernel
 
 __all__ = ["blanks", "find", "first_eight", "is_letter", "upper", "word_at"]
 

@@ -3,8 +3,8 @@ import json
 
 import msgspec
 
-from sensor import addresses
 from sensor.alerts import alert, notice
+from sensor.base import addresses
 from sensor.blocking import decision
 from sensor.hosts import subscribers
 from tests.conftest import ROOT

@@ -9,7 +9,7 @@ import time
 import msgspec
 import pytest
 
-from sensor.blocking.decision import SECOND
+from sensor.base.units import SECOND
 from tests.blocking.test_controller import block
 from tests.blocking.test_feeds import inside, space
 from tests.conftest import ROOT
@@ -35,7 +35,7 @@ class KafkaConsumer:
     partitions_for_topic = lambda self, topic: set()
 kafka.KafkaConsumer, kafka.ConsumerRebalanceListener = KafkaConsumer, object
 sys.modules["kafka"] = kafka
-from sensor import service
+from sensor.service import systemd
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.controller import Controller
 from sensor.commands import controller
@@ -43,7 +43,7 @@ connection = types.SimpleNamespace(
     arguments={}, settings=types.SimpleNamespace(blocklist_topic="t", desk_topic="d")
 )
 held = Controller(Bounds((), (), ()), ("192.0.2.25",), 1000, controller._nft, controller._shape)
-controller._follow(connection, held, "group", service.collect_signals())
+controller._follow(connection, held, "group", systemd.collect_signals())
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import BlockingSettings, Policy
-from sensor.sinks.journal import Journal, Row
+from sensor.state.journal import Journal, Row
 from tests.blocking.alerts import alert
 from tests.conftest import ROOT, port25
 from tests.live.laboratory import wait_for

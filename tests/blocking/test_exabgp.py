@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sensor.blocking.decision import SECOND, decision
+from sensor.base.units import SECOND
+from sensor.blocking.decision import decision
 from sensor.blocking.feeds.faults import faults
 from sensor.blocking.ledger import Ledger
 from sensor.hosts.subscribers import where

@@ -14,7 +14,8 @@ import dns.rdatatype
 import jsonschema
 import pytest
 
-from sensor.blocking.decision import SECOND, decision, json_schema
+from sensor.base.units import SECOND
+from sensor.blocking.decision import decision, json_schema
 from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
 from sensor.hosts.subscribers import where
 from tests.conftest import needs

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sensor.blocking.ledger import Ledger
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.conftest import PCAPS, ROOT, port25
 from tests.kafka.storm import PCAP, START, syns, write
 from tests.live.laboratory import wait_for

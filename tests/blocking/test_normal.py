@@ -5,7 +5,8 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensor.blocking.decision import SECOND, decision
+from sensor.base.units import SECOND
+from sensor.blocking.decision import decision
 from sensor.blocking.feeds import exabgp, lists
 from sensor.blocking.feeds.normal import disjoint
 from sensor.hosts.subscribers import where

@@ -10,7 +10,7 @@ from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import BlockingSettings, Policy
 from sensor.hosts.subscribers import Exemption, SubscriberPrefix
-from sensor.sinks.journal import Row
+from sensor.state.journal import Row
 from tests.blocking.alerts import BLOCK_REASON, FAN_OUT, FIRST_CONTACT, SECOND, T0, alert, closed
 
 HOUR = 3600

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from sensor.alerts.alert import Alert
+from sensor.base.kernel import table
 from sensor.capture.block import FRAME
 from sensor.capture.merge import Captures
 from sensor.hosts.in_use import OTHERS
-from sensor.kernel import table
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from tests.conftest import ROOT

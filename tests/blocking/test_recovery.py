@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from sensor.alerts.alert import Alert
-from sensor.blocking.decision import SECOND, Decision
+from sensor.base.units import SECOND
+from sensor.blocking.decision import Decision
 from sensor.hosts.evidence import Count
 from sensor.hosts.windows import WINDOWS
 from tests.blocking.alerts import T0, alert

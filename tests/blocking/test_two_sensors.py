@@ -15,7 +15,7 @@ from sensor.blocking.policy import BlockingSettings, Policy
 from sensor.hosts.subscribers import SubscriberPrefix
 from sensor.settings import SettingsError, parse_settings
 from sensor.sinks.connection import KafkaSettings
-from sensor.sinks.journal import Row
+from sensor.state.journal import Row
 from tests.blocking.alerts import SECOND, T0, alert, closed
 
 HOST = "203.0.113.7"

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from sensor.alerts.vitals import Vitals
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.conftest import PCAPS, port25
 
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from sensor.base.database import Database, DatabaseError
 from sensor.blocking.decision import decision
 from sensor.blocking.desk import Desk
 from sensor.blocking.ledger import Ledger
@@ -14,8 +15,7 @@ from sensor.blocking.policy import released
 from sensor.console import words
 from sensor.console.plain import Plain
 from sensor.console.view import StateGoneError, View, block_of
-from sensor.database import Database, DatabaseError
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.blocking.alerts import SECOND, T0, alert
 from tests.conftest import port25
 

@@ -5,13 +5,13 @@ import time
 import msgspec
 import pytest
 
+from sensor.base.database import DatabaseError
 from sensor.blocking.desk import Acknowledged, Desk, DeskReader
 from sensor.console import words
 from sensor.console.view import View
-from sensor.database import DatabaseError
-from sensor.delivery import bounds_of
+from sensor.service.delivery import bounds_of
 from sensor.settings import Settings
-from sensor.sinks.journal import Journal, Wanted
+from sensor.state.journal import Journal, Wanted
 from tests.blocking.alerts import alert
 
 DAY = 86_400 * 10**9

@@ -12,7 +12,7 @@ from textual.widgets import DataTable, Input, Sparkline, Static
 from sensor.console.app import Detail, Watch
 from sensor.console.plain import Plain
 from sensor.console.view import View
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.blocking.alerts import alert
 from tests.conftest import port25
 from tests.console.test_view import HOSTILE

@@ -13,11 +13,11 @@ import sys
 import numpy as np
 from scapy.layers.inet import IP
 
-from sensor import loads
+from sensor.base import byteorder as loads
+from sensor.base.kernel import table
 from sensor.capture.block import FRAME
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome
-from sensor.kernel import table
 from tests.frames import Block
 
 

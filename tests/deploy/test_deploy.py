@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from sensor.metrics import GAUGES, MEANINGS, page
+from sensor.service.metrics import GAUGES, MEANINGS, page
 from tests.conftest import ROOT
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "port25.json"

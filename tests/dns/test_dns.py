@@ -16,7 +16,7 @@ from scapy.layers.l2 import Ether
 
 from detectors.mx_lookups import MxLookupsSettings
 from detectors.score import DetectorSettings
-from sensor.addresses import as_int
+from sensor.base.addresses import as_int
 from sensor.capture.merge import Captures
 from sensor.dns import exchangers, lookups
 from sensor.dns.lookups import ANSWERS_A_SECOND

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from sensor import addresses
+from sensor.base import addresses
 from sensor.hosts.subscribers import (
     Exemption,
     SubscriberPrefix,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensor.addresses import MAPPED
+from sensor.base.addresses import MAPPED
 from sensor.hosts.distinct import EXACT, GENERATION, MEMORY, remember
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.table import (

@@ -14,7 +14,7 @@ from sensor.impact.survey import Survey
 from sensor.impact.usage import Usages
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.conftest import PCAPS, port25
 from tests.impact.test_impact import session
 

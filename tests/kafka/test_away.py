@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from sensor.alerts.notice import HEALTH, Health, Notice, json_schema
+from sensor.base.database import DatabaseError
 from sensor.blocking.ledger import Ledger
-from sensor.database import DatabaseError
-from sensor.delivery import Delivery
+from sensor.service.delivery import Delivery
 from sensor.settings import parse_settings
-from sensor.sinks.journal import Journal
 from sensor.sinks.outbox import Outbox
+from sensor.state.journal import Journal
 from tests.blocking.alerts import alert
 from tests.conftest import ROOT, needs
 from tests.kafka.broker import Broker, by_id
@@ -175,8 +175,8 @@ def test_it_ends_with_the_sensor(tmp_path):
 import os, sys, time
 from pathlib import Path
 from sensor.blocking.ledger import Ledger
-from sensor.database import DatabaseError
-from sensor.delivery import Delivery
+from sensor.base.database import DatabaseError
+from sensor.service.delivery import Delivery
 from sensor.settings import Settings
 d = Delivery(Settings(), Path({str(tmp_path)!r}), live=False)
 d.begin()

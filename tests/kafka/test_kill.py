@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import pytest
 
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.conftest import ROOT, needs, port25
 from tests.kafka.broker import Broker, by_id
 from tests.kafka.storm import header, storm

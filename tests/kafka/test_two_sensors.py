@@ -12,12 +12,12 @@ import pytest
 from kafka import KafkaProducer
 
 from sensor.alerts.alert import Alert
+from sensor.base.database import DatabaseError
 from sensor.blocking.desk import Desk
 from sensor.blocking.ledger import Ledger
-from sensor.database import DatabaseError
-from sensor.delivery import Delivery
+from sensor.service.delivery import Delivery
 from sensor.settings import parse_settings
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.blocking.alerts import SECOND, T0, alert, closed
 from tests.conftest import ROOT, port25
 from tests.live.laboratory import wait_for

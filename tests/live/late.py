@@ -12,8 +12,8 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
-from sensor import service
 from sensor.cli import main
+from sensor.service import systemd
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -51,7 +51,7 @@ class Late(MetaPathFinder):
 
 def watched(log: str) -> None:
     """From the first time on that privileges are dropped."""
-    drop = service.drop_privileges
+    drop = systemd.drop_privileges
     late = Late(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666))
 
     def dropped(user: str) -> None:
@@ -59,7 +59,7 @@ def watched(log: str) -> None:
         if late not in sys.meta_path:
             sys.meta_path.insert(0, late)
 
-    service.drop_privileges = dropped
+    systemd.drop_privileges = dropped
 
 
 if __name__ == "__main__":

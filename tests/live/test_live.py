@@ -18,7 +18,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 from sensor.blocking.desk import Desk
 from sensor.blocking.feeds.faults import tell
 from sensor.blocking.ledger import Ledger
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.conftest import PCAPS, ROOT, port25
 from tests.live import servers
 from tests.live.laboratory import Laboratory, wait_for

@@ -5,8 +5,8 @@ import struct
 
 import numpy as np
 
+from sensor.base.kernel import table
 from sensor.capture.block import FRAME, Block
-from sensor.kernel import table
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.smtp.record import Session

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sensor.addresses import MAPPED
+from sensor.base.addresses import MAPPED
+from sensor.base.kernel import table as new_table
 from sensor.decode.segment import ICMP_ERROR, SEGMENT, watched_ports
-from sensor.kernel import table as new_table
 from sensor.smtp.connections import (
     ANSWERED,
     ATTEMPT,

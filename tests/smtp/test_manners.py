@@ -5,7 +5,7 @@ import ipaddress
 import numpy as np
 import pytest
 
-from sensor.addresses import MAPPED
+from sensor.base.addresses import MAPPED
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.table import collect, lookup
 from sensor.pipeline import Pipeline

@@ -19,7 +19,8 @@ otherwise is put right once, under the rules that use it (here ``port25-v4``)::
 
 from collections.abc import Iterable, Sequence
 
-from sensor.blocking.decision import SECOND, Decision
+from sensor.base.units import SECOND
+from sensor.blocking.decision import Decision
 from sensor.blocking.feeds.normal import disjoint
 
 __all__ = ["render"]

@@ -7,7 +7,8 @@ loads it; ``nft list table inet port25`` shows counters and the time left.
 
 from collections.abc import Iterable, Sequence
 
-from sensor.blocking.decision import SECOND, Decision
+from sensor.base.units import SECOND
+from sensor.blocking.decision import Decision
 from sensor.blocking.feeds.normal import disjoint
 
 __all__ = ["SHAPE", "elements", "render", "trial"]

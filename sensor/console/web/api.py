@@ -12,18 +12,18 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from sensor.access import Person, Role
+from sensor.base.access import Person, Role
+from sensor.base.database import DatabaseError
 from sensor.console.view import Seen, Status, View
 from sensor.console.web import shapes
 from sensor.console.web.health import health
 from sensor.console.web.packets import DissectionError, dissected
 from sensor.console.web.site import ApiError, Site
 from sensor.console.web.stream import place_of, place_text
-from sensor.database import DatabaseError
 from sensor.hosts.subscribers import where
 from sensor.impact.report import as_csv, as_json
 from sensor.settings import Settings
-from sensor.sinks.journal import Wanted
+from sensor.state.journal import Wanted
 
 __all__ = ["OPERATIONS", "Ask", "Download", "Operation"]
 

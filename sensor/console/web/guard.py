@@ -21,10 +21,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sensor import access
-from sensor.access import Person, WebSettings
+from sensor.base import access
+from sensor.base.access import Person, WebSettings
+from sensor.base.terminal import printable
 from sensor.console.web import shapes
-from sensor.escape import printable
 
 __all__ = ["Guard", "Logins", "Pass", "ThrottledError", "fault", "log"]
 

@@ -10,7 +10,7 @@ from sensor.console.web.shapes import Health, Trouble
 from sensor.console.web.stream import Follower
 from sensor.evidence.store import stored_files
 from sensor.settings import Settings
-from sensor.sinks.journal import journals
+from sensor.state.journal import journals
 
 __all__ = ["health"]
 

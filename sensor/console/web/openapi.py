@@ -5,9 +5,9 @@ from typing import Any, Final
 import msgspec
 
 from sensor import __version__
+from sensor.base.json_schema import components
 from sensor.console.web import shapes
 from sensor.console.web.api import OPERATIONS, Operation
-from sensor.schema import components
 
 __all__ = ["document"]
 

@@ -23,8 +23,8 @@ from typing import Any, Final
 
 import msgspec
 
+from sensor.base.door import Door
 from sensor.console.web.shapes import Layer, Packet
-from sensor.door import Door
 
 __all__ = ["Dissected", "DissectionError", "dissected", "get_ready"]
 

@@ -15,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from sensor import __version__, service
-from sensor.access import Person
+from sensor import __version__
+from sensor.base.access import Person
+from sensor.base.database import DatabaseError
 from sensor.console.view import View
 from sensor.console.web import shapes
 from sensor.console.web.api import OPERATIONS, Ask, Download, Operation
@@ -25,7 +26,7 @@ from sensor.console.web.openapi import document
 from sensor.console.web.pages import Endpoint, fixed, pages
 from sensor.console.web.site import ApiError, Site
 from sensor.console.web.stream import place_of
-from sensor.database import DatabaseError
+from sensor.service import systemd
 
 __all__ = ["application"]
 
@@ -38,7 +39,7 @@ def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlett
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         following = asyncio.create_task(site.follower.run())
-        service.notify("READY=1")
+        systemd.notify("READY=1")
         yield
         following.cancel()
         site.close()

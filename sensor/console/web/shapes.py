@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from sensor.access import Role
 from sensor.alerts.alert import Alert, Severity, State
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
+from sensor.base.access import Role
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
 from sensor.console.view import Block, Range

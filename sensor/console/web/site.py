@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sensor.access import Person
 from sensor.alerts.alert import Alert
+from sensor.base.access import Person
 from sensor.console.extract import EvidenceError, extract
 from sensor.console.view import View
 from sensor.console.web.readers import Readers

@@ -19,11 +19,11 @@ from typing import Final
 import msgspec
 
 from sensor.alerts.alert import Alert
+from sensor.base.database import DatabaseError
 from sensor.console.view import Mode, Place, StateGoneError, Status, View
 from sensor.console.web.guard import log
 from sensor.console.web.readers import Readers
 from sensor.console.web.shapes import Told
-from sensor.database import DatabaseError
 
 __all__ = ["Follower", "place_of", "place_text", "told"]
 

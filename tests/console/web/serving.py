@@ -8,7 +8,7 @@ from pathlib import Path
 
 import requests
 
-from sensor import access
+from sensor.base import access
 from tests.conftest import ROOT
 
 TOKENS = {role: f"p25_{role}_of_the_tests" for role in access.ROLES}

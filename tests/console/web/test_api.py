@@ -15,7 +15,7 @@ from sensor.console.view import View
 from sensor.console.web.openapi import document
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usage
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.blocking.alerts import T0, alert
 from tests.conftest import ROOT
 from tests.console.test_view import HOSTILE

@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 from sensor.alerts.alert import Alert
 from sensor.blocking.desk import Desk
 from sensor.console.view import View
-from sensor.sinks.journal import Journal
-from sensor.sinks.sessions import SessionStore
+from sensor.state.journal import Journal
+from sensor.state.sessions import SessionStore
 from tests.blocking.alerts import alert
 from tests.conftest import needs
 from tests.console.test_view import HOSTILE

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from sensor import access
-from sensor.access import AccessError, WebSettings, place
+from sensor.base import access
+from sensor.base.access import AccessError, WebSettings, place
 from sensor.console.web.guard import Logins, ThrottledError
 from sensor.settings import parse_settings
 from tests.conftest import port25

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.blocking.alerts import alert
 from tests.conftest import ROOT, cannot, needs
 from tests.console.web.browsing import browsing

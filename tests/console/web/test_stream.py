@@ -15,7 +15,7 @@ import requests
 from sensor.blocking.desk import Desk
 from sensor.console.web.readers import Readers
 from sensor.console.web.stream import Follower, place_of, place_text
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 from tests.blocking.alerts import alert
 from tests.console.web.serving import TOKENS
 

@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from sensor.database import Database, DatabaseError
+from sensor.base.database import Database, DatabaseError
 
 _MIGRATIONS = ("CREATE TABLE things (name TEXT);", "ALTER TABLE things ADD COLUMN size INTEGER;")
 

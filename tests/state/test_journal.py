@@ -5,11 +5,11 @@ import sqlite3
 import msgspec
 import pytest
 
+from sensor.base.database import DatabaseError
 from sensor.capture.merge import Captures
-from sensor.database import DatabaseError
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
-from sensor.sinks.journal import Journal, Wanted
+from sensor.state.journal import Journal, Wanted
 from tests.blocking.alerts import alert as alert_on
 from tests.conftest import PCAPS
 

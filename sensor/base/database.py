@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sensor.permission import denied
+from sensor.base.permission import denied
 
 __all__ = ["Database", "DatabaseError"]
 

@@ -2,7 +2,7 @@
 
 import time
 
-from sensor.delivery import Delivery
+from sensor.service.delivery import Delivery
 from sensor.settings import Settings
 
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensor.packet_time import NOW, STEPS_BACK, STEPS_FORWARD, advance_clock, new_clock
+from sensor.base.clock import NOW, STEPS_BACK, STEPS_FORWARD, advance_clock, new_clock
 
 SECOND = 10**9
 

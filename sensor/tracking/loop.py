@@ -32,6 +32,9 @@ from sensor.alerts.lifecycle import (
     on_sweep,
     open_alert,
 )
+from sensor.base.clock import NOW, OFFSET, advance_clock
+from sensor.base.kernel import inner, inner_routine, kernel, table
+from sensor.base.units import SECOND
 from sensor.decode.checksum import checksum_is_good
 from sensor.decode.segment import DNS, TCP
 from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, heed
@@ -57,8 +60,6 @@ from sensor.hosts.table import (
     within,
 )
 from sensor.hosts.windows import set_cutoffs
-from sensor.kernel import inner, inner_routine, kernel, table
-from sensor.packet_time import NOW, OFFSET, advance_clock
 from sensor.smtp.connections import (
     ANSWERED,
     ATTEMPT,
@@ -201,7 +202,6 @@ _ENOUGH_SEEN: Final = 3
 
 _NOTED_STEP: Final = 5
 """Decibans by which a candidate's score must have grown to be told again."""
-_SECOND: Final = 1_000_000_000
 _C_RETRIES: Final = int(Count.RETRIES)
 _C_ANSWERED: Final = int(Count.ANSWERED)
 _C_REFUSED: Final = int(Count.REFUSED)
@@ -650,18 +650,18 @@ def _happens(t, i, ts, tick):
 def _catch_up(t, now):
     """Let happen, in order, what is due by ``now``; False when the buffer has no more room."""
     if t.moments[_NEXT_SWEEP] == 0:
-        t.moments[_NEXT_SWEEP] = (now // _SECOND // SWEEP + 1) * SWEEP
+        t.moments[_NEXT_SWEEP] = (now // SECOND // SWEEP + 1) * SWEEP
     while True:
-        sweep = t.moments[_NEXT_SWEEP] * _SECOND
+        sweep = t.moments[_NEXT_SWEEP] * SECOND
         waiting, i = due(t.connections, t.timeout)
         if min(sweep, waiting) > now:
             # What begins from now on is due at least so much later.
-            t.moments[_DUE] = min(sweep, waiting, now + min(t.timeout, _SECOND))
+            t.moments[_DUE] = min(sweep, waiting, now + min(t.timeout, SECOND))
             return True
         if not _room(t):
             return False
-        moment = max(min(sweep, waiting), t.moments[_TICK] * _SECOND)
-        tick = moment // _SECOND
+        moment = max(min(sweep, waiting), t.moments[_TICK] * SECOND)
+        tick = moment // SECOND
         _set_tick(t, tick)
         if sweep <= waiting:
             if t.alerts.meta[OPEN_ALERTS]:
@@ -669,7 +669,7 @@ def _catch_up(t, now):
                     return False
                 t.moments[_NEXT_SWEEP] += SWEEP
             else:  # nothing to look at until the next alert
-                t.moments[_NEXT_SWEEP] = (min(waiting, now) // _SECOND // SWEEP + 1) * SWEEP
+                t.moments[_NEXT_SWEEP] = (min(waiting, now) // SECOND // SWEEP + 1) * SWEEP
         else:
             ts = moment - t.clock[OFFSET]
             h = _happens(t, i, ts, tick)
@@ -996,7 +996,7 @@ def track(segments, data, start, t):
         now = advance_clock(t.clock, ts)
         if (now >= t.moments[_DUE] and not _catch_up(t, now)) or not _room(t):
             return k
-        tick = now // _SECOND
+        tick = now // SECOND
         h = -1
         if segment.kind == DNS:
             h = _looked_up(t, segment, data, ts, tick)
@@ -1059,7 +1059,7 @@ def end_all(t, ts):
 
     Nothing is concluded that time would have told: a SYN still waiting is not unanswered.
     """
-    tick = t.clock[NOW] // _SECOND
+    tick = t.clock[NOW] // SECOND
     _set_tick(t, tick)
     for which in (PAST, CLOSING, WAITING, EARLY, QUIET, TALKING):
         while first_of(t.connections, which) >= 0:

@@ -9,7 +9,7 @@ import pytest
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings, parse_settings
-from sensor.snapshot import SnapshotError, fork_and_write, read, restore, write
+from sensor.state.snapshot import SnapshotError, fork_and_write, read, restore, write
 from tests.conftest import PCAPS
 
 BLOCKS = [

@@ -5,14 +5,14 @@ import subprocess
 import msgspec
 import pytest
 
+from sensor.base.database import DatabaseError
 from sensor.capture.merge import Captures
-from sensor.database import DatabaseError
 from sensor.pipeline import Pipeline
+from sensor.service.suspects import Suspects
 from sensor.settings import EvidenceSettings, Settings
-from sensor.sinks import sessions as store
-from sensor.sinks.journal import Journal
-from sensor.sinks.sessions import SessionStore, session_stores
-from sensor.suspects import Suspects
+from sensor.state import sessions as store
+from sensor.state.journal import Journal
+from sensor.state.sessions import SessionStore, session_stores
 from tests.conftest import PCAPS, port25
 
 HOUR = 3600 * 10**9
@@ -78,7 +78,7 @@ def test_all_together_have_a_ceiling(heard, tmp_path, monkeypatch):
 
 def test_what_cannot_be_written_is_counted(heard, tmp_path, monkeypatch):
     suspects = Suspects(tmp_path, EvidenceSettings())
-    monkeypatch.setattr("sensor.suspects._MOST_WAITING", 10)
+    monkeypatch.setattr("sensor.service.suspects._MOST_WAITING", 10)
     suspects.hear(heard[0][:15])
     assert suspects.counters["sessions_not_kept"] == 5
 

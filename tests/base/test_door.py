@@ -2,8 +2,8 @@
 
 import pytest
 
+from sensor.base.door import Door
 from sensor.dns import exchangers
-from sensor.door import Door
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.smtp import record

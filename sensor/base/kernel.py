@@ -51,22 +51,17 @@ _KEPT_SECONDS = 30 * 86_400
 """Code of source states that nobody has used for this long is deleted from the cache."""
 
 
-_NO_KERNELS = frozenset({
-    "cli", "commands", "console", "workers", "live", "delivery", "pulse", "suspects", "pipeline",
-    "metrics", "settings", "impact", "blocking", "sinks", "snapshot", "service",
-})  # fmt: skip
-"""What lies above the kernels in the order of the stages: nothing in it can end up in one."""
+_ROOMS = (
+    "sensor/base", "sensor/capture", "sensor/decode", "sensor/dns", "sensor/smtp", "sensor/hosts",
+    "sensor/alerts", "sensor/evidence", "sensor/tracking", "detectors",
+)  # fmt: skip
+"""What stands at or below the kernels in the order of the stages."""
 
 
 def sources() -> list[Path]:
     """Every source that can end up in a kernel, in a fixed order."""
-    package = Path(__file__).parent
-    found = [
-        source
-        for source in package.rglob("*.py")
-        if source.relative_to(package).with_suffix("").parts[0] not in _NO_KERNELS
-    ]
-    return sorted([*found, *(package.parent / "detectors").rglob("*.py")])
+    root = Path(__file__).parents[2]
+    return sorted(source for room in _ROOMS for source in (root / room).rglob("*.py"))
 
 
 def _stamp() -> str:

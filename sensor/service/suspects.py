@@ -4,10 +4,10 @@ import collections
 from pathlib import Path
 from typing import Final
 
-from sensor.database import DatabaseError
+from sensor.base.database import DatabaseError
 from sensor.settings import EvidenceSettings
-from sensor.sinks.sessions import NAME, SessionStore
 from sensor.smtp.record import Session
+from sensor.state.sessions import NAME, SessionStore
 
 __all__ = ["Suspects"]
 

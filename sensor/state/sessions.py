@@ -11,14 +11,14 @@ from typing import Final
 
 import msgspec
 
-from sensor.database import Database, files
+from sensor.base.database import Database, files
+from sensor.base.units import HOUR
 from sensor.smtp.record import Session
 
 __all__ = ["SessionStore", "session_stores"]
 
 NAME: Final = "sessions.sqlite"
 ROWS: Final = 100_000
-_HOUR: Final = 3600 * 10**9
 _MIGRATIONS: Final = (
     """
     CREATE TABLE sessions (
@@ -63,7 +63,7 @@ class SessionStore:
                     *(host, host, most - 1),
                 )
             newest = max((ts for _, ts, *_ in rows), default=0)
-            self.db.run("DELETE FROM sessions WHERE ts < ?", newest - hours * _HOUR)
+            self.db.run("DELETE FROM sessions WHERE ts < ?", newest - hours * HOUR)
             self.db.run(
                 "DELETE FROM sessions WHERE number <="
                 " (SELECT number FROM sessions ORDER BY number DESC LIMIT 1 OFFSET ?)",

@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from sensor.kernel import INTERPRETED, kernel
+from sensor.base.kernel import INTERPRETED, kernel
 
 __all__ = ["u8", "u16be", "u16le", "u32be", "u32le", "u64be", "u64le"]
 

@@ -3,9 +3,9 @@
 import contextlib
 
 from sensor.alerts.vitals import Vitals
-from sensor.database import DatabaseError
+from sensor.base.database import DatabaseError
 from sensor.pipeline import Pipeline
-from sensor.sinks.journal import Journal
+from sensor.state.journal import Journal
 
 __all__ = ["Pulse"]
 

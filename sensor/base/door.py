@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sensor.escape import printable
+from sensor.base.terminal import printable
 
 __all__ = ["Door"]
 

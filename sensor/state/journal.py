@@ -13,11 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sensor.addresses import span
 from sensor.alerts.alert import Alert, Severity, State
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
-from sensor.database import Database, files
+from sensor.base.addresses import span
+from sensor.base.database import Database, files
+from sensor.base.units import DAY
 
 __all__ = ["Head", "Journal", "Row", "Wanted", "journals"]
 
@@ -75,7 +76,7 @@ _MIGRATIONS: Final = (
 _CANDIDATES: Final = 100_000
 """Of candidates the newest are kept."""
 _HEAD: Final = "SELECT id, host, opened, ts, state, severity, score, recommended FROM heads"
-_FELT: Final = 2 * 86_400 * 10**9
+_FELT: Final = 2 * DAY
 _READ: Final = 1000
 _DELETED: Final = 200
 """Rows at a time."""

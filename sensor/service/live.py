@@ -26,10 +26,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor import __version__, service
+from sensor import __version__
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice, notice
+from sensor.base.database import DatabaseError
+from sensor.base.kernel import table
+from sensor.base.units import DAY
 from sensor.blocking.desk import DeskReader
 from sensor.blocking.feeds.faults import FaultReader
 from sensor.capture.afpacket import (
@@ -44,21 +47,20 @@ from sensor.capture.afpacket import (
 from sensor.capture.block import FRAME, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, Instruction, expression, mail_filter, steering
 from sensor.capture.ring import index_ring
-from sensor.database import DatabaseError
-from sensor.delivery import Delivery
 from sensor.evidence.store import Store, Writer
 from sensor.hosts.subscribers import Exemption, fold
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usage, Usages
-from sensor.kernel import table
-from sensor.metrics import Collector, free, serve
 from sensor.pipeline import MOST_SESSIONS, Pipeline, compile_kernels
-from sensor.pulse import Pulse
+from sensor.service import systemd
+from sensor.service.delivery import Delivery
+from sensor.service.metrics import Collector, free, serve
+from sensor.service.pulse import Pulse
+from sensor.service.suspects import Suspects
 from sensor.settings import Settings, state_folder, subscriber_prefixes, subscribers_of
-from sensor.sinks.journal import Journal
-from sensor.snapshot import SnapshotError, fork_and_write, read, write
-from sensor.state_lock import StateLock
-from sensor.suspects import Suspects
+from sensor.state.journal import Journal
+from sensor.state.lock import StateLock
+from sensor.state.snapshot import SnapshotError, fork_and_write, read, write
 
 __all__ = [
     "PATIENCE",
@@ -80,13 +82,12 @@ PATIENCE: Final = 10.0
 """Seconds that Kafka is waited for at the end."""
 _MOST_WAITING: Final = 100_000
 """Alerts that wait for a journal that cannot be written; then the oldest are told and dropped."""
-_DAY: Final = 86_400_000_000_000
 
 
 def give_away(folder: Path, user: str) -> None:
     """Root makes a folder and all in it another's. Raises LookupError, OSError."""
     if os.geteuid() == 0:
-        entry = service.account(user)
+        entry = systemd.account(user)
         for path in (folder, *folder.rglob("*")):
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
@@ -118,7 +119,7 @@ def check(settings: Settings, interfaces: Sequence[str], bpf: str | None) -> Non
         link = probe(name)
         _filter(settings, name, bpf, link)
     if os.geteuid() == 0:
-        service.account(settings.live.user)
+        systemd.account(settings.live.user)
     if settings.live.metrics:
         free(settings.live.metrics)
 
@@ -251,7 +252,7 @@ class Live:
     def _drop(self) -> None:
         """The ring is open: no privilege is needed any more."""
         give_away(self.folder, self.settings.live.user)
-        service.drop_privileges(self.settings.live.user)
+        systemd.drop_privileges(self.settings.live.user)
 
     # --- state -----------------------------------------------------------------------------------
 
@@ -265,7 +266,7 @@ class Live:
             except (SnapshotError, KeyError) as error:
                 shutil.move(self._snapshot, self._snapshot.with_suffix(".refused"))
                 self._notice("snapshot", f"starting without its evidence: {error}")
-        newest = {a.id: a for _, a in self.journal.read(after, since=time.time_ns() - _DAY)}
+        newest = {a.id: a for _, a in self.journal.read(after, since=time.time_ns() - DAY)}
         for alert in newest.values():
             with contextlib.suppress(ValueError):  # settings by which it is no host any more
                 self.pipeline.adopt(alert)
@@ -309,12 +310,12 @@ class Live:
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises CaptureError when an interface goes away."""
-        wanted = service.collect_signals()
-        service.notify("READY=1")
+        wanted = systemd.collect_signals()
+        systemd.notify("READY=1")
         streams = self.pipeline.counters()["connections"]
         self._last = self._counted, streams["bytes_read"], streams["bytes_missed"]
         now = time.monotonic()
-        watchdog = service.watchdog_seconds()
+        watchdog = systemd.watchdog_seconds()
         self._look_at_cables()
         heard, shown, weighed, saved, wagged = now, now, now, now, now
         try:
@@ -340,7 +341,7 @@ class Live:
                     self._save()
                     saved = now
                 if watchdog is not None and now - wagged >= watchdog:
-                    service.notify("WATCHDOG=1")
+                    systemd.notify("WATCHDOG=1")
                     wagged = now
                 self._signals(wanted)
         finally:
@@ -366,7 +367,7 @@ class Live:
             self._notice("evidence", f"packets are not kept: {self._store.fault}")
 
     def _stop(self) -> None:
-        service.notify("STOPPING=1")
+        systemd.notify("STOPPING=1")
         if self._child:
             os.waitpid(self._child, 0)
         end = time.monotonic() + _TURN
@@ -432,9 +433,9 @@ class Live:
             print_counters(self.counters())
         if signal.SIGHUP in wanted:
             wanted.discard(signal.SIGHUP)
-            service.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             self._read_settings()
-            service.notify("READY=1")
+            systemd.notify("READY=1")
 
     def _read_settings(self) -> None:
         settings = self._reload()

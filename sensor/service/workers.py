@@ -22,11 +22,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor import service
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice
-from sensor.delivery import Delivery
-from sensor.live import (
+from sensor.service import systemd
+from sensor.service.delivery import Delivery
+from sensor.service.live import (
     PATIENCE,
     Counters,
     Live,
@@ -36,9 +36,9 @@ from sensor.live import (
     give_away,
     print_counters,
 )
-from sensor.metrics import Collector, MetricsError, serve
+from sensor.service.metrics import Collector, MetricsError, serve
 from sensor.settings import Settings, state_folder
-from sensor.state_lock import StateLock
+from sensor.state.lock import StateLock
 
 __all__ = ["run_workers"]
 
@@ -167,11 +167,11 @@ class _Parent:
         return add_up([child.counters for child in self._children]) | self._delivery.counters
 
     def run(self) -> int:
-        wanted = service.collect_signals()
+        wanted = systemd.collect_signals()
         stopping = False
         ready = False
         stop_metrics = None
-        watchdog = service.watchdog_seconds()
+        watchdog = systemd.watchdog_seconds()
         wagged = shown = time.monotonic()
         alive = list(self._children)
         while alive:
@@ -189,14 +189,14 @@ class _Parent:
                     self._faults.append(str(fault))
                     wanted.add(signal.SIGTERM)
                 give_away(self._folder, self._user)
-                service.drop_privileges(self._user)
+                systemd.drop_privileges(self._user)
                 self._delivery.begin()
-                service.notify("READY=1")
+                systemd.notify("READY=1")
             while wanted:
                 got = wanted.pop()
                 stopping |= got in (signal.SIGTERM, signal.SIGINT)
                 if stopping:
-                    service.notify("STOPPING=1")
+                    systemd.notify("STOPPING=1")
                 if got == signal.SIGUSR1:
                     print_counters(self._counters())
                     continue
@@ -206,7 +206,7 @@ class _Parent:
                     self._delivery.reload(settings)
             quietest = min(child.heard for child in self._children)
             if watchdog is not None and now - wagged >= watchdog and now - quietest < _PATIENCE:
-                service.notify("WATCHDOG=1")
+                systemd.notify("WATCHDOG=1")
                 wagged = now
             if ready and now - shown >= 1:
                 self._report(self._counters())

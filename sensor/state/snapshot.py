@@ -27,7 +27,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-from sensor.database import DatabaseError
+from sensor.base.database import DatabaseError
 
 __all__ = ["SnapshotError", "arrays_of", "fork_and_write", "read", "restore", "write"]
 

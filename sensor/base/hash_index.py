@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.kernel import kernel, prefetch
+from sensor.base.kernel import kernel, prefetch
 
 __all__ = ["Index", "after", "empty_index", "fetch", "home", "probe", "put", "remove"]
 

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.kernel import kernel
+from sensor.base.kernel import kernel
+from sensor.base.units import DAY, SECOND
 
 __all__ = ["NOW", "STEPS_BACK", "STEPS_FORWARD", "advance_clock", "new_clock"]
 
@@ -22,10 +23,9 @@ STARTED: Final = 2
 STEPS_BACK: Final = 3  # counters
 STEPS_FORWARD: Final = 4
 
-_SECOND: Final = 1_000_000_000
-_JUMP: Final = 2 * 86_400 * _SECOND
-_EARLIEST: Final = 2 * 86_400 * _SECOND  # so that no window reaches below zero
-_LATEST: Final = (1 << 31) * _SECOND  # seconds must fit 32 bits for long after
+_JUMP: Final = 2 * DAY
+_EARLIEST: Final = 2 * DAY  # so that no window reaches below zero
+_LATEST: Final = (1 << 31) * SECOND  # seconds must fit 32 bits for long after
 
 
 def new_clock() -> NDArray[np.int64]:
@@ -43,7 +43,7 @@ def advance_clock(clock, ts):
             clock[OFFSET] = _EARLIEST - ts
             now = _EARLIEST
     elif now < clock[NOW]:
-        if now < clock[NOW] - _SECOND:
+        if now < clock[NOW] - SECOND:
             clock[STEPS_BACK] += 1
             clock[OFFSET] = clock[NOW] - ts
         now = clock[NOW]

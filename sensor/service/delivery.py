@@ -26,9 +26,11 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from sensor import __version__, service
+from sensor import __version__
 from sensor.alerts.alert import rfc3339
 from sensor.alerts.notice import HEALTH, SCHEMA, Health, Notice, notice
+from sensor.base.database import DatabaseError
+from sensor.base.units import DAY
 from sensor.blocking.block_lane import BlockLane, call
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import Decision
@@ -39,14 +41,14 @@ from sensor.blocking.desk_record import DeskRecord
 from sensor.blocking.ears import Ears
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import Policy
-from sensor.database import DatabaseError
 from sensor.hosts.subscribers import Exemption
+from sensor.service import systemd
 from sensor.settings import Settings, subscriber_prefixes
 from sensor.sinks.alert_lane import AlertLane
 from sensor.sinks.connection import Connection, named
-from sensor.sinks.journal import Journal, journals
 from sensor.sinks.kafka import Kafka, Lane, Message, headers
 from sensor.sinks.outbox import Outbox
+from sensor.state.journal import Journal, journals
 
 __all__ = ["Delivery", "bounds_of", "policy_of"]
 
@@ -57,7 +59,6 @@ _TICK: Final = 0.01
 _AT_ONCE: Final = 500
 _PRUNE: Final = 10.0
 """Seconds between looks at the size of the journals."""
-_DAY: Final = 86_400_000_000_000
 _ACTIONS: Final = ("block", "lookup", "release", "refuse", "stop", "step", "resume", "alarm")
 
 
@@ -186,7 +187,7 @@ def _supervise(
     if not sock.recv(1 << 10, socket.MSG_PEEK):  # `begin`, or the end
         return
     if live:
-        service.drop_privileges(settings.live.user)
+        systemd.drop_privileges(settings.live.user)
     lock = (state / "delivery.lock").open("wb")
     hung_up = select.poll()
     hung_up.register(sock, select.POLLRDHUP)
@@ -477,7 +478,7 @@ class _Process:
     def _prune(self) -> None:
         """Forget what is too old, then what is too much: first what every sink has."""
         settings = self._settings.live
-        before = time.time_ns() - settings.journal_days * _DAY
+        before = time.time_ns() - settings.journal_days * DAY
         ceiling = settings.journal_megabytes * 1_000_000 // max(1, len(self._journals))
         if self._live:
             self._ledger.forget(before)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from sensor.permission import denied
-from sensor.sinks.journal import Journal
-from sensor.state_lock import NAME, StateInUseError, StateLock
+from sensor.base.permission import denied
+from sensor.state.journal import Journal
+from sensor.state.lock import NAME, StateInUseError, StateLock
 from tests.conftest import PCAPS, ROOT, cannot, port25
 
 CAPTURE = str(PCAPS / "home_user.pcap")
-HOLD = "import sys,time; from pathlib import Path; from sensor.state_lock import StateLock\n"
+HOLD = "import sys,time; from pathlib import Path; from sensor.state.lock import StateLock\n"
 HOLD += (
     "lock = StateLock(Path(sys.argv[1]), 'port25 live'); print('held', flush=True); time.sleep(60)"
 )

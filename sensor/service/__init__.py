@@ -1,0 +1,1 @@
+"""The processes of a sensor that runs for months."""

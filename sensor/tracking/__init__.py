@@ -1,0 +1,1 @@
+"""Segments in, what happened out: the compiled heart."""
