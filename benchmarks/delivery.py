@@ -20,6 +20,7 @@ from kafka import KafkaProducer
 from benchmarks.live import SENDER
 from sensor.service.delivery import Delivery
 from sensor.settings import parse_settings
+from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 from tests.blocking.alerts import alert
 from tests.kafka.broker import Broker, start_in
@@ -34,7 +35,7 @@ def rate(alerts: int) -> None:
         broker = Broker(folder / "kafka").start()
         (state := folder / "state").mkdir()
         text = f'[kafka]\nbootstrap = ["{broker.bootstrap}"]\n'
-        journal = Journal(state / "journal.sqlite")
+        journal = Journal(StateFolder(state).journal)
         words = {"block_recommended": False, "windows": {"10s": dict.fromkeys("abcdefgh", 1)}}
         messages = [alert(f"10.0.{n // 250}.{n % 250}", at=n, **words) for n in range(alerts)]
         started = time.monotonic()

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 from tests.blocking.alerts import alert
 from tests.console.web.browsing import browsing
@@ -44,7 +45,7 @@ def _host(n: int) -> str:
 
 def fill(state: Path, count: int) -> None:
     """A journal of so many alerts; every second is closed, one in ten critical."""
-    journal = Journal(state / "journal.sqlite")
+    journal = Journal(StateFolder(state).journal)
     for first in range(0, count, 1000):
         journal.write(
             [
@@ -159,7 +160,7 @@ async def _told(port: int, state: Path, streams: int) -> list[tuple[float, float
     tasks = [asyncio.create_task(_follow(port, arrivals, one)) for one in ready]
     await asyncio.gather(*(one.wait() for one in ready))
     await asyncio.sleep(1)
-    journal = Journal(state / "journal.sqlite")
+    journal = Journal(StateFolder(state).journal)
     found = []
     for k in range(WRITTEN):
         one = alert(f"198.51.100.{k}", at=10**6 + k, opened=10**6 + k)

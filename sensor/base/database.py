@@ -8,20 +8,15 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sensor.base.permission import denied
 
-__all__ = ["Database", "DatabaseError"]
+__all__ = ["Book", "Database", "DatabaseError"]
 
 
 class DatabaseError(Exception):
     """The file cannot be used; the text says why."""
-
-
-def files(state: Path, name: str) -> list[Path]:
-    """Those of a name in a state folder: one, or one for each worker there ever was."""
-    return sorted([*state.glob(name), *state.glob(f"worker-*/{name}")])
 
 
 class Database:
@@ -116,3 +111,32 @@ class Database:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+class Book:
+    """One file with a schema of its own: what is common to all that the program keeps.
+
+    A book declares ``migrations`` (see :class:`Database`), and in ``rows`` the table whose rows are
+    numbered in the order in which they came, where it has one that others follow.
+    """
+
+    migrations: ClassVar[Sequence[str]]
+    rows: ClassVar[str]
+
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        """Raises DatabaseError, as all that a book does."""
+        self.db = Database(path, self.migrations, read_only)
+
+    @property
+    def last(self) -> int:
+        """Number of the newest row; 0: none."""
+        return int(self.db.row(f"SELECT coalesce(max(number), 0) FROM {self.rows}")[0])  # noqa: S608
+
+    @property
+    def changes(self) -> int:
+        """A number that differs after another process or connection has written; cheap."""
+        return self.db.changes
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()

@@ -50,7 +50,7 @@ class BlockLane:
 
     def changes(self) -> int:
         """See ``Lane``."""
-        return self._ledger.db.changes
+        return self._ledger.changes
 
     def last(self) -> int:
         """See ``Lane``."""

@@ -13,13 +13,13 @@ from typing import Final
 
 import msgspec
 
-from sensor.base.database import Database
+from sensor.base.database import Book
 from sensor.base.units import DAY
 from sensor.hosts.subscribers import Exemption, where
+from sensor.state.folder import StateFolder
 
 __all__ = ["Acknowledged", "Desk", "DeskReader", "Exempted"]
 
-NAME: Final = "desk.sqlite"
 _MIGRATIONS: Final = (
     """
     CREATE TABLE acknowledged (
@@ -90,11 +90,11 @@ class Exempted(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Desk:
+class Desk(Book):
     """One SQLite file. What goes wrong raises DatabaseError."""
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
-        self.db = Database(path, _MIGRATIONS, read_only)
+    migrations = _MIGRATIONS
+    rows = "words"
 
     def acknowledge(self, alert: str, ts: int, by: str, reason: str) -> None:
         """An alert is seen to; what was said of it before stays."""
@@ -166,11 +166,6 @@ class Desk:
         )
         return [(n, name, Exempted(*rest)) for n, name, *rest in self.db.rows(sql, after, most)]
 
-    @property
-    def last(self) -> int:
-        """Number of what was said last; 0: nothing."""
-        return int(self.db.row("SELECT coalesce(max(number), 0) FROM words")[0])
-
     def last_words(self) -> list[Exempted]:
         """The last word on each host, of those last said here."""
         sql = (
@@ -208,16 +203,12 @@ class Desk:
             for one in self.in_force(ts)
         )
 
-    def close(self) -> None:
-        """Close the file."""
-        self.db.close()
-
 
 class DeskReader:
     """The exemptions in a state folder, for who must obey them; there may be no desk yet."""
 
     def __init__(self, state: Path) -> None:
-        self._path = state / NAME
+        self._path = StateFolder(state).desk
         self._desk: Desk | None = None
 
     def exemptions(self, ts: int) -> tuple[Exemption, ...]:

@@ -33,7 +33,7 @@ class DeskLane:
 
     def changes(self) -> int:
         """See ``Lane``."""
-        return self._desk.db.changes
+        return self._desk.changes
 
     def last(self) -> int:
         """See ``Lane``."""

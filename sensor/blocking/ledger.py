@@ -7,12 +7,11 @@ same file (:meth:`Ledger.release`, :meth:`Ledger.resume`) while the sensor runs.
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sensor.base.database import Database
+from sensor.base.database import Book, Database
 from sensor.base.units import DAY, MINUTE, SECOND
 from sensor.blocking.bounds import LONGEST
 from sensor.blocking.decision import Decision, decision
@@ -143,11 +142,11 @@ class _Book:
         return int(self._db.row(sql, self._enforced)[0])
 
 
-class Ledger:
+class Ledger(Book):
     """One SQLite file. What goes wrong raises DatabaseError."""
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
-        self.db = Database(path, _MIGRATIONS, read_only)
+    migrations = _MIGRATIONS
+    rows = "decisions"
 
     def position(self, source: str) -> int:
         """Number of the last row of a journal that has been decided on; 0: none."""
@@ -411,18 +410,9 @@ class Ledger:
         sql = "SELECT message FROM decisions WHERE host = ? ORDER BY number DESC LIMIT ?"
         return _decisions(self.db, sql, host, most)
 
-    @property
-    def last(self) -> int:
-        """Number of the newest decision; 0: none."""
-        return int(self.db.row("SELECT coalesce(max(number), 0) FROM decisions")[0])
-
     def forget(self, before: int) -> int:
         """Delete decisions before ``before`` (ns) that no longer hold; how many."""
         with self.db.transaction():
             self.db.run("DELETE FROM standing WHERE action = 'release' AND expires < ?", before)
             sql = "DELETE FROM decisions WHERE ts < ? AND action NOT IN ('stop', 'step', 'resume')"
             return self.db.run(sql, before)
-
-    def close(self) -> None:
-        """Close the file."""
-        self.db.close()

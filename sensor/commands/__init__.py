@@ -18,7 +18,8 @@ from sensor.base.units import SECOND
 from sensor.capture.block import CaptureError
 from sensor.commands.unread import Unread
 from sensor.settings import Settings, SettingsError, load_settings, state_folder
-from sensor.state.journal import Journal, journals
+from sensor.state.folder import StateFolder
+from sensor.state.journal import Journal
 
 __all__ = [
     "Found",
@@ -120,7 +121,7 @@ def find_alert(state: Path, id_: str) -> Found | None:
     """The one alert whose id begins with ``id_``; None after complaining."""
     found: dict[str, Found] = {}
     try:
-        for path in journals(state) or [state / "journal.sqlite"]:
+        for path in StateFolder(state).journals_to_read:
             for alert in Journal(path, read_only=True).find(id_):
                 found[alert.id] = Found(alert, path.parent)
     except DatabaseError as error:

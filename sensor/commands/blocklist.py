@@ -15,6 +15,7 @@ from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
 from sensor.blocking.ledger import Ledger
 from sensor.commands import complain, moment, settings_from, state_from
 from sensor.commands.exabgp import announce
+from sensor.state.folder import StateFolder
 
 __all__ = ["run"]
 
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         return _to_exabgp(state_from(options, settings), not options.dry_run)
     try:
         at = moment(options.at) if options.at else 0
-        ledger = Ledger(state_from(options, settings) / "blocking.sqlite", read_only=True)
+        ledger = Ledger(StateFolder(state_from(options, settings)).ledger, read_only=True)
         before: list[Decision] | None = None
         while True:
             ts = at or time.time_ns()
@@ -85,7 +86,7 @@ def _say_why_none(ledger: Ledger, ts: int, enforced: bool) -> None:
 
 
 def _to_exabgp(state: Path, enforced: bool) -> int:
-    path = state / "blocking.sqlite"
+    path = StateFolder(state).ledger
     ledger: list[Ledger] = []
 
     def blocks() -> list[Decision]:

@@ -14,6 +14,7 @@ from sensor.base.database import DatabaseError
 from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
 from sensor.commands import complain, person, printable, settings_from, state_from
+from sensor.state.folder import StateFolder
 
 __all__ = ["run"]
 
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     if settings is None:
         return 2
-    path = state_from(options, settings) / "blocking.sqlite"
+    path = StateFolder(state_from(options, settings)).ledger
     try:
         if not path.exists():
             raise DatabaseError(f"{path}: there is no ledger; no sensor ran here")

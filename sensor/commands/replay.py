@@ -30,6 +30,7 @@ from sensor.settings import Settings
 from sensor.sinks.connection import ConnectionSettingsError
 from sensor.sinks.jsonl import JsonLines
 from sensor.sinks.table import Table
+from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 from sensor.state.lock import StateInUseError, StateLock
 
@@ -127,15 +128,15 @@ class _Kept:
 
     def __init__(self, settings: Settings, state: Path) -> None:
         self._lock = StateLock(state, "port25 replay")
-        (state / "evidence").mkdir(exist_ok=True)
+        StateFolder(state).evidence.mkdir(exist_ok=True)
         evidence = settings.evidence
         self._payload = settings.privacy == "evidence"
         self._delivery = Delivery(settings, state, self._say, live=False)
-        self._journal = Journal(state / "journal.sqlite")
+        self._journal = Journal(StateFolder(state).journal)
         self._candidates: list[Candidate] = []
         self._suspects = Suspects(state, evidence)
         self._packets = Store(
-            state / "evidence", evidence.max_megabytes * 1_000_000, evidence.max_hours
+            StateFolder(state).evidence, evidence.max_megabytes * 1_000_000, evidence.max_hours
         )
         self.pipeline = Pipeline(
             settings,

@@ -33,7 +33,8 @@ from sensor.commands import (
 )
 from sensor.hosts.subscribers import Subscribers, class_of, parse_host
 from sensor.settings import subscribers_of
-from sensor.state.journal import Journal, journals
+from sensor.state.folder import StateFolder
+from sensor.state.journal import Journal
 
 __all__ = ["Change", "changes", "run"]
 
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     model = Model(settings.score, settings.detectors)
     found: list[Change] = []
     try:
-        for path in journals(state) or [state / "journal.sqlite"]:
+        for path in StateFolder(state).journals_to_read:
             found += changes(path, since, model, subscribers_of(settings))
     except DatabaseError as error:
         complain(str(error))

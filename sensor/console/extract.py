@@ -19,6 +19,7 @@ from sensor.decode.decoder import Decoder
 from sensor.evidence.store import Writer, frames_of, stored_files
 from sensor.hosts.subscribers import host_of, parse_host
 from sensor.settings import Settings, subscribers_of
+from sensor.state.folder import StateFolder
 
 __all__ = ["EvidenceError", "extract", "get_ready"]
 
@@ -40,7 +41,7 @@ def extract(
     comment = f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
     span = alert.first_seen * SECOND, alert.ts
     written, faults = _copy(settings, folder, alert.host, span, comment, output)
-    log = folder / "evidence" / "access.log"
+    log = StateFolder(folder).access_log
     entry = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(),
         "user": by,
@@ -62,7 +63,7 @@ def extract(
 def get_ready(settings: Settings) -> None:
     """Have all code that :func:`extract` needs read: later it may not be readable."""
     with tempfile.TemporaryDirectory() as made:
-        store = Path(made) / "evidence"
+        store = StateFolder(Path(made)).evidence
         store.mkdir()
         with (store / "packets-0.pcapng").open("wb") as file:
             frame = table(1, FRAME)
@@ -77,7 +78,7 @@ def _copy(
     first, last = span
     subscribers = subscribers_of(settings)
     key = parse_host(host, subscribers)
-    files = stored_files(folder / "evidence")
+    files = stored_files(StateFolder(folder).evidence)
     decoder = Decoder(settings.ports, duplicate_window=0)
     captures = Captures([str(file) for file in files])
     count = 0

@@ -18,13 +18,14 @@ from sensor.base.addresses import network_of
 from sensor.base.database import DatabaseError
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
-from sensor.blocking.desk import NAME, Acknowledged, Desk, Exempted
+from sensor.blocking.desk import Acknowledged, Desk, Exempted
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.recovery import Pause
 from sensor.sinks.outbox import Outbox
 from sensor.smtp.record import Session
-from sensor.state.journal import Head, Journal, Wanted, journals
-from sensor.state.sessions import SessionStore, session_stores
+from sensor.state.folder import StateFolder
+from sensor.state.journal import Head, Journal, Wanted
+from sensor.state.sessions import SessionStore
 
 __all__ = [
     "Block",
@@ -166,6 +167,7 @@ class View:
 
     def __init__(self, state: Path) -> None:
         self.state = state
+        self._state = StateFolder(state)
         self._journals: dict[Path, Journal] = {}
         self._ledger: Ledger | None = None
         self._desk: Desk | None = None
@@ -185,27 +187,27 @@ class View:
         for path, known in self._files.items():
             if _inode(path) != known:
                 raise StateGoneError(f"{path}: it was taken away or replaced")
-        for path in journals(self.state):
+        for path in self._state.journals:
             if path not in self._journals:
                 self._journals[path] = Journal(path, read_only=True)
-        for path in session_stores(self.state):
+        for path in self._state.session_stores:
             if path not in self._stores:
                 self._stores[path] = SessionStore(path, read_only=True)
-        if self._ledger is None and (path := self.state / "blocking.sqlite").exists():
+        if self._ledger is None and (path := self._state.ledger).exists():
             self._ledger = Ledger(path, read_only=True)
-        if self._desk is None and (path := self.state / NAME).exists():
+        if self._desk is None and (path := self._state.desk).exists():
             self._desk = Desk(path, read_only=True)
         opened = [*self._journals, *self._stores]
-        opened += [self.state / "blocking.sqlite"] if self._ledger is not None else []
-        opened += [self.state / NAME] if self._desk is not None else []
+        opened += [self._state.ledger] if self._ledger is not None else []
+        opened += [self._state.desk] if self._desk is not None else []
         for path in opened:
             self._files.setdefault(path, _inode(path))
         if self._desk is not None:
             for path in self._journals.keys() - self._attached:
-                self._journals[path].attach(self.state / NAME)
+                self._journals[path].attach(self._state.desk)
                 self._attached.add(path)
         files = [*self._journals.values(), self._ledger, self._desk]
-        changes = [file.db.changes for file in files if file is not None]
+        changes = [file.changes for file in files if file is not None]
         changed, self._changes = changes != self._changes, changes
         return changed
 
@@ -217,7 +219,7 @@ class View:
     def decided(self) -> dict[str, int]:
         """Numbers that differ after somebody did something at the ``desk``, or about ``blocks``."""
         files = {"desk": self._desk, "blocks": self._ledger}
-        return {name: file.db.changes for name, file in files.items() if file is not None}
+        return {name: file.changes for name, file in files.items() if file is not None}
 
     @property
     def newest(self) -> int:
@@ -414,12 +416,12 @@ class View:
 
     def waiting_for_kafka(self) -> int | None:
         """Alert messages that Kafka has not acknowledged; None where nothing is sent there."""
-        path = self.state / "outbox.sqlite"
+        path = self._state.outbox
         if not path.exists():
             return None
         outbox = Outbox(path, read_only=True)
         left = [
-            journal.last - outbox.position("kafka", str(path.relative_to(self.state)))
+            journal.last - outbox.position("kafka", self._state.source(path))
             for path, journal in self._journals.items()
         ]
         outbox.close()
@@ -444,13 +446,13 @@ class View:
 
     def acknowledge(self, alert: str, by: str, reason: str) -> None:
         """Note that somebody has seen to an alert; what was noted before stays."""
-        desk = Desk(self.state / NAME)
+        desk = Desk(self._state.desk)
         desk.acknowledge(alert, time.time_ns(), by, reason)
         desk.close()
 
     def exempt(self, host: str, days: int, by: str, reason: str) -> Exempted:
         """Exempt a host, and end its block. Raises ValueError for a port block."""
-        desk = Desk(self.state / NAME)
+        desk = Desk(self._state.desk)
         made = desk.exempt(host, days, max(self.now, time.time_ns()), by, reason)
         desk.close()
         self.release(host, by, f"exempt: {reason}", tell=False)
@@ -458,7 +460,7 @@ class View:
 
     def lift(self, host: str) -> bool:
         """End a host's exemption; False where there was none."""
-        desk = Desk(self.state / NAME)
+        desk = Desk(self._state.desk)
         done = desk.lift(host, self.now)
         desk.close()
         return done
@@ -471,7 +473,7 @@ class View:
         """
         if self._ledger is None:
             return 0
-        ledger = Ledger(self.state / "blocking.sqlite")
+        ledger = Ledger(self._state.ledger)
         ended = ledger.release(lambda one: one.host == host, self.now, reason, by)
         if not ended and tell and ledger.shared:
             ledger.tell(host, max(self.now, time.time_ns()), reason, by)

@@ -5,16 +5,15 @@ A row is one subscriber's day (UTC, packet time). At most ``ROWS`` rows stay, th
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from sensor.base.database import Database, files
+from sensor.base.database import Book
 from sensor.base.units import DAY
 from sensor.impact.usage import COUNTED, NAMED, Usage
 
-__all__ = ["UsageStore", "usage_stores"]
+__all__ = ["UsageStore"]
 
 ROWS: Final = 1_000_000
 _MIGRATIONS: Final = (
@@ -29,16 +28,10 @@ _MIGRATIONS: Final = (
 )
 
 
-def usage_stores(state: Path) -> list[Path]:
-    """Those in a state folder."""
-    return files(state, "usage.sqlite")
-
-
-class UsageStore:
+class UsageStore(Book):
     """One SQLite file. What goes wrong raises DatabaseError."""
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
-        self.db = Database(path, _MIGRATIONS, read_only)
+    migrations = _MIGRATIONS
 
     def add(self, usages: Iterable[Usage], days: int) -> None:
         """Count what was used since; rows older than ``days`` before the newest go."""
@@ -68,10 +61,6 @@ class UsageStore:
         )
         for (message,) in rows:
             yield _decoded(message)
-
-    def close(self) -> None:
-        """Close the file."""
-        self.db.close()
 
 
 def _encoded(usage: Usage) -> bytes:

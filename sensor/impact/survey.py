@@ -8,10 +8,11 @@ from sensor.base.database import DatabaseError
 from sensor.hosts.subscribers import Subscribers
 from sensor.impact.judgement import KINDS, Judgement, judge
 from sensor.impact.report import Report
-from sensor.impact.store import UsageStore, usage_stores
+from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usages
 from sensor.smtp.record import Session
-from sensor.state.journal import Journal, journals
+from sensor.state.folder import StateFolder
+from sensor.state.journal import Journal
 
 __all__ = ["Survey"]
 
@@ -38,7 +39,7 @@ class Survey:
 
     def recall(self, state: Path, since: int) -> None:
         """What a live sensor kept, of days since ``since`` (ns). Raises DatabaseError."""
-        stores = usage_stores(state)
+        stores = StateFolder(state).usage_stores
         if not stores:
             raise DatabaseError(f"{state}: no usage was kept; set live.usage = true")
         for path in stores:
@@ -46,7 +47,7 @@ class Survey:
             for usage in store.read(since):
                 self.usages.put(usage)
             store.close()
-        for path in journals(state):
+        for path in StateFolder(state).journals:
             journal = Journal(path, read_only=True)
             self.alerts(alert for _, alert in journal.read(since=since))
             journal.close()

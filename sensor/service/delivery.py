@@ -34,7 +34,6 @@ from sensor.base.units import DAY
 from sensor.blocking.block_lane import BlockLane, call
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import Decision
-from sensor.blocking.desk import NAME as DESK
 from sensor.blocking.desk import Desk, DeskReader, Exempted
 from sensor.blocking.desk_lane import DeskLane
 from sensor.blocking.desk_record import DeskRecord
@@ -48,7 +47,8 @@ from sensor.sinks.alert_lane import AlertLane
 from sensor.sinks.connection import Connection, named
 from sensor.sinks.kafka import Kafka, Lane, Message, headers
 from sensor.sinks.outbox import Outbox
-from sensor.state.journal import Journal, journals
+from sensor.state.folder import StateFolder
+from sensor.state.journal import Journal
 
 __all__ = ["Delivery", "bounds_of", "policy_of"]
 
@@ -188,7 +188,7 @@ def _supervise(
         return
     if live:
         systemd.drop_privileges(settings.live.user)
-    lock = (state / "delivery.lock").open("wb")
+    lock = StateFolder(state).delivery_lock.open("wb")
     hung_up = select.poll()
     hung_up.register(sock, select.POLLRDHUP)
     while not _locked(lock):  # the process of a sensor that was killed, about to end
@@ -234,10 +234,10 @@ class _Process:
         sock: socket.socket,
     ) -> None:
         self._settings = settings
-        self._state = state
+        self._files = StateFolder(state)
         self._live = live
         self._sock = sock
-        self._ledger_path = state / "blocking.sqlite"
+        self._ledger_path = self._files.ledger
         self._ledger = Ledger(self._ledger_path)
         self._desk = DeskReader(state)
         self._exempted: tuple[Exemption, ...] = ()
@@ -254,7 +254,7 @@ class _Process:
         self._ears: Ears | None = None
         if connection.settings.bootstrap:
             self._kafka = Kafka(
-                connection, lambda: Outbox(state / "outbox.sqlite"), self._open_lanes, self._said
+                connection, lambda: Outbox(self._files.outbox), self._open_lanes, self._said
             )
             self._ledger.named(connection.settings.sensor, settings.blocking.hold, time.time_ns())
             if live:  # what is replayed is not to depend on what persons say meanwhile
@@ -263,7 +263,7 @@ class _Process:
     @cached_property
     def _outbox(self) -> Outbox:
         """For this thread; Kafka's has its own."""
-        return Outbox(self._state / "outbox.sqlite")
+        return Outbox(self._files.outbox)
 
     # --- speaking with the other side -------------------------------------------------------------
 
@@ -392,7 +392,7 @@ class _Process:
 
     def _named(self) -> dict[str, Path]:
         """The journals there are, by the names under which positions are kept."""
-        return {str(path.relative_to(self._state)): path for path in journals(self._state)}
+        return {self._files.source(path): path for path in self._files.journals}
 
     def _name(self) -> None:
         """Have the ledger know the name its decisions bear, and how long releases hold."""
@@ -414,7 +414,7 @@ class _Process:
 
     def _hear_exemption(self, told: DeskRecord, now: int) -> list[Decision]:
         """Into this sensor's desk, for all who obey it; what ends by it."""
-        desk = Desk(self._state / DESK)
+        desk = Desk(self._files.desk)
         try:
             if desk.newest(told.host) > told.ts:
                 return []
@@ -428,7 +428,7 @@ class _Process:
 
     def _decide(self) -> None:
         for name, journal in self._journals.items():
-            changes = journal.db.changes
+            changes = journal.changes
             if changes == self._changes.get(name):
                 continue
             rows = journal.page(self._ledger.position(name), 0, _AT_ONCE)
@@ -456,8 +456,8 @@ class _Process:
         if BlockLane.name not in known:
             hold = self._settings.blocking.hold
             lanes.append(BlockLane(self._ledger_path, settings, hold))
-        if DeskLane.name not in known and (self._state / DESK).exists():
-            lanes.append(DeskLane(self._state / DESK, settings))
+        if DeskLane.name not in known and self._files.desk.exists():
+            lanes.append(DeskLane(self._files.desk, settings))
         return lanes
 
     def _all_done(self) -> bool:

@@ -58,6 +58,7 @@ from sensor.service.metrics import Collector, free, serve
 from sensor.service.pulse import Pulse
 from sensor.service.suspects import Suspects
 from sensor.settings import Settings, state_folder, subscriber_prefixes, subscribers_of
+from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 from sensor.state.lock import StateLock
 from sensor.state.snapshot import SnapshotError, fork_and_write, read, write
@@ -140,11 +141,6 @@ class Worker(NamedTuple):
     shown: NDArray[np.int64]
     """see ``Pipeline.share``"""
 
-    @property
-    def folder(self) -> str:
-        """Where its state is, below that of the sensor."""
-        return f"worker-{self.number + 1}-of-{self.of}"
-
     def fanout(self, interface: int, settings: Settings, link: int) -> Fanout:
         """Its place among those that share an interface."""
         prefixes = subscriber_prefixes(settings)
@@ -204,11 +200,13 @@ class Live:
         if worker is None:
             check(settings, interfaces, bpf)
             self._lock = StateLock(state_folder(settings), "port25 live")
-        self.folder = state_folder(settings) / (worker.folder if worker else "")
-        (self.folder / "evidence").mkdir(parents=True, exist_ok=True)
+        folder = StateFolder(state_folder(settings))
+        self._files = folder.worker(worker.number, worker.of) if worker else folder
+        self.folder = self._files.path
+        self._files.evidence.mkdir(parents=True, exist_ok=True)
         self._delivery = None if worker else Delivery(settings, self.folder, tell)
         compile_all()
-        self.journal = Journal(self.folder / "journal.sqlite")
+        self.journal = Journal(self._files.journal)
         self._candidates: list[Candidate] = []
         self._usages = Usages(subscribers_of(settings), settings.limits.max_hosts)
         self._suspects = Suspects(self.folder, settings.evidence)
@@ -220,11 +218,11 @@ class Live:
             most_sessions=MOST_SESSIONS,
         )
         self._pulse = Pulse(self.pipeline, self.journal)
-        self._snapshot = self.folder / "state.p25"
+        self._snapshot = self._files.snapshot
         self._restore()
         evidence = settings.evidence
         self._store = Store(
-            self.folder / "evidence", evidence.max_megabytes * 1_000_000, evidence.max_hours
+            self._files.evidence, evidence.max_megabytes * 1_000_000, evidence.max_hours
         )
         # Held open for as long as the sensor runs.
         self._record = Writer(Path(record).open("wb")) if record else None  # noqa: SIM115
@@ -264,7 +262,7 @@ class Live:
                 self.pipeline.restore(arrays, facts["pipeline"])
                 after = facts["journal"]
             except (SnapshotError, KeyError) as error:
-                shutil.move(self._snapshot, self._snapshot.with_suffix(".refused"))
+                shutil.move(self._snapshot, self._files.refused_snapshot)
                 self._notice("snapshot", f"starting without its evidence: {error}")
         newest = {a.id: a for _, a in self.journal.read(after, since=time.time_ns() - DAY)}
         for alert in newest.values():
@@ -292,7 +290,7 @@ class Live:
 
     def _keep_usages(self, used: list[Usage]) -> None:
         if used:
-            store = UsageStore(self.folder / "usage.sqlite")
+            store = UsageStore(self._files.usage)
             store.add(used, self.settings.live.usage_days)
             store.close()
 

@@ -7,7 +7,8 @@ from typing import Final
 from sensor.base.database import DatabaseError
 from sensor.settings import EvidenceSettings
 from sensor.smtp.record import Session
-from sensor.state.sessions import NAME, SessionStore
+from sensor.state.folder import StateFolder
+from sensor.state.sessions import SessionStore
 
 __all__ = ["Suspects"]
 
@@ -20,7 +21,7 @@ class Suspects:
     def __init__(self, folder: Path, settings: EvidenceSettings) -> None:
         """Raises DatabaseError."""
         self._settings = settings
-        self._store = SessionStore(folder / NAME)
+        self._store = SessionStore(StateFolder(folder).sessions)
         self._heard: collections.deque[tuple[str, Session]] = collections.deque()
         self.counters = {"sessions_not_kept": 0}
 

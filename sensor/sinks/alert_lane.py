@@ -26,7 +26,7 @@ class AlertLane:
 
     def changes(self) -> int:
         """See ``Lane``."""
-        return self._journal.db.changes
+        return self._journal.changes
 
     def last(self) -> int:
         """See ``Lane``."""

@@ -6,10 +6,9 @@ when no repetition would help (it is too large); it is noted with the reason and
 """
 
 import time
-from pathlib import Path
 from typing import Final
 
-from sensor.base.database import Database
+from sensor.base.database import Book
 
 __all__ = ["Outbox"]
 
@@ -33,11 +32,10 @@ _MIGRATIONS: Final = (
 )
 
 
-class Outbox:
+class Outbox(Book):
     """One SQLite file. What goes wrong raises DatabaseError."""
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
-        self.db = Database(path, _MIGRATIONS, read_only)
+    migrations = _MIGRATIONS
 
     def position(self, sink: str, source: str) -> int:
         """Number of the last row of ``source`` that ``sink`` is done with; 0: none."""
@@ -56,7 +54,3 @@ class Outbox:
     def refused(self) -> list[tuple[str, str, int, str]]:
         """Sink, source, number and reason of every row a sink could not take."""
         return self.db.rows("SELECT sink, source, number, reason FROM refused ORDER BY time")
-
-    def close(self) -> None:
-        """Close the file."""
-        self.db.close()

@@ -17,10 +17,10 @@ from sensor.alerts.alert import Alert, Severity, State
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.base.addresses import span
-from sensor.base.database import Database, files
+from sensor.base.database import Book
 from sensor.base.units import DAY
 
-__all__ = ["Head", "Journal", "Row", "Wanted", "journals"]
+__all__ = ["Head", "Journal", "Row", "Wanted"]
 
 _MIGRATIONS: Final = (
     """
@@ -162,16 +162,11 @@ def _head(row: tuple[Any, ...]) -> Head:
     return Head._make((*row[:-1], bool(row[-1])))
 
 
-def journals(state: Path) -> list[Path]:
-    """The journals in a state folder."""
-    return files(state, "journal.sqlite")
-
-
-class Journal:
+class Journal(Book):
     """One SQLite file. What goes wrong raises DatabaseError."""
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
-        self.db = Database(path, _MIGRATIONS, read_only)
+    migrations = _MIGRATIONS
+    rows = "alerts"
 
     def write(self, alerts: list[Alert]) -> list[Alert]:
         """Put messages on disk, all or none; those that were new."""
@@ -280,11 +275,6 @@ class Journal:
             return msgspec.json.decode(message, type=Candidate)
         return None
 
-    @property
-    def last(self) -> int:
-        """Number of the newest row; 0: none."""
-        return int(self.db.row("SELECT coalesce(max(number), 0) FROM alerts")[0])
-
     def page(self, after: int, since: int = 0, most: int = _READ) -> list[Row]:
         """At most ``most`` rows as :meth:`read` gives them."""
         decode = msgspec.json.decode
@@ -330,7 +320,3 @@ class Journal:
                 for table in ("alerts", "heads"):
                     self.db.run(f"DELETE FROM {table} WHERE number <= ?", numbers[-1])  # noqa: S608
         return numbers
-
-    def close(self) -> None:
-        """Close the file."""
-        self.db.close()

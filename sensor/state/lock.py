@@ -7,11 +7,10 @@ had it. The file says who holds it.
 import fcntl
 import os
 from pathlib import Path
-from typing import Final
 
-__all__ = ["NAME", "StateInUseError", "StateLock"]
+from sensor.state.folder import StateFolder
 
-NAME: Final = "writer.lock"
+__all__ = ["StateInUseError", "StateLock"]
 
 
 class StateInUseError(Exception):
@@ -24,7 +23,7 @@ class StateLock:
     def __init__(self, state: Path, what: str) -> None:
         """Make the folder if need be. Raises StateInUseError and OSError."""
         state.mkdir(parents=True, exist_ok=True)
-        self._file = (state / NAME).open("a+")
+        self._file = StateFolder(state).writer_lock.open("a+")
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):

@@ -6,18 +6,16 @@ its own, so that nothing here holds up the journal. Records are those of ``port2
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from sensor.base.database import Database, files
+from sensor.base.database import Book
 from sensor.base.units import HOUR
 from sensor.smtp.record import Session
 
-__all__ = ["SessionStore", "session_stores"]
+__all__ = ["SessionStore"]
 
-NAME: Final = "sessions.sqlite"
 ROWS: Final = 100_000
 _MIGRATIONS: Final = (
     """
@@ -35,16 +33,11 @@ _MIGRATIONS: Final = (
 )
 
 
-def session_stores(state: Path) -> list[Path]:
-    """Those in a state folder."""
-    return files(state, NAME)
-
-
-class SessionStore:
+class SessionStore(Book):
     """One SQLite file. What goes wrong raises DatabaseError."""
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
-        self.db = Database(path, _MIGRATIONS, read_only)
+    migrations = _MIGRATIONS
+    rows = "sessions"
 
     def add(self, ended: Iterable[tuple[str, Session]], most: int, hours: int) -> None:
         """Keep hosts' sessions, ``most`` of each, ``hours`` of packet time long; each once."""
@@ -77,7 +70,3 @@ class SessionStore:
             *(host, most),
         )
         return [msgspec.json.decode(record, type=Session) for (record,) in rows]
-
-    def close(self) -> None:
-        """Close the file."""
-        self.db.close()

@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from sensor.base.database import Database, DatabaseError
+from sensor.base.database import Book, Database, DatabaseError
 
 _MIGRATIONS = ("CREATE TABLE things (name TEXT);", "ALTER TABLE things ADD COLUMN size INTEGER;")
 
@@ -32,3 +32,23 @@ def test_a_transaction_is_written_whole_or_not_at_all(tmp_path):
         database.run("INSERT INTO things VALUES (?, ?)", "one", 1)
         database.run("INSERT INTO absent VALUES (1)")
     assert database.rows("SELECT name FROM things") == []
+
+
+class Things(Book):
+    migrations = ("CREATE TABLE things (number INTEGER PRIMARY KEY, name TEXT);",)
+    rows = "things"
+
+
+def test_a_book_tells_its_readers_how_far_it_is_and_when_to_look_again(tmp_path):
+    book = Things(tmp_path / "things.sqlite")
+    reader = Things(tmp_path / "things.sqlite", read_only=True)
+    assert reader.last == 0
+    before = reader.changes
+    assert reader.changes == before, "nobody wrote"
+    book.db.run("INSERT INTO things VALUES (7, 'one')")
+    assert reader.changes != before
+    assert reader.last == 7
+    with pytest.raises(DatabaseError, match="readonly"):
+        reader.db.run("DELETE FROM things")
+    book.close()
+    reader.close()

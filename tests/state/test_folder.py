@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from sensor.base.permission import denied
+from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
-from sensor.state.lock import NAME, StateInUseError, StateLock
+from sensor.state.lock import StateInUseError, StateLock
 from tests.conftest import PCAPS, ROOT, cannot, port25
 
 CAPTURE = str(PCAPS / "home_user.pcap")
@@ -55,7 +56,7 @@ def test_who_was_killed_holds_nothing(tmp_path):
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         StateLock(tmp_path, "port25 replay").release()
-    assert (tmp_path / NAME).read_text() == f"{os.getpid()} port25 replay\n"
+    assert StateFolder(tmp_path).writer_lock.read_text() == f"{os.getpid()} port25 replay\n"
 
 
 def test_what_was_forked_does_not_hold_it(tmp_path):

@@ -11,8 +11,9 @@ from sensor.pipeline import Pipeline
 from sensor.service.suspects import Suspects
 from sensor.settings import EvidenceSettings, Settings
 from sensor.state import sessions as store
+from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
-from sensor.state.sessions import SessionStore, session_stores
+from sensor.state.sessions import SessionStore
 from tests.conftest import PCAPS, port25
 
 HOUR = 3600 * 10**9
@@ -58,7 +59,7 @@ def test_the_newest_of_each_host_are_kept_once(heard, tmp_path):
     for host in {host for host, _ in heard[0]}:
         mine = sorted((one.ts for h, one in heard[0] if h == host), reverse=True)
         assert [one.ts for one in kept.of(host, 100)] == mine[:5]
-    assert session_stores(tmp_path) == [tmp_path / "sessions.sqlite"]
+    assert StateFolder(tmp_path).session_stores == [tmp_path / "sessions.sqlite"]
 
 
 def test_what_is_too_old_goes(heard, tmp_path):

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from sensor.alerts.alert import rfc3339
+from sensor.state.folder import StateFolder
 
 __all__ = ["Fault", "FaultReader", "faults", "tell"]
 
@@ -39,7 +40,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 def tell(state: Path, feed: str, refused: list[str], ts: int) -> None:
     """Leave what is refused, in place of what was there before. Raises OSError."""
-    path = state / f"feed-{feed}.json"
+    path = StateFolder(state).feed_fault(feed)
     if not refused:
         path.unlink(missing_ok=True)
         return
@@ -51,14 +52,13 @@ def tell(state: Path, feed: str, refused: list[str], ts: int) -> None:
 def faults(state: Path) -> list[Fault]:
     """Those left in a state folder; a file that cannot be read is one itself."""
     found = []
-    for path in sorted(state.glob("feed-*.json")):
+    for feed, path in StateFolder(state).feed_faults.items():
         try:
             with path.open("rb") as file:
                 found.append(msgspec.json.decode(file.read(_LARGEST), type=Fault))
         except FileNotFoundError:
             continue
         except (OSError, msgspec.DecodeError) as error:
-            feed = path.stem.removeprefix("feed-")
             found.append(Fault(feed, 0, 0, [f"{path.name} cannot be read: {error}"]))
     return found
 

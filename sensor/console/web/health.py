@@ -10,7 +10,7 @@ from sensor.console.web.shapes import Health, Trouble
 from sensor.console.web.stream import Follower
 from sensor.evidence.store import stored_files
 from sensor.settings import Settings
-from sensor.state.journal import journals
+from sensor.state.folder import StateFolder
 
 __all__ = ["health"]
 
@@ -22,7 +22,7 @@ _LITTLE_ROOM: Final = 0.05
 def health(view: View, settings: Settings, follower: Follower) -> Health:
     """As it is now."""
     vitals = view.rates(60, 1)[-1:]
-    paths = journals(view.state)
+    paths = StateFolder(view.state).journals
     status = view.status(settings.blocking.mode)
     age = status.silent
     disk = shutil.disk_usage(view.state)
@@ -47,7 +47,9 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
         vitals_age=age,
         journal_bytes=sum(path.stat().st_size for path in paths),
         evidence_bytes=sum(
-            file.stat().st_size for path in paths for file in stored_files(path.parent / "evidence")
+            file.stat().st_size
+            for path in paths
+            for file in stored_files(StateFolder(path.parent).evidence)
         ),
         disk_free_bytes=disk.free,
         kafka_waiting=waiting,

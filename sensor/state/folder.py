@@ -1,0 +1,90 @@
+"""What a state folder holds: every file in it, by name. No other file of the program names one.
+
+    journal.sqlite     alerts; what all that comes after the sensor reads
+    blocking.sqlite    decisions to block (the ledger)
+    desk.sqlite        what persons at the abuse desk decide
+    outbox.sqlite      how far each sink is
+    sessions.sqlite    what hosts with an alert, or near one, said
+    usage.sqlite       what subscribers use foreign port 25 for (``live.usage``)
+    evidence/          packets, and the log of who was given some
+    state.p25          snapshot of the tables
+    feed-NAME.json     what a block feed refuses
+    writer.lock        who writes here
+    delivery.lock      held by the process that passes alerts on
+    worker-N-of-M/     of several workers each has journal, sessions, usage, evidence and snapshot
+                       in a folder of its own
+
+The folder itself need not exist.
+"""
+
+from pathlib import Path
+from typing import Final
+
+__all__ = ["StateFolder"]
+
+_JOURNAL: Final = "journal.sqlite"
+_SESSIONS: Final = "sessions.sqlite"
+_USAGE: Final = "usage.sqlite"
+_FEED: Final = "feed-"
+
+
+class StateFolder:
+    """The files of one folder, there or not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / _JOURNAL
+        self.ledger = path / "blocking.sqlite"
+        self.desk = path / "desk.sqlite"
+        self.outbox = path / "outbox.sqlite"
+        self.sessions = path / _SESSIONS
+        self.usage = path / _USAGE
+        self.evidence = path / "evidence"
+        self.access_log = self.evidence / "access.log"
+        self.snapshot = path / "state.p25"
+        self.refused_snapshot = path / "state.refused"
+        """one that could not be taken up, kept for who wants to know why"""
+        self.writer_lock = path / "writer.lock"
+        self.delivery_lock = path / "delivery.lock"
+
+    def worker(self, number: int, of: int) -> "StateFolder":
+        """That of one of ``of`` workers, counted from 0."""
+        return StateFolder(self.path / f"worker-{number + 1}-of-{of}")
+
+    def _all(self, name: str) -> list[Path]:
+        """The files of a name: one, or one for each worker there ever was."""
+        return sorted([*self.path.glob(name), *self.path.glob(f"worker-*/{name}")])
+
+    @property
+    def journals(self) -> list[Path]:
+        """Those there are."""
+        return self._all(_JOURNAL)
+
+    @property
+    def journals_to_read(self) -> list[Path]:
+        """Those there are, or the one there should be, for who must say that it is missing."""
+        return self.journals or [self.journal]
+
+    @property
+    def session_stores(self) -> list[Path]:
+        """Those there are."""
+        return self._all(_SESSIONS)
+
+    @property
+    def usage_stores(self) -> list[Path]:
+        """Those there are."""
+        return self._all(_USAGE)
+
+    def source(self, path: Path) -> str:
+        """The name under which it is kept how far somebody is with a journal."""
+        return str(path.relative_to(self.path))
+
+    def feed_fault(self, feed: str) -> Path:
+        """What a block feed refuses."""
+        return self.path / f"{_FEED}{feed}.json"
+
+    @property
+    def feed_faults(self) -> dict[str, Path]:
+        """Those there are, by feed."""
+        found = sorted(self.path.glob(f"{_FEED}*.json"))
+        return {path.stem.removeprefix(_FEED): path for path in found}
