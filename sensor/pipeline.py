@@ -1,28 +1,25 @@
 """The stages wired together. Live and replay are the same pipeline with another source."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
 from numpy.typing import NDArray
 
 from detectors.detector import CENTIBANS
 from detectors.score import Model
-from sensor.alerts.alert import Alert, Destination, EvidenceLine, Exchanger, alert_id, rfc3339
+from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
+from sensor.alerts.compose import Composer, Watched, Weighed
 from sensor.alerts.flood import PENDING, describe, new_flood, tell_flood
 from sensor.alerts.lifecycle import (
     FOLDED_ALERTS,
     OPEN_ALERTS,
     REFUSED_ALERTS,
-    STATES,
     UNPROVEN_ALERTS,
     Levels,
     new_alert_table,
 )
-from sensor.base import addresses
 from sensor.base.clock import STEPS_BACK, STEPS_FORWARD, new_clock
 from sensor.base.door import Door
 from sensor.base.kernel import table
@@ -30,12 +27,12 @@ from sensor.base.units import SECOND
 from sensor.capture.block import FRAME, Block
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import SEGMENT, Outcome, watched_ports
-from sensor.dns.exchangers import Exchangers, get_ready, provider
+from sensor.dns.exchangers import Exchangers, get_ready
 from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
 from sensor.hosts.census import STEPS, fan_out
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.in_use import new_in_use
-from sensor.hosts.subscribers import CLASS, class_of, classify, host_text, parse_host
+from sensor.hosts.subscribers import CLASS, class_of, classify, parse_host
 from sensor.hosts.table import META, new_host_table, reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.settings import Limits, Settings, subscribers_of
@@ -57,7 +54,7 @@ from sensor.tracking.loop import (
     track,
 )
 
-__all__ = ["MOST_SESSIONS", "Pipeline", "Watched", "compile_kernels"]
+__all__ = ["MOST_SESSIONS", "Pipeline", "compile_kernels"]
 
 _EVENTS = 1024
 _RECORDS = 4096
@@ -69,27 +66,10 @@ _KEPT = (
 _CLASSES = "subscribers.classes"
 _STRAIN = ("hosts_evicted_proven", "details_evicted_proven", "hosts_refused")
 _STRAIN_PAUSE = 600_000_000_000
-_DESTINATIONS = 10
-"""Destinations an alert lists one by one."""
 _NEVER = 1 << 30
 """centibans"""
-_CRITICAL = 300
-"""centibans above the raise level"""
 MOST_SESSIONS = 2000
 """Sessions a second that are told of where that must not take long; some 3 % of a core."""
-
-
-class Watched:
-    """The evidence of one host at the moment its score was highest."""
-
-    def __init__(
-        self, host: str, ts: int, score: int, evidence: Evidence, exchangers: list[Exchanger]
-    ) -> None:
-        self.host = host
-        self.ts = ts
-        self.score = score
-        self.evidence = evidence
-        self.exchangers = exchangers
 
 
 def compile_kernels() -> None:
@@ -190,6 +170,18 @@ class Pipeline:
             watch=key,
             subscribers=subscribers,
             **self._set(),
+        )
+
+    @property
+    def _composer(self) -> Composer:
+        """With the settings in force; an event names its host's class by row."""
+        state = self._state
+        return Composer(
+            self.model,
+            state.levels.enough_proof,
+            state.subscribers.classes,
+            self._exchangers,
+            self.settings.kafka.sensor,
         )
 
     def _set(self) -> dict[str, Any]:
@@ -382,26 +374,20 @@ class Pipeline:
         """Take all that was told: first what ended before a DNS answer, last the answer."""
         self._take_sessions()
         told = self._state.told
+        composer = self._composer
         alerts = []
         for n in range(int(told.size[0])):
-            event = told.events[n]
             evidence = Evidence(told.counts[n], told.facts[n])
-            if event["state"] == WATCHED:
-                score = int(event["score"])
-                if self.watched is None or score > self.watched.score:
-                    kept = Evidence(evidence.counts.copy(), evidence.facts.copy())
-                    self.watched = Watched(
-                        self._host_of(event, evidence),
-                        int(event["ts"]),
-                        score,
-                        kept,
-                        self._named(n),
-                    )
-            elif event["state"] == NOTED:
+            one = Weighed(told.events[n], evidence, told.his[n], told.los[n], told.ticks[n])
+            state = one.event["state"]
+            if state == WATCHED:
+                if self.watched is None or one.event["score"] > self.watched.score:
+                    self.watched = composer.watched(one)
+            elif state == NOTED:
                 if self._on_candidate:
-                    self._on_candidate(self._candidate(event, evidence))
+                    self._on_candidate(composer.candidate(one))
             else:
-                alerts.append(self._alert(n, evidence))
+                alerts.append(composer.alert(one))
         told.size[0] = 0
         if self._state.flood.facts[PENDING]:
             self.notices.append((self.packet_time, describe(self._state.flood)))
@@ -438,7 +424,7 @@ class Pipeline:
             mine = np.flatnonzero(whose["is_"]).tolist()
             self._on_suspects(
                 [
-                    (self._host(int(w["hi"]), int(w["lo"]), int(w["class_"])), one)
+                    (self._composer.host(int(w["hi"]), int(w["lo"]), int(w["class_"])), one)
                     for k, w in zip(mine, whose[mine], strict=True)
                     if (one := sessions[k]) is not None
                 ]
@@ -470,107 +456,3 @@ class Pipeline:
         self._second = now, told + few
         self._sessions_passed_over += size - few
         return few
-
-    def _host(self, hi: int, lo: int, row: int) -> str:
-        class_ = self._state.subscribers.classes[row]
-        return host_text(hi, lo, int(class_["fold"]), int(class_["ports"]))
-
-    def _host_of(self, event: Any, evidence: Evidence) -> str:  # dtype TOLD
-        return self._host(int(event["host_hi"]), int(event["host_lo"]), evidence.fact(Fact.CLASS))
-
-    def _candidate(self, event: Any, evidence: Evidence) -> Candidate:
-        return Candidate(
-            host=self._host_of(event, evidence),
-            ts=int(event["ts"]),
-            score=int(event["score"]) / CENTIBANS,
-            evidence=self._lines(evidence),
-            replies_visible=bool(evidence.fact(Fact.REPLIES_VISIBLE)),
-            windows=evidence.windows(),
-        )
-
-    def _lines(self, evidence: Evidence) -> list[EvidenceLine]:
-        return [
-            EvidenceLine(f.detector, f.centibans / CENTIBANS, f.reason, f.figures)
-            for f in self.model.explain(evidence)
-        ]
-
-    def _alert(self, n: int, evidence: Evidence) -> Alert:
-        told = self._state.told
-        event = told.events[n]
-        ts, opened = int(event["ts"]), int(event["opened"])
-        # Ticks are sensor time, which runs ahead where the clock of the packets stepped back.
-        ahead = int(event["tick"]) - ts // SECOND
-        class_ = self._state.subscribers.classes[evidence.fact(Fact.CLASS)]
-        host = self._host_of(event, evidence)
-        state = STATES[event["state"]]
-        score = int(event["score"])
-        shared = bool(class_["shared"])
-        proof = self.model.proof.explain(evidence)
-        still = proof.centibans >= self._state.levels.enough_proof
-        # What was proven stays so for as long as the alert, unless the address's holder denies it.
-        enough = bool(event["proven"])
-        proven = proof.reason if still or not enough else "enough new destinations before"
-        if not enough and (missing := self.model.proof.missing(proof)):
-            proven += f"; {missing}"
-        recommended, because = _block(state, enough, proven, shared)
-        if state == "closed" and score > self.model.clear_at:
-            because = "nothing of it was proven, and it fell silent in a flood of forged SYNs"
-        critical = enough and score >= self.model.raise_at + _CRITICAL
-        return Alert(
-            id=alert_id(host, opened),
-            revision=int(event["revision"]),
-            ts=ts,
-            time=rfc3339(ts),
-            opened=opened,
-            state=state,  # type: ignore[arg-type]
-            host=host,
-            severity="critical" if critical else "high" if enough else "medium",
-            score=score / CENTIBANS,
-            raise_at=self.model.raise_at / CENTIBANS,
-            clear_at=self.model.clear_at / CENTIBANS,
-            evidence=self._lines(evidence),
-            handshake_proven=evidence.fact(Fact.PROVEN) > 0,
-            proven=evidence.fact(Fact.PROVEN),
-            disowned=evidence.fact(Fact.DISOWNED),
-            shared_address=shared,
-            block_recommended=recommended,
-            block_reason=because,
-            replies_visible=bool(evidence.fact(Fact.REPLIES_VISIBLE)),
-            first_seen=evidence.fact(Fact.FIRST_SEEN) - ahead,
-            connections=evidence.fact(Fact.CONNECTIONS),
-            windows=evidence.windows(),
-            destinations=[
-                Destination(
-                    addresses.text(int(told.his[n, k]), int(told.los[n, k])),
-                    self._exchangers.name(int(told.his[n, k]), int(told.los[n, k])),
-                    int(told.ticks[n, k]) - ahead,
-                )
-                for k in range(min(_DESTINATIONS, int(event["destinations"])))
-            ],
-            exchangers=self._named(n),
-            # Never the host's name: live and replayed, here or there, alerts are the same.
-            sensor=self.settings.kafka.sensor or UNSET,
-        )
-
-    def _named(self, n: int) -> list[Exchanger]:
-        """The destinations of event ``n`` whose names are known, together by name."""
-        told = self._state.told
-        size = int(told.events[n]["destinations"])
-        pairs = zip(told.his[n, :size].tolist(), told.los[n, :size].tolist(), strict=True)
-        names = Counter(name for hi, lo in pairs if (name := self._exchangers.name(hi, lo)))
-        return [Exchanger(name, provider(name), count) for name, count in names.most_common()]
-
-
-def _block(state: str, enough: bool, proof: str, shared: bool) -> tuple[bool, str]:
-    """Whether to recommend a block, and why or why not.
-
-    A SYN proves nothing, anyone can send it under another's address. Nor do a few proven contacts:
-    an innocent framed by forged SYNs has some of its own. What is proven must be unusual by itself.
-    """
-    if state == "closed":
-        return False, "the evidence has lapsed"
-    if not enough:
-        return False, f"SYNs can be forged, and what is proven is not enough: {proof}"
-    if shared:
-        return False, "shared address: look up the customer by port and time"
-    return True, f"the host itself spoke to {proof}"

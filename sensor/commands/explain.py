@@ -5,12 +5,13 @@ import argparse
 from detectors.detector import CENTIBANS
 from detectors.score import Model
 from sensor.alerts.alert import rfc3339
+from sensor.alerts.compose import Watched
 from sensor.capture.merge import Captures
 from sensor.commands import announce, complain, printable, report_faults, settings_from
 from sensor.commands.unread import Unread
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.windows import WINDOWS
-from sensor.pipeline import Pipeline, Watched
+from sensor.pipeline import Pipeline
 
 __all__ = ["run"]
 

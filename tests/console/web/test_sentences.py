@@ -7,11 +7,12 @@ import re
 import numpy as np
 import pytest
 
+from sensor.alerts.recommend import grounds, recommend
 from sensor.blocking.bounds import Bounds
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.subscribers import Exemption
 from sensor.hosts.windows import WINDOWS
-from sensor.pipeline import Pipeline, _block
+from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from tests.blocking.alerts import FIRST_CONTACT, alert, closed
 from tests.blocking.test_policy import PREFIXES, Desk, at
@@ -62,9 +63,14 @@ def test_whatever_detectors_find(japanese):
         texts |= {finding.reason for finding in model.explain(evidence)}
         proof = model.proof.explain(evidence)
         missing = model.proof.missing(proof)
-        for reason in (proof.reason, f"{proof.reason}; {missing}" if missing else proof.reason):
-            cases = itertools.product(("raised", "closed"), (False, True), (False, True))
-            texts |= {_block(state, enough, reason, shared)[1] for state, enough, shared in cases}
+        for cases in itertools.product((False, True), repeat=4):
+            closed, cleared, proven, shared = cases
+            words = grounds(proof, missing, proven, enough=200)
+            texts.add(
+                recommend(
+                    closed=closed, cleared=cleared, proven=proven, shared=shared, grounds=words
+                ).reason
+            )
     shapes = {re.sub(r"[\d.,]+", "0", text): text for text in texts}
     assert len(shapes) > 60, "too few kinds of hosts"
     assert untranslated(japanese(sorted(shapes.values()))) == []
