@@ -3,26 +3,82 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from sensor.commands import printable
+from sensor.base.terminal import printable
+from sensor.cli import verbs
 from tests.conftest import PCAPS, ROOT, port25
 
 DEMO = str(PCAPS / "demo.pcap")
 
 
-def test_help_and_version_import_nothing_heavy():
-    for argument in ("--version", "--help"):
-        run = subprocess.run(
-            [sys.executable, "-X", "importtime", "-m", "sensor", argument],
-            capture_output=True, text=True, check=True, cwd=ROOT,
-        )  # fmt: skip
-        assert "argparse" in run.stderr
-        for heavy in ("numpy", "numba", "msgspec", "rich"):
-            assert f" {heavy}\n" not in run.stderr
+HEAVY = {"numpy", "numba", "msgspec", "rich", "textual", "kafka", "sqlite3", "asyncio", "random"}
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], *([v, "--help"] for v in verbs())])
+def test_help_imports_nothing_heavy(words):
+    """What makes it quick: a few milliseconds of the interpreter's own start, on any machine."""
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "sensor", *words],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert "argparse" in imported
+    assert not imported & HEAVY
+
+
+def test_verbs_stand_in_the_order_in_which_they_are_needed():
+    text = port25("--help", check=True).stdout.decode()
+    found = [
+        line.split()[0]
+        for line in text.splitlines()
+        if line.startswith("    ") and line[4:5].strip()
+    ]
+    assert found == list(verbs()) == [
+        "replay", "live", "evidence", "blocklist", "controller", "decisions", "release", "resume",
+        "report", "explain", "impact", "watch", "web", "tune", "sessions", "segments",
+        "check-config",
+    ]  # fmt: skip
+
+
+VERB = '''
+"""``port25 hello``: greets."""
+
+from sensor.commands.terminal import Stop
+
+HELP = "greet somebody"
+PLACE = 15
+
+
+def arguments(parser):
+    parser.add_argument("name")
+
+
+def run(options):
+    if options.name == "nobody":
+        raise Stop(2, "nobody is here")
+    print(f"hello {options.name}")
+    return 0
+'''
+
+
+def test_a_verb_is_one_file(tmp_path):
+    shutil.copytree(ROOT / "sensor", tmp_path / "sensor")
+    (tmp_path / "sensor" / "commands" / "hello.py").write_text(VERB)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "sensor", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert run("hello", "Ada").stdout == "hello Ada\n"
+    stopped = run("hello", "nobody")
+    assert (stopped.returncode, stopped.stderr) == (2, "port25: nobody is here\n")
+    listed = run("--help").stdout
+    assert listed.index("replay ") < listed.index("greet somebody") < listed.index("live ")
 
 
 def test_replay_prints_json_lines_in_a_pipe_and_a_summary_beside():

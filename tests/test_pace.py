@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from sensor.capture.merge import Captures
-from sensor.commands.pace import factor, paced
+from sensor.capture.pace import factor, paced
 from tests.conftest import PCAPS, ROOT, port25
 
 

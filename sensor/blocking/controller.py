@@ -7,7 +7,7 @@ released or exempted at any sensor is not blocked for anybody.
 Each decision is held against this machine's own settings (:mod:`sensor.blocking.bounds`) and
 refused, with a count by reason, where it is not for this machine to carry out: malformed, of the
 future, expired, a dry run, a lookup, an own mail server, an exempt host, beyond the ceiling. What
-is in force is given to nftables (:mod:`sensor.blocking.feeds.loading`).
+is in force is given to nftables (:mod:`sensor.blocking.loading`).
 """
 
 import collections
@@ -20,7 +20,7 @@ import msgspec
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import SCHEMA, Decision
 from sensor.blocking.desk_record import AHEAD, Words
-from sensor.blocking.feeds.loading import ApplyError, Loader
+from sensor.blocking.loading import ApplyError, Loader
 from sensor.sinks.connection import SENSOR
 
 __all__ = ["ApplyError", "Controller"]

@@ -4,44 +4,54 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sensor.alerts.alert import rfc3339
-from sensor.base.database import DatabaseError
-from sensor.blocking.decision import Decision
-from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
-from sensor.blocking.ledger import Ledger
-from sensor.commands import complain, moment, settings_from, state_from
-from sensor.commands.exabgp import announce
-from sensor.state.folder import StateFolder
+from sensor.blocking.feeds import FORMATS, feed
+from sensor.commands.options import (
+    moment,
+    settings_argument,
+    settings_from,
+    state_argument,
+    state_from,
+)
+from sensor.commands.terminal import Stop, complain
 
-__all__ = ["run"]
+if TYPE_CHECKING:
+    from sensor.blocking.decision import Decision
+    from sensor.blocking.ledger import Ledger
 
-_FORMATS: Final[dict[str, Callable[[list[Decision], int, tuple[str, ...]], str]]] = {
-    "csv": lists.as_csv,
-    "exabgp": exabgp.render,
-    "ipset": ipset.render,
-    "json": lists.as_json,
-    "nftables": nftables.render,
-    "plain": lists.as_plain,
-    "rbldnsd": rbldnsd.render,
-}
-_WITH_LOOKUPS: Final = ("csv", "json")
-"""Lists for people and programs; the others block."""
+__all__ = ["HELP", "PLACE", "arguments", "run"]
+
+HELP: Final = "the blocks in force, for routers and others"
+PLACE: Final = 40
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    state_argument(parser)
+    parser.add_argument("--format", default="plain", choices=FORMATS)
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE", help="write there, whole or not at all"
+    )
+    parser.add_argument("--follow", action="store_true", help="again whenever something changes")
+    parser.add_argument("--dry-run", action="store_true", help="what a dry run would block")
+    parser.add_argument("--at", metavar="TIME", help="as it was then (2026-01-31T12:00:00Z)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print or write; with ``--follow`` again whenever it changes."""
+    from sensor.base.database import DatabaseError
+    from sensor.blocking.ledger import Ledger
+    from sensor.state.folder import StateFolder
+
     settings = settings_from(options.config)
-    if settings is None:
-        return 2
     if options.follow and not options.output and options.format != "exabgp":
-        complain("--follow: needs -o FILE (or --format exabgp, which tells only what changes)")
-        return 2
+        raise Stop(2, "--follow: needs -o FILE (or --format exabgp, which tells only what changes)")
     if options.follow and not options.output and not options.at:
         return _to_exabgp(state_from(options, settings), not options.dry_run)
+    form = feed(options.format)
     try:
         at = moment(options.at) if options.at else 0
         ledger = Ledger(StateFolder(state_from(options, settings)).ledger, read_only=True)
@@ -50,9 +60,9 @@ def run(options: argparse.Namespace) -> int:
             ts = at or time.time_ns()
             enforced = not options.dry_run
             found = ledger.as_of(ts, enforced) if at else ledger.in_force(ts, enforced)
-            blocks = [d for d in found if d.action == "block" or options.format in _WITH_LOOKUPS]
+            blocks = [d for d in found if d.action == "block" or form.LOOKUPS]
             if blocks != before:
-                text = _FORMATS[options.format](blocks, ts, settings.own_mail_servers)
+                text = form.render(blocks, ts, settings.own_mail_servers)
                 _write(text, options.output)
                 if not blocks and before is None:
                     _say_why_none(ledger, ts, enforced)
@@ -61,19 +71,19 @@ def run(options: argparse.Namespace) -> int:
                 return 0
             time.sleep(1)
     except ValueError as error:
-        complain(f"--at: {error}")
-        return 2
+        raise Stop(2, f"--at: {error}") from None
     except PermissionError:
         raise
     except (DatabaseError, OSError) as error:
-        complain(str(error))
-        return 1
+        raise Stop(1, str(error)) from None
     except KeyboardInterrupt:
         return 0
 
 
-def _say_why_none(ledger: Ledger, ts: int, enforced: bool) -> None:
+def _say_why_none(ledger: "Ledger", ts: int, enforced: bool) -> None:
     """An empty list is not taken for one that could not be made."""
+    from sensor.alerts.alert import rfc3339
+
     what = "block" if enforced else "block of a dry run"
     why = f"no {what} is in force at {rfc3339(ts)[:19]}Z"
     if ended := ledger.newest_end(enforced):
@@ -86,10 +96,14 @@ def _say_why_none(ledger: Ledger, ts: int, enforced: bool) -> None:
 
 
 def _to_exabgp(state: Path, enforced: bool) -> int:
+    from sensor.blocking.announcing import announce
+    from sensor.blocking.ledger import Ledger
+    from sensor.state.folder import StateFolder
+
     path = StateFolder(state).ledger
     ledger: list[Ledger] = []
 
-    def blocks() -> list[Decision]:
+    def blocks() -> "list[Decision]":
         ts = time.time_ns()
         first = not ledger  # ExaBGP may be there before the sensor ever was
         if first:
@@ -99,11 +113,11 @@ def _to_exabgp(state: Path, enforced: bool) -> int:
             _say_why_none(ledger[0], ts, enforced)
         return found
 
-    def ended() -> list[Decision]:
+    def ended() -> "list[Decision]":
         return [d for d in ledger[0].ended(time.time_ns(), enforced) if d.source]
 
     try:
-        return announce(blocks, ended, state)
+        return announce(blocks, ended, state, complain)
     except KeyboardInterrupt:
         return 0
 

@@ -1,15 +1,24 @@
 """``port25 check-config``: is this settings file fit for use?"""
 
 import argparse
+from typing import Final
 
-from sensor.commands import printable, settings_from
+from sensor.commands.options import settings_from
+from sensor.commands.terminal import printable
 
-__all__ = ["run"]
+__all__ = ["HELP", "PLACE", "arguments", "run"]
+
+HELP: Final = "check a settings file"
+PLACE: Final = 170
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("config", metavar="FILE", help="settings (TOML)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Check one file; every mistake is a line."""
-    if settings_from(options.config) is None:
-        return 2
+    settings_from(options.config)
     print(f"{printable(options.config)}: fine")
     return 0

@@ -1,46 +1,46 @@
-"""What persons do with blocks: ``port25 decisions``, ``port25 release`` and ``port25 resume``."""
+"""``port25 decisions``: every decision to block, and why."""
 
 import argparse
-import ipaddress
 import sys
 import time
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from sensor.commands.options import ledger_from, settings_argument, state_argument
+from sensor.commands.terminal import Stop, printable
 
-from sensor.base.database import DatabaseError
-from sensor.blocking.decision import Decision
-from sensor.blocking.ledger import Ledger
-from sensor.commands import complain, person, printable, settings_from, state_from
-from sensor.state.folder import StateFolder
+if TYPE_CHECKING:
+    from sensor.blocking.ledger import Ledger
 
-__all__ = ["run"]
+__all__ = ["HELP", "PLACE", "arguments", "run"]
+
+HELP: Final = "every decision to block, and why"
+PLACE: Final = 60
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    state_argument(parser)
+    parser.add_argument("--host", help="only of this host, as alerts name it")
+    parser.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The verb is ``options.verb``."""
-    settings = settings_from(options.config)
-    if settings is None:
-        return 2
-    path = StateFolder(state_from(options, settings)).ledger
-    try:
-        if not path.exists():
-            raise DatabaseError(f"{path}: there is no ledger; no sensor ran here")
-        if options.verb == "decisions":
-            return _show(Ledger(path, read_only=True), options)
-        by = options.by or person()
-        if options.verb == "resume":
-            return _resume(Ledger(path), by, options.reason)
-        return _release(Ledger(path), by, options)
-    except DatabaseError as error:
-        complain(str(error))
-        return 1
-
-
-def _show(ledger: Ledger, options: argparse.Namespace) -> int:
     """The audit log, oldest first."""
+    from sensor.base.database import DatabaseError
+
+    try:
+        return _show(ledger_from(options, read_only=True), options)
+    except DatabaseError as error:
+        raise Stop(1, str(error)) from None
+
+
+def _show(ledger: "Ledger", options: argparse.Namespace) -> int:
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     lines = options.json or not sys.stdout.isatty()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("time (UTC)", "action", "host", "until", "by", "why"):
@@ -63,41 +63,3 @@ def _show(ledger: Ledger, options: argparse.Namespace) -> int:
         Console().print(table)
         Console().print(Text("in brackets: a dry run, nothing was blocked"))
     return 0
-
-
-def _release(ledger: Ledger, by: str, options: argparse.Namespace) -> int:
-    if options.all == bool(options.host):
-        complain("release: name a HOST, or say --all")
-        return 2
-    try:
-        address = ipaddress.ip_address(options.host.partition("/")[0]) if options.host else None
-    except ValueError:
-        address = None  # an address with ports: as alerts name it
-
-    def which(one: Decision) -> bool:
-        if options.all or one.host == options.host:
-            return True
-        return address is not None and address in ipaddress.ip_network(one.source)
-
-    ended = ledger.release(which, time.time_ns(), options.reason, by)
-    for one in ended:
-        print(f"released {printable(one.host)}{'' if one.enforced else ' (a dry run)'}")
-    if not ended and not options.all and ledger.shared:
-        try:
-            one = ledger.tell(options.host, time.time_ns(), options.reason, by)
-        except ValueError:
-            pass
-        else:
-            print(f"released {printable(one.host)}: not blocked here; other sensors are told")
-            return 0
-    if not ended:
-        complain(f"no block of {options.host or 'anybody'} is in force")
-    return 0 if ended else 1
-
-
-def _resume(ledger: Ledger, by: str, reason: str) -> int:
-    if ledger.resume(time.time_ns(), reason, by):
-        print("blocking goes on")
-        return 0
-    complain("blocking had not stopped")
-    return 1

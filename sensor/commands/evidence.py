@@ -2,27 +2,42 @@
 
 import argparse
 from pathlib import Path
+from typing import Final
 
-from sensor.commands import complain, find_alert, person, report_faults, settings_from, state_from
-from sensor.console.extract import EvidenceError, extract
+from sensor.commands.options import (
+    alert_argument,
+    find_alert,
+    person,
+    settings_argument,
+    settings_from,
+    state_argument,
+    state_from,
+)
+from sensor.commands.terminal import Stop, report_faults
 
-__all__ = ["run"]
+__all__ = ["HELP", "PLACE", "arguments", "run"]
+
+HELP: Final = "the packets that made an alert, for Wireshark"
+PLACE: Final = 30
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    alert_argument(parser)
+    parser.add_argument("-w", dest="output", required=True, metavar="FILE", help="pcapng to write")
+    state_argument(parser, "folder of journal and evidence")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the stored packets of an alert's host, up to its last message; the access is logged."""
+    from sensor.console.extract import EvidenceError, extract
+
     settings = settings_from(options.config)
-    if settings is None:
-        return 2
-    found = find_alert(state_from(options, settings), options.alert)
-    if found is None:
-        return 1
-    alert, folder = found
-    output = Path(options.output)
+    alert, folder = find_alert(state_from(options, settings), options.alert)
     try:
-        written, faults = extract(settings, folder, alert, output, person())
+        written, faults = extract(settings, folder, alert, Path(options.output), person())
     except EvidenceError as error:
-        complain(str(error))
-        return 1
+        raise Stop(1, str(error)) from None
     print(f"{written:,} packets of {alert.host} in {options.output}")
     return report_faults(faults)

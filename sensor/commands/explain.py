@@ -1,34 +1,43 @@
 """``port25 explain``: one host's score as a sum a person can check."""
 
 import argparse
+from typing import TYPE_CHECKING, Final
 
-from detectors.detector import CENTIBANS
-from detectors.score import Model
-from sensor.alerts.alert import rfc3339
-from sensor.alerts.compose import Watched
-from sensor.capture.merge import Captures
-from sensor.commands import announce, complain, printable, report_faults, settings_from
-from sensor.commands.unread import Unread
-from sensor.hosts.evidence import Count, Fact
-from sensor.hosts.windows import WINDOWS
-from sensor.pipeline import Pipeline
+from sensor.commands.options import settings_argument, settings_from
+from sensor.commands.terminal import Stop, announce, printable, report_faults
 
-__all__ = ["run"]
+if TYPE_CHECKING:
+    from detectors.score import Model
+    from sensor.alerts.compose import Watched
 
-_EXCHANGERS = 10
+__all__ = ["HELP", "PLACE", "arguments", "run"]
+
+HELP: Final = "one host's score as a sum to check by hand"
+PLACE: Final = 100
+_EXCHANGERS: Final = 10
 """Names of destinations that are shown."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    parser.add_argument("host", metavar="HOST", help="an address of the host")
+    parser.add_argument(
+        "-r", dest="files", nargs="+", required=True, metavar="FILE", help="captures"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Replay, watching one host; print its evidence at the moment its score was highest."""
+    from sensor.capture.merge import Captures
+    from sensor.decode.unread import Unread
+    from sensor.pipeline import Pipeline
+
     settings = settings_from(options.config)
-    if settings is None:
-        return 2
     try:
         pipeline = Pipeline(settings, watch=options.host)
     except ValueError as error:
-        complain(f"{options.host}: {error}")
-        return 2
+        raise Stop(2, f"{options.host}: {error}") from None
     announce()
     captures = Captures(options.files)
     states = []
@@ -48,7 +57,12 @@ def run(options: argparse.Namespace) -> int:
     return report_faults(captures.faults, unread)
 
 
-def _print(host: str, model: Model, watched: Watched) -> None:
+def _print(host: str, model: "Model", watched: "Watched") -> None:
+    from detectors.detector import CENTIBANS
+    from sensor.alerts.alert import rfc3339
+    from sensor.hosts.evidence import Count, Fact
+    from sensor.hosts.windows import WINDOWS
+
     evidence = watched.evidence
     total = watched.score / CENTIBANS
     print(f"{host} at {rfc3339(watched.ts)}, when its score was highest\n")

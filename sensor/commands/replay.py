@@ -1,40 +1,36 @@
 """``port25 replay``: capture files through the sensor."""
 
+from __future__ import annotations
+
 import argparse
 import signal
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sensor.alerts.alert import Alert
-from sensor.alerts.candidate import Candidate
-from sensor.alerts.notice import Notice
-from sensor.base.database import DatabaseError
-from sensor.capture.block import Block
-from sensor.capture.merge import Captures
-from sensor.commands import announce, complain, report_faults, settings_from
-from sensor.commands.pace import factor, paced
+from sensor.commands.options import settings_argument, settings_from, state_argument
 from sensor.commands.progress import Progress
-from sensor.commands.unread import Unread
-from sensor.evidence.store import Store
-from sensor.pipeline import MOST_SESSIONS, Pipeline
-from sensor.service.delivery import Delivery
-from sensor.service.pulse import Pulse
-from sensor.service.suspects import Suspects
-from sensor.settings import Settings
-from sensor.sinks.connection import ConnectionSettingsError
-from sensor.sinks.jsonl import JsonLines
-from sensor.sinks.table import Table
-from sensor.state.folder import StateFolder
-from sensor.state.journal import Journal
-from sensor.state.lock import StateInUseError, StateLock
+from sensor.commands.terminal import Stop, announce, complain, report_faults
 
-__all__ = ["run"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sensor.alerts.alert import Alert
+    from sensor.alerts.candidate import Candidate
+    from sensor.alerts.notice import Notice
+    from sensor.capture.block import Block
+    from sensor.pipeline import Pipeline
+    from sensor.settings import Settings
+    from sensor.sinks.jsonl import JsonLines
+    from sensor.sinks.table import Table
+
+__all__ = ["HELP", "PLACE", "arguments", "run"]
+
+HELP: Final = "run capture files through the sensor; print the alerts"
+PLACE: Final = 10
 
 _PATIENCE: Final = 20.0
 """Seconds without progress after which Kafka is no longer waited for."""
@@ -42,30 +38,55 @@ _BEAT: Final = 10_000_000_000
 """Nanoseconds of packet time between vitals."""
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="pcap, pcapng, .gz, .zst; - is stdin"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="alerts as JSON lines, also on a terminal"
+    )
+    parser.add_argument("--follow", action="store_true", help="wait for the file to grow")
+    parser.add_argument(
+        "--pace", metavar="10x", help="as slowly as it was, or so many times faster"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no summary, no progress")
+    state_argument(
+        parser,
+        "keep the alerts in a journal there, decide on blocks, and pass them on to Kafka"
+        " (settings); print only what it did not hold before",
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     """Replay; alerts on standard output, progress and summary on standard error."""
+    from sensor.base.database import DatabaseError
+    from sensor.capture.merge import Captures
+    from sensor.capture.pace import factor, paced
+    from sensor.decode.unread import Unread
+    from sensor.pipeline import Pipeline
+    from sensor.sinks.connection import ConnectionSettingsError
+    from sensor.sinks.jsonl import JsonLines
+    from sensor.sinks.table import Table
+    from sensor.state.lock import StateInUseError
+
     settings = settings_from(options.config)
-    if settings is None:
-        return 2
     try:
         pace = factor(options.pace) if options.pace else None
     except ValueError as fault:
-        complain(f"--pace: {fault}")
-        return 2
+        raise Stop(2, f"--pace: {fault}") from None
     announce()
     try:
         kept = _Kept(settings, Path(options.state)) if options.state else None
     except ConnectionSettingsError as fault:
-        complain(str(fault))
-        return 2
+        raise Stop(2, str(fault)) from None
     except (DatabaseError, StateInUseError) as fault:
-        complain(str(fault))
-        return 1
+        raise Stop(1, str(fault)) from None
     except OSError as fault:
         if isinstance(fault, PermissionError):
             raise
-        complain(f"{fault.filename or options.state}: {fault.strerror or fault}")
-        return 1
+        raise Stop(1, f"{fault.filename or options.state}: {fault.strerror or fault}") from None
     pipeline = Pipeline(settings) if kept is None else kept.pipeline
     captures = Captures(options.files, options.follow)
     blocks: Iterable[Block] = captures if pace is None else paced(captures, pace)
@@ -101,16 +122,14 @@ def run(options: argparse.Namespace) -> int:
             tell(pipeline.finish())
             _say_notices(pipeline)
     except DatabaseError as fault:
-        complain(str(fault))
-        return 1
+        raise Stop(1, str(fault)) from None
     sink.close()
     if strain := pipeline.strain():
         complain(strain)
     if not options.quiet:
         _summary(pipeline, progress.frames, time.monotonic() - started)
     if kept is not None and (left := kept.close()):
-        complain(f"{left:,} messages wait for Kafka; they are sent when it is run again")
-        return 1
+        raise Stop(1, f"{left:,} messages wait for Kafka; they are sent when it is run again")
     if interrupted:
         return 130
     # A file that is followed may have nothing yet.
@@ -127,6 +146,15 @@ class _Kept:
     """Alerts go into a journal, and on from there as the settings say."""
 
     def __init__(self, settings: Settings, state: Path) -> None:
+        from sensor.evidence.store import Store
+        from sensor.pipeline import MOST_SESSIONS, Pipeline
+        from sensor.service.delivery import Delivery
+        from sensor.service.pulse import Pulse
+        from sensor.service.suspects import Suspects
+        from sensor.state.folder import StateFolder
+        from sensor.state.journal import Journal
+        from sensor.state.lock import StateLock
+
         self._lock = StateLock(state, "port25 replay")
         StateFolder(state).evidence.mkdir(exist_ok=True)
         evidence = settings.evidence

@@ -2,25 +2,34 @@
 
 import argparse
 import sys
+from typing import Final
 
-import msgspec
+from sensor.commands.terminal import Stop, report_faults
 
-from sensor.capture.merge import Captures
-from sensor.commands import complain, report_faults
-from sensor.commands.unread import Unread
-from sensor.decode.decoder import Decoder
-from sensor.decode.segment import TCP, describe
+__all__ = ["HELP", "PLACE", "arguments", "run"]
 
-__all__ = ["run"]
+HELP: Final = "print the decoded TCP segments as JSON lines"
+PLACE: Final = 160
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument(
+        "-p", "--ports", default="25", help="watched ports, comma-separated, or 'any' (25)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the segments of the watched ports, copies included (marked ``duplicate``)."""
-    try:
-        ports = _ports(options.ports)
-    except ValueError as error:
-        complain(str(error))
-        return 2
+    import msgspec
+
+    from sensor.capture.merge import Captures
+    from sensor.decode.decoder import Decoder
+    from sensor.decode.segment import TCP, describe
+    from sensor.decode.unread import Unread
+
+    ports = _ports(options.ports)
     captures = Captures(options.files)
     decoder = Decoder(ports)
     encoder = msgspec.json.Encoder()
@@ -44,5 +53,5 @@ def _ports(text: str) -> list[int] | None:
         return None
     ports = [int(port) for port in text.split(",") if port.strip().isdecimal()]
     if len(ports) != text.count(",") + 1 or not all(0 < port < 65536 for port in ports):
-        raise ValueError(f"--ports {text}: expected numbers from 1 to 65535, or 'any'")
+        raise Stop(2, f"--ports {text}: expected numbers from 1 to 65535, or 'any'")
     return ports

@@ -2,33 +2,38 @@
 
 import argparse
 import sys
+from typing import Final
 
-import msgspec
+from sensor.commands.options import settings_argument, settings_from
+from sensor.commands.terminal import Stop, announce, report_faults
 
-from sensor.capture.merge import Captures
-from sensor.commands import announce, complain, report_faults, settings_from
-from sensor.commands.unread import Unread
-from sensor.pipeline import Pipeline
-from sensor.smtp.record import Session
+__all__ = ["HELP", "PLACE", "arguments", "run"]
 
-__all__ = ["run"]
+HELP: Final = "print what was said in each connection as JSON lines"
+PLACE: Final = 150
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument(
+        "-p", "--ports", help="watched ports, comma-separated (the settings' ports)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the sessions in the order in which they ended."""
+    import msgspec
+
+    from sensor.capture.merge import Captures
+    from sensor.decode.unread import Unread
+    from sensor.pipeline import Pipeline
+    from sensor.smtp.record import Session
+
     settings = settings_from(options.config)
-    if settings is None:
-        return 2
     if options.ports:
-        try:
-            ports = tuple(int(port) for port in options.ports.split(","))
-        except ValueError:
-            complain(f"--ports {options.ports}: expected numbers, comma-separated")
-            return 2
-        if not all(0 < port < 65536 for port in ports):
-            complain(f"--ports {options.ports}: expected numbers from 1 to 65535")
-            return 2
-        settings = msgspec.structs.replace(settings, ports=ports)
+        settings = msgspec.structs.replace(settings, ports=_ports(options.ports))
     encoder = msgspec.json.Encoder()
 
     def write(sessions: list[Session]) -> None:
@@ -43,3 +48,13 @@ def run(options: argparse.Namespace) -> int:
     pipeline.finish()
     sys.stdout.buffer.flush()
     return report_faults(captures.faults, unread)
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    try:
+        ports = tuple(int(port) for port in text.split(","))
+    except ValueError:
+        raise Stop(2, f"--ports {text}: expected numbers, comma-separated") from None
+    if not all(0 < port < 65536 for port in ports):
+        raise Stop(2, f"--ports {text}: expected numbers from 1 to 65535")
+    return ports

@@ -1,170 +1,65 @@
-"""``port25 tune``: what would other settings have made of what the journal knows?
-
-Every message of every alert, and every candidate, holds the counts it was weighed from. They are
-weighed again with the settings given, which tells which alerts would not have been raised and which
-hosts would have had one. It tells what it knows and no more: an alert is weighed at the moments it
-was told of, a candidate at its highest, and a host that never was a candidate is not known at all.
-"""
+"""``port25 tune``: which alerts other settings would have given (:mod:`sensor.console.tuning`)."""
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from detectors.detector import CENTIBANS, Finding
-from detectors.score import Model
-from sensor.alerts.alert import Alert, rfc3339
-from sensor.alerts.candidate import Candidate, evidence_of
-from sensor.base.database import DatabaseError
-from sensor.commands import (
-    announce,
-    complain,
-    printable,
+from sensor.commands.options import (
+    settings_argument,
     settings_from,
     since_from,
+    state_argument,
     state_from,
 )
-from sensor.hosts.subscribers import Subscribers, class_of, parse_host
-from sensor.settings import subscribers_of
-from sensor.state.folder import StateFolder
-from sensor.state.journal import Journal
+from sensor.commands.terminal import Stop, announce, complain
 
-__all__ = ["Change", "changes", "run"]
+__all__ = ["HELP", "PLACE", "arguments", "run"]
 
-_ORDER: Final = ("appears", "vanishes", "stays")
+HELP: Final = "which alerts other settings would have given"
+PLACE: Final = 140
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert or candidate, as it was and as it would be."""
-
-    effect: Literal["appears", "vanishes", "stays"]
-    host: str
-    time: str
-    """RFC 3339, packet time of the highest score"""
-    alert: str | None
-    """id; None: a candidate"""
-    was: float
-    """highest score, decibans"""
-    would_be: float
-    why: str
-    """what changed most"""
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    state_argument(parser)
+    parser.add_argument("--since", metavar="TIME", help="packet time (2026-01-31T12:00:00Z)")
+    parser.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare the journal with the settings of ``--config``."""
+    import msgspec
+
+    from detectors.detector import CENTIBANS
+    from detectors.score import Model
+    from sensor.base.database import DatabaseError
+    from sensor.console.tuning import EFFECTS, Change, changes, show
+    from sensor.settings import subscribers_of
+    from sensor.state.folder import StateFolder
+
     settings = settings_from(options.config)
-    if settings is None:
-        return 2
     announce()
     state = state_from(options, settings)
     since = since_from(options)
-    if since is None:
-        return 2
     model = Model(settings.score, settings.detectors)
     found: list[Change] = []
     try:
         for path in StateFolder(state).journals_to_read:
             found += changes(path, since, model, subscribers_of(settings))
     except DatabaseError as error:
-        complain(str(error))
-        return 1
-    found.sort(key=lambda c: (_ORDER.index(c.effect), -c.would_be, c.host))
+        raise Stop(1, str(error)) from None
+    found.sort(key=lambda c: (EFFECTS.index(c.effect), -c.would_be, c.host))
     if options.json or not sys.stdout.isatty():
         for change in found:
             print(json.dumps(msgspec.to_builtins(change)))
     else:
-        _show(found, model.raise_at / CENTIBANS)
-    counts = {effect: sum(c.effect == effect for c in found) for effect in _ORDER}
+        show(found, model.raise_at / CENTIBANS)
+    counts = {effect: sum(c.effect == effect for c in found) for effect in EFFECTS}
     same = sum(c.effect == "stays" and c.was == c.would_be for c in found)
     complain(
         f"{counts['appears']:,} would appear, {counts['vanishes']:,} would vanish,"
         f" {counts['stays']:,} would stay, {same:,} of them with the same score"
     )
     return 0
-
-
-def changes(path: Path, since: int, model: Model, subscribers: Subscribers) -> Iterator[Change]:
-    """Of every alert in a journal, and of the candidates that would be alerts."""
-    journal = Journal(path, read_only=True)
-    best: dict[str, tuple[Alert, int, list[Finding]]] = {}
-    was: dict[str, float] = {}
-    for _, alert in journal.read(since=since):
-        if alert.state == "closed":
-            continue
-        findings = model.explain(evidence_of(alert))
-        score = sum(finding.centibans for finding in findings)
-        was[alert.id] = max(was.get(alert.id, alert.score), alert.score)
-        if alert.id not in best or score > best[alert.id][1]:
-            best[alert.id] = alert, score, findings
-    for id_, (alert, score, findings) in best.items():
-        excuse = _excuse(alert.host, alert.ts, subscribers)
-        yield Change(
-            effect="stays" if score >= model.raise_at and not excuse else "vanishes",
-            host=alert.host,
-            time=alert.time,
-            alert=id_,
-            was=was[id_],
-            would_be=score / CENTIBANS,
-            why=excuse or _why(alert, findings),
-        )
-    alerted = {alert.host for alert, _, _ in best.values()}
-    for one in journal.candidates(since):
-        findings = model.explain(evidence_of(one))
-        score = sum(finding.centibans for finding in findings)
-        if score < model.raise_at or one.host in alerted or _excuse(one.host, one.ts, subscribers):
-            continue
-        yield Change(
-            effect="appears",
-            host=one.host,
-            time=rfc3339(one.ts),
-            alert=None,
-            was=one.score,
-            would_be=score / CENTIBANS,
-            why=_why(one, findings),
-        )
-    journal.close()
-
-
-def _why(told: Alert | Candidate, findings: list[Finding]) -> str:
-    """The line of the sum that changed most, or that none did."""
-    before = {line.detector: line.decibans for line in told.evidence}
-    steps = {f.detector: f.centibans / CENTIBANS - before.get(f.detector, 0.0) for f in findings}
-    most = max(findings, key=lambda f: abs(steps[f.detector]))
-    if not round(steps[most.detector], 1):
-        return "nothing but the levels"
-    return f"{most.detector} {steps[most.detector]:+.1f}: {most.reason}"
-
-
-def _excuse(host: str, ts: int, subscribers: Subscribers) -> str:
-    """Why by the settings this host had no alert at ``ts`` (ns); empty: it would have had one."""
-    try:
-        hi, lo = parse_host(host, subscribers)
-    except ValueError:
-        return ""  # of a prefix that is another subscriber's now
-    class_ = subscribers.classes[class_of(subscribers, hi, lo)]
-    if class_["own"]:
-        return "an own mail server"
-    if not class_["subscriber"]:
-        return "no subscriber"
-    return "exempt" if class_["exempt"] >= 0 and ts < class_["exempt_until"] else ""
-
-
-def _show(found: list[Change], raise_at: float) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("effect", "host", "time (UTC)", "was", "would be", "what changed most"):
-        numeric = title in ("was", "would be")
-        table.add_column(title, justify="right" if numeric else "left", no_wrap=title[0] != "w")
-    for c in found:
-        style = {"appears": "bold red", "vanishes": "bold green"}.get(c.effect, "")
-        cells = (c.effect, c.host, c.time[:19], f"{c.was:+.1f}", f"{c.would_be:+.1f}", c.why)
-        table.add_row(*(Text(printable(cell), style=style) for cell in cells))
-    console = Console()
-    console.print(table)
-    console.print(f"An alert would be raised at {raise_at:+.1f} decibans.")

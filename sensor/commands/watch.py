@@ -2,20 +2,38 @@
 
 import argparse
 import sys
+from typing import Final
 
-from sensor.base.database import DatabaseError
-from sensor.commands import complain, person, settings_from, state_from
-from sensor.console.plain import Plain
-from sensor.console.view import View
+from sensor.commands.options import (
+    person,
+    settings_argument,
+    settings_from,
+    state_argument,
+    state_from,
+)
+from sensor.commands.terminal import Stop
 
-__all__ = ["run"]
+__all__ = ["HELP", "PLACE", "arguments", "run"]
+
+HELP: Final = "alerts as they come, on a terminal"
+PLACE: Final = 120
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    state_argument(parser)
+    parser.add_argument("--plain", action="store_true", help="lines of text, for screen readers")
+    parser.add_argument("--by", metavar="NAME", help="who is watching (your user name)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Until the person has seen enough."""
+    from sensor.base.database import DatabaseError
+    from sensor.console.plain import Plain
+    from sensor.console.view import View
+
     settings = settings_from(options.config)
-    if settings is None:
-        return 2
     by = options.by or person()
     try:
         view = View(state_from(options, settings))
@@ -26,6 +44,5 @@ def run(options: argparse.Namespace) -> int:
 
         Watch(view, by, settings.blocking.mode).run()
     except DatabaseError as error:
-        complain(str(error))
-        return 1
+        raise Stop(1, str(error)) from None
     return 0

@@ -1,33 +1,32 @@
 """``port25 web``: the abuse desk's page, live."""
 
 import argparse
-import getpass
 import importlib
 import os
 import pwd
-import secrets
 import socket
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
+from sensor.commands.options import (
+    person,
+    settings_argument,
+    settings_from,
+    state_argument,
+    state_from,
+)
+from sensor.commands.terminal import Stop
 
-from sensor.base import access
-from sensor.base.database import DatabaseError
-from sensor.commands import complain, person, settings_from, state_from
-from sensor.console import extract
-from sensor.console.view import View
-from sensor.console.web import packets
-from sensor.console.web.guard import Logins, log
-from sensor.console.web.server import application
-from sensor.console.web.site import Site
-from sensor.service import systemd
-from sensor.settings import Settings
+if TYPE_CHECKING:
+    from sensor.console.web.site import Site
+    from sensor.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["HELP", "PLACE", "arguments", "run"]
 
+HELP: Final = "alerts as they come, in a browser; and an API"
+PLACE: Final = 130
 _SHORTEST: Final = 10
 _LATER: Final = (
     "anyio._backends._asyncio",
@@ -46,8 +45,27 @@ _LATER: Final = (
 """Modules that others import when they first need them."""
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    state_argument(parser)
+    parser.add_argument(
+        "--listen", metavar="ADDRESS:PORT", help="in place of the settings' (127.0.0.1:8625)"
+    )
+    parser.add_argument(
+        "--new-password", action="store_true", help="ask for one; print what the settings need"
+    )
+    parser.add_argument("--new-token", action="store_true", help="print one, and what they need")
+
+
 def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
+    import msgspec
+
+    from sensor.base import access
+    from sensor.base.database import DatabaseError
+    from sensor.console.view import View
+
     if options.new_password:
         return _new_password()
     if options.new_token:
@@ -55,35 +73,38 @@ def run(options: argparse.Namespace) -> int:
         print(f"token:  {token}\nsha256: {access.digest(token)}")
         return 0
     settings = settings_from(options.config)
-    if settings is None:
-        return 2
     if options.listen:
         web = msgspec.structs.replace(settings.web, listen=options.listen)
         settings = msgspec.structs.replace(settings, web=web)
     try:
         host, port = access.place(settings.web)
     except (access.AccessError, ValueError) as error:
-        complain(str(error))
-        return 2
+        raise Stop(2, str(error)) from None
     state = state_from(options, settings)
     try:
         View(state)
     except DatabaseError as error:
-        complain(str(error))
-        return 1
+        raise Stop(1, str(error)) from None
     try:
         listening = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
     except OSError as error:
-        complain(f"web.listen: {settings.web.listen}: {error.strerror}")
-        return 1
+        raise Stop(1, f"web.listen: {settings.web.listen}: {error.strerror}") from None
     _serve(settings, state, options.config, listening)
     return 0
 
 
-def _serve(settings: Settings, state: Path, config: str | None, listening: socket.socket) -> None:
+def _serve(settings: "Settings", state: Path, config: str | None, listening: socket.socket) -> None:
+    import secrets
+
     import uvicorn
+
+    from sensor.base import access
+    from sensor.console.web import packets
+    from sensor.console.web.guard import Logins, log
+    from sensor.console.web.server import application
+    from sensor.console.web.site import Site
 
     web, owner = settings.web, access.Person(person(), "operator")
     site, logins, key = Site(settings, state, config), Logins(web), secrets.token_urlsafe(24)
@@ -117,11 +138,14 @@ def _serve(settings: Settings, state: Path, config: str | None, listening: socke
     Server(told).run([listening])
 
 
-def _become_owner(site: Site, state: Path) -> None:
+def _become_owner(site: "Site", state: Path) -> None:
     """Root becomes whose the state is: it need not be root to read it.
 
     What that one needs of this program is read before: it may not be able to.
     """
+    from sensor.console import extract
+    from sensor.service import systemd
+
     owner = state.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
         for name in _LATER:
@@ -133,15 +157,17 @@ def _become_owner(site: Site, state: Path) -> None:
 
 def _new_password() -> int:
     """Ask for one, print what the settings hold of it."""
+    import getpass
+
+    from sensor.base import access
+
     if sys.stdin.isatty():
         password = getpass.getpass("new password: ")
         if password != getpass.getpass("once more: "):
-            complain("the two are not the same")
-            return 2
+            raise Stop(2, "the two are not the same")
     else:
         password = sys.stdin.readline().rstrip("\n")
     if len(password) < _SHORTEST:
-        complain(f"a password has at least {_SHORTEST} characters")
-        return 2
+        raise Stop(2, f"a password has at least {_SHORTEST} characters")
     print(access.hashed(password))
     return 0

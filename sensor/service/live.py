@@ -34,7 +34,7 @@ from sensor.base.database import DatabaseError
 from sensor.base.kernel import table
 from sensor.base.units import DAY
 from sensor.blocking.desk import DeskReader
-from sensor.blocking.feeds.faults import FaultReader
+from sensor.blocking.feed_faults import FaultReader
 from sensor.capture.afpacket import (
     Fanout,
     Interface,

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from sensor.blocking.feeds.announcer import Announcer
-from sensor.blocking.feeds.faults import FaultReader, faults, tell
+from sensor.blocking.announcer import Announcer
+from sensor.blocking.feed_faults import FaultReader, faults, tell
 
 JSON_DONE = b'{ "answer": "done", "message": "command completed" }\n'
 JSON_ERROR = b'{ "answer": "error", "message": "this command does not support json output" }\n'

@@ -38,12 +38,12 @@ sys.modules["kafka"] = kafka
 from sensor.service import systemd
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.controller import Controller
-from sensor.commands import controller
+from sensor.service import controlling
 connection = types.SimpleNamespace(
     arguments={}, settings=types.SimpleNamespace(blocklist_topic="t", desk_topic="d")
 )
-held = Controller(Bounds((), (), ()), ("192.0.2.25",), 1000, controller._nft, controller._shape)
-controller._follow(connection, held, "group", systemd.collect_signals())
+held = Controller(Bounds((), (), ()), ("192.0.2.25",), 1000, controlling.load, controlling.shape)
+controlling.follow(connection, held, "group", systemd.collect_signals())
 """
 
 

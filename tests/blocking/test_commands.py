@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -160,3 +161,30 @@ def test_hostile_reasons_are_harmless_on_a_terminal(state):
     assert "\x1b[31m" not in shown
     assert "\u202e" not in shown
     assert "owned" in shown
+
+
+FEED = '''
+"""Blocks as lines of /etc/hosts.deny."""
+
+LOOKUPS = False
+
+
+def render(blocks, ts, own=()):
+    return "".join(f"ALL: {one.source}\\n" for one in blocks)
+'''
+
+
+def test_a_feed_is_one_file(state, tmp_path_factory):
+    tree = tmp_path_factory.mktemp("tree")
+    for room in ("sensor", "detectors"):
+        shutil.copytree(ROOT / room, tree / room)
+    (tree / "sensor" / "blocking" / "feeds" / "denyhosts.py").write_text(FEED)
+    command = [sys.executable, "-m", "sensor", "blocklist", "--state", str(state)]
+    run = subprocess.run(
+        [*command, "--format", "denyhosts"], cwd=tree, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines() == [
+        "ALL: 203.0.113.7/32", "ALL: 2001:db8:1:100::/56", "ALL: 203.0.113.8/32"
+    ]  # fmt: skip
+    helped = subprocess.run([*command, "--help"], cwd=tree, capture_output=True, text=True)
+    assert "csv,denyhosts,exabgp" in helped.stdout

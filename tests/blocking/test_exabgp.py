@@ -12,7 +12,7 @@ import pytest
 
 from sensor.base.units import SECOND
 from sensor.blocking.decision import decision
-from sensor.blocking.feeds.faults import faults
+from sensor.blocking.feed_faults import faults
 from sensor.blocking.ledger import Ledger
 from sensor.hosts.subscribers import where
 from tests.conftest import ROOT

@@ -16,7 +16,7 @@ import pytest
 
 from sensor.base.units import SECOND
 from sensor.blocking.decision import decision, json_schema
-from sensor.blocking.feeds import exabgp, ipset, lists, nftables, rbldnsd
+from sensor.blocking.feeds import exabgp, feed, ipset, nftables, rbldnsd
 from sensor.hosts.subscribers import where
 from tests.conftest import needs
 from tests.live.laboratory import wait_for
@@ -181,19 +181,19 @@ def test_rbldnsd_serves_the_zone(folder):
 
 
 def test_lists():
-    rows = list(csv.DictReader(io.StringIO(lists.as_csv(BLOCKS, NOW))))
+    rows = list(csv.DictReader(io.StringIO(feed("csv").render(BLOCKS, NOW))))
     assert [row["host"] for row in rows] == list(HOSTS)
     assert (rows[3]["source"], rows[3]["first_port"], rows[3]["last_port"]) == (
         "100.64.0.1/32", "1024", "2047",
     )  # fmt: skip
     assert rows[0]["expires"] == "2027-01-15T09:00:00.000000Z"
     assert 'fan_out "+62.6"' in rows[0]["reason"]
-    array = json.loads(lists.as_json(BLOCKS, NOW))
+    array = json.loads(feed("json").render(BLOCKS, NOW))
     for one in array:
         jsonschema.validate(one, json_schema())
     assert [one["host"] for one in array] == list(HOSTS)
-    assert json.loads(lists.as_json([], NOW)) == []
-    plain = lists.as_plain(BLOCKS, NOW).splitlines()
+    assert json.loads(feed("json").render([], NOW)) == []
+    plain = feed("plain").render(BLOCKS, NOW).splitlines()
     assert plain == ["203.0.113.7", "203.0.113.9", "2001:db8:1:100::/56", "100.64.0.1:1024-2047"]
 
 

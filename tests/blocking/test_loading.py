@@ -9,7 +9,7 @@ import pytest
 
 from sensor.blocking.decision import Decision
 from sensor.blocking.feeds import ipset, nftables, rbldnsd
-from sensor.blocking.feeds.loading import ApplyError, Loader
+from sensor.blocking.loading import ApplyError, Loader
 from tests.blocking.test_feeds import NOW, OWN, block, inside, members, space
 
 __all__ = ["space"]

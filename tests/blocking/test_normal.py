@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from sensor.base.units import SECOND
 from sensor.blocking.decision import decision
-from sensor.blocking.feeds import exabgp, lists
-from sensor.blocking.feeds.normal import disjoint
+from sensor.blocking.feeds import exabgp, plain
+from sensor.blocking.normal import disjoint
 from sensor.hosts.subscribers import where
 
 NOW = 1_800_000_000 * SECOND
@@ -69,7 +69,7 @@ def test_a_shared_address_as_a_whole_and_by_ports():
 
 def test_forms_without_ends():
     blocks = [block("2001:db8::/56", 9), block("2001:db8:0:1::/64", 99), block("100.64.0.1:0-99")]
-    assert lists.as_plain(blocks, NOW) == "2001:db8::/56\n100.64.0.1:0-99\n"
+    assert plain.render(blocks, NOW) == "2001:db8::/56\n100.64.0.1:0-99\n"
     assert len(exabgp.render(blocks, NOW).splitlines()) == 2
     assert exabgp.changes(blocks, blocks[1:]).splitlines() == [
         f"withdraw {exabgp.route(blocks[0])}", f"announce {exabgp.route(blocks[1])}",

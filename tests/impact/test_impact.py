@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from sensor.hosts.subscribers import Exemption, SubscriberPrefix, compile_subscribers
+from sensor.impact.formats import form
 from sensor.impact.judgement import judge
 from sensor.impact.ranges import ranges
-from sensor.impact.report import Report, as_csv, as_html, as_text
+from sensor.impact.report import Report
 from sensor.impact.usage import Usages
 from sensor.smtp.record import Session
 from tests.blocking.alerts import alert
@@ -155,7 +156,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_is_whole_and_hostile_names_are_harmless():
-    page = as_html(made(*[session(n, helo=EVIL) for n in range(5)]))
+    page = form("html").render(made(*[session(n, helo=EVIL) for n in range(5)]))
     tags = Tags()
     tags.feed(page)
     assert "script" not in tags.found
@@ -167,7 +168,7 @@ def test_the_page_is_whole_and_hostile_names_are_harmless():
 
 
 def test_csv_holds_no_formula():
-    rows = list(csv.DictReader(io.StringIO(as_csv(made(session(helo="=cmd|x!A1"))))))
+    rows = list(csv.DictReader(io.StringIO(form("csv").render(made(session(helo="=cmd|x!A1"))))))
     assert rows[0]["helo"].startswith("'=")
     assert rows[0]["host"] == "203.0.113.5"
 
@@ -181,7 +182,7 @@ def test_ranges_with_fewest_to_tell_come_first():
 
 
 def test_text_and_a_file(tmp_path):
-    assert "close in this order" in as_text(made(session()))
+    assert "close in this order" in form("text").render(made(session()))
     words = ("--format", "html", "-o", str(tmp_path / "page.html"), str(PCAPS / "demo.pcap"))
     assert impact(*words) == ""
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")

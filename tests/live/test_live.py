@@ -16,7 +16,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
 from sensor.blocking.desk import Desk
-from sensor.blocking.feeds.faults import tell
+from sensor.blocking.feed_faults import tell
 from sensor.blocking.ledger import Ledger
 from sensor.state.journal import Journal
 from tests.conftest import PCAPS, ROOT, port25

@@ -7,11 +7,14 @@ withdrawing what has ended since.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sensor.blocking.decision import Decision
-from sensor.blocking.feeds.normal import disjoint
+from sensor.blocking.normal import disjoint
 
-__all__ = ["changes", "render", "route", "routes", "turn"]
+__all__ = ["LOOKUPS", "changes", "render", "route", "routes", "turn"]
+
+LOOKUPS: Final = False
 
 
 def route(one: Decision) -> str:

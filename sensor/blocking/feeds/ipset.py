@@ -18,12 +18,15 @@ otherwise is put right once, under the rules that use it (here ``port25-v4``)::
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
-from sensor.blocking.feeds.normal import disjoint
+from sensor.blocking.normal import disjoint
 
-__all__ = ["render"]
+__all__ = ["LOOKUPS", "render"]
+
+LOOKUPS: Final = False
 
 _SETS = {
     "port25-v4": "hash:ip family inet",

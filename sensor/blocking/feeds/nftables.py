@@ -6,12 +6,15 @@ loads it; ``nft list table inet port25`` shows counters and the time left.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
-from sensor.blocking.feeds.normal import disjoint
+from sensor.blocking.normal import disjoint
 
-__all__ = ["SHAPE", "elements", "render", "trial"]
+__all__ = ["LOOKUPS", "SHAPE", "elements", "render", "trial"]
+
+LOOKUPS: Final = False
 
 _FRAME = """\
 table inet port25 {{

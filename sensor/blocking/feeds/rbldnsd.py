@@ -6,11 +6,14 @@ rbldnsd reads the file again when it changes. A shared address is never listed: 
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sensor.blocking.decision import Decision
-from sensor.blocking.feeds.normal import disjoint
+from sensor.blocking.normal import disjoint
 
-__all__ = ["render"]
+__all__ = ["LOOKUPS", "render"]
+
+LOOKUPS: Final = False
 
 
 def render(blocks: Sequence[Decision], ts: int, own: Iterable[str] = ()) -> str:

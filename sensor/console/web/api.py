@@ -21,7 +21,8 @@ from sensor.console.web.packets import DissectionError, dissected
 from sensor.console.web.site import ApiError, Site
 from sensor.console.web.stream import place_of, place_text
 from sensor.hosts.subscribers import where
-from sensor.impact.report import as_csv, as_json
+from sensor.impact.formats.csv import render as as_csv
+from sensor.impact.formats.json import render as as_json
 from sensor.settings import Settings
 from sensor.state.journal import Wanted
 

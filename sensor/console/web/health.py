@@ -4,7 +4,7 @@ import shutil
 from typing import Final
 
 from sensor import __version__
-from sensor.blocking.feeds.faults import faults
+from sensor.blocking.feed_faults import faults
 from sensor.console.view import View
 from sensor.console.web.shapes import Health, Trouble
 from sensor.console.web.stream import Follower

@@ -10,7 +10,7 @@ import pytest
 
 from sensor.alerts.alert import Alert
 from sensor.blocking.desk import Desk
-from sensor.blocking.feeds.faults import tell
+from sensor.blocking.feed_faults import tell
 from sensor.console.view import View
 from sensor.console.web.openapi import document
 from sensor.impact.store import UsageStore

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from sensor.blocking.decision import Decision
 from sensor.blocking.feeds import nftables
-from sensor.blocking.feeds.normal import disjoint
+from sensor.blocking.normal import disjoint
 
 __all__ = ["ApplyError", "Loader"]
 

@@ -1,4 +1,4 @@
-"""``port25 blocklist --format exabgp --follow``: routes to standard output, answers from input."""
+"""Routes to ExaBGP on standard output, its answers from standard input, as long as it is there."""
 
 import os
 import select
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from sensor.base.database import DatabaseError
+from sensor.blocking import feed_faults
+from sensor.blocking.announcer import Announcer
 from sensor.blocking.decision import Decision
-from sensor.blocking.feeds import exabgp, faults
-from sensor.blocking.feeds.announcer import Announcer
-from sensor.commands import complain
+from sensor.blocking.feeds import exabgp
 
 __all__ = ["announce"]
 
@@ -27,13 +27,17 @@ _GONE: Final = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 def announce(
-    blocks: Callable[[], list[Decision]], ended: Callable[[], list[Decision]], state: Path
+    blocks: Callable[[], list[Decision]],
+    ended: Callable[[], list[Decision]],
+    state: Path,
+    complain: Callable[[str], None],
 ) -> int:
-    """Until the reader is gone, or it is interrupted.
+    """Until the reader is gone, or it is interrupted; the exit code.
 
     ``blocks``: those in force now; ``ended``: those that one before this may have announced.
+    ``complain`` is told in words what goes wrong.
     """
-    return _Announcement(blocks, ended, state).run()
+    return _Announcement(blocks, ended, state, complain).run()
 
 
 class _Announcement:
@@ -42,10 +46,12 @@ class _Announcement:
         blocks: Callable[[], list[Decision]],
         ended: Callable[[], list[Decision]],
         state: Path,
+        complain: Callable[[str], None],
     ) -> None:
         self._blocks = blocks
         self._ended: Callable[[], list[Decision]] | None = ended
         self._state = state
+        self._complain = complain
         self._announcer = Announcer()
         self._unsaid = b""
         self._looked = -_AGAIN
@@ -72,7 +78,7 @@ class _Announcement:
                     if not self._hear():
                         poll.unregister(0)
                 elif event & _GONE:
-                    complain("exabgp: who reads the routes is gone")
+                    self._complain("exabgp: who reads the routes is gone")
                     return 1
                 else:  # so much is taken without a wait; who waits does not read
                     self._unsaid = self._unsaid[os.write(1, self._unsaid[: select.PIPE_BUF]) :]
@@ -86,7 +92,7 @@ class _Announcement:
                 self._ended = None
         except (DatabaseError, OSError) as error:
             # To end would have ExaBGP start this again a few times, and then end itself.
-            self._complain("ledger", f"{error}; trying again")
+            self._once("ledger", f"{error}; trying again")
             return
         self._complaints.pop("ledger", None)
         self._announcer.want(exabgp.routes(found, time.time_ns()), now)
@@ -99,7 +105,7 @@ class _Announcement:
             return False
         for command in self._announcer.hear(data, time.monotonic()):
             if self._named < _NAMED:
-                complain(f"exabgp answers error to: {command}")
+                self._complain(f"exabgp answers error to: {command}")
                 self._named += 1
             else:
                 self._unnamed += 1
@@ -109,23 +115,23 @@ class _Announcement:
         """What is refused, on standard error and in the state folder."""
         announcer = self._announcer
         if announcer.silent:
-            self._complain("silent", "exabgp does not answer: what it refuses cannot be known")
+            self._once("silent", "exabgp does not answer: what it refuses cannot be known")
         refused = announcer.refused
         if refused != self._left:
             self._left = refused
             try:
-                faults.tell(self._state, "exabgp", refused, time.time_ns())
+                feed_faults.tell(self._state, "exabgp", refused, time.time_ns())
             except OSError as error:
-                self._complain("state", f"the page is not told what exabgp refuses: {error}")
+                self._once("state", f"the page is not told what exabgp refuses: {error}")
         if self._unnamed and now - self._minute >= _MINUTE:
-            complain(
+            self._complain(
                 f"exabgp answers error to {self._unnamed:,} more; {len(refused):,} commands"
                 f" are refused now, {announcer.errors:,} errors in all"
             )
         if now - self._minute >= _MINUTE:
             self._minute, self._named, self._unnamed = now, 0, 0
 
-    def _complain(self, kind: str, text: str) -> None:
+    def _once(self, kind: str, text: str) -> None:
         if self._complaints.get(kind) != text:
-            complain(text)
+            self._complain(text)
         self._complaints[kind] = text

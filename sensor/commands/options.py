@@ -1,0 +1,142 @@
+"""Options that several verbs take, and what they mean."""
+
+import argparse
+import datetime
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from sensor.commands.terminal import Stop
+
+if TYPE_CHECKING:
+    from sensor.alerts.alert import Alert
+    from sensor.blocking.ledger import Ledger
+    from sensor.settings import Settings
+
+__all__ = [
+    "Found",
+    "alert_argument",
+    "find_alert",
+    "ledger_from",
+    "moment",
+    "person",
+    "person_arguments",
+    "settings_argument",
+    "settings_from",
+    "since_from",
+    "state_argument",
+    "state_from",
+]
+
+
+def settings_argument(parser: argparse.ArgumentParser) -> None:
+    """``--config``; see :func:`settings_from`."""
+    parser.add_argument("-c", "--config", metavar="FILE", help="settings (TOML)")
+
+
+def settings_from(path: str | None) -> "Settings":
+    """The settings in a file, or the defaults. Raises Stop, with every mistake."""
+    from sensor.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(path)
+    except SettingsError as error:
+        raise Stop(2, *error.mistakes) from None
+
+
+def state_argument(
+    parser: argparse.ArgumentParser, text: str = "folder of journal and ledger"
+) -> None:
+    """``--state``; see :func:`state_from`."""
+    parser.add_argument("--state", metavar="DIR", help=text)
+
+
+def state_from(options: argparse.Namespace, settings: "Settings") -> Path:
+    """The state folder: of ``--state``, else of the settings.
+
+    Raises PermissionError for one that may not be read.
+    """
+    from sensor.base.permission import denied
+    from sensor.settings import state_folder
+
+    state = Path(options.state) if options.state else state_folder(settings)
+    if denied(state):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(state))
+    return state
+
+
+def ledger_from(options: argparse.Namespace, read_only: bool = False) -> "Ledger":
+    """The decisions in the state folder. Raises DatabaseError, and Stop where settings are bad."""
+    from sensor.base.database import DatabaseError
+    from sensor.blocking.ledger import Ledger
+    from sensor.state.folder import StateFolder
+
+    path = StateFolder(state_from(options, settings_from(options.config))).ledger
+    if not path.exists():
+        raise DatabaseError(f"{path}: there is no ledger; no sensor ran here")
+    return Ledger(path, read_only)
+
+
+def person_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--reason`` and ``--by``: who decides, and why."""
+    parser.add_argument("--reason", required=True, help="kept in the ledger")
+    parser.add_argument("--by", metavar="NAME", help="who decides (your user name)")
+
+
+def person() -> str:
+    """The name of who runs the command, also behind sudo."""
+    import getpass
+
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def moment(text: str) -> int:
+    """A time as people write it (RFC 3339; UTC where nothing is said), ns since 1970.
+
+    Raises ValueError.
+    """
+    from sensor.base.units import SECOND
+
+    time = datetime.datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=datetime.UTC)
+    return int(time.timestamp()) * SECOND
+
+
+def since_from(options: argparse.Namespace) -> int:
+    """``--since``, ns since 1970, 0 without it. Raises Stop."""
+    try:
+        return moment(options.since) if options.since else 0
+    except ValueError as error:
+        raise Stop(2, f"--since: {error}") from None
+
+
+def alert_argument(parser: argparse.ArgumentParser) -> None:
+    """``ALERT``; see :func:`find_alert`."""
+    parser.add_argument("alert", metavar="ALERT", help="id of the alert, or how it begins")
+
+
+class Found(NamedTuple):
+    """An alert's last message and the folder of the worker that raised it."""
+
+    alert: "Alert"
+    folder: Path
+
+
+def find_alert(state: Path, id_: str) -> Found:
+    """The one alert whose id begins with ``id_``. Raises Stop."""
+    from sensor.base.database import DatabaseError
+    from sensor.state.folder import StateFolder
+    from sensor.state.journal import Journal
+
+    found: dict[str, Found] = {}
+    try:
+        for path in StateFolder(state).journals_to_read:
+            for alert in Journal(path, read_only=True).find(id_):
+                found[alert.id] = Found(alert, path.parent)
+    except DatabaseError as error:
+        raise Stop(1, str(error)) from None
+    if len(found) != 1:
+        raise Stop(1, f"{id_}: {'several alerts have' if found else 'no alert has'} this id")
+    return next(iter(found.values()))
