@@ -55,10 +55,10 @@ kafka: ## Apache Kafka on 127.0.0.1:9092, from Maven Central (needs Java 17 and 
 	deploy/kafka/broker
 
 lab: .venv/ready ## a small provider in network namespaces, alerts live (root)
-	$(BIN)/python -m tests.live.lab
+	$(BIN)/python -m lab.provider
 
 soak: .venv/ready ## the same for 30 minutes under mixed load: is memory flat? (root)
-	$(BIN)/python -m tests.live.soak 1800
+	$(BIN)/python -m lab.soak 1800
 
 schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.alerts.alert > docs/alert.schema.json
@@ -72,14 +72,14 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python deploy/grafana/make.py > deploy/grafana/port25.json
 
 picture: .venv/ready ## docs/watch.svg and docs/web-*.png, of the real thing (Chromium)
-	$(BIN)/python -m tests.console.picture
+	$(BIN)/python -m lab.picture
 
 conformance: .venv/ready ## docs/conformance.md: the peers' captures and what they expect of them
-	$(BIN)/python -m tests.conformance > docs/conformance.md
+	$(BIN)/python -m lab.conformance > docs/conformance.md
 
 fuzz: .venv/ready ## streams and dialogue against a thousand million bytes; DNS answers for an hour
-	PORT25_CHECKED_LOADS=1 NUMBA_BOUNDSCHECK=1 $(BIN)/python -m tests.smtp.fuzz 1000
-	$(BIN)/python -m tests.dns.fuzz 3600
+	PORT25_CHECKED_LOADS=1 NUMBA_BOUNDSCHECK=1 $(BIN)/python -m lab.fuzz.smtp 1000
+	$(BIN)/python -m lab.fuzz.dns 3600
 
 fixtures: .venv/ready ## make the captures in pcaps/ anew
 	$(BIN)/python pcaps/scenarios.py

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from benchmarks.traffic.population import Traffic
+from lab.traffic.population import Traffic
 
 __all__ = ["BASELINES", "Climb", "climbs"]
 

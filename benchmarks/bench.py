@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import sessions
-from benchmarks.generate import generate, write
+from lab import sessions
+from lab.generate import generate, write
 from sensor.capture.block import FRAME, Block
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline

@@ -18,14 +18,15 @@ from pathlib import Path
 from kafka import KafkaProducer
 
 from benchmarks.live import SENDER
+from lab.alerts import alert
+from lab.broker import Broker, start_in
+from lab.network import Laboratory
+from lab.sensing import Sensor
+from lab.waiting import wait_for
 from sensor.service.delivery import Delivery
 from sensor.settings import parse_settings
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
-from tests.blocking.alerts import alert
-from tests.kafka.broker import Broker, start_in
-from tests.live.laboratory import Laboratory, wait_for
-from tests.live.sensing import Sensor
 
 
 def rate(alerts: int) -> None:

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from benchmarks import quality
 from benchmarks.baselines import BASELINES, Climb, climbs
-from benchmarks.traffic.packets import blocks
-from benchmarks.traffic.population import SETTINGS, Group, Traffic, traffic
-from benchmarks.traffic.scripts import MX_LOOKUP
 from detectors.score import DetectorSettings, ScoreSettings
+from lab.traffic.packets import blocks
+from lab.traffic.population import SETTINGS, Group, Traffic, traffic
+from lab.traffic.scripts import MX_LOOKUP
 from sensor.alerts.alert import Alert
 from sensor.capture.block import Block
 from sensor.impact.judgement import KINDS

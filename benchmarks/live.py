@@ -22,10 +22,11 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.generate import write
-from benchmarks.sessions import generate
-from tests.live.laboratory import Laboratory, wait_for
-from tests.live.sensing import Sensor
+from lab.generate import write
+from lab.network import Laboratory
+from lab.sensing import Sensor
+from lab.sessions import generate
+from lab.waiting import wait_for
 
 RATES = (50_000, 100_000, 200_000, 400_000, 0)
 """Packets a second; 0: as many as the pair carries."""

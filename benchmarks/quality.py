@@ -119,7 +119,7 @@ def _page(found: dict[str, Any]) -> str:
     return f"""# How good is it?
 
 Made by `make quality`: `python -m benchmarks.evaluate --seeds {found["seeds"]}` on the traffic
-laboratory ([benchmarks/traffic/](../benchmarks/traffic)), which has the source of every figure it is
+laboratory ([lab/traffic/](../lab/traffic)), which has the source of every figure it is
 modelled on. It is a model: these figures hold for senders like those, and say nothing of a family
 nobody has described. Parameters were chosen on other seeds (`--seeds training`); no choice was made
 on these.
@@ -140,7 +140,7 @@ them whole packets through the sensor as it ships.
 
 Delays count from the first connection. "Blocked": a block was recommended, on handshakes the bot
 itself completed. The sources of each model are in
-[benchmarks/traffic/families.py](../benchmarks/traffic/families.py).
+[lab/traffic/families.py](../lab/traffic/families.py).
 
 ![connections before the alert](quality/delays.svg)
 

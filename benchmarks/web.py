@@ -19,11 +19,11 @@ from pathlib import Path
 
 import msgspec
 
+from lab.alerts import alert
+from lab.browser import browsing
+from lab.web import TOKENS, Server, serving, settings_for
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
-from tests.blocking.alerts import alert
-from tests.console.web.browsing import browsing
-from tests.console.web.serving import TOKENS, Server, serving, settings_for
 
 ROUNDS = 20
 WRITTEN = 20

@@ -14,12 +14,20 @@ from typing import NoReturn, TypeVar
 import pytest
 from hypothesis import settings
 
+from lab import PCAPS, ROOT, SHARED, port25
+
+__all__ = [
+    "PCAPS",
+    "ROOT",
+    "SHARED",
+    "cannot",
+    "in_a_process",
+    "needs",
+    "port25",
+    "shared_captures",
+]
+
 T = TypeVar("T")
-
-ROOT = Path(__file__).parent.parent
-PCAPS = ROOT / "pcaps"
-SHARED = ROOT.parent / "shared" / "captures"
-
 
 COMPILE = """
 from sensor.capture.merge import Captures
@@ -43,12 +51,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not hasattr(config, "workerinput") and not os.environ.get("NUMBA_DISABLE_JIT"):
         subprocess.run([sys.executable, "-c", COMPILE], check=True, cwd=ROOT)
-
-
-def port25(*arguments: str, check: bool = False, **options) -> subprocess.CompletedProcess[bytes]:
-    """Run the command as a user would, in a process of its own."""
-    command = [sys.executable, "-m", "sensor", *arguments]
-    return subprocess.run(command, capture_output=True, check=check, cwd=ROOT, **options)
 
 
 def in_a_process(function: Callable[..., T], *arguments: object) -> T:

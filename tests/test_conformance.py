@@ -9,7 +9,7 @@ from tests.conftest import ROOT, SHARED
 def statements():
     if not SHARED.is_dir():
         pytest.skip("the peers' captures are not beside this checkout")
-    from tests.conformance import statements
+    from lab.conformance import statements
 
     return statements()
 
@@ -20,7 +20,7 @@ def test_enough_is_compared(statements):
 
 
 def test_each_difference_is_argued_and_each_argument_needed(statements):
-    from tests.conformance import ARGUED, argument
+    from lab.conformance import ARGUED, argument
 
     differing = [s for s in statements if not s.agrees]
     assert [s for s in differing if argument(s) is None] == []
@@ -29,6 +29,6 @@ def test_each_difference_is_argued_and_each_argument_needed(statements):
 
 
 def test_the_page_is_of_this_version(statements):
-    from tests.conformance import page
+    from lab.conformance import page
 
     assert (ROOT / "docs" / "conformance.md").read_text() == page(statements)

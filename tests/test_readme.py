@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from detectors.score import DetectorSettings, Model
+from lab.web import serving
 from sensor.settings import parse_settings
 from tests.conftest import ROOT, port25
-from tests.console.web.serving import serving
 
 README = (ROOT / "README.md").read_text()
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lab.frames import pcap
 from sensor.alerts.alert import Alert
 from sensor.capture import block as block_module
 from sensor.capture import pcapfile
@@ -15,7 +16,6 @@ from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings, load_settings, parse_settings
 from tests.conftest import PCAPS, ROOT, port25
-from tests.frames import pcap
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -5,8 +5,8 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
+from lab.frames import pcap, write
 from tests.conftest import port25
-from tests.frames import pcap, write
 
 WEB = bytes(Ether(dst="02:00:00:00:00:01") / IP(src="203.0.113.7") / TCP(dport=443))
 LATER = bytes(Ether(dst="02:00:00:00:00:01") / IP(frag=9, proto=6) / Raw(bytes(40)))

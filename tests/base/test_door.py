@@ -2,15 +2,16 @@
 
 import pytest
 
+from lab.conversation import Conversation, block
+from lab.dns_messages import MX_ANSWER, name
+from lab.lookups import Wire, message
 from sensor.base.door import Door
 from sensor.dns import exchangers
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.smtp import record
 from tests.conftest import PCAPS, port25
-from tests.dns.messages import MX_ANSWER, name
-from tests.dns.test_dns import Wire, counted, message
-from tests.smtp.conversation import Conversation, block
+from tests.dns.test_dns import counted
 
 
 def test_a_failure_is_counted_and_the_first_reason_kept():

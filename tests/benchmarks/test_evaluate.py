@@ -8,7 +8,7 @@ import pytest
 from benchmarks import quality
 from benchmarks.baselines import climbs
 from benchmarks.evaluate import FULL, ONE_WAY, Figures, figures, poisson, reached, run, wilson
-from benchmarks.traffic.population import traffic
+from lab.traffic.population import traffic
 from sensor.impact.judgement import KINDS
 from tests.conftest import ROOT
 

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.traffic import evaders, families, internet, legitimate
-from benchmarks.traffic.packets import blocks, write
-from benchmarks.traffic.population import SETTINGS, traffic
+from lab.traffic import evaders, families, internet, legitimate
+from lab.traffic.packets import blocks, write
+from lab.traffic.population import SETTINGS, traffic
 from sensor.pipeline import Pipeline
 from tests.conftest import ROOT
 
@@ -90,7 +90,7 @@ def test_the_command_writes_capture_and_truth(tmp_path):
     out = tmp_path / "small.pcap"
     arguments = [out, "--subscribers", "300", "--bots", "1", "--seed", "9"]
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.traffic", *map(str, arguments)], check=True, cwd=ROOT
+        [sys.executable, "-m", "lab.traffic", *map(str, arguments)], check=True, cwd=ROOT
     )
     truth = json.loads(out.with_suffix(".truth.json").read_text())
     names = {one["name"] for one in truth["classes"]}

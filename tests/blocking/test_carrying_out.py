@@ -9,11 +9,11 @@ import time
 import msgspec
 import pytest
 
+from lab.waiting import wait_for
 from sensor.base.units import SECOND
 from tests.blocking.test_controller import block
 from tests.blocking.test_feeds import inside, space
 from tests.conftest import ROOT
-from tests.live.laboratory import wait_for
 
 __all__ = ["space"]
 

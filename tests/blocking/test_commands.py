@@ -10,13 +10,13 @@ import time
 
 import pytest
 
+from lab.alerts import alert
+from lab.waiting import wait_for
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import BlockingSettings, Policy
 from sensor.state.journal import Journal, Row
-from tests.blocking.alerts import alert
 from tests.conftest import ROOT, port25
-from tests.live.laboratory import wait_for
 
 
 def fresh(host: str, **fields):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.waiting import wait_for
 from sensor.base.units import SECOND
 from sensor.blocking.decision import decision
 from sensor.blocking.feed_faults import faults
 from sensor.blocking.ledger import Ledger
 from sensor.hosts.subscribers import where
 from tests.conftest import ROOT
-from tests.live.laboratory import wait_for
 
 pytestmark = pytest.mark.xdist_group("exabgp")
 

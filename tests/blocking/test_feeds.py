@@ -14,12 +14,12 @@ import dns.rdatatype
 import jsonschema
 import pytest
 
+from lab.waiting import wait_for
 from sensor.base.units import SECOND
 from sensor.blocking.decision import decision, json_schema
 from sensor.blocking.feeds import exabgp, feed, ipset, nftables, rbldnsd
 from sensor.hosts.subscribers import where
 from tests.conftest import needs
-from tests.live.laboratory import wait_for
 
 NOW = 1_800_000_000 * SECOND
 HOSTS = ("203.0.113.7", "203.0.113.9", "2001:db8:1:100::/56", "100.64.0.1:1024-2047")

@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
+from lab.storm import PCAP, START, syns, write
+from lab.waiting import wait_for
 from sensor.blocking.ledger import Ledger
 from sensor.state.journal import Journal
 from tests.conftest import PCAPS, ROOT, port25
-from tests.kafka.storm import PCAP, START, syns, write
-from tests.live.laboratory import wait_for
 
 GROUPS, HOSTS, SYNS, SECONDS = 100, 1000, 60, 9
 UNPROVEN = 8192

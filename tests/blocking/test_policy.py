@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.alerts import BLOCK_REASON, FAN_OUT, FIRST_CONTACT, SECOND, T0, alert, closed
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import BlockingSettings, Policy
 from sensor.hosts.subscribers import Exemption, SubscriberPrefix
 from sensor.state.journal import Row
-from tests.blocking.alerts import BLOCK_REASON, FAN_OUT, FIRST_CONTACT, SECOND, T0, alert, closed
 
 HOUR = 3600
 DAY = 86_400

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
+from lab.conversation import ACK, FIN, MS, PSH, RST, START, SYN, block, frame
 from sensor.alerts.alert import Alert
 from sensor.base.kernel import table
 from sensor.capture.block import FRAME
@@ -12,7 +13,6 @@ from sensor.hosts.in_use import OTHERS
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from tests.conftest import ROOT
-from tests.smtp.conversation import ACK, FIN, MS, PSH, RST, START, SYN, block, frame
 
 Frames = list[tuple[int, bytes]]
 INPUTS = ROOT.parent / "shared" / "inputs"

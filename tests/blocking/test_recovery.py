@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from lab.alerts import T0, alert
 from sensor.alerts.alert import Alert
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
 from sensor.hosts.evidence import Count
 from sensor.hosts.windows import WINDOWS
-from tests.blocking.alerts import T0, alert
 from tests.blocking.test_policy import Desk, at
 
 HOUR = 3600

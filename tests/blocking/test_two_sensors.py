@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lab.alerts import SECOND, T0, alert, closed
 from sensor.blocking.block_lane import BlockLane, block_key
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.controller import Controller
@@ -16,7 +17,6 @@ from sensor.hosts.subscribers import SubscriberPrefix
 from sensor.settings import SettingsError, parse_settings
 from sensor.sinks.connection import KafkaSettings
 from sensor.state.journal import Row
-from tests.blocking.alerts import SECOND, T0, alert, closed
 
 HOST = "203.0.113.7"
 HOUR = 3600

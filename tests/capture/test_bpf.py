@@ -4,15 +4,15 @@ import random
 
 import pytest
 
+from lab.bpf_machine import run
+from lab.frames import block
 from sensor.capture.bpf import ETHERNET, RAW_IP, FilterError, expression, mail_filter, steering
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, tunnel_names
-from tests.capture.bpf_machine import run
 from tests.conftest import PCAPS, shared_captures
 from tests.decode.fuzz import mutate, seeds
 from tests.decode.test_carriers import CARRIED, UNKNOWN_TO_TSHARK
-from tests.frames import block
 
 BASE = 0xFFE00000
 UNSEEN = [CARRIED["ethernet in mpls, address 45"][0]] + [

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.frames import ng_block, ng_interface, ng_packet, ng_section, pcap, write
 from sensor.capture import pcapfile
 from sensor.capture.block import CaptureError
 from sensor.capture.merge import Captures
 from sensor.capture.pcapfile import CaptureFile
-from tests.frames import ng_block, ng_interface, ng_packet, ng_section, pcap, write
 
 if sys.version_info >= (3, 14):
     from compression import zstd

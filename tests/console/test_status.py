@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lab.alerts import SECOND, T0, alert
 from sensor.base.database import Database, DatabaseError
 from sensor.blocking.decision import decision
 from sensor.blocking.desk import Desk
@@ -16,7 +17,6 @@ from sensor.console import words
 from sensor.console.plain import Plain
 from sensor.console.view import StateGoneError, View, block_of
 from sensor.state.journal import Journal
-from tests.blocking.alerts import SECOND, T0, alert
 from tests.conftest import port25
 
 HOUR = 3600 * SECOND

@@ -5,6 +5,7 @@ import time
 import msgspec
 import pytest
 
+from lab.alerts import alert
 from sensor.base.database import DatabaseError
 from sensor.blocking.desk import Acknowledged, Desk, DeskReader
 from sensor.console import words
@@ -12,7 +13,6 @@ from sensor.console.view import View
 from sensor.service.delivery import bounds_of
 from sensor.settings import Settings
 from sensor.state.journal import Journal, Wanted
-from tests.blocking.alerts import alert
 
 DAY = 86_400 * 10**9
 HOSTILE = "\x1b[2J\x1b]0;owned\x07<script>\u202eevil"

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from textual.widgets import DataTable, Input, Sparkline, Static
 
+from lab.alerts import alert
 from sensor.console.app import Detail, Watch
 from sensor.console.plain import Plain
 from sensor.console.view import View
 from sensor.state.journal import Journal
-from tests.blocking.alerts import alert
 from tests.conftest import port25
 from tests.console.test_view import HOSTILE
 

@@ -13,12 +13,12 @@ import sys
 import numpy as np
 from scapy.layers.inet import IP
 
+from lab.frames import Block
 from sensor.base import byteorder as loads
 from sensor.base.kernel import table
 from sensor.capture.block import FRAME
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome
-from tests.frames import Block
 
 
 def seeds() -> list[tuple[int, bytes]]:

@@ -8,9 +8,9 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import GRE, Ether
 from scapy.packet import Raw
 
+from lab.frames import ng_interface, ng_packet, ng_section, write
 from sensor.decode.segment import Outcome, describe
 from tests.decode.test_ladder import INNER, LINKS, OUTER, TCP4, TCP6, decode, outcome
-from tests.frames import ng_interface, ng_packet, ng_section, write
 
 V4, V6, LAN = bytes(TCP4), bytes(TCP6), bytes(INNER)
 IP4_IN_PPP = b"\xff\x03\x00\x21" + V4

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.frames import block
 from sensor.decode.decoder import Decoder
 from tests.conftest import ROOT
 from tests.decode.fuzz import seeds
-from tests.frames import block
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from scapy.layers.ppp import PPP, PPPoE
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
+from lab.frames import decode
 from sensor.decode.segment import Outcome, describe
-from tests.frames import decode
 
 ENDS_4 = {"src": "192.0.2.1", "dst": "198.51.100.2"}
 TCP4 = IP(**ENDS_4) / TCP(sport=4000, dport=25, seq=7) / Raw(b"EHLO")
@@ -203,8 +203,8 @@ def test_icmp_errors_quote_the_segment_they_are_about(error, quoted):
 
 
 def test_copies_are_recognised_across_vlans_but_retransmissions_are_not():
+    from lab.frames import block
     from sensor.decode.decoder import Decoder
-    from tests.frames import block
 
     first = IP(**ENDS_4, id=5) / TCP(dport=25, seq=1) / Raw(b"x")
     again = IP(**ENDS_4, id=6) / TCP(dport=25, seq=1) / Raw(b"x")

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab import dns_messages as m
+from lab.dns_messages import GOOD_A, GOOD_MX, TARGET, answer, name, record
+from lab.fuzz.dns import check, ours
+from lab.lookups import Wire
 from sensor.dns.answers import MOST_RECORDS, name_text, read_answer
 from sensor.dns.exchangers import Exchangers
 from sensor.dns.lookups import new_lookups
 from tests.conftest import ROOT
-from tests.dns import messages as m
-from tests.dns.fuzz import check, ours
-from tests.dns.messages import GOOD_A, GOOD_MX, TARGET, answer, name, record
-from tests.dns.test_dns import Wire, name_of
+from tests.dns.test_dns import name_of
 
 ADDRESS = "198.51.100.7"
 D = name("d.example")
@@ -145,7 +146,7 @@ def test_no_bytes_fail(raw, head):
 
 
 def test_the_fuzzer_for_a_while():
-    command = [sys.executable, "-m", "tests.dns.fuzz", "20", "3"]
+    command = [sys.executable, "-m", "lab.fuzz.dns", "20", "3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "all the same" in done.stdout

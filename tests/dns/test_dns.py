@@ -5,17 +5,17 @@ import struct
 import subprocess
 
 import dns.message
+import dns.rdata
 import dns.rrset
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
 
 from detectors.mx_lookups import MxLookupsSettings
 from detectors.score import DetectorSettings
+from lab.conversation import CLIENT, START, Conversation, block, frame
+from lab.lookups import MX, RESOLVER, A, Wire, message
 from sensor.base.addresses import as_int
 from sensor.capture.merge import Captures
 from sensor.dns import exchangers, lookups
@@ -24,50 +24,8 @@ from sensor.hosts.evidence import Count
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings
 from tests.conftest import PCAPS
-from tests.smtp.conversation import CLIENT, START, Conversation, block, frame
 
-RESOLVER = "192.0.2.53"
 SECOND = 10**9
-LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # or scapy would ask for them
-
-
-def message(name="d.example", kind="MX", answers=(), additional=(), ident=7, **more) -> bytes:
-    """A query; with ``answers`` (lines of a zone file) the answer to it."""
-    query = dns.message.make_query(name, kind, id=ident, use_edns=0)
-    if not answers:
-        return query.to_wire()
-    response = dns.message.make_response(query)
-    response.set_rcode(more.get("rcode", 0))
-    for section, lines in ((response.answer, answers), (response.additional, additional)):
-        for line in lines:
-            owner, kind_, *data = line.split()
-            section.append(dns.rrset.from_text(owner, 60, "IN", kind_, " ".join(data)))
-    return response.to_wire()
-
-
-class Wire:
-    """Packets of port 53, a millisecond apart."""
-
-    def __init__(self, client=CLIENT, resolver=RESOLVER, port=5353):
-        self.ends, self.port = (client, resolver), port
-        self.now = START
-        self.frames: list[tuple[int, bytes]] = []
-
-    def put(self, payload: bytes, answer=False, seconds=0.001, **tcp) -> "Wire":
-        src, dst = self.ends[::-1] if answer else self.ends
-        ports = {"sport": self.port, "dport": 53}
-        if answer:
-            ports = {"sport": 53, "dport": self.port}
-        ip = IPv6(src=src, dst=dst) if ":" in src else IP(src=src, dst=dst, id=len(self.frames))
-        layer = TCP(**ports, flags="PA", **tcp) if tcp else UDP(**ports)
-        self.now += int(seconds * SECOND)
-        self.frames.append((self.now, bytes(LINK / ip / layer / payload)))
-        return self
-
-    def read(self, **settings) -> Pipeline:
-        pipeline = Pipeline(Settings(**settings))
-        pipeline.feed(block(self.frames))
-        return pipeline
 
 
 def counted(pipeline: Pipeline) -> dict[str, int]:
@@ -79,10 +37,6 @@ def name_of(pipeline: Pipeline, address: str) -> str | None:
 
     value = as_int(ipaddress.ip_address(address))
     return pipeline._exchangers.name(value >> 64, value & (1 << 64) - 1)
-
-
-MX = message(answers=["d.example. MX 10 MX1.d.example.", "d.example. MX 20 mx2.d.example."])
-A = message("mx1.D.example", "A", answers=["mx1.d.example. A 198.51.100.1"], ident=8)
 
 
 def test_an_exchanger_is_known_by_name_once_asked_for_and_answered():

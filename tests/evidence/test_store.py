@@ -2,13 +2,13 @@
 
 import subprocess
 
+from lab.conversation import GOOD, Conversation, block
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
 from sensor.evidence.store import Store, stored_files
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from tests.conftest import PCAPS, port25
-from tests.smtp.conversation import GOOD, Conversation, block
 
 MEGABYTE = 1_000_000
 

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
+from lab.alerts import alert
 from sensor.hosts.subscribers import Exemption, SubscriberPrefix, compile_subscribers
 from sensor.impact.formats import form
 from sensor.impact.judgement import judge
@@ -17,7 +18,6 @@ from sensor.impact.ranges import ranges
 from sensor.impact.report import Report
 from sensor.impact.usage import Usages
 from sensor.smtp.record import Session
-from tests.blocking.alerts import alert
 from tests.conftest import PCAPS, port25
 
 TRUTH = json.loads((PCAPS / "truth.json").read_text())

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.broker import Broker
 from tests.conftest import needs
-from tests.kafka.broker import Broker
 
 
 @pytest.fixture(scope="session")

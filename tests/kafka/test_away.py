@@ -13,6 +13,9 @@ import jsonschema
 import msgspec
 import pytest
 
+from lab.alerts import alert
+from lab.broker import Broker, by_id
+from lab.waiting import wait_for
 from sensor.alerts.notice import HEALTH, Health, Notice, json_schema
 from sensor.base.database import DatabaseError
 from sensor.blocking.ledger import Ledger
@@ -20,10 +23,7 @@ from sensor.service.delivery import Delivery
 from sensor.settings import parse_settings
 from sensor.sinks.outbox import Outbox
 from sensor.state.journal import Journal
-from tests.blocking.alerts import alert
 from tests.conftest import ROOT, needs
-from tests.kafka.broker import Broker, by_id
-from tests.live.laboratory import wait_for
 
 
 class Desk:

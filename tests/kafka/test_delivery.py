@@ -9,13 +9,13 @@ import jsonschema
 import pytest
 from py_ocsf_models.events.findings.detection_finding import DetectionFinding
 
+from lab.broker import by_id
 from sensor.alerts.alert import json_schema as alert_schema
 from sensor.blocking.decision import json_schema as decision_schema
 from sensor.blocking.ledger import Ledger
 from sensor.sinks.outbox import Outbox
 from sensor.state.journal import Journal
 from tests.conftest import PCAPS, ROOT, port25
-from tests.kafka.broker import by_id
 
 DEMO = str(PCAPS / "demo.pcap")
 

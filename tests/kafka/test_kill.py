@@ -9,11 +9,11 @@ from collections import defaultdict
 
 import pytest
 
+from lab.broker import Broker, by_id
+from lab.storm import header, storm
+from lab.waiting import wait_for
 from sensor.state.journal import Journal
 from tests.conftest import ROOT, needs, port25
-from tests.kafka.broker import Broker, by_id
-from tests.kafka.storm import header, storm
-from tests.live.laboratory import wait_for
 
 PIECES = 60
 KILLS = 3

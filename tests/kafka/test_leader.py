@@ -1,9 +1,9 @@
 """Two brokers: the leader of half the partitions dies, and everything arrives all the same."""
 
+from lab.broker import Broker, by_id
+from lab.waiting import wait_for
 from tests.conftest import needs
-from tests.kafka.broker import Broker, by_id
 from tests.kafka.test_away import Desk
-from tests.live.laboratory import wait_for
 
 SECOND = """
 process.roles=broker

@@ -12,10 +12,10 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
+from lab.broker import Broker
 from sensor.sinks.connection import Connection, ConnectionSettingsError, KafkaSettings
 from sensor.sinks.topics import ensure_topics
 from tests.conftest import needs
-from tests.kafka.broker import Broker
 from tests.kafka.test_delivery import Sent
 
 PROPERTIES = """

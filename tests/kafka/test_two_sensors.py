@@ -11,6 +11,8 @@ import msgspec
 import pytest
 from kafka import KafkaProducer
 
+from lab.alerts import SECOND, T0, alert, closed
+from lab.waiting import wait_for
 from sensor.alerts.alert import Alert
 from sensor.base.database import DatabaseError
 from sensor.blocking.desk import Desk
@@ -18,9 +20,7 @@ from sensor.blocking.ledger import Ledger
 from sensor.service.delivery import Delivery
 from sensor.settings import parse_settings
 from sensor.state.journal import Journal
-from tests.blocking.alerts import SECOND, T0, alert, closed
 from tests.conftest import ROOT, port25
-from tests.live.laboratory import wait_for
 
 HOST, OTHER = "203.0.113.7", "203.0.113.9"
 

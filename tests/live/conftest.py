@@ -5,18 +5,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab import mail_servers
+from lab.network import Laboratory
 from tests.conftest import cannot
-from tests.live import servers
-from tests.live.laboratory import Laboratory
 
 NEEDED = ("ip", "tcpdump", "tshark", "swaks", "openssl", "ethtool", "tc")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _can_run() -> None:
-    programs = [*NEEDED, *(program for program, _ in servers.SERVERS.values())]
-    gone = [name for name in programs if servers.program(name) is None]
-    why = f"not installed (tests/live/install): {', '.join(gone)}" if gone else ""
+    programs = [*NEEDED, *(program for program, _ in mail_servers.SERVERS.values())]
+    gone = [name for name in programs if mail_servers.program(name) is None]
+    why = f"not installed (lab/install): {', '.join(gone)}" if gone else ""
     if os.geteuid() != 0:
         why = "network namespaces need root"
     if why:

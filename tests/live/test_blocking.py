@@ -8,11 +8,12 @@ import time
 
 import pytest
 
+from lab import mail_servers
+from lab.broker import start_in
+from lab.network import Laboratory
+from lab.sensing import Sensor
+from lab.waiting import wait_for
 from tests.conftest import ROOT, needs, port25
-from tests.kafka.broker import start_in
-from tests.live import servers
-from tests.live.laboratory import Laboratory, wait_for
-from tests.live.sensing import Sensor
 
 pytestmark = pytest.mark.kafka
 
@@ -64,7 +65,7 @@ class Provider:
         needs("nft", "java", "mvn", root=True)
         self.lab, self.folder = lab, folder
         lab.address(lab.inside, OFFICE)
-        servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+        mail_servers.start(lab, "postfix", folder / "mx", mail_servers.EVERYWHERE)
         bootstrap = start_in(lab, lab.router, folder)
         settings = SETTINGS.format(own=OWN, ttl=ttl, bootstrap=bootstrap)
         self.sensor = Sensor(lab, folder / "sensor", settings, "-i", "span0", where=lab.router)
@@ -98,7 +99,7 @@ class Provider:
         return done.stdout.strip() or done.stderr.strip().splitlines()[-1].partition(":")[0]
 
     def bot(self, count: int = 3000) -> subprocess.Popen[bytes]:
-        words = ("-m", "tests.live.traffic", "bot", str(count), "30", BOT)
+        words = ("-m", "lab.subscribers", "bot", str(count), "30", BOT)
         log = self.folder / "bot"
         return self.lab.start(self.lab.inside, sys.executable, *words, log=log, cwd=ROOT)
 

@@ -13,12 +13,12 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
 
+from lab.dns_messages import GOOD_A, GOOD_MX, answer, name
+from lab.late import shut
+from lab.sensing import Sensor
+from lab.waiting import wait_for
 from sensor.blocking.desk import Desk
 from tests.conftest import ROOT
-from tests.dns.messages import GOOD_A, GOOD_MX, answer, name
-from tests.live.laboratory import wait_for
-from tests.live.late import shut
-from tests.live.sensing import Sensor
 
 SETTINGS = """
 [live]
@@ -55,14 +55,14 @@ def test_nothing_is_read_of_the_installation_once_privileges_are_gone(lab, folde
     settings = SETTINGS.format(workers=workers)
     sensor = Sensor(lab, folder / "sensor", settings, "--user", "nobody")
     log = folder / "late"
-    program = [sys.executable, "-m", "tests.live.late", str(log)]
+    program = [sys.executable, "-m", "lab.late", str(log)]
     sensor.program = shut(folder) if where == "shut" else program
     if where == "shut":  # from another path all kernels would be compiled anew
         sensor.environment["NUMBA_DISABLE_JIT"] = "1"
     sensor.start()
     look_up(lab, folder)
     wait_for(lambda: sensor.metrics()["port25_exchangers_known"] == 1, 10, "the MX's address")
-    syns = (sys.executable, "-m", "tests.live.traffic", "syns", "60", "60", "203.0.113.1")
+    syns = (sys.executable, "-m", "lab.subscribers", "syns", "60", "60", "203.0.113.1")
     lab.run(lab.inside, *syns, cwd=ROOT)
     wait_for(sensor.alerts, 15, "an alert")
     wait_for(lambda: sensor.notices("kafka"), 15, "Kafka refused")

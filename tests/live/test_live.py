@@ -15,21 +15,22 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
+from lab import mail_servers
+from lab.network import Laboratory
+from lab.sensing import Sensor
+from lab.waiting import wait_for
 from sensor.blocking.desk import Desk
 from sensor.blocking.feed_faults import tell
 from sensor.blocking.ledger import Ledger
 from sensor.state.journal import Journal
 from tests.conftest import PCAPS, ROOT, port25
-from tests.live import servers
-from tests.live.laboratory import Laboratory, wait_for
-from tests.live.sensing import Sensor
 
 HOST = "203.0.113.1"
 FAST = "[live]\nsnapshot = 1\n"
 
 
 def traffic(lab: Laboratory, *words: str) -> None:
-    lab.run(lab.inside, sys.executable, "-m", "tests.live.traffic", *words, cwd=ROOT)
+    lab.run(lab.inside, sys.executable, "-m", "lab.subscribers", *words, cwd=ROOT)
 
 
 def test_live_equals_replay(lab, folder):
@@ -38,7 +39,7 @@ def test_live_equals_replay(lab, folder):
     Both listen where packets leave the router for the mirror port. (Where they arrive, on veth, the
     kernel stamps a packet for each socket anew, microseconds apart.)
     """
-    servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+    mail_servers.start(lab, "postfix", folder / "mx", mail_servers.EVERYWHERE)
     own, other = folder / "own.pcapng", folder / "other.pcap"
     words = ("-i", "span0", "-w", str(own))
     sensor = Sensor(lab, folder / "sensor", "", *words, where=lab.router).start()
@@ -95,7 +96,7 @@ def test_workers_share_an_interface_and_each_subscriber_is_ones(lab, folder):
 
 
 def test_a_tap_has_an_interface_for_each_direction(lab, folder):
-    servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+    mail_servers.start(lab, "postfix", folder / "mx", mail_servers.EVERYWHERE)
     lab.cable(lab.router, "span1", lab.watch, "mirror1")
     lab.run(lab.router, "tc", "filter", "delete", "dev", "acc0", "egress")
     lab.mirror("acc0", "span1")
@@ -317,7 +318,7 @@ def test_signals_settings_and_the_supervisor(lab, folder):
 
 
 def test_evidence_of_an_alert_for_wireshark(lab, folder, tshark):
-    servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+    mail_servers.start(lab, "postfix", folder / "mx", mail_servers.EVERYWHERE)
     for privacy, commands in (("envelope", 0), ("evidence", 10)):
         sensor = Sensor(lab, folder / privacy, f'privacy = "{privacy}"\n').start()
         traffic(lab, "bot", "60", "20")
@@ -467,7 +468,7 @@ def test_without_privileges_it_says_what_it_needs(folder):
 @pytest.mark.xdist_group("whole machine")
 @pytest.mark.skipif(not os.environ.get("CI"), reason="two minutes; CI=1 runs it, and make soak")
 def test_memory_is_flat_under_mixed_load():
-    from tests.live.soak import soak
+    from lab.soak import soak
 
     assert len(soak(120)) >= 10
 
@@ -500,7 +501,7 @@ def test_what_a_router_refuses_is_a_notice(lab, folder):
 
 
 def test_what_subscribers_use_the_port_for_is_kept_where_that_is_asked_for(lab, folder):
-    servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+    mail_servers.start(lab, "postfix", folder / "mx", mail_servers.EVERYWHERE)
     sensor = Sensor(lab, folder / "sensor", "[live]\nusage = true\nsnapshot = 1\n").start()
     traffic(lab, "bot", "40", "20")
     wait_for(lambda: (sensor.state / "usage.sqlite").exists(), 20, "usage on disk")

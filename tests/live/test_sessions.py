@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from lab import mail_clients, mail_servers
+from lab.network import Laboratory
 from tests.conftest import ROOT, in_a_process, port25
-from tests.live import clients, servers
-from tests.live.laboratory import Laboratory
 
 pytestmark = pytest.mark.xdist_group("mail servers")  # OpenSMTPD runs once on a machine
 
@@ -50,7 +50,7 @@ def by_wireshark(path: Path, tshark: str) -> dict[int, dict[str, Any]]:
     return told
 
 
-@pytest.fixture(scope="module", params=servers.SERVERS)
+@pytest.fixture(scope="module", params=mail_servers.SERVERS)
 def recorded(request, tshark):
     """Each conversation with one server: the capture, and which port was whose."""
     name = request.param
@@ -59,12 +59,12 @@ def recorded(request, tshark):
         folder = Path(made)
         folder.chmod(0o755)  # servers run as users of their own
         path = folder / "live.pcap"
-        servers.start(lab, name, folder / "server", address := "198.51.100.25")
+        mail_servers.start(lab, name, folder / "server", address := "198.51.100.25")
         tcpdump = lab.capture(lab.outside, path, "tcp")
-        for k, conversation in enumerate(clients.CONVERSATIONS):
-            if name in clients.ONLY.get(conversation, (name,)):
+        for k, conversation in enumerate(mail_clients.CONVERSATIONS):
+            if name in mail_clients.ONLY.get(conversation, (name,)):
                 ports[conversation] = FIRST_PORT + k
-                words = clients.words(conversation, address, FIRST_PORT + k)
+                words = mail_clients.words(conversation, address, FIRST_PORT + k)
                 done = lab.run(lab.inside, *words, check=False, cwd=ROOT)
                 print(conversation, done.returncode, done.stdout, done.stderr)
         time.sleep(1)  # the last packets reach tcpdump
@@ -91,7 +91,7 @@ def test_what_the_client_did_is_in_the_record(recorded):
     by_port = {r["sport"]: r for r in records}
     for conversation, port in ports.items():
         record = by_port[port]
-        expected = clients.CONVERSATIONS[conversation][1]
+        expected = mail_clients.CONVERSATIONS[conversation][1]
         told = {key: record[key] for key in expected}
         assert told == expected, f"{conversation} with {name}"
         assert set(record["anomalies"]) == set(expected.get("anomalies", ())), conversation

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 import xarf
 
+from lab.alerts import alert
 from sensor.alerts.alert import Alert
 from sensor.sinks.xarf import report
-from tests.blocking.alerts import alert
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "2001:db8:1:100::/56", "100.64.0.7:1024-2047"])

@@ -4,9 +4,7 @@ import struct
 
 import pytest
 
-from sensor.pipeline import Pipeline
-from sensor.settings import Settings
-from tests.smtp.conversation import (
+from lab.conversation import (
     ACK,
     CLIENT,
     FIN,
@@ -19,6 +17,8 @@ from tests.smtp.conversation import (
     block,
     sessions,
 )
+from sensor.pipeline import Pipeline
+from sensor.settings import Settings
 
 SIX = ("2001:db8:7::7", "2001:db8:25::25")
 HEAD, TAIL = GOOD.split("C: DATA")

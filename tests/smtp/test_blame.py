@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from lab.conversation import Conversation
 from sensor.smtp.record import Session
-from tests.smtp.conversation import Conversation
 from tests.smtp.test_manners import told
 
 HELLO = r"""

@@ -4,8 +4,8 @@ import ssl
 
 import pytest
 
+from lab.conversation import GOOD, Conversation, sessions
 from sensor.smtp.session import ANOMALIES
-from tests.smtp.conversation import GOOD, Conversation, sessions
 
 
 def said(text: str, opened: bool = True):

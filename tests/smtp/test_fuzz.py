@@ -12,7 +12,7 @@ RARE = {"tarpit", "many_outstanding", "socks"}
 def test_no_conversation_breaks_streams_or_dialogue():
     """40 million bytes; ``make fuzz`` takes a thousand."""
     run = subprocess.run(
-        [sys.executable, "-m", "tests.smtp.fuzz", "40"],
+        [sys.executable, "-m", "lab.fuzz.smtp", "40"],
         env=os.environ | {"PORT25_CHECKED_LOADS": "1", "NUMBA_BOUNDSCHECK": "1"},
         cwd=ROOT,
         capture_output=True,

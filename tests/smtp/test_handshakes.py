@@ -4,8 +4,7 @@ import itertools
 
 import pytest
 
-from sensor.settings import Limits
-from tests.smtp.conversation import (
+from lab.conversation import (
     ACK,
     CLIENT,
     GOOD,
@@ -17,6 +16,7 @@ from tests.smtp.conversation import (
     frame,
     sessions,
 )
+from sensor.settings import Limits
 from tests.smtp.test_acceptance import HEAD, SIX, TAIL, counted, is_whole
 
 HELLO = b"EHLO mail.sender.example\r\n"

@@ -5,12 +5,12 @@ import ipaddress
 import numpy as np
 import pytest
 
+from lab.conversation import Conversation, block
 from sensor.base.addresses import MAPPED
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.table import collect, lookup
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
-from tests.smtp.conversation import Conversation, block
 
 CLIENT = bytes([203, 0, 113, 7])
 HELLO = r"""

@@ -6,9 +6,9 @@ import subprocess
 import msgspec
 import pytest
 
+from lab.conversation import GOOD, Conversation
 from sensor.smtp.record import Session, community_id, json_schema
 from tests.conftest import PCAPS, ROOT, port25
-from tests.smtp.conversation import GOOD, Conversation
 
 FIXTURES = sorted(PCAPS.glob("*.pcap"))
 
@@ -42,7 +42,7 @@ SECRETS = (
 @pytest.fixture(scope="module")
 def telling(tmp_path_factory):
     """A capture full of what must not be told."""
-    from tests.frames import pcap
+    from lab.frames import pcap
 
     frames = []
     for k, more in enumerate(

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sensor.settings import Limits
-from tests.smtp.conversation import (
+from lab.conversation import (
     ACK,
     CLIENT,
     FIN,
@@ -22,6 +21,7 @@ from tests.smtp.conversation import (
     frame,
     sessions,
 )
+from sensor.settings import Limits
 
 DATA = ACK | PSH
 CLEAN = Conversation().open().say(GOOD).close().session()
@@ -361,8 +361,8 @@ def test_half_open_sessions_stay_within_the_ceiling(ceiling):
 
 
 def test_memory_is_flat_over_a_capture_ten_times_longer(tmp_path):
-    from benchmarks.generate import write
-    from benchmarks.sessions import generate
+    from lab.generate import write
+    from lab.sessions import generate
     from sensor.capture.merge import Captures
     from sensor.pipeline import Pipeline
     from sensor.settings import Settings

@@ -5,12 +5,12 @@ import sqlite3
 import msgspec
 import pytest
 
+from lab.alerts import alert as alert_on
 from sensor.base.database import DatabaseError
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.state.journal import Journal, Wanted
-from tests.blocking.alerts import alert as alert_on
 from tests.conftest import PCAPS
 
 

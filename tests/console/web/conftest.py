@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.console.web.serving import serving, settings_for
+from lab.web import serving, settings_for
 
 
 @pytest.fixture

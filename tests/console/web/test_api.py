@@ -8,6 +8,7 @@ import subprocess
 import msgspec
 import pytest
 
+from lab.alerts import T0, alert
 from sensor.alerts.alert import Alert
 from sensor.blocking.desk import Desk
 from sensor.blocking.feed_faults import tell
@@ -16,7 +17,6 @@ from sensor.console.web.openapi import document
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usage
 from sensor.state.journal import Journal
-from tests.blocking.alerts import T0, alert
 from tests.conftest import ROOT
 from tests.console.test_view import HOSTILE
 

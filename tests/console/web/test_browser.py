@@ -10,16 +10,16 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from lab.alerts import alert
+from lab.browser import browsing
+from lab.web import PASSWORDS, serving, settings_for
 from sensor.alerts.alert import Alert
 from sensor.blocking.desk import Desk
 from sensor.console.view import View
 from sensor.state.journal import Journal
 from sensor.state.sessions import SessionStore
-from tests.blocking.alerts import alert
 from tests.conftest import needs
 from tests.console.test_view import HOSTILE
-from tests.console.web.browsing import browsing
-from tests.console.web.serving import PASSWORDS, serving, settings_for
 
 pytestmark = pytest.mark.xdist_group("browser")
 PAGES = ("/", "/hosts", "/overview", "/blocks", "/impact", "/settings", "/health", "/login")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.web.serving import TOKENS
+from lab.web import TOKENS
 
 
 def test_schemathesis_finds_nothing(server):

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from lab.web import PASSWORDS, TOKENS, serving, settings_for
 from sensor.base import access
 from sensor.base.access import AccessError, WebSettings, place
 from sensor.console.web.guard import Logins, ThrottledError
 from sensor.settings import parse_settings
 from tests.conftest import port25
-from tests.console.web.serving import PASSWORDS, TOKENS, serving, settings_for
 
 USER = access.User("ann", "operator", "$argon2id$x")
 

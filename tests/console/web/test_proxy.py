@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import requests
 
+from lab.alerts import alert
+from lab.browser import browsing
+from lab.mail_servers import certificate, program
+from lab.waiting import wait_for
+from lab.web import PASSWORDS, Server, serving, settings_for
 from sensor.state.journal import Journal
-from tests.blocking.alerts import alert
 from tests.conftest import ROOT, cannot, needs
-from tests.console.web.browsing import browsing
-from tests.console.web.serving import PASSWORDS, Server, serving, settings_for
-from tests.live.laboratory import wait_for
-from tests.live.servers import certificate, program
 
 pytestmark = pytest.mark.xdist_group("browser")
 PORT = 8626
@@ -25,7 +25,7 @@ PORT = 8626
 def nginx(server: Server, folder: Path) -> Iterator[str]:
     """Where it listens for browsers."""
     if (path := program("nginx")) is None:
-        cannot("not installed (tests/live/install): nginx")
+        cannot("not installed (lab/install): nginx")
     (lines,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "web.md").read_text(), re.DOTALL)
     key, crt = certificate(folder)
     (folder / "nginx.conf").write_text(

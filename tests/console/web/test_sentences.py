@@ -7,6 +7,9 @@ import re
 import numpy as np
 import pytest
 
+from lab.alerts import FIRST_CONTACT, alert, closed
+from lab.browser import browsing
+from lab.web import serving
 from sensor.alerts.recommend import grounds, recommend
 from sensor.blocking.bounds import Bounds
 from sensor.hosts.evidence import Count, Evidence, Fact
@@ -14,11 +17,8 @@ from sensor.hosts.subscribers import Exemption
 from sensor.hosts.windows import WINDOWS
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
-from tests.blocking.alerts import FIRST_CONTACT, alert, closed
 from tests.blocking.test_policy import PREFIXES, Desk, at
 from tests.conftest import needs
-from tests.console.web.browsing import browsing
-from tests.console.web.serving import serving
 
 pytestmark = pytest.mark.xdist_group("browser")
 NAMES = r"fan_out|first_contact|[a-z0-9.]+/\d+|blocking\.\w+|port25 resume|mary|contract 4711"

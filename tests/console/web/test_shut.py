@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
+from lab.late import shut
+from lab.web import PASSWORDS, Server, settings_for
 from sensor.console.web.api import OPERATIONS
 from sensor.console.web.packets import DissectionError, dissected
 from tests.conftest import PCAPS, ROOT, cannot
-from tests.console.web.serving import PASSWORDS, Server, settings_for
-from tests.live.late import shut
 
 
 @pytest.mark.parametrize("where", ["open", "shut"])
@@ -22,7 +22,7 @@ def test_nothing_is_read_of_the_installation_once_root_is_another(folder, replay
     subprocess.run(["cp", "-r", str(replayed), str(state)], check=True)
     subprocess.run(["chown", "-R", "nobody", str(state)], check=True)
     log = folder / "late"
-    program = [sys.executable, "-m", "tests.live.late", str(log)]
+    program = [sys.executable, "-m", "lab.late", str(log)]
     command = shut(folder) if where == "shut" else program
     command += ["web", "--state", str(state), "--listen", "127.0.0.1:0"]
     command += ["-c", str(settings_for(folder))]

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from lab.alerts import alert
+from lab.web import TOKENS
 from sensor.blocking.desk import Desk
 from sensor.console.web.readers import Readers
 from sensor.console.web.stream import Follower, place_of, place_text
 from sensor.state.journal import Journal
-from tests.blocking.alerts import alert
-from tests.console.web.serving import TOKENS
 
 
 class Listener:
@@ -104,7 +104,7 @@ def test_what_persons_do_and_how_it_goes_is_told(server, state):
 
 
 def test_more_than_may_follow_are_turned_away(state, tmp_path):
-    from tests.console.web.serving import serving, settings_for
+    from lab.web import serving, settings_for
 
     config = settings_for(tmp_path, "max_streams = 2")
     with serving(state, "-c", str(config)) as server:

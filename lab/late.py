@@ -1,6 +1,6 @@
 """port25 as it is, with every module it asks for after it gave up its privileges written down.
 
-    python -m tests.live.late LOG live -i ...
+    python -m lab.late LOG live -i ...
 
 A module that is imported late is one an installation may keep from whom the sensor has become.
 """
@@ -12,10 +12,9 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
+from lab import ROOT
 from sensor.cli import main
 from sensor.service import systemd
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def shut(folder: Path) -> list[str]:
@@ -30,7 +29,7 @@ def shut(folder: Path) -> list[str]:
     log = folder / "late"
     script = (
         f"set -e; {mounts}; cd {locked / 'tree'}; export PYTHONPATH={locked / 'site'};"
-        f' exec {python} -m tests.live.late {log} "$@"'
+        f' exec {python} -m lab.late {log} "$@"'
     )
     return ["unshare", "-m", "sh", "-c", script, "sh"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.conftest import ROOT
+from lab import ROOT
 
 SCREENS = ROOT / "build" / "screens"
 """Pictures of the last run, to be looked at."""

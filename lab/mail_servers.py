@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import ROOT
-from tests.live.laboratory import Laboratory, wait_for
+from lab import ROOT
+from lab.network import Laboratory
+from lab.waiting import wait_for
 
 __all__ = ["EVERYWHERE", "SERVERS", "program", "start"]
 
@@ -25,7 +26,7 @@ POSTFIX_QUEUES = (
 )
 
 UNPACKED = ROOT / "build" / "mail-servers"
-"""Where ``tests/live/install`` puts what Debian does not install beside another mail server."""
+"""Where ``lab/install`` puts what Debian does not install beside another mail server."""
 
 PATH = os.pathsep.join(
     (os.environ["PATH"], "/usr/sbin", "/sbin", f"{UNPACKED}/usr/sbin", f"{UNPACKED}/usr/bin")

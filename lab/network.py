@@ -15,27 +15,14 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Laboratory", "wait_for"]
+from lab.waiting import wait_for
 
-_BUSY = 10
+__all__ = ["Laboratory"]
+
 _NUMBERS = itertools.count(os.getpid() % 10_000 * 10)
-
-
-def wait_for(what: Callable[[], object], seconds: float = 20, why: str = "") -> None:
-    """Until ``what`` is true; AssertionError when it never was.
-
-    ``seconds`` are what a quiet machine needs at most: a busy one is given ten times as many.
-    """
-    begun = time.monotonic()
-    while not what():
-        waited = time.monotonic() - begun
-        assert waited < seconds * _BUSY, f"waited {waited:.0f} s for {why or what}"
-        time.sleep(0.05)
 
 
 class Laboratory:

@@ -1,17 +1,17 @@
 """The pictures in the README: ``port25 watch`` and ``port25 web`` themselves, after the demo.
 
-python -m tests.console.picture
+python -m lab.picture
 """
 
 import asyncio
 import tempfile
 from pathlib import Path
 
+from lab import PCAPS, ROOT, port25
+from lab.browser import browsing
+from lab.web import serving
 from sensor.console.app import Watch
 from sensor.console.view import View
-from tests.conftest import PCAPS, ROOT, port25
-from tests.console.web.browsing import browsing
-from tests.console.web.serving import serving
 
 
 async def picture(state: Path) -> str:

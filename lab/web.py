@@ -8,8 +8,8 @@ from pathlib import Path
 
 import requests
 
+from lab import ROOT
 from sensor.base import access
-from tests.conftest import ROOT
 
 TOKENS = {role: f"p25_{role}_of_the_tests" for role in access.ROLES}
 PASSWORDS = {role: f"{role} and a long sentence" for role in access.ROLES}

@@ -9,9 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conftest import ROOT
-from tests.live import servers
-from tests.live.laboratory import Laboratory
+from lab import ROOT, mail_servers
+from lab.network import Laboratory
 
 SECONDS = 120
 
@@ -21,13 +20,13 @@ def main() -> None:
         folder = Path(made)
         folder.chmod(0o755)
         print("The internet: Postfix at every address of 198.18.0.0/16, nobody at 198.19.0.0/16.")
-        servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+        mail_servers.start(lab, "postfix", folder / "mx", mail_servers.EVERYWHERE)
         others = {"203.0.113.2": ("mailer", "1"), "203.0.113.3": ("syns", "5")}
         print("Subscribers: 203.0.113.1 is a bot, .2 a new mail server, .3 scans.\n")
         for address, (kind, rate) in {"203.0.113.1": ("bot", "3"), **others}.items():
             if address in others:
                 lab.address(lab.inside, address)
-            words = (sys.executable, "-m", "tests.live.traffic", kind, "1000000", rate, address)
+            words = (sys.executable, "-m", "lab.subscribers", kind, "1000000", rate, address)
             lab.start(lab.inside, *words, log=folder / kind, cwd=ROOT)
         command = ["ip", "netns", "exec", lab.watch, sys.executable, "-m", "sensor", "live"]
         command += ["-i", "mirror0", "--state", str(folder / "state")]

@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.traffic.evaders import EVADERS, HOPPERS
-from benchmarks.traffic.families import FAMILIES, Sender, sending
-from benchmarks.traffic.legitimate import CLASSES, SCANNERS
-from benchmarks.traffic.packets import CONNECTION
-from benchmarks.traffic.plan import DAY, Plan
-from benchmarks.traffic.scripts import Scripts, compiled, facts
+from lab.traffic.evaders import EVADERS, HOPPERS
+from lab.traffic.families import FAMILIES, Sender, sending
+from lab.traffic.legitimate import CLASSES, SCANNERS
+from lab.traffic.packets import CONNECTION
+from lab.traffic.plan import DAY, Plan
+from lab.traffic.scripts import Scripts, compiled, facts
 from sensor.settings import Settings
 
 __all__ = ["SETTINGS", "Group", "Traffic", "traffic"]

@@ -1,6 +1,6 @@
 """A capture of whole SMTP sessions, seeded: real dialogues, each with its own names and sizes.
 
-    python -m benchmarks.sessions OUT.pcap --sessions 100000
+    python -m lab.sessions OUT.pcap --sessions 100000
 
 Every session has a handshake, a greeting, EHLO with capabilities, MAIL, one to three RCPTs (some
 of them pipelined), and then either delivers a message of one to four segments and says QUIT, or is
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.generate import write
+from lab.generate import write
 
 START = 1_700_000_000
 FIN, SYN, PSH, ACK = 1, 2, 8, 16

@@ -1,6 +1,6 @@
 """This sensor's session records beside what its peers expect of the same captures.
 
-    python -m tests.conformance > docs/conformance.md
+    python -m lab.conformance > docs/conformance.md
 
 Prints a page of Markdown: how many statements of the peers were compared, how many agree, and a
 table of those that do not, each argued. The captures and expectations are those of the peers' own
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from lab import SHARED
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.smtp.record import Session
-from tests.conftest import SHARED
 
 
 class Statement(NamedTuple):

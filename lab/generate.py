@@ -1,6 +1,6 @@
 """A capture of any size for benchmarks, seeded: mail from many hosts among other traffic.
 
-    python -m benchmarks.generate OUT.pcap --packets 3000000 --share 1.0 --hosts 10000 --bots 0.01
+    python -m lab.generate OUT.pcap --packets 3000000 --share 1.0 --hosts 10000 --bots 0.01
 
 Hosts (10.0.0.0/8) hold SMTP sessions with a few mail servers each; bots (a share of the hosts) open
 sessions to ever new ones, of which a third never answer and a tenth refuse. Whole sessions are

@@ -1,6 +1,6 @@
 """What subscribers do, for the laboratory.
 
-    python -m tests.live.traffic KIND [COUNT] [PER_SECOND] [FROM]
+    python -m lab.subscribers KIND [COUNT] [PER_SECOND] [FROM]
 
 ``bot`` hands spam to ever new servers, ``syns`` opens connections and says nothing, ``mailer`` is a
 mail server that delivers to ever new servers as it should, ``last`` is one connection.

@@ -1,6 +1,6 @@
 """Conversations taken to pieces: mutated, cut, reordered, doubled, lost, or nothing but noise.
 
-    PORT25_CHECKED_LOADS=1 NUMBA_BOUNDSCHECK=1 python -m tests.smtp.fuzz MEGABYTES [SEED]
+    PORT25_CHECKED_LOADS=1 NUMBA_BOUNDSCHECK=1 python -m lab.fuzz.smtp MEGABYTES [SEED]
 
 With both checks a read outside a buffer, or outside a table, raises. Tables are small, so that they
 are always full. Every record must come out valid, memory must stay within its ceilings, and the
@@ -13,10 +13,10 @@ from collections import Counter
 
 import msgspec
 
+from lab.conversation import ACK, FIN, GOOD, PSH, RST, SYN, Conversation, block
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings
 from sensor.smtp.record import Session
-from tests.smtp.conversation import ACK, FIN, GOOD, PSH, RST, SYN, Conversation, block
 
 TEXTS = [
     GOOD,
@@ -69,7 +69,7 @@ def mutated(rng: random.Random, payload: bytes) -> bytes:
 
 def lookups(rng: random.Random) -> list[tuple[int, bytes]]:
     """Frames of DNS questions and answers for MX that have met with everything, over UDP or TCP."""
-    from tests.dns.test_dns import MX, A, Wire, message
+    from lab.lookups import MX, A, Wire, message
 
     wire = Wire(port=rng.randrange(5000, 5010))
     wire.now += rng.randrange(10**9)

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT
-from tests.live.laboratory import Laboratory, wait_for
+from lab import ROOT
+from lab.network import Laboratory
+from lab.waiting import wait_for
 
 __all__ = ["Sensor"]
 

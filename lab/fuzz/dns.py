@@ -1,6 +1,6 @@
 """DNS answers with valid headers and hostile records, through the sensor's reader.
 
-    python -m tests.dns.fuzz SECONDS [SEED]
+    python -m lab.fuzz.dns SECONDS [SEED]
 
 What comes out is held against dnspython: wherever it can read the whole of a message, the sensor
 must have learnt the same; and wherever a message has a good MX in front, that one is learnt. No
@@ -17,10 +17,10 @@ import dns.name
 import dns.rdataclass
 import dns.rdatatype
 
+from lab.dns_messages import GOOD_MX, MX_ANSWER, TARGET, answer, hostile, mutated
 from sensor.dns.answers import MOST_RECORDS, name_text, read_answer
 from sensor.dns.exchangers import Exchangers
 from sensor.dns.lookups import new_lookups
-from tests.dns.messages import GOOD_MX, MX_ANSWER, TARGET, answer, hostile, mutated
 
 SLOW = 0.05
 """Seconds for one message."""

@@ -1,6 +1,6 @@
 """A traffic laboratory: a provider's subscribers over days, seeded, and the truth about each.
 
-    python -m benchmarks.traffic OUT.pcap --subscribers 10000 --days 1 --seed 7 [--syns]
+    python -m lab.traffic OUT.pcap --subscribers 10000 --days 1 --seed 7 [--syns]
 
 ``internet.py`` has the mail servers of the world, ``scripts.py`` what is said to them,
 ``legitimate.py``, ``families.py`` and ``evaders.py`` who says it and how often, ``population.py``

@@ -1,6 +1,6 @@
 """The sensor under mixed load for so many seconds, and whether its memory is flat.
 
-    python -m tests.live.soak SECONDS
+    python -m lab.soak SECONDS
 
 Subscribers that are bots, a mail server and a scanner work at once against Postfix, while whole
 sessions of thousands more hosts are replayed onto the mirror port. Every sample of the sensor's
@@ -14,12 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.generate import write
-from benchmarks.sessions import generate
-from tests.conftest import ROOT
-from tests.live import servers
-from tests.live.laboratory import Laboratory
-from tests.live.sensing import Sensor
+from lab import ROOT, mail_servers
+from lab.generate import write
+from lab.network import Laboratory
+from lab.sensing import Sensor
+from lab.sessions import generate
 
 SLACK = 12 << 20
 """Bytes."""
@@ -48,13 +47,13 @@ def soak(seconds: float) -> list[tuple[int, float]]:
     with tempfile.TemporaryDirectory() as made, Laboratory() as lab:
         folder = Path(made)
         folder.chmod(0o755)
-        servers.start(lab, "postfix", folder / "mx", servers.EVERYWHERE)
+        mail_servers.start(lab, "postfix", folder / "mx", mail_servers.EVERYWHERE)
         path = folder / "sessions.pcap"
         write(path, generate(20_000)[0])
         sensor = Sensor(lab, folder / "sensor", SETTINGS).start()
         assert sensor.process is not None
         for kind, rate in (("bot", "10"), ("mailer", "2"), ("syns", "20")):
-            words = (sys.executable, "-m", "tests.live.traffic", kind, "1000000", rate)
+            words = (sys.executable, "-m", "lab.subscribers", kind, "1000000", rate)
             lab.start(lab.inside, *words, log=folder / kind, cwd=ROOT)
         lab.start(
             lab.router, "tcpreplay", "-q", "-i", "span0", "--loop=0", f"--pps={PACKETS_A_SECOND}",

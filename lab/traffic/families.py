@@ -35,9 +35,9 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.traffic import internet
-from benchmarks.traffic.plan import DAY, HOUR, Plan, chosen, with_lookups
-from benchmarks.traffic.scripts import Manners, script
+from lab.traffic import internet
+from lab.traffic.plan import DAY, HOUR, Plan, chosen, with_lookups
+from lab.traffic.scripts import Manners, script
 
 __all__ = ["FAMILIES", "MOST", "Sender", "sending"]
 

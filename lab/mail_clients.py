@@ -1,6 +1,6 @@
 """Clients of other makers in conversation with a server: swaks, and Python's smtplib.
 
-    python -m tests.live.clients CONVERSATION ADDRESS PORT
+    python -m lab.mail_clients CONVERSATION ADDRESS PORT
 
 Each conversation comes with what its session record must say (besides what Wireshark says).
 ``PORT`` is the client's.
@@ -123,7 +123,7 @@ def words(name: str, address: str, port: int) -> list[str]:
     """The program that holds a conversation."""
     how = CONVERSATIONS[name][0]
     if callable(how):
-        return [sys.executable, "-m", "tests.live.clients", name, address, str(port)]
+        return [sys.executable, "-m", "lab.mail_clients", name, address, str(port)]
     return [
         "swaks", "--server", address, "--local-interface", "203.0.113.1", "--local-port", str(port),
         "--helo", ME, "--from", CAROL, "--silent", *how,

@@ -1,6 +1,6 @@
 """Write a capture of a simulated provider, and beside it the truth.
 
-    python -m benchmarks.traffic OUT.pcap --subscribers 10000 --days 1 --seed 7 [--bots 3] [--syns]
+    python -m lab.traffic OUT.pcap --subscribers 10000 --days 1 --seed 7 [--bots 3] [--syns]
 
 ``OUT.truth.json`` tells of each class how many there are and, of each sender, its class.
 """
@@ -9,13 +9,13 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks.traffic.packets import blocks, write
-from benchmarks.traffic.population import traffic
+from lab.traffic.packets import blocks, write
+from lab.traffic.population import traffic
 
 
 def main() -> None:
     """Write both, as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.traffic", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.traffic", description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--subscribers", type=int, default=10_000)
     parser.add_argument("--days", type=int, default=1)

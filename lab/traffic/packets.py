@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from benchmarks.traffic.plan import numbered
-from benchmarks.traffic.scripts import MX_LOOKUP, Scripts
+from lab.traffic.plan import numbered
+from lab.traffic.scripts import MX_LOOKUP, Scripts
 from sensor.capture.block import FRAME, FRAMES_PER_BLOCK, Block
 
 __all__ = ["CONNECTION", "blocks", "write"]

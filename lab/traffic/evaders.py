@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.traffic.families import FAMILIES, Sender, sending
-from benchmarks.traffic.legitimate import office
-from benchmarks.traffic.plan import HOUR, Plan, joined
-from benchmarks.traffic.scripts import Manners
+from lab.traffic.families import FAMILIES, Sender, sending
+from lab.traffic.legitimate import office
+from lab.traffic.plan import HOUR, Plan, joined
+from lab.traffic.scripts import Manners
 
 __all__ = ["EVADERS", "HOPPERS"]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.traffic.scripts import MX_LOOKUP
+from lab.traffic.scripts import MX_LOOKUP
 
 __all__ = ["DAY", "HOUR", "Plan", "chosen", "daytime", "joined", "numbered", "with_lookups"]
 

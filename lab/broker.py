@@ -12,8 +12,9 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
-from tests.conftest import ROOT
-from tests.live.laboratory import Laboratory, wait_for
+from lab import ROOT
+from lab.network import Laboratory
+from lab.waiting import wait_for
 
 __all__ = ["Broker", "by_id", "free_ports", "start_in"]
 

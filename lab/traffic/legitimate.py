@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.traffic import internet
-from benchmarks.traffic.plan import (
+from lab.traffic import internet
+from lab.traffic.plan import (
     DAY,
     HOUR,
     Plan,
@@ -20,7 +20,7 @@ from benchmarks.traffic.plan import (
     numbered,
     with_lookups,
 )
-from benchmarks.traffic.scripts import Manners, script
+from lab.traffic.scripts import Manners, script
 
 __all__ = ["CLASSES", "SCANNERS"]
 
