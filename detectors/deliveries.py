@@ -30,7 +30,6 @@ from detectors.detector import Finding
 from detectors.sequential import Decibans, Probability, steps, walk, walked
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
-from sensor.hosts.windows import WINDOWS
 
 __all__ = ["Deliveries", "DeliveriesSettings"]
 
@@ -74,13 +73,6 @@ class Deliveries:
     def explain(self, evidence: Evidence) -> Finding:
         """The walk and its steps."""
         walk = walked(evidence, Count.UNMAILED, Count.MAILED, self.tables)
-        window = WINDOWS[walk.window]
-        figures = {"window": window, "without": walk.against, "with": walk.in_favour}
-        total = walk.against + walk.in_favour
-        if not total:
-            return Finding(self.name, 0, "no session with hidden replies", figures)
-        reason = (
-            f"{walk.against} of {total} sessions with hidden replies held no message in {window}:"
-            f" {walk.sum}"
-        )
-        return Finding(self.name, walk.centibans, reason, figures)
+        figures = walk.figures | {"without": walk.against, "with": walk.in_favour}
+        code = "deliveries.without" if walk.figures["total"] else "deliveries.none"
+        return Finding(self.name, walk.centibans, code, figures)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.sentences import render
 from sensor.hosts.evidence import Evidence
 
 __all__ = ["CENTIBANS", "Detector", "Finding", "centibans"]
@@ -35,9 +36,15 @@ class Finding(NamedTuple):
 
     detector: str
     centibans: int
-    reason: str
+    code: str
+    """of a sentence: ``sensor/base/catalogue``"""
     figures: dict[str, Any]
-    """the numbers the reason rests on"""
+    """the numbers the sentence rests on"""
+
+    @property
+    def reason(self) -> str:
+        """The sentence, in English."""
+        return render(self.code, self.figures)
 
 
 class Detector(Protocol):

@@ -25,7 +25,6 @@ from detectors.detector import Finding
 from detectors.sequential import Decibans, Probability, steps, walk, walked
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
-from sensor.hosts.windows import WINDOWS
 
 __all__ = ["Dialogue", "DialogueSettings"]
 
@@ -67,13 +66,6 @@ class Dialogue:
     def explain(self, evidence: Evidence) -> Finding:
         """The walk and its steps."""
         walk = walked(evidence, Count.RUDE, Count.POLITE, self.tables)
-        window = WINDOWS[walk.window]
-        figures = {"window": window, "rude": walk.against, "polite": walk.in_favour}
-        total = walk.against + walk.in_favour
-        if not total:
-            return Finding(self.name, 0, "no session to judge its manners by", figures)
-        reason = (
-            f"{walk.against} of {total} new servers were spoken to as no mail server does"
-            f" in {window}: {walk.sum}"
-        )
-        return Finding(self.name, walk.centibans, reason, figures)
+        figures = walk.figures | {"rude": walk.against, "polite": walk.in_favour}
+        code = "dialogue.rude" if walk.figures["total"] else "dialogue.none"
+        return Finding(self.name, walk.centibans, code, figures)

@@ -37,7 +37,7 @@ from detectors.detector import Finding
 from detectors.unusual import LARGEST, Tail, Usual, most_unusual, worths
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
-from sensor.hosts.windows import WINDOWS
+from sensor.hosts.windows import DAY, WINDOWS
 
 __all__ = ["FanOut", "FanOutSettings", "ratio"]
 
@@ -97,8 +97,8 @@ class FanOut:
         worth = [int(self.tables[0, w, min(n, LARGEST)]) for w, n in enumerate(proven)]
         w = max(range(len(WINDOWS)), key=lambda w: (worth[w], w))
         usual = int(self.usual[0, w])
-        reason = f"{proven[w]} new destinations in {WINDOWS[w]}, where {usual} are usual"
-        return Finding("proof", worth[w], reason, {"window": WINDOWS[w], "proven": proven[w]})
+        figures = {"window": WINDOWS[w], "proven": proven[w], "usual": usual}
+        return Finding("proof", worth[w], "proof.contacts", figures)
 
     def explain(self, evidence: Evidence) -> Finding:
         """The window and count that weigh most."""
@@ -110,19 +110,12 @@ class FanOut:
                 if worth > best[0]:
                     best = worth, which, w
         worth, which, w = best
-        networks = [evidence.count(Count.NETWORKS, w) for w in range(len(WINDOWS))]
         if not worth:
-            n = networks[-1]
-            reason = f"{n} foreign network{'s' * (n != 1)} in 1 day: nothing unusual"
-            return Finding(self.name, 0, reason, {"window": WINDOWS[-1], "networks": n})
+            figures = {"window": WINDOWS[DAY], "networks": evidence.count(Count.NETWORKS, DAY)}
+            return Finding(self.name, 0, "fan_out.usual", figures)
         what = (Count.NETWORKS, Count.ADDRESSES)[which]
         n = evidence.count(what, w)
         usual = int(self.usual[which, w])
         noun = what.name.lower()
         figures = {"window": WINDOWS[w], noun: n, "usual": usual}
-        return Finding(
-            self.name,
-            worth,
-            f"{n} foreign {noun} in {WINDOWS[w]}, where {usual} are usual",
-            figures,
-        )
+        return Finding(self.name, worth, f"fan_out.{noun}", figures)

@@ -32,7 +32,6 @@ from detectors.detector import Finding
 from detectors.sequential import Decibans, Probability, steps, walk, walked
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
-from sensor.hosts.windows import WINDOWS
 
 __all__ = ["FirstContact", "FirstContactSettings"]
 
@@ -79,13 +78,8 @@ class FirstContact:
     def explain(self, evidence: Evidence) -> Finding:
         """The walk and its steps."""
         if not evidence.fact(Fact.REPLIES_VISIBLE):
-            reason = "not measurable: this mirror does not show what becomes of connections"
-            return Finding(self.name, 0, reason, {})
+            return Finding(self.name, 0, "first_contact.hidden", {})
         walk = walked(evidence, Count.FIRST_FAILED, Count.FIRST_ANSWERED, self.tables)
-        window = WINDOWS[walk.window]
-        figures = {"window": window, "answered": walk.in_favour, "failed": walk.against}
-        total = walk.against + walk.in_favour
-        if not total:
-            return Finding(self.name, 0, "no first contact decided yet", figures)
-        reason = f"{walk.against} of {total} first contacts failed in {window}: {walk.sum}"
-        return Finding(self.name, walk.centibans, reason, figures)
+        figures = walk.figures | {"answered": walk.in_favour, "failed": walk.against}
+        code = "first_contact.failed" if walk.figures["total"] else "first_contact.none"
+        return Finding(self.name, walk.centibans, code, figures)

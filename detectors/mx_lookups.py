@@ -85,14 +85,11 @@ class MxLookups:
         worth = int(ratio(evidence.counts, evidence.facts, self.tables))
         if not worth:
             n = lookups[DAY]
-            text = f"{n} MX lookup{'s' * (n != 1)} in {WINDOWS[DAY]}" if n else "no MX lookup seen"
-            return Finding(
-                self.name, 0, text, {"window": WINDOWS[DAY], "lookups": n, "networks": networks}
-            )
+            figures = {"window": WINDOWS[DAY], "lookups": n, "networks": networks}
+            return Finding(self.name, 0, "mx_lookups.few" if n else "mx_lookups.none", figures)
         w = next(w for w, n in enumerate(lookups) if self.tables[w, n] == worth)
         usual = self._usual[w]
-        text = f"{lookups[w]} MX lookups in {WINDOWS[w]}, where {usual} are usual"
-        if worth == self.most:
-            text += f", at most {worth / CENTIBANS:+.1f}"
         figures = {"window": WINDOWS[w], "lookups": lookups[w], "usual": usual}
-        return Finding(self.name, worth, text, figures)
+        if worth == self.most:
+            figures["limit"] = worth / CENTIBANS
+        return Finding(self.name, worth, "mx_lookups.many", figures)

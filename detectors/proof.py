@@ -25,6 +25,7 @@ from detectors.fan_out import FanOut
 from detectors.rejections import Rejections
 from detectors.unusual import LARGEST
 from sensor.base.kernel import kernel
+from sensor.base.sentences import Sentence
 from sensor.hosts.evidence import Count, Evidence, Fact
 
 __all__ = ["Proof", "ProofTables", "proof"]
@@ -114,37 +115,30 @@ class Proof:
         worth = int(proof(evidence.counts, evidence.facts, self.tables))
         found = self._fan_out.proof(evidence)
         fact = evidence.fact
-        figures = {
-            **found.figures,
+        figures = found.figures | {
             "refused": fact(Fact.PROVEN_REFUSED), "taken": fact(Fact.PROVEN_TAKEN),
             "rude": fact(Fact.PROVEN_RUDE), "polite": fact(Fact.PROVEN_POLITE),
             "denied": fact(Fact.DENIED),
         }  # fmt: skip
-        reason = found.reason
         if worth > found.centibans:
-            reason += f"; {_spoken(figures)}"
+            figures |= _asked(figures)
         if figures["denied"]:
-            n = figures["denied"]
-            reason += f"; the holder of the address denied {n} handshakes: somebody forges it"
-        return Finding("proof", worth, reason, figures)
+            figures["denials"] = figures["denied"]
+        return Finding("proof", worth, found.code, figures)
 
-    def missing(self, finding: Finding) -> str:
-        """What refusals and manners lack to be proof; empty where there are none."""
+    def missing(self, finding: Finding) -> Sentence | None:
+        """What refusals and manners lack to be proof; None where there are none, or enough."""
         figures = finding.figures
-        counted = _spoken(figures) in finding.reason
-        if counted or max(figures["refused"], figures["rude"]) <= figures["denied"]:
-            return ""
-        return (
-            f"{_spoken(figures)}, where nearly all of at least {REFUSALS} and {SPOKEN} are needed"
-        )
+        if "servers" in figures or max(figures["refused"], figures["rude"]) <= figures["denied"]:
+            return None
+        needed = {"servers_needed": REFUSALS, "spoken_needed": SPOKEN}
+        about = {"refused": figures["refused"], "rude": figures["rude"]}
+        return Sentence("proof.missing", about | _asked(figures) | needed)
 
 
-def _spoken(figures: dict[str, int]) -> str:
-    return (
-        f"{_of(figures, 'refused', 'taken')} servers refused it and"
-        f" {_of(figures, 'rude', 'polite')} were spoken to as no mail server does"
-    )
-
-
-def _of(figures: dict[str, int], against: str, in_favour: str) -> str:
-    return f"{figures[against]} of {figures[against] + figures[in_favour]}"
+def _asked(figures: dict[str, int]) -> dict[str, int]:
+    """Servers that took or refused mail, and servers spoken to."""
+    return {
+        "servers": figures["refused"] + figures["taken"],
+        "spoken": figures["rude"] + figures["polite"],
+    }

@@ -85,17 +85,16 @@ class Regularity:
         """How many an hour, and how far from each other."""
         hours, new, squared = (evidence.fact(f) for f in (Fact.HOURS, Fact.NEW, Fact.NEW_SQUARED))
         worth = int(ratio(evidence.counts, evidence.facts, self.tables))
-        figures = {"hours": hours, "new": new, "squared": squared}
+        figures: dict[str, float] = {"hours": hours, "new": new, "squared": squared}
         if hours < self.hours:
-            reason = f"{hours} whole hours seen: {self.hours} are needed"
-            return Finding(self.name, worth, reason, figures)
+            figures["needed"] = self.hours
+            return Finding(self.name, worth, "regularity.short", figures)
         mean = new / hours
         deviation = sqrt(max(0.0, squared / hours - mean * mean))
-        text = f"{new} new destinations in the last {hours} whole hours"
         if new < hours:
-            return Finding(self.name, worth, f"{text}: too few to tell", figures)
-        text += f", {mean:.1f} an hour give or take {deviation:.1f}"
-        text += ": even" if worth else ": in bursts, as people's mail comes"
+            return Finding(self.name, worth, "regularity.few", figures)
+        figures |= {"mean": round(mean, 1), "deviation": round(deviation, 1)}
         if worth == self.most:
-            text += f", at most {worth / CENTIBANS:+.1f}"
-        return Finding(self.name, worth, text, figures)
+            figures["limit"] = worth / CENTIBANS
+        code = "regularity.even" if worth else "regularity.bursts"
+        return Finding(self.name, worth, code, figures)

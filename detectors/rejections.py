@@ -31,7 +31,6 @@ from detectors.detector import Finding
 from detectors.sequential import Decibans, Probability, steps, walk, walked
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
-from sensor.hosts.windows import WINDOWS
 
 __all__ = ["Rejections", "RejectionsSettings"]
 
@@ -79,10 +78,6 @@ class Rejections:
     def explain(self, evidence: Evidence) -> Finding:
         """The walk and its steps."""
         walk = walked(evidence, Count.REJECTED, Count.ACCEPTED, self.tables)
-        window = WINDOWS[walk.window]
-        figures = {"window": window, "refused": walk.against, "taken": walk.in_favour}
-        total = walk.against + walk.in_favour
-        if not total:
-            return Finding(self.name, 0, "no answer to mail was seen", figures)
-        reason = f"{walk.against} of {total} new servers refused the mail in {window}: {walk.sum}"
-        return Finding(self.name, walk.centibans, reason, figures)
+        figures = walk.figures | {"refused": walk.against, "taken": walk.in_favour}
+        code = "rejections.refused" if walk.figures["total"] else "rejections.none"
+        return Finding(self.name, walk.centibans, code, figures)

@@ -168,6 +168,6 @@ class Model:
 
     def explain(self, evidence: Evidence) -> list[Finding]:
         """The prior and every detector's finding; their centibans add up to the score."""
-        odds = f"before any evidence, 1 host in {1 / self._share:,.0f} that uses foreign port 25"
-        prior = Finding("prior", self.prior, odds, {"share": self._share})
+        figures = {"share": self._share, "hosts": round(1 / self._share)}
+        prior = Finding("prior", self.prior, "prior.share", figures)
         return [prior] + [detector.explain(evidence) for detector in self.detectors]

@@ -8,7 +8,7 @@ was decided, else the day. It is capped both ways, because one method alone must
 """
 
 from math import log10
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from detectors.detector import CENTIBANS, centibans
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
-from sensor.hosts.windows import DAY
+from sensor.hosts.windows import DAY, WINDOWS
 
 __all__ = ["Decibans", "Probability", "Walk", "steps", "walk", "walked"]
 
@@ -58,8 +58,8 @@ class Walk(NamedTuple):
     against: int
     in_favour: int
     centibans: int
-    sum: str
-    """the steps written out"""
+    figures: dict[str, Any]
+    """window, steps, how often; ``limit`` where the sum reached it"""
 
 
 def walked(evidence: Evidence, against: Count, in_favour: Count, tables: NDArray[np.int32]) -> Walk:
@@ -70,7 +70,9 @@ def walked(evidence: Evidence, against: Count, in_favour: Count, tables: NDArray
         w += 1
     n, m = evidence.count(against, w), evidence.count(in_favour, w)
     worth = int(walk(evidence.counts, int(against), int(in_favour), tables))
-    text = f"{n} x {up / CENTIBANS:+.1f} and {m} x {down / CENTIBANS:+.1f}"
+    figures = {
+        "window": WINDOWS[w], "total": n + m, "up": up / CENTIBANS, "down": down / CENTIBANS
+    }  # fmt: skip
     if n * up + m * down != worth:
-        text += f", at most {worth / CENTIBANS:+.1f}"
-    return Walk(w, n, m, worth, text)
+        figures["limit"] = worth / CENTIBANS
+    return Walk(w, n, m, worth, figures)

@@ -67,8 +67,6 @@ class Submission:
         worth = int(ratio(evidence.counts, evidence.facts, self.tables))
         figures = {"window": WINDOWS[DAY], "submitted": n, "networks": networks}
         if not n:
-            return Finding(self.name, worth, "no authenticated session", figures)
-        sessions = f"{n} authenticated session{'s' * (n != 1)} in {WINDOWS[DAY]}"
-        in_all = f"{networks} network{'s' * (networks != 1)} in all"
-        verdict = "a mail program" if worth else "more than a mail program's"
-        return Finding(self.name, worth, f"{sessions}, and {in_all}: {verdict}", figures)
+            return Finding(self.name, worth, "submission.none", figures)
+        code = "submission.program" if worth else "submission.more"
+        return Finding(self.name, worth, code, figures)

@@ -35,8 +35,11 @@ class EvidenceLine(msgspec.Struct, frozen=True):
     decibans: float
     """log-likelihood ratio, "spam source" against "legitimate"; one decimal"""
     reason: str
+    """a sentence in English, made of ``code`` and ``figures``; its wording may change"""
     figures: dict[str, Any]
     """the numbers the reason rests on"""
+    code: str = ""
+    """what is found, in a word that does not change; empty in messages of old"""
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -91,6 +94,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """many customers behind this address"""
     block_recommended: bool
     block_reason: str
+    """a sentence in English, made of ``block_code`` and ``block_figures``"""
+    block_code: str = ""
+    """why or why not, in a word that does not change; empty in messages of old"""
+    block_figures: dict[str, Any] = {}
     replies_visible: bool
     first_seen: int
     """packet time, seconds since 1970"""

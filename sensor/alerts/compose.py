@@ -120,7 +120,9 @@ class Composer(NamedTuple):
             disowned=evidence.fact(Fact.DISOWNED),
             shared_address=shared,
             block_recommended=recommended,
-            block_reason=because,
+            block_reason=because.text,
+            block_code=because.code,
+            block_figures=because.figures,
             replies_visible=bool(evidence.fact(Fact.REPLIES_VISIBLE)),
             first_seen=evidence.fact(Fact.FIRST_SEEN) - ahead,
             connections=evidence.fact(Fact.CONNECTIONS),
@@ -160,7 +162,7 @@ class Composer(NamedTuple):
 
     def _lines(self, evidence: Evidence) -> list[EvidenceLine]:
         return [
-            EvidenceLine(f.detector, f.centibans / CENTIBANS, f.reason, f.figures)
+            EvidenceLine(f.detector, f.centibans / CENTIBANS, f.reason, f.figures, f.code)
             for f in self.model.explain(evidence)
         ]
 

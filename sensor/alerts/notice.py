@@ -8,6 +8,7 @@ import msgspec
 
 from sensor.alerts.alert import rfc3339
 from sensor.base.json_schema import published
+from sensor.base.sentences import Sentence
 
 __all__ = ["HEALTH", "SCHEMA", "Health", "Notice", "json_schema", "notice"]
 
@@ -39,11 +40,18 @@ class Notice(msgspec.Struct, frozen=True):
     """capture_loss, journal, evidence, snapshot, settings, kafka, blocking, delivery, flood,
     limits, reader, interface"""
     text: str
+    """in English; the wording may change"""
+    code: str = ""
+    """what it is about, in a word that does not change; empty in notices of old"""
+    figures: dict[str, Any] = {}
+    """what the text is made of"""
 
 
-def notice(kind: str, text: str, ts: int) -> Notice:
+def notice(kind: str, said: Sentence | str, ts: int) -> Notice:
     """A notice of time ``ts`` (ns since 1970)."""
-    return Notice(SCHEMA, ts, rfc3339(ts), kind, text)
+    if isinstance(said, str):
+        return Notice(SCHEMA, ts, rfc3339(ts), kind, said)
+    return Notice(SCHEMA, ts, rfc3339(ts), kind, said.text, said.code, said.figures)
 
 
 def json_schema(kind: type[Health | Notice]) -> dict[str, Any]:

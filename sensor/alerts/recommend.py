@@ -16,6 +16,7 @@ A recommendation is words to a person or to a policy (``sensor/blocking``), neve
 from typing import NamedTuple
 
 from detectors.detector import Finding
+from sensor.base.sentences import Sentence, sentence
 
 __all__ = ["Recommendation", "grounds", "recommend"]
 
@@ -24,22 +25,23 @@ class Recommendation(NamedTuple):
     """A block is recommended, or not, and why."""
 
     block: bool
-    reason: str
+    reason: Sentence
 
 
-def grounds(proof: Finding, missing: str, proven: bool, enough: int) -> str:
-    """What a recommendation rests on, or lacks, in words.
+def grounds(proof: Finding, missing: Sentence | None, proven: bool, enough: int) -> Sentence:
+    """What a recommendation rests on, or lacks.
 
     ``proof`` is what is proven now, in centibans against the level ``enough``; ``missing`` what it
     lacks; ``proven``: at some time in this alert it was enough and was not denied since.
     """
+    found = Sentence(proof.code, proof.figures)
     if not proven:
-        return f"{proof.reason}; {missing}" if missing else proof.reason
-    return proof.reason if proof.centibans >= enough else "enough new destinations before"
+        return sentence("proof.lacking", proven=found, missing=missing) if missing else found
+    return found if proof.centibans >= enough else Sentence("proof.before")
 
 
 def recommend(
-    *, closed: bool, cleared: bool, proven: bool, shared: bool, grounds: str
+    *, closed: bool, cleared: bool, proven: bool, shared: bool, grounds: Sentence
 ) -> Recommendation:
     """The rule, as the module says it.
 
@@ -47,19 +49,17 @@ def recommend(
     ``proven``: enough is proven of the host itself. ``shared``: many customers are behind the
     address. ``grounds``: see :func:`grounds`.
 
-    >>> recommend(closed=False, cleared=False, proven=True, shared=False, grounds="40 networks")
-    Recommendation(block=True, reason='the host itself spoke to 40 networks')
+    >>> before = Sentence("proof.before")
+    >>> advice = recommend(closed=False, cleared=False, proven=True, shared=False, grounds=before)
+    >>> advice.block, advice.reason.text
+    (True, 'the host itself spoke to enough new destinations before')
     """
     if closed and not cleared:
-        return Recommendation(
-            False, "nothing of it was proven, and it fell silent in a flood of forged SYNs"
-        )
+        return Recommendation(False, Sentence("block.silent"))
     if closed:
-        return Recommendation(False, "the evidence has lapsed")
+        return Recommendation(False, Sentence("block.lapsed"))
     if not proven:
-        return Recommendation(
-            False, f"SYNs can be forged, and what is proven is not enough: {grounds}"
-        )
+        return Recommendation(False, sentence("block.unproven", grounds=grounds))
     if shared:
-        return Recommendation(False, "shared address: look up the customer by port and time")
-    return Recommendation(True, f"the host itself spoke to {grounds}")
+        return Recommendation(False, Sentence("block.shared"))
+    return Recommendation(True, sentence("block.proven", grounds=grounds))

@@ -15,6 +15,7 @@ import msgspec
 from sensor.alerts.alert import rfc3339
 from sensor.alerts.notice import SCHEMA as NOTICE
 from sensor.alerts.notice import Notice, notice
+from sensor.base.sentences import sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk_lane import told
@@ -33,8 +34,9 @@ def block_key(host: str, sensor: str) -> bytes:
 
 def call(one: Decision) -> Notice:
     """A stop, step, resume or alarm, in words for a person."""
-    mode = "" if one.enforced else "dry run: "
-    return notice("blocking", f"{mode}{one.action} by {one.by}: {one.reasons[0]}", one.ts)
+    reason = one.causes[0] if one.causes else one.reasons[0]
+    code = "decision.enforced" if one.enforced else "decision.dry_run"
+    return notice("blocking", sentence(code, action=one.action, by=one.by, reason=reason), one.ts)
 
 
 class BlockLane:

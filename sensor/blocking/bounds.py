@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
 from sensor.hosts.subscribers import Exemption, Network, SubscriberPrefix, where
@@ -48,31 +49,34 @@ class Bounds:
         """IPv4 addresses in the subscriber prefixes; 0: not known."""
         return sum(n.num_addresses for n, _ in self._prefixes if n.version == 4)
 
-    def objection(self, decision: Decision) -> str | None:
+    def objection(self, decision: Decision) -> Sentence | None:
         """Why a block must not be; None where nothing speaks against it."""
         try:
             source, ports = where(decision.host)
             named = ipaddress.ip_network(decision.source)
         except ValueError as error:
-            return f"no subscriber: {error}"
+            return sentence("bounds.no_subscriber", error=str(error))
         if (source, ports) != (named, decision.ports):
-            return f"it is for {decision.host} but names {decision.source}"
+            return sentence("bounds.another", host=decision.host, source=decision.source)
         if source.prefixlen < _SHORTEST_PREFIX[source.version]:
-            return f"{source} is more than one subscriber"
+            return sentence("bounds.many", source=str(source))
         if ports and not 0 <= ports[0] <= ports[1] <= 65535:
-            return f"{ports[0]}-{ports[1]} are no ports"
+            return sentence("bounds.no_ports", first=ports[0], last=ports[1])
         if decision.expires - decision.ts > LONGEST * SECOND:
-            return f"it would last longer than {LONGEST // 86_400} days"
+            return sentence("bounds.too_long", days=LONGEST // 86_400)
         for own in self._own:
             if _overlap(source, own):
-                return f"{own} is a mail server of the provider"
+                return sentence("bounds.own", server=str(own))
         for network, exemption in self._exempt:
             end = datetime.datetime.combine(exemption.until, datetime.time.max, datetime.UTC)
             if _overlap(source, network) and decision.ts <= end.timestamp() * SECOND:
-                return f"{network} is exempt until {exemption.until}: {exemption.reason}"
+                return sentence(
+                    "bounds.exempt", network=str(network), until=str(exemption.until),
+                    reason=exemption.reason,
+                )  # fmt: skip
         inside = [(n, p) for n, p in self._prefixes if _covers(n, source)]
         if self._prefixes and not inside:
-            return f"{source} is not in the subscriber prefixes"
+            return sentence("bounds.outside", source=str(source))
         if inside and max(inside, key=lambda pair: pair[0].prefixlen)[1].cgn and not ports:
-            return f"{source} is shared by many: a block needs their ports"
+            return sentence("bounds.shared", source=str(source))
         return None

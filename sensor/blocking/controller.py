@@ -102,7 +102,7 @@ class Controller:
         if one.ts > ts + AHEAD:
             return f"future: it is of {one.time[:40]}"
         if objection := self._bounds.objection(one):
-            return f"out of bounds: {objection}"
+            return f"out of bounds: {objection.text}"
         others = self._blocks.get(host, {})
         if len(others) >= _MOST_SENSORS:
             return f"ceiling: {_MOST_SENSORS} sensors block this subscriber"

@@ -9,12 +9,14 @@ nothing.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from sensor.alerts.alert import rfc3339
 from sensor.base.json_schema import published
+from sensor.base.sentences import Sentence
 
 __all__ = ["SCHEMA", "Action", "Decision", "decision", "json_schema"]
 
@@ -54,6 +56,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     score: float = 0.0
     """decibans"""
     reasons: list[str] = []
+    """sentences in English, or a person's words; the wording of the former may change"""
+    causes: list[Sentence] = []
+    """the same as codes and figures, one for each of ``reasons``; none where a person's words are
+    the reason, and in decisions of old
+    """
     by: str = "port25"
     """who decided: the sensor or a person's name"""
     sensor: str = ""
@@ -68,8 +75,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return self.action in ("block", "lookup") and ts < self.expires
 
 
-def decision(action: Action, ts: int, **fields: Any) -> Decision:
-    """A decision with its id and time."""
+def decision(action: Action, ts: int, causes: Sequence[Sentence] = (), **fields: Any) -> Decision:
+    """A decision with its id and time, and with the ``causes`` in words."""
+    if causes:
+        fields |= {"causes": list(causes), "reasons": [cause.text for cause in causes]}
     parts = (
         SCHEMA,
         action,

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from sensor.alerts.alert import rfc3339
+from sensor.base.sentences import Sentence, sentence
 from sensor.state.folder import StateFolder
 
 __all__ = ["Fault", "FaultReader", "faults", "tell"]
@@ -30,12 +31,12 @@ class Fault(msgspec.Struct, frozen=True):
     """the first of them"""
 
     @property
-    def text(self) -> str:
+    def said(self) -> Sentence:
         """In a line."""
-        return (
-            f"{self.feed} refuses {self.refused:,} of what is to be blocked"
-            f" since {rfc3339(self.ts)}: {'; '.join(self.first[:3])}"
-        )
+        return sentence(
+            "feed.refuses", feed=self.feed, refused=self.refused, since=rfc3339(self.ts),
+            first=self.first[:3],
+        )  # fmt: skip
 
 
 def tell(state: Path, feed: str, refused: list[str], ts: int) -> None:
@@ -70,10 +71,11 @@ class FaultReader:
         self._state = state
         self._told: dict[str, Fault] = {}
 
-    def news(self) -> list[str]:
-        """What is new since the last time, in words."""
+    def news(self) -> list[Sentence]:
+        """What is new since the last time."""
         found = {one.feed: one for one in faults(self._state)}
-        texts = [one.text for feed, one in found.items() if self._told.get(feed) != one]
-        texts += [f"{feed} refuses nothing any more" for feed in self._told if feed not in found]
+        told = [one.said for feed, one in found.items() if self._told.get(feed) != one]
+        gone = [feed for feed in self._told if feed not in found]
+        told += [sentence("feed.well", feed=feed) for feed in gone]
         self._told = found
-        return texts
+        return told

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from sensor.base.database import Book, Database
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import DAY, MINUTE, SECOND
 from sensor.blocking.bounds import LONGEST
 from sensor.blocking.decision import Decision, decision
@@ -58,6 +59,17 @@ _MIGRATIONS: Final = (
         WHERE EXISTS (SELECT 1 FROM decisions);
     CREATE TABLE kept (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    # Why, as code and figures: the words of a reason may change. Blocking that has stopped goes by
+    # the codes of three of them.
+    """
+    ALTER TABLE decisions ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+    UPDATE decisions SET cause = '{"code":"recovery.stopped","figures":{}}'
+        WHERE reason = 'blocking has stopped itself';
+    UPDATE decisions SET cause = '{"code":"recovery.not_long","figures":{}}' WHERE reason =
+        'blocking goes on by steps: hosts proven long before it stopped come first';
+    UPDATE decisions SET cause = '{"code":"recovery.used_up","figures":{}}' WHERE reason =
+        'blocking goes on by steps: the blocks of this step are used up';
+    """,
 )
 _NAMES_KEPT: Final = LONGEST * SECOND + 2 * DAY
 """After so long no block made under a name is in force."""
@@ -73,6 +85,10 @@ class Entry(NamedTuple):
 def _decisions(db: Database, sql: str, *values: Any) -> list[Decision]:
     """The decisions whose messages a question has for an answer."""
     return [msgspec.json.decode(text, type=Decision) for (text,) in db.rows(sql, *values)]
+
+
+def _cause(cause: Sentence) -> str:
+    return msgspec.json.encode(cause).decode()
 
 
 def _heard(one: Decision, told: DeskRecord, until: int) -> Decision:
@@ -91,9 +107,10 @@ class _Book:
         found = _decisions(self._db, sql, host, self._enforced)
         return found[0] if found else None
 
-    def refused(self, alert: str, reason: str) -> bool:
-        sql = "SELECT 1 FROM decisions WHERE alert = ? AND action = 'refuse' AND reason = ?"
-        return bool(self._db.rows(f"{sql} AND enforced = ?", alert, reason, self._enforced))
+    def refused(self, alert: str, reason: Sentence) -> bool:
+        sql = "SELECT 1 FROM decisions WHERE alert = ? AND action = 'refuse' AND enforced = ?"
+        values = alert, self._enforced, _cause(reason), reason.text
+        return bool(self._db.rows(f"{sql} AND (cause = ? OR cause = '' AND reason = ?)", *values))
 
     def in_force(self, ts: int) -> int:
         sql = "SELECT count(*) FROM standing WHERE action = 'block' AND expires > ?"
@@ -123,11 +140,12 @@ class _Book:
 
     def turned_away(self, nth: int) -> int:
         sql = (
-            "SELECT ts FROM decisions WHERE action = 'refuse' AND enforced = ? AND reason IN"
-            " (SELECT value FROM json_each(?)) ORDER BY ts DESC LIMIT 1 OFFSET ?"
+            "SELECT ts FROM decisions WHERE action = 'refuse' AND enforced = ? AND"
+            " json_extract(nullif(cause, ''), '$.code') IN (SELECT value FROM json_each(?))"
+            " ORDER BY ts DESC LIMIT 1 OFFSET ?"
         )
-        reasons = json.dumps(TURNED_AWAY)
-        found = self._db.rows(sql, self._enforced, reasons, nth - 1)
+        codes = json.dumps(TURNED_AWAY)
+        found = self._db.rows(sql, self._enforced, codes, nth - 1)
         return int(found[0][0]) if found else 0
 
     def count_raised(self, ts: int) -> int:
@@ -188,7 +206,8 @@ class Ledger(Book):
         return _decisions(self.db, sql, ts, most)
 
     def _expire(self, ts: int) -> list[Decision]:
-        made = [released(one, one.expires, "it expired") for one in self._ended(ts, -1)]
+        expired = Sentence("ledger.expired")
+        made = [released(one, one.expires, expired) for one in self._ended(ts, -1)]
         for one in made:
             self._write(one)
         return made
@@ -197,8 +216,9 @@ class Ledger(Book):
         message = msgspec.json.encode(one)
         fresh = one.since == one.ts
         self.db.run(
-            "INSERT INTO decisions (ts, action, enforced, fresh, host, alert, reason, message)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO decisions"
+            " (ts, action, enforced, fresh, host, alert, reason, message, cause)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *(
                 one.ts,
                 one.action,
@@ -208,6 +228,7 @@ class Ledger(Book):
                 one.alert,
                 one.reasons[0],
                 message,
+                _cause(one.causes[0]) if one.causes else "",
             ),
         )
         if one.action in ("block", "lookup", "release"):
@@ -286,7 +307,7 @@ class Ledger(Book):
         return _Book(self.db, enforced).pause()
 
     def release(
-        self, which: Callable[[Decision], bool], ts: int, reason: str, by: str
+        self, which: Callable[[Decision], bool], ts: int, reason: Sentence | str, by: str
     ) -> list[Decision]:
         """A person ends blocks and lookups in force; what ended."""
         until = self._held_until(ts)
@@ -349,7 +370,7 @@ class Ledger(Book):
         """Do what a person decided at another sensor; again does nothing. What ended or is held."""
         release = told.action == "release"
         until = told.until if release else told.ts  # the exemption itself is the desk's
-        reason = told.reason if release else f"exempt: {told.reason}"
+        reason = told.reason if release else sentence("ledger.exempt", reason=told.reason)
         made = []
         for mode in (True, False):
             for standing in self._near(told.host, mode):
@@ -361,7 +382,7 @@ class Ledger(Book):
                 held = decision(
                     "release", told.ts, enforced=mode, host=told.host, source=str(source),
                     ports=ports, since=told.ts, expires=told.ts, level=told.level,
-                    reasons=[reason], by=told.by,
+                    reasons=[told.reason], by=told.by,
                 )  # fmt: skip
                 made.append(_heard(held, told, until))
         if made:

@@ -15,12 +15,13 @@ an outbreak) is an alarm by itself.
 The policy holds no state: what was decided is the ledger's (:class:`Book`).
 """
 
-from typing import Annotated, Literal, Protocol, TypeGuard
+from typing import Annotated, Any, Literal, Protocol, TypeGuard
 
 import msgspec
 from msgspec import UNSET
 
 from sensor.alerts.alert import Alert
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import HOUR, MINUTE, SECOND
 from sensor.blocking import recovery
 from sensor.blocking.bounds import LONGEST, Bounds
@@ -73,7 +74,7 @@ class Book(recovery.PauseBook, Protocol):
     def standing(self, host: str) -> Decision | None:
         """The last block, lookup or release of a host."""
 
-    def refused(self, alert: str, reason: str) -> bool:
+    def refused(self, alert: str, reason: Sentence) -> bool:
         """Whether a block for an alert (its id) was refused for this reason before."""
 
     def in_force(self, ts: int) -> int:
@@ -89,13 +90,17 @@ class Book(recovery.PauseBook, Protocol):
         """When the last alarm was; 0: never."""
 
 
-def released(standing: Decision, ts: int, reason: str, by: str = "port25") -> Decision:
-    """The end of a block or lookup."""
+def released(standing: Decision, ts: int, reason: Sentence | str, by: str = "port25") -> Decision:
+    """The end of a block or lookup; a ``reason`` that is no sentence is in a person's words."""
+    if isinstance(reason, Sentence):
+        because: dict[str, Any] = {"causes": [reason]}
+    else:
+        because = {"reasons": [reason]}
     return decision(
         "release", ts, enforced=standing.enforced, host=standing.host, source=standing.source,
         ports=standing.ports, since=standing.since, expires=ts, level=standing.level,
         alert=standing.alert, revision=standing.revision, score=standing.score,
-        reasons=[reason], by=by, sensor=standing.sensor,
+        by=by, sensor=standing.sensor, **because,
     )  # fmt: skip
 
 
@@ -109,11 +114,14 @@ class Policy:
         subscribers = settings.subscribers or bounds.subscribers
         by_share = max(1, int(settings.max_share * subscribers))
         self.most = min(settings.max_blocks, by_share) if subscribers else settings.max_blocks
-        self._most_said = (
-            f"{by_share} are {settings.max_share:.2%} of {subscribers:,} subscribers"
+        self._limit = (
+            sentence(
+                "policy.by_share", blocks=by_share, share=settings.max_share,
+                subscribers=subscribers,
+            )
             if subscribers and by_share < settings.max_blocks
-            else f"blocking.max_blocks is {settings.max_blocks}"
-        )
+            else sentence("policy.by_number", blocks=settings.max_blocks)
+        )  # fmt: skip
         self._by_share = subscribers > 0 and by_share < settings.max_blocks
 
     def go_on(self, ts: int, book: Book) -> list[Decision]:
@@ -131,26 +139,23 @@ class Policy:
         standing = book.standing(alert.host)
         if alert.state == "closed":
             if self._settings.release_on_clear and _rests_on(standing, alert):
-                made.append(released(standing, alert.ts, "the alert closed: its evidence lapsed"))
+                made.append(released(standing, alert.ts, sentence("policy.closed")))
         elif alert.severity == "medium" and _rests_on(standing, alert):
-            made.append(released(standing, alert.ts, alert.block_reason))
+            made.append(released(standing, alert.ts, _advice(alert)))
         elif alert.block_recommended and alert.handshake_proven:
             made += self._block(alert, standing, book)
         elif alert.shared_address and alert.severity != "medium":
             if standing is None or not standing.in_force(alert.ts):
-                reasons = [alert.block_reason, *_largest(alert)]
-                made.append(self._new("lookup", alert, 0, alert.ts, reasons, self._end(alert, 0)))
+                why = [_advice(alert), *_largest(alert)]
+                made.append(self._new("lookup", alert, 0, alert.ts, why, self._end(alert, 0)))
         return made
 
     def _flood(self, alert: Alert, book: Book) -> list[Decision]:
         limit = self._settings.flood
         if book.count_raised(alert.ts) != limit or alert.ts - book.last_alarm() < HOUR:
             return []
-        text = (
-            f"{limit} alerts were raised within a minute (blocking.flood): forged addresses, an"
-            " outbreak, or a wrong setting. Blocks still need handshakes the hosts completed"
-        )
-        return [decision("alarm", alert.ts, enforced=self.enforced, reasons=[text])]
+        why = sentence("policy.flood", alerts=limit)
+        return [decision("alarm", alert.ts, [why], enforced=self.enforced)]
 
     def _block(self, alert: Alert, standing: Decision | None, book: Book) -> list[Decision]:
         ts = alert.ts
@@ -165,12 +170,12 @@ class Policy:
             ended = standing.ts
             held_until = standing.held_until or ended + self._settings.hold * SECOND
             if standing.by != "port25" and ts < held_until:
-                reason = f"{standing.by} released it: {standing.reasons[0]}"
-                return self._refuse(alert, standing.level, reason, book)
+                why = sentence("policy.released", by=standing.by, reason=standing.reasons[0])
+                return self._refuse(alert, standing.level, why, book)
             if ts - ended < self._settings.memory * SECOND:
                 level = standing.level + 1
-        reasons = [alert.block_reason, *_largest(alert)]
-        new = self._new("block", alert, level, since, reasons, self._end(alert, level))
+        causes = [_advice(alert), *_largest(alert)]
+        new = self._new("block", alert, level, since, causes, self._end(alert, level))
         if objection := self._bounds.objection(new):
             return self._refuse(alert, level, objection, book)
         pause = book.pause()
@@ -179,36 +184,35 @@ class Policy:
             return [new] if go_on else []
         if pause is not None:
             since = book.blocks_since(pause.last.ts)
-            why = recovery.turned_away(pause, alert, standing, since)
-            if why is not None:
+            away = recovery.turned_away(pause, alert, standing, since)
+            if away is not None:
                 again = recovery.stopped_again(
                     book, pause, ts, self._settings.quiet, self._settings.max_per_minute
                 )
-                return [*self._refuse(alert, level, why, book), *again]
+                return [*self._refuse(alert, level, away, book), *again]
         if ceiling := self._ceiling(ts, book):
             return [self._stop(ts, *ceiling), *self._refuse(alert, level, recovery.STOPPED, book)]
         return [new]
 
-    def _stop(self, ts: int, ceiling: str, then: str) -> Decision:
-        text = f"{ceiling}. Nothing new is blocked"
-        return decision("stop", ts, enforced=self.enforced, reasons=[text, then])
+    def _stop(self, ts: int, ceiling: Sentence, then: Sentence) -> Decision:
+        return decision("stop", ts, [ceiling, then], enforced=self.enforced)
 
     def _end(self, alert: Alert, level: int) -> int:
         ladder = self._settings.ttl
         return alert.ts + ladder[min(level, len(ladder) - 1)] * SECOND
 
-    def _ceiling(self, ts: int, book: Book) -> tuple[str, str] | None:
+    def _ceiling(self, ts: int, book: Book) -> tuple[Sentence, Sentence] | None:
         """The ceiling that is reached, and what lets blocking go on."""
         by_steps = recovery.BY_STEPS if self._settings.quiet else recovery.BY_PERSON
         if book.in_force(ts) >= self.most:
             then = recovery.BY_PERSON if self._by_share else by_steps
-            return f"{self.most} blocks are in force ({self._most_said})", then
+            return sentence("policy.full", blocks=self.most, limit=self._limit), then
         rate = self._settings.max_per_minute
         if book.blocks_since(ts - MINUTE) >= rate:
-            return f"{rate} blocks were made within a minute (blocking.max_per_minute)", by_steps
+            return sentence("policy.too_fast", blocks=rate), by_steps
         return None
 
-    def _refuse(self, alert: Alert, level: int, reason: str, book: Book) -> list[Decision]:
+    def _refuse(self, alert: Alert, level: int, reason: Sentence, book: Book) -> list[Decision]:
         """Written down once for each alert and reason."""
         if book.refused(alert.id, reason):
             return []
@@ -216,13 +220,13 @@ class Policy:
 
     def _new(
         self, action: Literal["block", "lookup", "refuse"], alert: Alert, level: int, since: int,
-        reasons: list[str], expires: int,
+        causes: list[Sentence], expires: int,
     ) -> Decision:  # fmt: skip
         source, ports = where(alert.host)
         return decision(
-            action, alert.ts, enforced=self.enforced, host=alert.host, source=str(source),
+            action, alert.ts, causes, enforced=self.enforced, host=alert.host, source=str(source),
             ports=ports, since=since, expires=expires, level=level, alert=alert.id,
-            revision=alert.revision, score=alert.score, reasons=reasons,
+            revision=alert.revision, score=alert.score,
             sensor="" if alert.sensor is UNSET else alert.sensor,
         )  # fmt: skip
 
@@ -232,7 +236,20 @@ def _rests_on(standing: Decision | None, alert: Alert) -> TypeGuard[Decision]:
     return standing is not None and standing.alert == alert.id and standing.in_force(alert.ts)
 
 
-def _largest(alert: Alert) -> list[str]:
+def _largest(alert: Alert) -> list[Sentence]:
     """The lines of the score that speak against the host, heaviest first."""
     lines = sorted(alert.against, key=lambda line: -line.decibans)
-    return [f"{e.detector} {e.decibans:+.1f}: {e.reason}" for e in lines]
+    return [
+        sentence(
+            "policy.line", detector=e.detector, decibans=e.decibans,
+            finding=Sentence(e.code, e.figures) if e.code else e.reason,
+        )
+        for e in lines
+    ]  # fmt: skip
+
+
+def _advice(alert: Alert) -> Sentence:
+    """Why the alert recommends a block, or none."""
+    if alert.block_code:
+        return Sentence(alert.block_code, alert.block_figures)
+    return sentence("policy.advice", advice=alert.block_reason)

@@ -22,6 +22,7 @@ the same alerts give the same steps.
 from typing import Final, NamedTuple, Protocol
 
 from sensor.alerts.alert import Alert
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision, decision
 
@@ -39,13 +40,15 @@ __all__ = [
     "turned_away",
 ]
 
-STOPPED: Final = "blocking has stopped itself"
-NOT_LONG: Final = "blocking goes on by steps: hosts proven long before it stopped come first"
-USED_UP: Final = "blocking goes on by steps: the blocks of this step are used up"
-TURNED_AWAY: Final = (STOPPED, NOT_LONG, USED_UP)
+STOPPED: Final = Sentence("recovery.stopped")
+NOT_LONG: Final = Sentence("recovery.not_long")
+USED_UP: Final = Sentence("recovery.used_up")
+TURNED_AWAY: Final = (STOPPED.code, NOT_LONG.code, USED_UP.code)
 """Why a block was refused that would else have been made."""
-BY_STEPS: Final = "it goes on by steps after a quiet time, or at once after `port25 resume`"
-BY_PERSON: Final = "it goes on after `port25 resume` only"
+BY_STEPS: Final = Sentence("recovery.by_steps")
+BY_PERSON: Final = Sentence("recovery.by_person")
+_BY_STEPS_OF_OLD: Final = "it goes on by steps after a quiet time, or at once after `port25 resume`"
+"""In decisions that bear no codes yet."""
 
 _HISTORY: Final = 3600
 """Seconds before the stop from which a host must have been known."""
@@ -86,7 +89,7 @@ def due(
     ``quiet`` in seconds (0: never), ``rate`` new blocks a minute, ``most`` in force.
     """
     pause = book.pause()
-    if pause is None or not quiet or BY_STEPS not in pause.last.reasons[1:]:
+    if pause is None or not quiet or not _by_steps(pause.last):
         return []
     made = []
     step, since = pause.last.level, pause.last.ts
@@ -95,20 +98,22 @@ def due(
         step, since = step + 1, when
         allowed = 1 << (step - 1)
         if allowed >= rate:
-            text = f"as many blocks as blocking.max_per_minute after {step - 1} quiet steps"
-            made.append(decision("resume", when, enforced=enforced, reasons=[text]))
+            why = sentence("recovery.resumed", steps=step - 1)
+            made.append(decision("resume", when, [why], enforced=enforced))
             break
-        text = (
-            f"step {step}: {_many(allowed)} in {quiet} s, for hosts proven long before"
-            f" {pause.stop.time[:19]}Z; fewer than {rate} were turned away in the {quiet} s before"
-        )
-        fields = {"level": step, "reasons": [text, BY_STEPS]}
-        made.append(decision("step", when, enforced=enforced, **fields))
+        why = sentence(
+            "recovery.step", step=step, blocks=allowed, seconds=quiet,
+            before=f"{pause.stop.time[:19]}Z", rate=rate,
+        )  # fmt: skip
+        made.append(decision("step", when, [why, BY_STEPS], enforced=enforced, level=step))
     return made
 
 
-def _many(blocks: int) -> str:
-    return f"{blocks} new block{'s' * (blocks != 1)}"
+def _by_steps(last: Decision) -> bool:
+    """Whether blocking goes on by itself after this stop or step."""
+    if last.causes:
+        return BY_STEPS in last.causes
+    return _BY_STEPS_OF_OLD in last.reasons[1:]
 
 
 def renewed(block: Decision, pause: Pause) -> bool:
@@ -118,7 +123,7 @@ def renewed(block: Decision, pause: Pause) -> bool:
 
 def turned_away(
     pause: Pause, alert: Alert, earlier: Decision | None, made_since: int
-) -> str | None:
+) -> Sentence | None:
     """Why no new block is made of ``alert`` while blocking has stopped; None: it may be.
 
     ``earlier``: the last word on its host; ``made_since``: new blocks since the last step.
@@ -137,9 +142,8 @@ def stopped_again(book: PauseBook, pause: Pause, ts: int, quiet: int, rate: int)
     loud = book.turned_away(rate)
     if pause.last.action != "step" or loud <= max(pause.last.ts, ts - quiet * SECOND):
         return []
-    text = f"{rate} hosts were turned away within {quiet} s. Nothing new is blocked"
-    enforced = pause.last.enforced
-    return [decision("stop", ts, enforced=enforced, reasons=[text, BY_STEPS])]
+    why = sentence("recovery.again", rate=rate, seconds=quiet)
+    return [decision("stop", ts, [why, BY_STEPS], enforced=pause.last.enforced)]
 
 
 def long_proven(alert: Alert, stopped: int) -> bool:

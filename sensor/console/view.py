@@ -16,6 +16,7 @@ from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.base.addresses import network_of
 from sensor.base.database import DatabaseError
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Desk, Exempted
@@ -62,6 +63,8 @@ class Block(msgspec.Struct, frozen=True):
     """when a block or lookup ends or ended, ns of packet time; 0: there is none"""
     reason: str = ""
     """of a refusal or release"""
+    cause: Sentence | None = None
+    """the same as code and figures, unless it is in a person's words"""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -87,6 +90,11 @@ class Status(msgspec.Struct, frozen=True):
     """the step by which it goes on since"""
 
 
+def _why(word: Decision) -> tuple[str, Sentence | None]:
+    """The first of a decision's reasons."""
+    return "; ".join(word.reasons[:1]), next(iter(word.causes), None)
+
+
 def block_of(recommended: bool, word: Decision | None, ts: int) -> Block:
     """What became of an alert on a host, of which the ledger's last ``word`` is known.
 
@@ -96,10 +104,10 @@ def block_of(recommended: bool, word: Decision | None, ts: int) -> Block:
     if word is None:
         return Block("undecided" if recommended else "not_recommended")
     if word.action == "refuse":
-        return Block("refused", 0, word.reasons[0] if word.reasons else "")
+        return Block("refused", 0, *_why(word))
     if word.action == "release":
         by_itself = word.by == "port25"
-        return Block("expired" if by_itself else "released", word.ts, "; ".join(word.reasons[:1]))
+        return Block("expired" if by_itself else "released", word.ts, *_why(word))
     if not word.in_force(ts):
         return Block("expired", word.expires)
     if word.action == "lookup":
@@ -409,10 +417,10 @@ class View:
         pause = self._pause()
         return pause.last.level if pause else 0
 
-    def pause(self) -> list[str]:
-        """The newest stop or step since it stopped itself, in words; empty: it has not."""
+    def pause(self) -> Decision | None:
+        """The newest stop or step since it stopped itself; None: it has not."""
         pause = self._pause()
-        return pause.last.reasons if pause else []
+        return pause.last if pause else None
 
     def waiting_for_kafka(self) -> int | None:
         """Alert messages that Kafka has not acknowledged; None where nothing is sent there."""
@@ -455,7 +463,11 @@ class View:
         desk = Desk(self._state.desk)
         made = desk.exempt(host, days, max(self.now, time.time_ns()), by, reason)
         desk.close()
-        self.release(host, by, f"exempt: {reason}", tell=False)
+        if self._ledger is not None:
+            ledger = Ledger(self.state / "blocking.sqlite")
+            because = sentence("ledger.exempt", reason=reason)
+            ledger.release(lambda one: one.host == host, self.now, because, by)
+            ledger.close()
         return made
 
     def lift(self, host: str) -> bool:
@@ -465,17 +477,17 @@ class View:
         desk.close()
         return done
 
-    def release(self, host: str, by: str, reason: str, tell: bool = True) -> int:
+    def release(self, host: str, by: str, reason: str) -> int:
         """End the blocks of a host; how many there were.
 
-        Where there are none, other sensors may block it: with ``tell`` they are told. Raises
-        ValueError where it is no host.
+        Where there are none, other sensors may block it: they are told. Raises ValueError where it
+        is no host.
         """
         if self._ledger is None:
             return 0
         ledger = Ledger(self._state.ledger)
         ended = ledger.release(lambda one: one.host == host, self.now, reason, by)
-        if not ended and tell and ledger.shared:
+        if not ended and ledger.shared:
             ledger.tell(host, max(self.now, time.time_ns()), reason, by)
         ledger.close()
         return len(ended)

@@ -32,6 +32,7 @@ from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice, notice
 from sensor.base.database import DatabaseError
 from sensor.base.kernel import table
+from sensor.base.sentences import Sentence
 from sensor.base.units import DAY
 from sensor.blocking.desk import DeskReader
 from sensor.blocking.feed_faults import FaultReader
@@ -419,8 +420,8 @@ class Live:
             self._told[alert.state] += 1
             self._tell(alert)
 
-    def _notice(self, kind: str, text: str) -> None:
-        told = notice(kind, text, time.time_ns())
+    def _notice(self, kind: str, said: Sentence | str) -> None:
+        told = notice(kind, said, time.time_ns())
         self._tell(told)
         if self._delivery is not None:
             self._delivery.notice(told)
@@ -531,8 +532,8 @@ class Live:
         self._obey()
         self._say_what_was_unexpected()
         if self._worker is None or self._worker.number == 0:
-            for text in self._feeds.news():
-                self._notice("blocking", text)
+            for said in self._feeds.news():
+                self._notice("blocking", said)
         if self._delivery is not None:
             self._delivery.turn(self.counters)
         self._rate = self._frames / seconds

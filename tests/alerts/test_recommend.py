@@ -6,23 +6,31 @@ import pytest
 
 from detectors.detector import Finding
 from sensor.alerts.recommend import grounds, recommend
+from sensor.base.sentences import Sentence
 
-PROOF = Finding("proof", 200, "40 networks", {})
+FIGURES = {"window": "1 h", "proven": 40, "usual": 9}
+PROOF = Finding("proof", 200, "proof.contacts", FIGURES)
+FORTY = "40 new destinations in 1 h, where 9 are usual"
+MISSING = Sentence(
+    "proof.missing",
+    {"refused": 3, "servers": 3, "rude": 1, "spoken": 2, "servers_needed": 5, "spoken_needed": 4},
+)
 
 
 def rule(**given: bool) -> tuple[bool, str]:
     case = {"closed": False, "cleared": False, "proven": True, "shared": False, **given}
-    return recommend(**case, grounds="40 networks")
+    advice = recommend(**case, grounds=Sentence(PROOF.code, PROOF.figures))
+    return advice.block, advice.reason.text
 
 
 def test_enough_is_proven_of_one_customer():
-    assert rule() == (True, "the host itself spoke to 40 networks")
+    assert rule() == (True, f"the host itself spoke to {FORTY}")
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"proven": False}, "SYNs can be forged, and what is proven is not enough: 40 networks"),
+        ({"proven": False}, f"SYNs can be forged, and what is proven is not enough: {FORTY}"),
         ({"shared": True}, "shared address: look up the customer by port and time"),
         ({"closed": True, "cleared": True}, "the evidence has lapsed"),
         (
@@ -54,10 +62,13 @@ def test_nothing_proven_counts_before_the_address_is_asked_for():
 
 
 def test_grounds_name_what_is_proven_and_what_is_missing():
-    assert grounds(PROOF, "", proven=False, enough=200) == "40 networks"
-    assert grounds(PROOF, "5 more", proven=False, enough=200) == "40 networks; 5 more"
-    assert grounds(PROOF, "5 more", proven=True, enough=200) == "40 networks"
+    assert grounds(PROOF, None, proven=False, enough=200).text == FORTY
+    lacking = grounds(PROOF, MISSING, proven=False, enough=200)
+    assert lacking.text == f"{FORTY}; {MISSING.text}"
+    assert lacking.figures["missing"]["figures"]["servers_needed"] == 5
+    assert grounds(PROOF, MISSING, proven=True, enough=200).text == FORTY
 
 
 def test_what_was_proven_in_the_alert_stays_so_when_its_windows_have_run_out():
-    assert grounds(PROOF, "5 more", proven=True, enough=201) == "enough new destinations before"
+    before = grounds(PROOF, MISSING, proven=True, enough=201)
+    assert (before.code, before.text) == ("proof.before", "enough new destinations before")

@@ -162,14 +162,14 @@ def test_what_is_refused_is_left_for_the_page_and_the_sensor(tmp_path):
     reader = FaultReader(tmp_path)
     assert reader.news() == []
     tell(tmp_path, "exabgp", [f"announce {route}" for route in MANY], 10**18)
-    (text,) = reader.news()
+    text = reader.news()[0].text
     assert text.startswith("exabgp refuses 10,000 of what is to be blocked since 2001-09-09")
     assert "announce flow 0; announce flow 1; announce flow 2" in text
     assert reader.news() == []
     (one,) = faults(tmp_path)
     assert len(one.first) == 20
     tell(tmp_path, "exabgp", [], 10**18)
-    assert reader.news() == ["exabgp refuses nothing any more"]
+    assert [one.text for one in reader.news()] == ["exabgp refuses nothing any more"]
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "feed-x.json").write_bytes(b"\xff{")
-    assert "cannot be read" in reader.news()[0]
+    assert "cannot be read" in reader.news()[0].text

@@ -3,9 +3,11 @@
 import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lab.alerts import BLOCK_REASON, FAN_OUT, FIRST_CONTACT, SECOND, T0, alert, closed
+from sensor.base.sentences import Sentence
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
@@ -272,3 +274,21 @@ def test_old_decisions_are_forgotten_but_not_what_holds(desk):
     assert desk.ledger.forget(at(5 * HOUR)) == 3
     assert [d.host for d in desk.ledger.in_force(at(5))] == ["203.0.113.8"]
     assert desk.ledger.as_of(at(5)) == []
+
+
+def test_alerts_of_old_are_decided_on_in_their_words(desk):
+    now = alert()
+    lines = [msgspec.structs.replace(line, code="", figures={}) for line in now.evidence]
+    old = msgspec.structs.replace(now, evidence=lines, block_code="", block_figures={})
+    (block,) = desk.take(old)
+    assert block.reasons[:2] == [BLOCK_REASON, f"fan_out +62.6: {FAN_OUT}"]
+    assert [one.text for one in block.causes] == block.reasons
+    assert block.causes[0].code == "policy.advice"
+
+
+def test_a_decision_says_why_in_codes_and_figures(desk):
+    (block,) = desk.take(alert())
+    assert block.causes[0] == Sentence(alert().block_code, alert().block_figures)
+    assert block.causes[1].code == "policy.line"
+    assert block.causes[1].figures["finding"]["figures"]["networks"] == 293
+    assert [one.text for one in block.causes] == block.reasons

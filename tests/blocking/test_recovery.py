@@ -1,6 +1,8 @@
 """Blocking that stopped itself goes on by itself, hosts of long proven history first."""
 
+import contextlib
 import itertools
+import sqlite3
 from typing import Any
 
 import pytest
@@ -194,3 +196,20 @@ def test_old_steps_are_kept_while_they_hold(desk):
     pause = desk.ledger.pause(True)
     assert pause is not None
     assert (pause.stop.action, pause.last.action) == ("stop", "step")
+
+
+def test_a_stop_written_before_decisions_had_codes_goes_on_all_the_same(desk, tmp_path):
+    desk.ledger.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "blocking.sqlite")) as db, db:
+        db.execute("ALTER TABLE decisions DROP COLUMN cause")
+        db.execute("UPDATE decisions SET message = json_remove(message, '$.causes')")
+        db.execute("UPDATE standing SET message = json_remove(message, '$.causes')")
+        db.execute("PRAGMA user_version = 2")
+    later = Desk(tmp_path, max_per_minute=RATE)
+    assert not later.ledger.page(0, 1)[0].decision.causes
+    refused = flood()[-1]
+    assert made(later, refused) == [], "refused before, and written down then"
+    assert made(later, nobody(STOP + 300)) == []
+    assert made(later, *flood(STOP + 500, RATE, first=100)) == ["refuse"] * RATE
+    assert made(later, nobody(STOP + 620)) == [], "the quiet time begins anew with those"
+    assert made(later, nobody(STOP + 1200)) == ["step"]

@@ -96,7 +96,11 @@ def test_first_contacts_are_read_in_the_shortest_window_that_has_enough():
     e.counts[Count.FIRST_ANSWERED] = 0, 0, 2, 40, 500
     e.counts[Count.FIRST_FAILED] = 0, 0, 29, 29, 29
     finding = FirstContact().explain(e)
-    assert finding.figures == {"window": "10 min", "answered": 2, "failed": 29}
+    assert finding.code == "first_contact.failed"
+    assert finding.figures == {
+        "window": "10 min", "answered": 2, "failed": 29, "total": 31, "up": 6.0, "down": -6.0,
+        "limit": 30.0,
+    }  # fmt: skip
     assert finding.centibans == 300
     assert "at most +30.0" in finding.reason
 

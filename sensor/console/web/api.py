@@ -148,7 +148,14 @@ def _candidates(ask: Ask) -> shapes.Candidates:
 def _blocks(ask: Ask) -> shapes.InForce:
     found = ask.view.blocks()
     pause = ask.view.pause()
-    return shapes.InForce(ask.view.now, bool(pause), pause, len(found), found[: ask.query.limit])
+    return shapes.InForce(
+        now=ask.view.now,
+        stopped=pause is not None,
+        pause=pause.reasons if pause else [],
+        pause_causes=pause.causes if pause else [],
+        total=len(found),
+        blocks=found[: ask.query.limit],
+    )
 
 
 def _exemptions(ask: Ask) -> shapes.Exemptions:

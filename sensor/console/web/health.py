@@ -4,9 +4,10 @@ import shutil
 from typing import Final
 
 from sensor import __version__
+from sensor.base.sentences import Sentence, sentence
 from sensor.blocking.feed_faults import faults
 from sensor.console.view import View
-from sensor.console.web.shapes import Health, Trouble
+from sensor.console.web.shapes import Health, Trouble, TroubleCode
 from sensor.console.web.stream import Follower
 from sensor.evidence.store import stored_files
 from sensor.settings import Settings
@@ -27,21 +28,21 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
     age = status.silent
     disk = shutil.disk_usage(view.state)
     waiting = view.waiting_for_kafka()
-    troubles = []
+    found: list[tuple[TroubleCode, Sentence]] = []
     if not status.running:
-        said = "ever" if age is None else f"for {age:,.0f} s"
-        troubles.append(Trouble("no_vitals", f"no sensor has written to the journal {said}"))
+        silent = sentence("trouble.silent", seconds=age)
+        found.append(("no_vitals", sentence("trouble.never") if age is None else silent))
     if vitals and vitals[0].loss >= settings.live.loss_alarm:
-        troubles.append(Trouble("capture_loss", f"{vitals[0].loss:.2%} of what was sent is lost"))
+        found.append(("capture_loss", sentence("trouble.loss", share=vitals[0].loss)))
     if status.stopped:
-        troubles.append(Trouble("blocking_stopped", "blocking stopped itself: port25 resume"))
-    troubles += [Trouble("feed_refused", one.text) for one in faults(view.state)]
+        found.append(("blocking_stopped", sentence("trouble.stopped")))
+    found += [("feed_refused", one.said) for one in faults(view.state)]
     if waiting is not None and waiting > _WAITING:
-        troubles.append(Trouble("kafka_waiting", f"{waiting:,} messages wait for Kafka"))
+        found.append(("kafka_waiting", sentence("trouble.kafka", messages=waiting)))
     if disk.free < disk.total * _LITTLE_ROOM:
-        troubles.append(Trouble("disk_nearly_full", f"{disk.free:,} bytes are free"))
+        found.append(("disk_nearly_full", sentence("trouble.disk", bytes=disk.free)))
     return Health(
-        troubles=troubles,
+        troubles=[Trouble(code, cause.text, cause) for code, cause in found],
         now=view.now,
         vitals=vitals[0] if vitals else None,
         vitals_age=age,

@@ -6,9 +6,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+
+from sensor.base.sentences import CATALOGUES
 
 __all__ = ["Endpoint", "fixed", "pages"]
 
@@ -34,13 +37,19 @@ def fixed(content: bytes, kind: str) -> Endpoint:
 
 
 def _static() -> tuple[dict[str, tuple[bytes, str]], str]:
-    """The page's files with their kinds, by path, and a tag that changes with any of them."""
+    """The page's files with their kinds, by path, and a tag that changes with any of them.
+
+    Sentences are among them as a module: the catalogues that everybody else reads as well.
+    """
     files, whole = {}, hashlib.blake2b(digest_size=8)
     for path in sorted(STATIC.rglob("*")):
         if path.suffix in _KINDS:
             content = path.read_bytes()
             whole.update(content)
             files[str(path.relative_to(STATIC))] = content, _KINDS[path.suffix]
+    catalogues = b"export const CATALOGUES = " + msgspec.json.encode(CATALOGUES) + b";\n"
+    whole.update(catalogues)
+    files["catalogue.js"] = catalogues, _KINDS[".js"]
     return files, whole.hexdigest()
 
 

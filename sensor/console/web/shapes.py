@@ -12,6 +12,7 @@ from sensor.alerts.alert import Alert, Severity, State
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.base.access import Role
+from sensor.base.sentences import Sentence
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
 from sensor.console.view import Block, Range
@@ -257,6 +258,8 @@ class InForce(msgspec.Struct, frozen=True):
     """blocking has stopped itself and does not yet go on as before"""
     pause: list[str]
     """the newest stop or step, in words"""
+    pause_causes: list[Sentence]
+    """the same as codes and figures"""
     total: int
     blocks: list[Decision]
     """those that began first, as many as were asked for"""
@@ -342,18 +345,20 @@ class SettingsPage(msgspec.Struct, frozen=True):
     settings: list[Setting]
 
 
+TroubleCode = Literal[
+    "no_vitals", "capture_loss", "blocking_stopped", "feed_refused", "kafka_waiting",
+    "disk_nearly_full",
+]  # fmt: skip
+
+
 class Trouble(msgspec.Struct, frozen=True):
     """Something a person should see to."""
 
-    code: Literal[
-        "no_vitals",
-        "capture_loss",
-        "blocking_stopped",
-        "feed_refused",
-        "kafka_waiting",
-        "disk_nearly_full",
-    ]
+    code: TroubleCode
     detail: str
+    """in English"""
+    cause: Sentence
+    """the same as code and figures"""
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@ import { html, useState } from "./dom.js";
 import { may, query, send } from "./api.js";
 import { count, printable, span } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
-import { Ask, Fault, HostLink, Loading, Moment, Section, Sentence, Table, Text } from "./parts.js";
+import { Ask, Because, Fault, HostLink, Loading, Moment, Section, Sentence, Table, Text } from "./parts.js";
 import { t } from "./words.js";
 
 export function BlockList({ most, act }) {
@@ -13,7 +13,7 @@ export function BlockList({ most, act }) {
   return html`<${Section} title=${title} id="blocks"
       aside=${data && html`<a href="/blocks">${count(data.total)}</a>`}>
     <${Fault} error=${error} />
-    ${data?.stopped && html`<p class="muted">${data.pause.map((one) => html`<${Sentence} of=${one} />. `)}</p>`}
+    ${data?.stopped && html`<p class="muted">${data.pause.map((of, k) => html`<${Sentence} of=${of} ...${data.pause_causes[k]} />. `)}</p>`}
     ${!data ? html`<${Loading} />` : blocks.length === 0 ? html`<p class="muted">${t("no_blocks")}</p>`
       : html`<${Table} caption=${title} heads=${[
             [t("host")], [t("time_left"), "n"], ["", "bars wide"], [t("until"), "wide"], [t("mode")], [t("reason"), "wide"], ...(act ? [[""]] : []),
@@ -26,7 +26,7 @@ export function BlockList({ most, act }) {
             }}></span></span></td>
             <td class="wide"><${Moment} ns=${one.expires} /></td>
             <td>${t(one.enforced ? "enforced" : "dry_run")}</td>
-            <td class="wide"><${Sentence} of=${one.reasons[0] ?? ""} /></td>
+            <td class="wide"><${Because} of=${one} /></td>
             ${act && html`<td><button type="button" onClick=${() => act(one.host, again)}>${t("release")}</button></td>`}
           </tr>`)}
         </${Table}>`}</${Section}>`;

@@ -4,11 +4,11 @@ import { may, query, send } from "./api.js";
 import { clock, count, decibans, printable } from "./format.js";
 import { useFetched, useKeys, useTitle } from "./hooks.js";
 import { on } from "./live.js";
-import { Ask, Fault, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Sum, Table, Text } from "./parts.js";
+import { Ask, Because, Fault, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Sum, Table, Text } from "./parts.js";
 import { Packets } from "./packets.js";
 import { Plot } from "./plot.js";
 import { Sessions } from "./sessions.js";
-import { said } from "./sentences.js";
+import { windowName } from "./sentences.js";
 import { t } from "./words.js";
 
 export function AlertPage({ id, who, theme, tell }) {
@@ -37,7 +37,7 @@ function Host({ host, whole, who, theme, tell }) {
     </div>
     <${Done} notes=${whole?.notes ?? []} exempted=${data?.exempted} />
     ${alert && html`<p class="verdict ${alert.block_recommended ? "bad" : ""}">
-        ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} /></p>
+        ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} code=${alert.block_code} figures=${alert.block_figures} /></p>
       <p class="verdict">${t("state")}: <${Standing} of=${listed} /></p>`}
     <${Fault} error=${whole ? null : error} />
     ${sum && html`<${Section} title=${t("why")} id="why">
@@ -154,7 +154,7 @@ function Counts({ windows }) {
   const names = Object.keys(windows);
   const rows = Object.keys(windows[names[0]]).filter((what) => names.some((w) => windows[w][what]));
   return html`<${Section} title=${t("counts")} id="counts">
-    <${Table} caption=${t("counts")} heads=${[[t("what")], ...names.map((w) => [said(w), "n"])]}>
+    <${Table} caption=${t("counts")} heads=${[[t("what")], ...names.map((w) => [windowName(w), "n"])]}>
       ${rows.map((what) => html`<tr key=${what}><th scope="row"><code>${what}</code></th>
         ${names.map((w) => html`<td class="n" key=${w}>${count(windows[w][what])}</td>`)}</tr>`)}
     </${Table}></${Section}>`;
@@ -166,7 +166,7 @@ function Decisions({ decisions }) {
       ${decisions.map((one) => html`<tr key=${one.id}>
         <td><${Moment} ns=${one.ts} /></td><td>${t(`decided_${one.action}`)}</td>
         <td>${t(one.enforced ? "enforced" : "dry_run")}</td>
-        <td class="wide"><${Text} of=${one.by} /></td><td>${one.reasons.map((reason) => html`<${Sentence} of=${reason} /><br />`)}</td></tr>`)}
+        <td class="wide"><${Text} of=${one.by} /></td><td>${one.reasons.map((_, nth) => html`<${Because} of=${one} nth=${nth} /><br />`)}</td></tr>`)}
     </${Table}></${Section}>`;
 }
 

@@ -20,7 +20,7 @@ export function Hosts() {
               <td class="wide"><${Moment} ns=${one.ts} /></td>
               <td><${HostLink} host=${one.host} /></td>
               <td class="n">${decibans(one.score)}</td>
-              <td><code>${most.detector}</code> ${decibans(most.decibans)}: <${Sentence} of=${most.reason} /></td>
+              <td><code>${most.detector}</code> ${decibans(most.decibans)}: <${Sentence} of=${most.reason} ...${most} /></td>
             </tr>`;
           })}
         </${Table}>`}`;

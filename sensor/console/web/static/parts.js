@@ -9,11 +9,15 @@ const SIGNS = { critical: "▲▲▲", high: "▲▲", medium: "▲" };
 // Text from the network or a person: isolated, so that it cannot turn its surroundings round.
 export const Text = ({ of }) => html`<bdi class="said">${printable(of)}</bdi>`;
 
-// A sentence of the sensor's; names from the network may be in it.
-export const Sentence = ({ of }) => {
-  const text = said(of);
+// A sentence of the sensor's, English in `of`; names from the network may be in it.
+export const Sentence = ({ of, code, figures }) => {
+  const text = said(code, figures, of);
   return html`<bdi lang=${text === of ? "en" : language()} class="said">${printable(text)}</bdi>`;
 };
+
+// One of the reasons of a decision.
+export const Because = ({ of, nth = 0 }) =>
+  html`<${Sentence} of=${of.reasons[nth] ?? ""} ...${of.causes[nth]} />`;
 
 export const Severity = ({ of }) =>
   html`<span class=${`severity ${of}`}><span aria-hidden="true">${SIGNS[of]}</span> ${t(of)}</span>`;
@@ -26,9 +30,9 @@ export const Moment = ({ ns }) =>
 
 // What became of the advice to block: the ledger's word, not the alert's.
 export function Standing({ of }) {
-  const { state, until, reason } = of.block ?? { state: of.block_recommended ? "undecided" : "not_recommended" };
+  const { state, until, reason, cause } = of.block ?? { state: of.block_recommended ? "undecided" : "not_recommended" };
   const holds = state === "blocked" || state === "would_block";
-  return html`<span class=${`standing ${state}`} title=${reason ? printable(said(reason)) : undefined}>${
+  return html`<span class=${`standing ${state}`} title=${reason ? printable(said(cause?.code, cause?.figures, reason)) : undefined}>${
     holds ? t("until_time", t(state), short(until)) : t(state)}</span>`;
 }
 
@@ -63,7 +67,7 @@ export function Sum({ evidence, score, raise, clear }) {
         <th scope="row"><code>${line.detector}</code></th>
         <td class="n">${decibans(line.decibans)}</td>
         <td class="bars wide"><${Bar} value=${line.decibans} most=${most} /></td>
-        <td><${Sentence} of=${line.reason} /></td>
+        <td><${Sentence} of=${line.reason} ...${line} /></td>
       </tr>`,
     )}
     <tr class="total">

@@ -1,0 +1,151 @@
+"""Sentences by code: what the sensor says to people, in each language from one catalogue.
+
+A finding, a reason, a notice is a code and its figures; the sentence is made where a person reads
+it. A catalogue (``catalogue/en.toml``, ``ja.toml``) has a template for each code:
+
+    {figure}          as it is; where it is a sentence, that; where it is a list, with "; " between
+    {figure:,}        a number with thousands; also ``.1f``, ``+.1f``, ``.0%``, ``.2%``
+    {figure:window}   the name of a window of time
+    {figure:plural}   "s" where there is not exactly one
+    [...]             left out where a figure in it is missing; [[ and ]] are brackets
+
+English is also what JSONL, Kafka and the journal hold beside the code, for those who only read.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+__all__ = [
+    "CATALOGUES",
+    "LANGUAGES",
+    "Sentence",
+    "figures_of",
+    "in_words",
+    "render",
+    "sentence",
+]
+
+LANGUAGES: Final = ("en", "ja")
+_TOKEN: Final = re.compile(r"\[\[|\]\]|[\[\]]|\{(\w+)(?::([^{}]*))?\}")
+
+
+def _catalogue(language: str) -> dict[str, str]:
+    file = Path(__file__).parent / "catalogue" / f"{language}.toml"
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    return {
+        f"{table}.{name}": text for table, texts in tables.items() for name, text in texts.items()
+    }
+
+
+CATALOGUES: Final = {language: _catalogue(language) for language in LANGUAGES}
+"""Templates by language and code. Read at once: later a sensor may not read its own files."""
+
+
+class Sentence(msgspec.Struct, frozen=True):
+    """What is to be said, in no language yet."""
+
+    code: str
+    """of the catalogue"""
+    figures: dict[str, Any] = {}
+    """by the names the templates use; one that is itself a sentence has ``code``, ``figures``"""
+
+    @property
+    def text(self) -> str:
+        """In English."""
+        return render(self.code, self.figures)
+
+
+def sentence(code: str, **figures: Any) -> Sentence:
+    """A sentence; figures that are None are left out."""
+    return Sentence(code, {k: _plain(v) for k, v in figures.items() if v is not None})
+
+
+def _plain(value: Any) -> Any:
+    """As it is read back from JSON."""
+    if isinstance(value, Sentence):
+        return {"code": value.code, "figures": value.figures}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+class _Piece(NamedTuple):
+    """Text, or a figure (with its format) in place of it; ``section`` 0 is never left out."""
+
+    section: int
+    text: str
+    figure: str = ""
+    spec: str = ""
+
+
+def _pieces(template: str) -> list[_Piece]:
+    pieces, section, sections, at = [], 0, 0, 0
+    for found in _TOKEN.finditer(template):
+        pieces.append(_Piece(section, template[at : found.start()]))
+        at = found.end()
+        match found[0]:
+            case "[[" | "]]":
+                pieces.append(_Piece(section, found[0][0]))
+            case "[":
+                section = sections = sections + 1
+            case "]":
+                section = 0
+            case _:
+                pieces.append(_Piece(section, "", found[1], found[2] or ""))
+    pieces.append(_Piece(section, template[at:]))
+    return pieces
+
+
+_PIECES: Final = {
+    language: {code: _pieces(template) for code, template in templates.items()}
+    for language, templates in CATALOGUES.items()
+}
+
+
+def figures_of(code: str, language: str = "en") -> frozenset[str]:
+    """The figures a template uses."""
+    return frozenset(piece.figure for piece in _PIECES[language][code] if piece.figure)
+
+
+def render(code: str, figures: dict[str, Any], language: str = "en") -> str:
+    """The sentence. A code without a template is told with its figures as they are.
+
+    Raises KeyError where a figure is missing that cannot be left out.
+
+    >>> render("fan_out.networks", {"networks": 50, "window": "10 s", "usual": 4})
+    '50 foreign networks in 10 s, where 4 are usual'
+    """
+    pieces = _PIECES[language].get(code)
+    if pieces is None:
+        return f"{code}: " + ", ".join(f"{name} {value}" for name, value in figures.items())
+    missing = {p.section for p in pieces if p.figure and p.section and p.figure not in figures}
+    return "".join(
+        _shown(figures[p.figure], p.spec, language) if p.figure else p.text
+        for p in pieces
+        if p.section not in missing
+    )
+
+
+def in_words(code: str, figures: dict[str, Any], text: str, language: str = "en") -> str:
+    """The sentence of a message, or its English ``text`` where it has no code that is known."""
+    if code not in CATALOGUES[language]:
+        return text
+    try:
+        return render(code, figures, language)
+    except (AttributeError, LookupError, TypeError, ValueError):  # of another version or hand
+        return text
+
+
+def _shown(value: Any, spec: str, language: str) -> str:
+    if spec == "plural":
+        return "" if value == 1 else "s"
+    if spec == "window":
+        return CATALOGUES[language].get(f"window.{value}", str(value))
+    if isinstance(value, dict):
+        return render(value["code"], value["figures"], language)
+    if isinstance(value, list):
+        return "; ".join(_shown(one, spec, language) for one in value)
+    text: str = format(value, spec)
+    return text
