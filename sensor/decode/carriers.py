@@ -31,6 +31,9 @@ from sensor.decode.layers import (
     OTHER_IP,
     OTHER_UDP,
     PPP,
+    PROTOCOL_ETHERIP,
+    PROTOCOL_L2TP,
+    PROTOCOL_MPLS,
     TYPE_ARISTA,
     TYPE_BACKBONE,
     TYPE_CISCO_METADATA,
@@ -384,17 +387,19 @@ def rare(data, p, end, nominal, layer, row):
         return _wireless(data, p, end, nominal, layer == IEEE_802_11_PADDED)
     if layer == FRAME_RELAY or layer == TYPE_FRAME_RELAY:
         return _frame_relay(data, p, end, nominal)
-    if layer == IPV4 + 97 or layer == IPV6 + 97:  # version:4 zero:12 (RFC 3378)
+    # version:4 zero:12 (RFC 3378)
+    if layer == IPV4 + PROTOCOL_ETHERIP or layer == IPV6 + PROTOCOL_ETHERIP:
         if p + 2 > end:
             return missing(p + 2, nominal, BAD_TUNNEL), p, nominal
         if u8(data, p) >> 4 != 3:
             return -1 - BAD_TUNNEL, p, nominal
         enter(row, IN_ETHERIP)
         return ETHERNET, p + 2, nominal
-    if layer == IPV4 + 137 or layer == IPV6 + 137:  # RFC 4023
+    if layer == IPV4 + PROTOCOL_MPLS or layer == IPV6 + PROTOCOL_MPLS:  # RFC 4023
         enter(row, IN_MPLS_IP)
         return TYPE_MPLS, p, nominal
-    if layer == IPV4 + 115 or layer == IPV6 + 115:  # session[4], zero of control (RFC 3931, 4.1.1)
+    # session[4], zero of control (RFC 3931, 4.1.1)
+    if layer == IPV4 + PROTOCOL_L2TP or layer == IPV6 + PROTOCOL_L2TP:
         if p + 4 > end:
             return missing(p + 4, nominal, BAD_TUNNEL), p, nominal
         if u32be(data, p) == 0:

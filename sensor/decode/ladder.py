@@ -66,6 +66,14 @@ from sensor.decode.layers import (
     OTHER_IP,
     OTHER_UDP,
     PPP,
+    PROTOCOL_AUTHENTICATION,
+    PROTOCOL_GRE,
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_IPV4,
+    PROTOCOL_IPV6,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
     TOO_DEEP,
     TYPE_ERSPAN_2,
     TYPE_ERSPAN_3,
@@ -299,11 +307,11 @@ def _ipv6(data, p, end, nominal, row):
 
 
 @kernel
-def _authentication(data, p, end, nominal, family):
+def _authentication(data, p, end, nominal, layer):
     """next[1] length[1] reserved[2] ... (RFC 4302); the payload is in clear."""
     if p + 12 > end:
         return missing(p + 12, nominal, BAD_TUNNEL), p, nominal
-    return family + u8(data, p), p + (u8(data, p + 1) + 2) * 4, nominal
+    return layer - PROTOCOL_AUTHENTICATION + u8(data, p), p + (u8(data, p + 1) + 2) * 4, nominal
 
 
 # --- tunnels -------------------------------------------------------------------------------------
@@ -459,7 +467,7 @@ def _udp(data, p, end, nominal, row):
         return _teredo(data, p, end, nominal, row)
     if dport == 4754:
         enter(row, IN_GRE_UDP)
-        return IPV4 + 47, p, nominal
+        return IPV4 + PROTOCOL_GRE, p, nominal
     if dport == 1701 or sport == 1701:
         return l2tp(data, p, end, nominal, row)
     if dport == 6635:  # RFC 7510
@@ -517,18 +525,18 @@ def _icmp(data, p, end, nominal, layer, watched, row):
     if p + 8 > end:
         return -1 - missing(p + 8, nominal, BAD_ICMP)
     kind = u8(data, p)
-    if layer == IPV4 + 1:
+    if layer == IPV4 + PROTOCOL_ICMP:
         error = kind == 3 or kind == 11
     else:
         error = kind == 1 or kind == 3
     if not error:
         return _ICMP
     p += 8
-    if layer == IPV4 + 1:
+    if layer == IPV4 + PROTOCOL_ICMP:
         quoted, p, nominal = _ipv4(data, p, end, nominal, row)
     else:
         quoted, p, nominal = _ipv6(data, p, end, nominal, row)
-    if (quoted != IPV4 + 6 and quoted != IPV6 + 6) or p + 8 > end:
+    if (quoted != IPV4 + PROTOCOL_TCP and quoted != IPV6 + PROTOCOL_TCP) or p + 8 > end:
         return _ICMP
     row.sport = u16be(data, p)
     row.dport = u16be(data, p + 2)
@@ -563,7 +571,7 @@ def decode_frame(data, frame, watched, row):
         end = min(end, nominal)
         if layer < 0:
             return -1 - layer
-        if layer == IPV4 + 6 or layer == IPV6 + 6:
+        if layer == IPV4 + PROTOCOL_TCP or layer == IPV6 + PROTOCOL_TCP:
             return _tcp(data, p, end, nominal, watched, row)
         if layer == TYPE_IPV4:
             layer, p, nominal = _ipv4(data, p, end, nominal, row)
@@ -573,7 +581,7 @@ def decode_frame(data, frame, watched, row):
             layer, p, nominal = _ethernet(data, p, end, nominal)
         elif layer == TYPE_VLAN or layer == TYPE_QINQ or layer == 0x9100 or layer == 0x9200:
             layer, p, nominal = _vlan(data, p, end, nominal, row)
-        elif layer == IPV4 + 17 or layer == IPV6 + 17:
+        elif layer == IPV4 + PROTOCOL_UDP or layer == IPV6 + PROTOCOL_UDP:
             layer, p, nominal = _udp(data, p, end, nominal, row)
         elif layer == TYPE_MPLS or layer == TYPE_MPLS_MULTICAST:
             layer, p, nominal = _mpls(data, p, end, nominal, row)
@@ -586,20 +594,20 @@ def decode_frame(data, frame, watched, row):
             layer = PPP
         elif layer == BY_NIBBLE:
             layer, p, nominal = _nibble(data, p, end, nominal)
-        elif layer == IPV4 + 4 or layer == IPV6 + 4:
-            enter(row, IN_IPIP if layer == IPV4 + 4 else IN_4IN6)
+        elif layer == IPV4 + PROTOCOL_IPV4 or layer == IPV6 + PROTOCOL_IPV4:
+            enter(row, IN_IPIP if layer == IPV4 + PROTOCOL_IPV4 else IN_4IN6)
             layer = TYPE_IPV4
-        elif layer == IPV4 + 41 or layer == IPV6 + 41:
-            enter(row, IN_6IN4 if layer == IPV4 + 41 else IN_6IN6)
+        elif layer == IPV4 + PROTOCOL_IPV6 or layer == IPV6 + PROTOCOL_IPV6:
+            enter(row, IN_6IN4 if layer == IPV4 + PROTOCOL_IPV6 else IN_6IN6)
             layer = TYPE_IPV6
-        elif layer == IPV4 + 47 or layer == IPV6 + 47:
+        elif layer == IPV4 + PROTOCOL_GRE or layer == IPV6 + PROTOCOL_GRE:
             layer, p, nominal = _gre(data, p, end, nominal, row)
         elif layer == ERSPAN_1 or layer == TYPE_ERSPAN_2 or layer == TYPE_ERSPAN_3:
             layer, p, nominal = _erspan(data, p, end, nominal, layer, row)
-        elif layer == IPV4 + 1 or layer == IPV6 + 58:
+        elif layer == IPV4 + PROTOCOL_ICMP or layer == IPV6 + PROTOCOL_ICMPV6:
             return _icmp(data, p, end, nominal, layer, watched, row)
-        elif layer == IPV4 + 51 or layer == IPV6 + 51:
-            layer, p, nominal = _authentication(data, p, end, nominal, layer - 51)
+        elif layer == IPV4 + PROTOCOL_AUTHENTICATION or layer == IPV6 + PROTOCOL_AUTHENTICATION:
+            layer, p, nominal = _authentication(data, p, end, nominal, layer)
         elif layer < 0x600:
             layer, p, nominal = _length_field(data, p, end, nominal, layer)
         else:

@@ -21,6 +21,19 @@ FRAME_RELAY: Final = 0x30007
 IEEE_802_11: Final = 0x30008
 IEEE_802_11_PADDED: Final = 0x30009  # its header filled up to a multiple of four
 
+# Protocol numbers (IANA): an IP header carries the layer IPV4 + one of them, or IPV6 + one.
+PROTOCOL_ICMP: Final = 1
+PROTOCOL_IPV4: Final = 4
+PROTOCOL_TCP: Final = 6
+PROTOCOL_UDP: Final = 17
+PROTOCOL_IPV6: Final = 41
+PROTOCOL_GRE: Final = 47
+PROTOCOL_AUTHENTICATION: Final = 51
+PROTOCOL_ICMPV6: Final = 58
+PROTOCOL_ETHERIP: Final = 97
+PROTOCOL_L2TP: Final = 115
+PROTOCOL_MPLS: Final = 137
+
 TYPE_IPV4: Final = 0x0800
 TYPE_VLAN: Final = 0x8100
 TYPE_IPV6: Final = 0x86DD

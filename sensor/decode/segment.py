@@ -12,14 +12,19 @@ from numpy.typing import NDArray
 from sensor.base import addresses
 
 __all__ = [
+    "ACK",
     "DNS",
     "DNS_PORT",
+    "FIN",
     "ICMP_ERROR",
+    "RST",
     "SEGMENT",
+    "SYN",
     "TCP",
     "TUNNELS",
     "TUNNEL_BITS",
     "UDP_HEADER",
+    "URG",
     "Outcome",
     "describe",
     "tunnel_names",
@@ -29,6 +34,13 @@ __all__ = [
 TCP: Final = 0
 ICMP_ERROR: Final = 1
 DNS: Final = 2
+
+FIN: Final = 1
+SYN: Final = 2
+RST: Final = 4
+ACK: Final = 16
+URG: Final = 32
+"""TCP flags (RFC 9293, 3.1), as ``tcp_flags`` of a segment holds them."""
 
 DNS_PORT: Final = 53
 UDP_HEADER: Final = 8

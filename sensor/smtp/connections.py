@@ -6,7 +6,7 @@ A connection stands in one of six lists, the one that moved least recently first
 an answer to its SYN, ``EARLY`` (the same, with bytes in its SYN), ``QUIET`` (answered, nothing
 said), ``TALKING`` (it has a session), ``CLOSING`` (reset, or both sides finished: ``LINGER`` more
 seconds for stragglers) and ``PAST`` (unanswered or refused: ``REMEMBER`` seconds for its SYN to
-come again). The first of each list is the next due (:func:`due_at`, :func:`due`). At most a
+come again). The first of each list is the next due (:func:`due`). At most a
 ``PAST_SHARE``-th of the table is PAST; beyond that the first of PAST is forgotten (:func:`excess`).
 When the table is full, the first of a list gives way (:func:`victim`): of PAST if there is one,
 then of CLOSING, else the one silent longest, where QUIET ones count as heard of ten seconds later
@@ -28,7 +28,11 @@ __all__ = [
     "ACCEPTED",
     "ANSWERED",
     "ATTEMPT",
+    "BOTH_FINS",
+    "BOTH_SEEN",
     "CLIENT",
+    "CLIENT_FIN",
+    "CLIENT_SEEN",
     "CLOSING",
     "CONNECTION",
     "DENIED",
@@ -38,16 +42,19 @@ __all__ = [
     "EVICTED",
     "FORGOTTEN",
     "FREE",
+    "HANDSHAKE_PROVEN",
     "HEARD",
     "IDLE_SECONDS",
     "IGNORED",
     "LINGER",
     "MIDSTREAM",
     "NOTHING",
+    "NO_SESSION",
     "OPEN",
     "ORPHANS",
     "OUTSIDE",
     "PAST",
+    "PROOF_COUNTS",
     "PROVEN",
     "QUIET",
     "REFUSED",
@@ -55,20 +62,25 @@ __all__ = [
     "REOPENED",
     "RETRY",
     "SERVER",
+    "SERVER_FIN",
+    "SERVER_SEEN",
+    "SESSION_OVER",
     "SHIFT",
+    "SUM_OF_BYTES",
     "SYNS",
     "SYN_SENT",
     "TALKING",
     "TURNED_AWAY",
     "UNSOLICITED",
     "WAITING",
+    "WAS_RESET",
     "Connections",
     "due",
-    "due_at",
     "excess",
     "find",
     "first_of",
     "full",
+    "is_over",
     "look_ahead",
     "move",
     "new_connections",
@@ -126,7 +138,7 @@ CONNECTION = np.dtype(
         ("owner", np.int32),  # for the caller: the host's row, or -1
         ("serial", np.uint32),  # for the caller: tells whether that row is still the same host's
         ("tag", np.uint32),  # upper half of the flow hash
-        ("session", np.int32),  # for the caller: row of the session, -1 none yet, -2 told
+        ("session", np.int32),  # for the caller: row of the session, NO_SESSION or SESSION_OVER
         ("before", np.int32),  # neighbours in the list, -1 at its ends
         ("behind", np.int32),
         ("vlan", np.int16),
@@ -137,12 +149,12 @@ CONNECTION = np.dtype(
         ("list_", np.uint8),
         ("first", np.uint8),  # for the caller: the host's first contact to this server
         ("tunnelled", np.uint8),  # a packet of the handshake came inside a tunnel
-        ("fins", np.uint8),  # 1 the client's, 2 the server's, 4 reset
-        ("seen", np.uint8),  # 1 the client, 2 the server
-        ("sums", np.uint8),  # sides whose handshake had a good checksum; 4: so had some bytes
+        ("fins", np.uint8),  # CLIENT_FIN, SERVER_FIN, WAS_RESET
+        ("seen", np.uint8),  # CLIENT_SEEN, SERVER_SEEN
+        ("sums", np.uint8),  # 1 << side: its handshake had a good checksum; SUM_OF_BYTES
         ("midstream", np.uint8),
         ("told_fins", np.uint8),  # for the caller: of ``fins``, what it has seen to
-        ("proof", np.uint8),  # 1: the handshake was proven; 2, by the caller: and counts
+        ("proof", np.uint8),  # HANDSHAKE_PROVEN; by the caller: PROOF_COUNTS
         ("scales", np.uint8),  # of the windows: the client's, and the server's above it
         ("marks", np.uint8),
     ],
@@ -152,6 +164,28 @@ CONNECTION = np.dtype(
 
 # States.
 FREE, SYN_SENT, ACCEPTED, OPEN = range(4)
+
+# Values of ``session`` that are no row.
+NO_SESSION: Final = -1  # nothing was said yet
+SESSION_OVER: Final = -2  # it was concluded and recorded
+
+# Bits of ``fins``.
+CLIENT_FIN: Final = 1
+SERVER_FIN: Final = 2
+BOTH_FINS: Final = 3
+WAS_RESET: Final = 4
+
+# Bits of ``seen``.
+CLIENT_SEEN: Final = 1
+SERVER_SEEN: Final = 2
+BOTH_SEEN: Final = 3
+
+SUM_OF_BYTES: Final = 4
+"""Bit of ``sums``: a segment with bytes had a good checksum."""
+
+# Values of ``proof``; zero: there is none.
+HANDSHAKE_PROVEN: Final = 1
+PROOF_COUNTS: Final = 2
 
 # Marks.
 TURNED_AWAY: Final = 32  # refused, and not merely unanswered
@@ -311,10 +345,9 @@ def due(table, timeout):
 
 
 @kernel
-def due_at(table, timeout):
-    """The moment of :func:`due`."""
-    moment, _ = due(table, timeout)
-    return moment
+def is_over(connection):
+    """Whether a connection was reset, or closed by both."""
+    return connection.fins >= BOTH_FINS
 
 
 @kernel
@@ -421,7 +454,7 @@ def open_row(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, segment, no
     row.server_ack = 0
     row.owner = -1
     row.serial = 0
-    row.session = -1
+    row.session = NO_SESSION
     row.vlan = segment.vlan
     row.syns = 1
     row.state = SYN_SENT

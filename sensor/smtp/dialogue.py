@@ -65,16 +65,44 @@ from sensor.smtp.long_lines import LONGEST_SECRET, begin_long, end_long, lengthe
 from sensor.smtp.proxy import FIRST, SIGNED, is_version_1, skip_version_2, withheld
 from sensor.smtp.session import (
     ANOMALIES,
+    AUTH_ACCEPTED,
+    AUTH_ASKED,
+    AUTH_REFUSED,
+    BODY,
     CAPABILITIES,
     CODES,
     DOMAIN,
     DOMAINS,
+    DOUBT,
+    DOUBT_TLS,
+    FOREIGN,
+    GREETED,
+    GREETING_UNSEEN,
+    IN_TLS,
     LINE,
+    LINES,
+    MAIL_ACCEPTED,
+    MAIL_ANSWERED,
+    MAIL_SENT,
+    MAIL_UNANSWERED,
     MECHANISM,
     NAME,
+    NO_DEAL,
     NO_ENHANCED,
+    NO_MAIL,
+    NO_STARTTLS,
+    NO_TLS,
+    NOT_GREETED,
+    OCTETS,
     OUTSTANDING,
     PARAMETERS,
+    SECRET,
+    STARTTLS_ACCEPTED,
+    STARTTLS_ASKED,
+    STARTTLS_OFFERED,
+    STARTTLS_REFUSED,
+    TLS,
+    TLS_EXPECTED,
     VERBS,
     note,
 )
@@ -82,10 +110,7 @@ from sensor.smtp.tls import DONE, hello
 from sensor.smtp.words import blanks, find, first_eight, upper, word_at
 
 __all__ = [
-    "FOREIGN",
-    "LINES",
     "PATIENCE_SECONDS",
-    "STARTTLS",
     "TARPIT_SECONDS",
     "begin",
     "conclude",
@@ -98,20 +123,8 @@ TARPIT_SECONDS: Final = 20
 PATIENCE_SECONDS: Final = 120
 """The shortest time a client must wait for a reply (RFC 5321, 4.5.3.2)."""
 
-# What the bytes of a side are.
-LINES: Final = 0
-BODY: Final = 1  # a message after DATA
-PIECE: Final = 2  # of BDAT
-SECRET: Final = 3  # lines of an AUTH exchange
-TLS: Final = 4
-FOREIGN: Final = 5  # nothing we can read
-DOUBT: Final = 6  # a command, or the message that the server has answered already
-DOUBT_TLS: Final = 7  # one byte has come, that of a TLS hello
 _TELLING: Final = 10
 """Bytes that tell a command from a message: those of ``MAIL FROM:``."""
-
-STARTTLS: Final = ("none", "offered", "accepted", "refused", "asked")
-_OFFERED, _ACCEPTED, _REFUSED, _ASKED = 1, 2, 3, 4
 
 (
     _NONE, _GREETING, _HELO, _EHLO, _MAIL, _RCPT, _DATA, _BODY, _BDAT, _LAST, _RSET, _VRFY, _EXPN,
@@ -244,7 +257,7 @@ def _decide(s, good, bad):
     if s.deal:
         s.accepted += good and s.bad_here <= s.ok_here
         s.rejected += s.later_here == 0 and (bad or s.bad_here > s.ok_here)
-    s.deal = 0
+    s.deal = NO_DEAL
     s.ok_here = 0
     s.bad_here = 0
     s.later_here = 0
@@ -253,7 +266,7 @@ def _decide(s, good, bad):
 @kernel
 def _said_all(s):
     """The client has ended its transaction, or has given it up."""
-    s.mail_open = 0
+    s.mail_open = NO_MAIL
     s.mail_failed = 0
     s.rcpt_here = 0
 
@@ -378,7 +391,7 @@ def _keep_recipient(s, data, start, stop):
 
 
 @kernel
-def _bdat(s, data, a, b, now):
+def _bdat(s, data, a, b):
     """BDAT size [LAST] (RFC 3030): the verb to wait for, 0 when the size cannot be read."""
     a = blanks(data, a, b)
     size = 0
@@ -398,7 +411,7 @@ def _bdat(s, data, a, b, now):
     if size:
         s.chunk_left = size
         s.chunk_fresh = 1
-        s.mode[0] = PIECE
+        s.mode[0] = OCTETS
     return _LAST if word == _W_LAST else _BDAT
 
 
@@ -409,7 +422,7 @@ def _crossed(s):
     The server's refusal of MAIL, and what was pipelined behind it, meet on the way.
     """
     failed = s.mail_failed and s.capabilities & (_PIPELINING | _PIPECONNECT) != 0
-    return failed or s.greeted == 2 or s.gaps[0] > 0
+    return failed or s.greeted == GREETING_UNSEEN or s.gaps[0] > 0
 
 
 @routine
@@ -434,11 +447,11 @@ def _command(s, data, a, b, size, now, both):
         s.mode[0] = LINES
     s.commands += 1
     excused = _excused(s, now)
-    if both and s.greeted == 0 and s.mode[1] != FOREIGN and not excused:
+    if both and s.greeted == NOT_GREETED and s.mode[1] != FOREIGN and not excused:
         note(s, _EARLY)
     if s.quit:
         note(s, _AFTER_QUIT)
-    if s.starttls == _ASKED and not excused:
+    if s.starttls == STARTTLS_ASKED and not excused:
         note(s, _BEFORE_TLS)
     if not crlf:
         note(s, _BARE_LF)
@@ -459,7 +472,7 @@ def _command(s, data, a, b, size, now, both):
         word = 0  # no verb is longer
     verb = _NONE
     rest = blanks(data, after, b)
-    known = s.helo_commands + s.ehlo_commands > 0 or s.greeted == 2 or s.gaps[0] > 0
+    known = s.helo_commands + s.ehlo_commands > 0 or s.greeted == GREETING_UNSEEN or s.gaps[0] > 0
     if word == _W_HELO or word == _W_EHLO:
         verb = _HELO if word == _W_HELO else _EHLO
         if word == _W_HELO:
@@ -480,18 +493,18 @@ def _command(s, data, a, b, size, now, both):
         s.long_parameters = 0
         if word == _W_MAIL:
             verb = _MAIL
-            if not known or s.mail_open == 2:
+            if not known or s.mail_open == MAIL_ACCEPTED:
                 note(s, _SEQUENCE)
             if s.waiting_size == 0:
                 _decide(s, False, False)
-                s.deal = 1
+                s.deal = MAIL_UNANSWERED
             _said_all(s)
-            s.mail_open = 1
+            s.mail_open = MAIL_SENT
             s.mail_attempted += 1
             _keep_sender(s, data, start, stop)
         else:
             verb = _RCPT
-            if s.mail_open == 0 and not _crossed(s):
+            if s.mail_open == NO_MAIL and not _crossed(s):
                 note(s, _SEQUENCE)
             s.rcpt_attempted += 1
             s.rcpt_here = min(s.rcpt_here + 1, 0xFFFF)
@@ -504,14 +517,14 @@ def _command(s, data, a, b, size, now, both):
         s.tail = AT_LINE_START
         s.answered_early = 0
     elif word == _W_BDAT:
-        verb = _bdat(s, data, rest, b, now)
+        verb = _bdat(s, data, rest, b)
         if s.rcpt_here == 0 and not _crossed(s):
             note(s, _SEQUENCE)
         if verb == _LAST:
             _said_all(s)
     elif word == _W_AUTH:
         verb = _AUTH
-        s.auth = 1
+        s.auth = AUTH_ASKED
         size = 0
         while rest + size < b and size < MECHANISM and u8(data, rest + size) > _SPACE:
             s.mechanism[size] = upper(u8(data, rest + size))
@@ -520,7 +533,7 @@ def _command(s, data, a, b, size, now, both):
         s.mode[0] = SECRET
     elif word == _W_STARTTLS:
         verb = _STARTTLS
-        s.starttls = _ASKED
+        s.starttls = STARTTLS_ASKED
     elif word == _W_QUIT:
         verb = _QUIT
         s.quit = 1
@@ -528,15 +541,12 @@ def _command(s, data, a, b, size, now, both):
             _decide(s, False, False)
     elif word == _W_RSET:
         verb = _RSET
-        s.rsets += 1
         _said_all(s)
     else:
         if word:
             for k in range(_VRFY, _OTHERS.shape[0]):
                 if _OTHERS[k] == word:
                     verb = k
-            if verb == _VRFY or verb == _EXPN:
-                s.vrfys += 1
         if verb == _NONE:
             for k in range(_HTTP_WORDS.shape[0]):
                 if _HTTP_WORDS[k] == word and word:
@@ -582,9 +592,9 @@ def _message(s, data, a, b, now, both):
 def _first_bytes(s, byte, second):
     """What protocol is this? Decided by the first two bytes of the client."""
     if byte == _HANDSHAKE and second == 3:
-        if s.tls != 2:
+        if s.tls != TLS_EXPECTED:
             note(s, _BARE_TLS)
-        s.tls = 1
+        s.tls = IN_TLS
         s.mode[0] = TLS
         s.mode[1] = TLS
     elif byte == 4 or byte == 5:
@@ -614,7 +624,7 @@ def _message_refused(s):
 
     Where recipients were not seen, it counts.
     """
-    unseen = s.rcpt_attempted == 0 or s.greeted == 2 or s.gaps[0] > 0 or s.gaps[1] > 0
+    unseen = s.rcpt_attempted == 0 or s.greeted == GREETING_UNSEEN or s.gaps[0] > 0 or s.gaps[1] > 0
     s.messages_rejected += s.ok_here > 0 or unseen
     _decide(s, False, s.ok_here > 0)
 
@@ -645,10 +655,10 @@ def _recipient_answered(s, code):
     """Recipients of a transaction that is over count for no other."""
     if code < 300:
         s.rcpt_accepted += 1
-        s.ok_here = min(s.ok_here + (s.deal > 0), 0xFFFF)
+        s.ok_here = min(s.ok_here + (s.deal != NO_DEAL), 0xFFFF)
     elif code >= 500:
         s.rcpt_rejected += 1
-        s.bad_here = min(s.bad_here + (s.deal > 0), 0xFFFF)
+        s.bad_here = min(s.bad_here + (s.deal != NO_DEAL), 0xFFFF)
     elif code >= 400:
         s.rcpt_deferred += 1
         s.later_here = 1
@@ -656,15 +666,15 @@ def _recipient_answered(s, code):
 
 @kernel
 def _sender_answered(s, code):
-    if s.deal != 1:  # MAIL was pipelined behind another transaction
+    if s.deal != MAIL_UNANSWERED:  # MAIL was pipelined behind another transaction
         _decide(s, False, False)
-    s.deal = 2
+    s.deal = MAIL_ANSWERED
     s.later_here = s.put_off
     if code < 300:
-        s.mail_open = 2 if s.mail_open else 0
+        s.mail_open = MAIL_ACCEPTED if s.mail_open else NO_MAIL
     elif code >= 400:
         s.mail_rejected += 1
-        s.mail_open = 0
+        s.mail_open = NO_MAIL
         s.mail_failed = 1
         _decide(s, False, code >= 500)
 
@@ -676,7 +686,7 @@ def _answer(s, verb, code):
     refused = code >= 500
     deferred = code >= 400 and not refused
     if verb == _GREETING:
-        s.greeted = 1
+        s.greeted = GREETED
         s.banner_code = code
         s.put_off = 1 if deferred else 0
         if refused:
@@ -702,9 +712,9 @@ def _answer(s, verb, code):
         elif deferred:
             s.later_here = 1
         if code >= 400 and s.mail_open:
-            s.mail_open = 1  # who knows whether it still is
+            s.mail_open = MAIL_SENT  # who knows whether it still is
     elif verb == _BODY or verb == _LAST or verb == _BDAT:
-        if verb != _BODY and code >= 400 and s.mode[0] == PIECE and s.chunk_fresh:
+        if verb != _BODY and code >= 400 and s.mode[0] == OCTETS and s.chunk_fresh:
             s.mode[0] = DOUBT
         if good:
             if verb != _BDAT:
@@ -719,21 +729,21 @@ def _answer(s, verb, code):
                 _decide(s, False, False)
     elif verb == _AUTH:
         if good:
-            s.auth = 2
+            s.auth = AUTH_ACCEPTED
         elif code >= 400:
-            s.auth = 3
+            s.auth = AUTH_REFUSED
         if (good or code >= 400) and s.mode[0] == SECRET:
             s.mode[0] = LINES
     elif verb == _STARTTLS:
         if good:
-            s.starttls = _ACCEPTED
-            s.tls = 1
+            s.starttls = STARTTLS_ACCEPTED
+            s.tls = IN_TLS
             s.mode[0] = TLS
             s.mode[1] = TLS
             s.waiting_size = 0
             s.asked_at = 0
         else:
-            s.starttls = _REFUSED
+            s.starttls = STARTTLS_REFUSED
 
 
 @kernel
@@ -781,8 +791,8 @@ def _capability(s, data, a, b):
     for k in range(_CAPABILITY_WORDS.shape[0]):
         if _CAPABILITY_WORDS[k] == word:
             s.capabilities |= 1 << k
-            if 1 << k == _CAN_STARTTLS and s.starttls == 0:
-                s.starttls = _OFFERED
+            if 1 << k == _CAN_STARTTLS and s.starttls == NO_STARTTLS:
+                s.starttls = STARTTLS_OFFERED
 
 
 @kernel
@@ -846,7 +856,7 @@ def _reply(s, data, a, b, size, now, both):
 @kernel
 def _unasked(s, code, both):
     """A reply that nothing waits for: what it answers after all, or -1."""
-    missed = s.gaps[0] > 0 or s.gaps[1] > 0 or s.greeted == 2 or not both
+    missed = s.gaps[0] > 0 or s.gaps[1] > 0 or s.greeted == GREETING_UNSEEN or not both
     acked = np.int64(s.acked[0] - s.next[0]) & 0xFFFFFFFF
     if code == 354:
         s.mode[0] = BODY
@@ -917,9 +927,9 @@ def begin(s, greeting, opened, implicit_tls):
     if greeting:
         _push(s, _GREETING, opened)
     else:
-        s.greeted = 2
+        s.greeted = GREETING_UNSEEN
     if implicit_tls:
-        s.tls = 2
+        s.tls = TLS_EXPECTED
 
 
 @routine
@@ -940,7 +950,7 @@ def _doubted(s, line, data, a, b, now, both):
         return a
     taken = size  # of them, by the message
     if s.chunk_left:
-        s.mode[0] = PIECE
+        s.mode[0] = OCTETS
         taken = _octets(s, size)
     else:
         s.mode[0] = BODY
@@ -980,14 +990,14 @@ def _begins_clear(s, byte):
 @routine
 def _encrypted(s, side, data, a, b):
     """Bytes where TLS should be; where it stopped: at ``b``, or where they are lines after all."""
-    if side == 0 and s.starttls == _ACCEPTED and s.hello_state[0] == 0 and s.tls == 1:
+    if side == 0 and s.starttls == STARTTLS_ACCEPTED and s.hello_state[0] == 0 and s.tls == IN_TLS:
         if s.hello_need[0] == 0 and u8(data, a) >= 0x41:
             # Letters where a hello should be: decrypted on the way, or never encrypted.
-            s.tls = 0
+            s.tls = NO_TLS
             s.mode[0] = LINES
             s.mode[1] = LINES
             return a
-    if side == 1 and s.starttls == _ACCEPTED:
+    if side == 1 and s.starttls == STARTTLS_ACCEPTED:
         while a < b and (s.skip[1] or _begins_clear(s, u8(data, a))):
             note(s, _REPLIES_BEFORE_TLS)
             a = find(data, a, b, _LF, _LFS)
@@ -1037,7 +1047,7 @@ def _line(s, line, side, data, a, end, b, now, both):
 @routine
 def _server_line(s, data, a, b, size, now, both):
     """One line of the server; one that is no SMTP at the very beginning is none to the end."""
-    fresh = s.greeted == 0 and s.banner_code == 0 and s.reply_code == 0
+    fresh = s.greeted == NOT_GREETED and s.banner_code == 0 and s.reply_code == 0
     if fresh and a < b and u8(data, a) != _CR and not (0x30 <= u8(data, a) <= 0x39):
         note(s, _NOT_SMTP)
         s.mode[1] = FOREIGN
@@ -1059,7 +1069,7 @@ def _hear(s, line, side, data, a, b, now, both):
         if mode == BODY:
             a = _message(s, data, a, b, now, both)
             continue
-        if mode == PIECE:
+        if mode == OCTETS:
             a += _octets(s, b - a)
             continue
         if mode == DOUBT:
@@ -1068,13 +1078,13 @@ def _hear(s, line, side, data, a, b, now, both):
         if (
             side == 0
             and not both
-            and s.starttls == _ASKED
+            and s.starttls == STARTTLS_ASKED
             and s.line_size[0] == 0
             and u8(data, a) == _HANDSHAKE
         ):
             # The answer is not seen, but a client that goes on with a hello had a yes.
-            s.starttls = _ACCEPTED
-            s.tls = 1
+            s.starttls = STARTTLS_ACCEPTED
+            s.tls = IN_TLS
             s.mode[0] = TLS
             s.mode[1] = TLS
             continue
@@ -1115,14 +1125,19 @@ def hear(s, line, side, data, a, b, now, both):
             if a < b and 0 < s.proxy_at < SIGNED:
                 s.begun = 1
                 _hear(s, line, 0, line, 0, withheld(s, line), now, both)
-        elif s.begun == 0 and u8(data, a) == _HANDSHAKE and b - a < 2 and s.greeted != 2:
+        elif (
+            s.begun == 0
+            and u8(data, a) == _HANDSHAKE
+            and b - a < 2
+            and s.greeted != GREETING_UNSEEN
+        ):
             line[0] = _HANDSHAKE  # one byte is not enough to know TLS by
             s.line_size[0] = 1
             s.mode[0] = DOUBT_TLS
             a = b
         else:
             s.begun = 1
-            if s.greeted != 2:
+            if s.greeted != GREETING_UNSEEN:
                 _first_bytes(s, u8(data, a), u8(data, a + 1) if a + 1 < b else -1)
 
 
@@ -1147,7 +1162,7 @@ def lose(s, side, count):
         _answer(s, _BODY, np.int64(s.ahead))
     elif mode == BODY:
         s.tail = 0
-    elif mode == PIECE:
+    elif mode == OCTETS:
         s.chunk_fresh = 0
         s.chunk_left -= count
         if s.chunk_left <= 0:
@@ -1161,4 +1176,4 @@ def lose(s, side, count):
         s.reply_code = 0
         s.waiting_size = 0
         s.asked_at = 0
-        s.greeted = max(np.int64(s.greeted), 1)
+        s.greeted = max(np.int64(s.greeted), GREETED)

@@ -38,18 +38,20 @@ import numpy as np
 from sensor.base.kernel import kernel
 from sensor.base.units import SECOND
 from sensor.decode.checksum import checksum_is_good
-from sensor.decode.segment import ICMP_ERROR, TUNNEL_BITS, TUNNELS
+from sensor.decode.segment import ACK, FIN, ICMP_ERROR, RST, SYN, TUNNEL_BITS, TUNNELS
 from sensor.smtp.acceptance import FURTHEST, IGNORES, TAKES, later, options, reset
 from sensor.smtp.connections import (
     ACCEPTED,
     ANSWERED,
     ATTEMPT,
     CLIENT,
+    CLIENT_SEEN,
     CLOSING,
     DENIED,
     DISOWNED,
     DOUBTED,
     EARLY,
+    HANDSHAKE_PROVEN,
     HEARD,
     IGNORED,
     MIDSTREAM,
@@ -64,14 +66,18 @@ from sensor.smtp.connections import (
     REOPENED,
     RETRY,
     SERVER,
+    SERVER_SEEN,
     SHIFT,
+    SUM_OF_BYTES,
     SYN_SENT,
     SYNS,
     TALKING,
     TURNED_AWAY,
     UNSOLICITED,
     WAITING,
+    WAS_RESET,
     find,
+    is_over,
     move,
     open_row,
 )
@@ -85,7 +91,6 @@ _FAST: Final = 4  # the SYN has bytes
 _PEER: Final = 8  # the server's own SYN is known, and not yet that it acknowledged ours
 _AGREED: Final = 16  # it acknowledged ours, and not yet its own SYN
 
-_FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _STAMP_REACH: Final = 1 << 20
 """Ticks between the first SYN and the last: 17 minutes of milliseconds."""
 _MOD: Final = 0xFFFFFFFF
@@ -110,8 +115,8 @@ def _sent_by_client(table, segment, watched):
     """Whether the client sent it. Ports tell, and where they do not, who opened the connection."""
     if segment.kind == ICMP_ERROR or not watched[segment.dport]:
         return False
-    opening = segment.tcp_flags & (_SYN | _ACK | _RST)
-    if opening == _SYN:
+    opening = segment.tcp_flags & (SYN | ACK | RST)
+    if opening == SYN:
         if not watched[segment.sport]:
             return True
         _, i = find(table, segment.flow >> SHIFT,
@@ -119,7 +124,7 @@ def _sent_by_client(table, segment, watched):
                      segment.src_hi, segment.src_lo, segment.sport)  # fmt: skip
         # else both sides open it
         return i < 0 or table.rows[i].state != SYN_SENT or table.rows[i].list_ == PAST
-    if opening != _SYN | _ACK and not watched[segment.sport]:
+    if opening != SYN | ACK and not watched[segment.sport]:
         return True
     _, i = find(table, segment.flow >> SHIFT,
                  segment.src_hi, segment.src_lo, segment.sport,
@@ -152,7 +157,7 @@ def _note_numbers(row, side, segment):
     """What a segment tells of where both sides stand, of whom nothing is known."""
     seq = np.int64(segment.seq)
     ack = np.int64(segment.ack)
-    beyond = (seq + segment.length + (segment.tcp_flags & _FIN)) & _MOD
+    beyond = (seq + segment.length + (segment.tcp_flags & FIN)) & _MOD
     if side == CLIENT:
         row.client_next = beyond
         row.server_ack = seq
@@ -171,17 +176,17 @@ def _begin(table, at, ends, segment, data, watched, now):
     c_hi, c_lo, c_port, s_hi, s_lo, s_port, side = ends
     tag = segment.flow >> SHIFT
     flags = segment.tcp_flags
-    opening = flags & (_SYN | _ACK | _RST)
+    opening = flags & (SYN | ACK | RST)
     ack = np.int64(segment.ack)
-    if opening == _SYN and side == CLIENT:
+    if opening == SYN and side == CLIENT:
         table.meta[SYNS] += 1
         i = open_row(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, segment, now)
         row = table.rows[i]
         _note_syn(row, segment, data)
-        row.seen = 1
+        row.seen = CLIENT_SEEN
         row.tunnelled = _in_tunnel(segment.tunnels)
         return ATTEMPT, i
-    if opening == _SYN | _ACK and watched[segment.sport]:
+    if opening == SYN | ACK and watched[segment.sport]:
         table.meta[ORPHANS] += 1
         if table.meta[SYNS] or table.meta[ORPHANS] <= 16:
             return UNSOLICITED, np.int64(-1)
@@ -193,10 +198,10 @@ def _begin(table, at, ends, segment, data, watched, now):
         row.server_ack = ack
         row.server_isn = segment.seq
         row.marks = _PEER
-        row.seen = 2
+        row.seen = SERVER_SEEN
         row.tunnelled = 1  # nothing a client did not send can prove it
         return ATTEMPT, i
-    if segment.length and flags & (_SYN | _RST | _ACK) == _ACK and segment.kind != ICMP_ERROR:
+    if segment.length and flags & (SYN | RST | ACK) == ACK and segment.kind != ICMP_ERROR:
         i = open_row(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, segment, now)
         row = table.rows[i]
         row.state = OPEN
@@ -208,7 +213,7 @@ def _begin(table, at, ends, segment, data, watched, now):
         row.client_isn = (np.int64(row.server_ack) - 1) & _MOD
         row.server_isn = (np.int64(row.client_ack) - 1) & _MOD
         move(table, i, QUIET)
-        if flags & _FIN:
+        if flags & FIN:
             row.fins = 1 << side
         return MIDSTREAM, i
     return OUTSIDE, np.int64(-1)
@@ -218,10 +223,10 @@ def _begin(table, at, ends, segment, data, watched, now):
 def _is_dropped(row, side, segment, data):
     """Whether the receiver drops a reset or a FIN for what else is in its header."""
     flags = segment.tcp_flags
-    if row.sums >> side & 1 and (segment.length == 0 or row.sums & 4):
+    if row.sums >> side & 1 and (segment.length == 0 or row.sums & SUM_OF_BYTES):
         if segment.captured == segment.length and not checksum_is_good(data, segment):
             return True
-    if row.midstream or row.seen & 1 == 0:
+    if row.midstream or row.seen & CLIENT_SEEN == 0:
         return False  # what the connection agreed on is not known
     _, signed, _, echo = options(data, segment)
     if signed != (row.marks & _SIGNED > 0):
@@ -229,7 +234,7 @@ def _is_dropped(row, side, segment, data):
     # No timestamp at all is common in resets, and some systems echo none.
     return (
         row.state == SYN_SENT
-        and flags & _ACK > 0
+        and flags & ACK > 0
         and row.marks & _STAMPED > 0
         and echo > 0
         and (echo - np.int64(row.client_ack)) & _MOD >= _STAMP_REACH
@@ -246,7 +251,7 @@ def _reset_came(table, i, side, segment):
         # It must acknowledge the SYN, with its bytes or without them (RFC 9293, 3.10.7.3).
         if side == CLIENT:
             return NOTHING
-        if not segment.tcp_flags & _ACK or not _acknowledges(row, segment.ack):
+        if not segment.tcp_flags & ACK or not _acknowledges(row, segment.ack):
             return IGNORED
         return NOTHING if row.list_ == PAST else REFUSED
     verdict = reset(row, side, seq)
@@ -254,16 +259,16 @@ def _reset_came(table, i, side, segment):
         return DISOWNED if verdict == TAKES else IGNORED
     # The answer to a SYN-ACK nobody asked for (RFC 9293, 3.10.7.1), which the server may drop. A
     # client that gives up its own connection says RST with an ACK, or with a later number.
-    denies = side == CLIENT and row.proof and not segment.tcp_flags & _ACK
+    denies = side == CLIENT and row.proof and not segment.tcp_flags & ACK
     if denies and seq == (np.int64(row.client_isn) + 1) & _MOD:
         if verdict != IGNORES:
-            _close(table, i, 4)
+            _close(table, i, WAS_RESET)
         return DENIED
     if verdict == IGNORES:
         return IGNORED
     if verdict == TAKES:
         row.marks &= 0xFF - DOUBTED
-        _close(table, i, 4)
+        _close(table, i, WAS_RESET)
     elif row.list_ != CLOSING:
         row.marks |= DOUBTED
         move(table, i, CLOSING)
@@ -283,11 +288,11 @@ def _answer(table, i, segment, data):
     row = table.rows[i]
     flags = segment.tcp_flags
     seq = np.int64(segment.seq)
-    following = (seq + segment.length + (flags & _SYN) // _SYN + (flags & _FIN)) & _MOD
-    agrees = flags & _ACK and _acknowledges(row, segment.ack)
-    if flags & _ACK and not agrees:
+    following = (seq + segment.length + (flags & SYN) // SYN + (flags & FIN)) & _MOD
+    agrees = flags & ACK and _acknowledges(row, segment.ack)
+    if flags & ACK and not agrees:
         return NOTHING
-    if flags & _SYN:
+    if flags & SYN:
         row.server_isn = seq
         row.server_next = following
         scale, _, _, _ = options(data, segment)
@@ -319,13 +324,13 @@ def _goes_on(table, i, segment):
     flags = segment.tcp_flags
     seq = np.int64(segment.seq)
     ack = np.int64(segment.ack)
-    if flags & _SYN:  # a SYN-ACK: both sides open it
-        if flags & _ACK and seq == np.int64(row.client_isn) and not row.marks & _PEER:
+    if flags & SYN:  # a SYN-ACK: both sides open it
+        if flags & ACK and seq == np.int64(row.client_isn) and not row.marks & _PEER:
             row.marks |= _PEER
             row.server_isn = (ack - 1) & _MOD
             row.server_next = ack
         return NOTHING
-    if not flags & _ACK or not _acknowledges(row, seq):
+    if not flags & ACK or not _acknowledges(row, seq):
         return NOTHING
     row.state = OPEN  # without proof: the server's number was not seen
     row.server_isn = (ack - 1) & _MOD
@@ -342,14 +347,14 @@ def _advance(row, side, segment):
     """Note what a side has sent and acknowledged; whether the segment lies within reach."""
     flags = segment.tcp_flags
     seq = np.int64(segment.seq)
-    following = (seq + segment.length + (flags & _SYN) // _SYN + (flags & _FIN)) & _MOD
+    following = (seq + segment.length + (flags & SYN) // SYN + (flags & FIN)) & _MOD
     if row.client_next == 0 and row.client_ack == 0 and row.server_ack == 0:
         _note_numbers(row, side, segment)  # from a snapshot of before they were kept
     sent = np.int64(row.client_next) if side == CLIENT else np.int64(row.server_next)
     if (seq - sent + FURTHEST) & _MOD >= 2 * FURTHEST:
         return False
     isn = np.int64(row.client_isn) if side == CLIENT else np.int64(row.server_isn)
-    if flags & _SYN and seq != isn:
+    if flags & SYN and seq != isn:
         return False
     if side == CLIENT:
         row.client_next = later(sent, following)
@@ -398,14 +403,14 @@ def follow(table, segment, data, watched, now):
         row.end = max(row.end, segment.ts)
         asked = row.state == SYN_SENT and row.list_ != PAST
         return (REFUSED if asked and segment.seq == row.client_isn else NOTHING), i, side
-    if flags & (_RST | _FIN) and _is_dropped(row, side, segment, data):
+    if flags & (RST | FIN) and _is_dropped(row, side, segment, data):
         return IGNORED, i, side
-    if flags & (_RST | _SYN | _ACK) == 0:
+    if flags & (RST | SYN | ACK) == 0:
         return IGNORED, i, side  # without an acknowledgement nobody takes it
     event = NOTHING
-    if flags & _RST:
+    if flags & RST:
         event = _reset_came(table, i, side, segment)
-    elif flags & (_SYN | _ACK) == _SYN and from_client:
+    elif flags & (SYN | ACK) == SYN and from_client:
         if segment.seq != row.client_isn:
             row.end = max(row.end, segment.ts)
             return REOPENED, i, side
@@ -440,19 +445,19 @@ def _moves(table, i, side, segment, data):
             return event
     else:
         event = NOTHING
-        if side == CLIENT and row.state == ACCEPTED and flags & _ACK and _proves(row, segment.ack):
+        if side == CLIENT and row.state == ACCEPTED and flags & ACK and _proves(row, segment.ack):
             row.state = OPEN
             if not row.tunnelled:
-                row.proof = 1
+                row.proof = HANDSHAKE_PROVEN
                 event = PROVEN
     near = _advance(row, side, segment)
-    if flags & (_FIN | _SYN) and not near:
+    if flags & (FIN | SYN) and not near:
         return IGNORED
     if row.marks & DOUBTED:  # it did go on
         row.marks &= 0xFF - DOUBTED
-        if row.fins < 3:
+        if not is_over(row):
             move(table, i, TALKING if row.session >= 0 else QUIET)
-    if flags & _FIN:
+    if flags & FIN:
         _close(table, i, 1 << side)
     return event
 
@@ -474,5 +479,5 @@ def _close(table, i, how):
     """Note a FIN or a reset; after both FINs or a reset the connection only lingers."""
     row = table.rows[i]
     row.fins |= how
-    if row.fins >= 3 and row.list_ != CLOSING:
+    if is_over(row) and row.list_ != CLOSING:
         move(table, i, CLOSING)

@@ -6,11 +6,12 @@ they talk before they are asked; they do not say goodbye; they name themselves w
 hand. RFC 5321 asks for the rest: a name that is a domain or an address literal (4.1.1.1), MAIL
 after the greeting (4.1.4), QUIT at the end (4.1.1.10).
 
-A session is *rude* when its client did any of ``RUDE``, gave a name that no mail server has, or
-closed the connection itself without QUIT; *polite* when it did nothing of that and said QUIT, or
-went on under TLS. Neither is said of one that the server turned away before anything was said, or
-that has holes; nor of one that hung up on a server that had said that it closes (421: RFC 5321,
-3.8), had spoken out of turn or in no SMTP, or had let it wait for longer than any client must.
+A session is *rude* when its client did any of ``RUDE_ANOMALIES``, gave a name that no mail server
+has, or closed the connection itself without QUIT; *polite* when it did nothing of that and said
+QUIT, or went on under TLS. Neither is said of one that the server turned away before anything was
+said, or that has holes; nor of one that hung up on a server that had said that it closes (421: RFC
+5321, 3.8), had spoken out of turn or in no SMTP, or had let it wait for longer than any client
+must.
 
 A client that knows from an earlier session that the server offers PIPECONNECT (Exim) need not wait
 for the greeting, nor for the reply to EHLO. What it had heard before this sensor looked is not
@@ -24,12 +25,24 @@ from typing import Final
 
 from sensor.base.kernel import kernel, routine
 from sensor.base.units import SECOND
-from sensor.smtp.dialogue import FOREIGN, PATIENCE_SECONDS, conclude
-from sensor.smtp.session import ANOMALIES, CAPABILITIES
+from sensor.smtp.dialogue import PATIENCE_SECONDS, conclude
+from sensor.smtp.session import (
+    ANOMALIES,
+    CAPABILITIES,
+    CLIENT_CLOSED,
+    FOREIGN,
+    GREETED,
+    IN_TLS,
+)
 
-__all__ = ["RUDE", "judge", "name_is_odd"]
+__all__ = ["POLITE", "RUDE", "RUDE_ANOMALIES", "UNDECIDED", "judge", "name_is_odd"]
 
-RUDE: Final = (
+# What a session can be.
+RUDE: Final = -1
+UNDECIDED: Final = 0
+POLITE: Final = 1
+
+RUDE_ANOMALIES: Final = (
     "early_talker",
     "unadvertised_pipelining",
     "data_before_354",
@@ -43,7 +56,7 @@ RUDE: Final = (
 )
 """Anomalies that are the client's, and that no mail server shows."""
 
-_RUDE: Final = sum(1 << ANOMALIES.index(name) for name in RUDE)
+_COUNTED: Final = sum(1 << ANOMALIES.index(name) for name in RUDE_ANOMALIES)
 _HASTE: Final = sum(
     1 << ANOMALIES.index(name) for name in ("early_talker", "unadvertised_pipelining")
 )
@@ -73,7 +86,7 @@ def name_is_odd(name, size):
 @kernel
 def _rude(s):
     """The anomalies that count against the client."""
-    rude = s.anomalies & _RUDE
+    rude = s.anomalies & _COUNTED
     if s.ehlo_commands and (s.early_pipelining or s.capabilities & _PIPECONNECT):
         rude &= ~_HASTE
     return rude
@@ -93,16 +106,16 @@ def _let_down(s):
 
 @routine
 def judge(s, both):
-    """Conclude session ``s``: -1 rude, 1 polite, 0 cannot be said."""
+    """Conclude session ``s``: RUDE, POLITE, or UNDECIDED where neither can be said."""
     conclude(s)
     if both and _rude(s):
-        return -1
+        return RUDE
     if s.anomalies & _UNSURE or s.commands == 0:
-        return 0
-    if both and (s.greeted != 1 or s.banner_code >= 400):
-        return 0
+        return UNDECIDED
+    if both and (s.greeted != GREETED or s.banner_code >= 400):
+        return UNDECIDED
     if s.helo_size and name_is_odd(s.helo, s.helo_size):
-        return -1
-    if s.quit or s.tls == 1:
-        return 1
-    return -1 if both and s.closer == 1 and not _let_down(s) else 0
+        return RUDE
+    if s.quit or s.tls == IN_TLS:
+        return POLITE
+    return RUDE if both and s.closer == CLIENT_CLOSED and not _let_down(s) else UNDECIDED

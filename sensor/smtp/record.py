@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 
 from sensor.base import addresses
 from sensor.base.json_schema import published
+from sensor.smtp.connections import ACCEPTED
 from sensor.smtp.session import (
     ANOMALIES,
+    AUTH_ACCEPTED,
     CAPABILITIES,
     CODES,
     ENDS,
+    IN_TLS,
     NO_ENHANCED,
     PARAMETERS,
+    STARTTLS,
 )
 
 __all__ = ["SCHEMA", "Session", "community_id", "json_schema", "session_records"]
@@ -126,10 +130,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=False):
     """names in the order of docs/sessions.md"""
 
 
-_STATE_ANSWERED: Final = 2
-_AUTHENTICATED: Final = 2
 _DIRECTIONS: Final[tuple[Directions, ...]] = ("client_only", "client_only", "server_only", "both")
-_STARTTLS: Final[tuple[Starttls, ...]] = ("none", "offered", "accepted", "refused", "asked")
 _TLS: Final = {
     0x0300: "SSLv3",
     0x0301: "TLSv1.0",
@@ -201,9 +202,9 @@ def _handshake(midstream: int, state: int, ended: Ended) -> Handshake:
         return "midstream"
     if ended in ("refused", "unanswered"):
         return ended
-    if state < _STATE_ANSWERED:
+    if state < ACCEPTED:
         return "syn_only"
-    return "half_open" if state == _STATE_ANSWERED else "complete"
+    return "half_open" if state == ACCEPTED else "complete"
 
 
 def _tls_version(version: int) -> str | None:
@@ -301,13 +302,13 @@ def session_records(
             map(_reply, s("last_code"), raws("last_enhanced")),
             s("commands"),
             s("unknown_commands"),
-            [_STARTTLS[state] for state in s("starttls")],
-            [tls == 1 for tls in s("tls")],
+            [STARTTLS[state] for state in s("starttls")],
+            [tls == IN_TLS for tls in s("tls")],
             map(_tls_version, s("tls_version")),
             texts("sni", s("sni_size")),
             texts("alpn", s("alpn_size")),
             texts("mechanism", s("mechanism_size")),
-            [auth == _AUTHENTICATED if auth >= _AUTHENTICATED else None for auth in s("auth")],
+            [auth == AUTH_ACCEPTED if auth >= AUTH_ACCEPTED else None for auth in s("auth")],
             [pipelined > 0 for pipelined in s("pipelined")],
             [bits & _EARLY > 0 for bits in anomalies],
             [said > 0 for said in s("quit")],

@@ -14,24 +14,56 @@ from sensor.base.kernel import table as new_table
 
 __all__ = [
     "ANOMALIES",
+    "AUTH_ACCEPTED",
+    "AUTH_ASKED",
+    "AUTH_REFUSED",
+    "BODY",
     "CAPABILITIES",
     "CHUNK",
+    "CLIENT_CLOSED",
     "CODES",
     "DOMAIN",
     "DOMAINS",
+    "DOUBT",
+    "DOUBT_TLS",
     "ENDS",
+    "FOREIGN",
+    "GREETED",
+    "GREETING_UNSEEN",
     "HELD",
+    "IN_TLS",
     "LINE",
+    "LINES",
+    "MAIL_ACCEPTED",
+    "MAIL_ANSWERED",
+    "MAIL_SENT",
+    "MAIL_UNANSWERED",
     "MECHANISM",
     "NAME",
+    "NOT_GREETED",
+    "NO_AUTH",
+    "NO_DEAL",
     "NO_ENHANCED",
+    "NO_MAIL",
+    "NO_STARTTLS",
+    "NO_TLS",
+    "OCTETS",
     "OUTSTANDING",
     "PARAMETERS",
     "PIECES",
     "PIECES_REFUSED",
     "RECENT",
+    "SECRET",
+    "SERVER_CLOSED",
     "SESSION",
     "SESSIONS",
+    "STARTTLS",
+    "STARTTLS_ACCEPTED",
+    "STARTTLS_ASKED",
+    "STARTTLS_OFFERED",
+    "STARTTLS_REFUSED",
+    "TLS",
+    "TLS_EXPECTED",
     "VERBS",
     "Sessions",
     "free_piece",
@@ -184,7 +216,7 @@ SESSION = np.dtype(
         ("known", np.uint8, 2),  # ``next`` holds something
         ("fin", np.uint32, 2),  # the sequence number of its FIN
         ("skip", np.uint8, 2),  # 1: leave out all up to the next line end
-        ("mode", np.uint8, 2),  # what the bytes are: see dialogue
+        ("mode", np.uint8, 2),  # what the bytes are: LINES ... DOUBT_TLS
         ("held", np.int32, 2),  # first piece out of order, or -1
         ("held_size", np.int32, 2),
         ("bytes", np.int64, 2),  # of the stream, gaps included
@@ -200,7 +232,6 @@ SESSION = np.dtype(
         ("anomalies", np.int64),
         ("asked_at", np.int64),  # packet time since when a reply is awaited, ns; 0: none is
         ("slowest", np.int64),  # ns: the longest time a reply took
-        ("greeted_at", np.int64),  # packet time of the greeting
         ("body_bytes", np.int64),  # of messages
         ("chunk_left", np.int64),  # of BDAT
         ("chunk_fresh", np.uint8),  # 1: none of its octets has come
@@ -232,14 +263,12 @@ SESSION = np.dtype(
         ("messages_rejected", np.uint32),
         ("messages_deferred", np.uint32),
         ("unknown_commands", np.uint32),
-        ("rsets", np.uint32),
-        ("vrfys", np.uint32),  # VRFY and EXPN
         # The transaction as the client speaks of it: in what order commands come.
-        ("mail_open", np.uint8),  # 1: MAIL was sent, 2: accepted
+        ("mail_open", np.uint8),  # NO_MAIL, MAIL_SENT, MAIL_ACCEPTED
         ("mail_failed", np.uint8),  # MAIL was turned down: what was sent behind it may still come
         ("rcpt_here", np.uint16),
         # The transaction as the server answers it, and what was decided and not yet told.
-        ("deal", np.uint8),  # 1: MAIL is the next to be answered, 2: it was
+        ("deal", np.uint8),  # NO_DEAL, MAIL_UNANSWERED, MAIL_ANSWERED
         ("ok_here", np.uint16),  # recipients: 2yz
         ("bad_here", np.uint16),  # 5yz
         ("later_here", np.uint8),  # 1: something in it was answered 4yz
@@ -265,16 +294,16 @@ SESSION = np.dtype(
         ("long_parameters", np.uint32),
         ("long_binary", np.uint8),
         ("long_cr", np.uint8),  # its last byte so far is CR
-        ("greeted", np.uint8),
+        ("greeted", np.uint8),  # NOT_GREETED, GREETED, GREETING_UNSEEN
         ("quit", np.uint8),
         ("pipelined", np.uint8),
-        ("starttls", np.uint8),  # 0 none, 1 offered, 2 accepted, 3 refused, 4 asked
-        ("tls", np.uint8),  # 1: the client's bytes are TLS
+        ("starttls", np.uint8),  # by its place in STARTTLS
+        ("tls", np.uint8),  # NO_TLS, IN_TLS, TLS_EXPECTED
         ("tls_version", np.uint16),  # the server's choice, else the client's highest
-        ("auth", np.uint8),  # 0 none, 1 asked, 2 accepted, 3 refused
+        ("auth", np.uint8),  # NO_AUTH, AUTH_ASKED, AUTH_ACCEPTED, AUTH_REFUSED
         ("judged", np.uint8),
         ("told_auth", np.uint8),
-        ("closer", np.uint8),  # who closed first: 1 the client, 2 the server
+        ("closer", np.uint8),  # who closed first: CLIENT_CLOSED, SERVER_CLOSED
         ("sni_size", np.uint8),
         ("alpn_size", np.uint8),
         ("mechanism_size", np.uint8),
@@ -304,6 +333,52 @@ SESSION = np.dtype(
 """One session (some 1.5 kB, and two lines of LINE bytes)."""
 
 NO_ENHANCED: Final = 0xFFFF
+
+# Values of ``mode``: what the bytes of a side are.
+LINES: Final = 0
+BODY: Final = 1  # a message after DATA
+OCTETS: Final = 2  # of BDAT
+SECRET: Final = 3  # lines of an AUTH exchange
+TLS: Final = 4
+FOREIGN: Final = 5  # nothing we can read
+DOUBT: Final = 6  # a command, or the message that the server has answered already
+DOUBT_TLS: Final = 7  # one byte has come, that of a TLS hello
+
+# Values of ``greeted``.
+NOT_GREETED: Final = 0
+GREETED: Final = 1
+GREETING_UNSEEN: Final = 2  # the session began before this sensor saw it
+
+# Values of ``mail_open``.
+NO_MAIL: Final = 0
+MAIL_SENT: Final = 1
+MAIL_ACCEPTED: Final = 2
+
+# Values of ``deal``.
+NO_DEAL: Final = 0
+MAIL_UNANSWERED: Final = 1  # MAIL is the next to be answered
+MAIL_ANSWERED: Final = 2
+
+# Values of ``auth``.
+NO_AUTH: Final = 0
+AUTH_ASKED: Final = 1
+AUTH_ACCEPTED: Final = 2
+AUTH_REFUSED: Final = 3
+
+STARTTLS: Final = ("none", "offered", "accepted", "refused", "asked")
+"""Names of the values of ``starttls``."""
+NO_STARTTLS, STARTTLS_OFFERED, STARTTLS_ACCEPTED, STARTTLS_REFUSED, STARTTLS_ASKED = range(
+    len(STARTTLS)
+)
+
+# Values of ``tls``.
+NO_TLS: Final = 0
+IN_TLS: Final = 1  # the client's bytes are TLS
+TLS_EXPECTED: Final = 2  # they will be, by the port
+
+# Values of ``closer``; zero: nobody did.
+CLIENT_CLOSED: Final = 1
+SERVER_CLOSED: Final = 2
 
 PIECE = np.dtype(
     [

@@ -30,11 +30,13 @@ import numpy as np
 from sensor.base.byteorder import u8, u64be
 from sensor.base.kernel import kernel, mix, routine
 from sensor.decode.checksum import checksum_is_good
+from sensor.decode.segment import ACK, SYN, URG
 from sensor.smtp.dialogue import hear, lose
 from sensor.smtp.session import (
     ANOMALIES,
     CHUNK,
     HELD,
+    LINES,
     PIECES,
     RECENT,
     free_piece,
@@ -57,8 +59,6 @@ _URGENT: Final = ANOMALIES.index("urgent_data")
 
 _MOD: Final = 0xFFFFFFFF
 _HALF: Final = 1 << 31
-_SYN, _ACK, _URG = 2, 16, 32
-_LINES: Final = 0
 
 
 @kernel
@@ -238,13 +238,13 @@ def receive(table, n, side, segment, data, checked, both):
     ):
         note(s, _CHECKSUM)
         return
-    if segment.tcp_flags & _ACK and s.known[other]:
+    if segment.tcp_flags & ACK and s.known[other]:
         if 0 < _from(s.acked[other], segment.ack) < WINDOW:
             s.acked[other] = segment.ack
     if length:
-        if segment.tcp_flags & _URG:
+        if segment.tcp_flags & URG:
             note(s, _URGENT)
-        seq = (np.int64(segment.seq) + (segment.tcp_flags & _SYN) // _SYN) & _MOD
+        seq = (np.int64(segment.seq) + (segment.tcp_flags & SYN) // SYN) & _MOD
         if s.known[side] == 0:
             start_stream(s, side, seq)
         offset = _from(s.next[side], seq)
@@ -257,7 +257,7 @@ def receive(table, n, side, segment, data, checked, both):
         elif offset > 0:
             _hold(table, n, side, data, segment.payload, offset, length, captured)
         else:
-            if s.mode[side] == _LINES and captured == length:
+            if s.mode[side] == LINES and captured == length:
                 a = segment.payload
                 _remember(s, side, seq, length, _digest(data, a, a + length))
             _deliver(table, n, side, data, segment.payload, -offset, captured, length, now, both)

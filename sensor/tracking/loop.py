@@ -36,7 +36,7 @@ from sensor.base.clock import NOW, OFFSET, advance_clock
 from sensor.base.kernel import inner, inner_routine, kernel, table
 from sensor.base.units import SECOND
 from sensor.decode.checksum import checksum_is_good
-from sensor.decode.segment import DNS, TCP
+from sensor.decode.segment import ACK, DNS, FIN, RST, SYN, TCP
 from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, heed
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.in_use import InUse, back, wide_hash
@@ -63,7 +63,10 @@ from sensor.hosts.windows import set_cutoffs
 from sensor.smtp.connections import (
     ANSWERED,
     ATTEMPT,
+    BOTH_FINS,
+    BOTH_SEEN,
     CLIENT,
+    CLIENT_SEEN,
     CLOSING,
     CONNECTION,
     DENIED,
@@ -72,36 +75,47 @@ from sensor.smtp.connections import (
     EARLY,
     IGNORED,
     MIDSTREAM,
+    NO_SESSION,
     NOTHING,
     OUTSIDE,
     PAST,
+    PROOF_COUNTS,
     PROVEN,
     QUIET,
     REFUSED,
     REOPENED,
     RETRY,
     SERVER,
+    SESSION_OVER,
+    SUM_OF_BYTES,
     TALKING,
     TURNED_AWAY,
     UNSOLICITED,
     WAITING,
+    WAS_RESET,
     Connections,
     due,
     excess,
     first_of,
     full,
+    is_over,
     look_ahead,
     move,
     release,
     victim,
 )
-from sensor.smtp.dialogue import LINES, begin
+from sensor.smtp.dialogue import begin
 from sensor.smtp.following import follow, syn_is_open
-from sensor.smtp.manners import judge
+from sensor.smtp.manners import RUDE, UNDECIDED, judge
 from sensor.smtp.session import (
     ANOMALIES,
+    AUTH_ACCEPTED,
     CAPABILITIES,
+    CLIENT_CLOSED,
     ENDS,
+    IN_TLS,
+    LINES,
+    SERVER_CLOSED,
     SESSION,
     Sessions,
     free_session,
@@ -492,21 +506,21 @@ def _conclude(t, i, ts, tick):
     if s.judged:
         return -1
     s.judged = 1
-    end_streams(t.sessions, n, ts, connection.seen == 3)
+    end_streams(t.sessions, n, ts, connection.seen == BOTH_SEEN)
     s.early_pipelining = offers_early(t.sessions, connection.server_hi, connection.server_lo)
-    manners = judge(s, connection.seen == 3)
+    manners = judge(s, connection.seen == BOTH_SEEN)
     h = _owner(t, connection)
     if h < 0 or not connection.first:
         return _outcomes(t, connection, s, tick)
-    if manners:
-        happened(t.hosts, h, _C_RUDE if manners < 0 else _C_POLITE, 0, tick)
-        _weigh_proof(t, connection, h, _P_RUDE if manners < 0 else _P_POLITE, tick)
+    if manners != UNDECIDED:
+        happened(t.hosts, h, _C_RUDE if manners == RUDE else _C_POLITE, 0, tick)
+        _weigh_proof(t, connection, h, _P_RUDE if manners == RUDE else _P_POLITE, tick)
     changed = _outcomes(t, connection, s, tick)
-    if (s.tls == 1 or connection.seen == 1) and s.commands and s.outcomes == 0:
-        mailed = s.bytes[0] >= _MESSAGE if s.tls == 1 else s.body_bytes >= _BODY
+    if (s.tls == IN_TLS or connection.seen == CLIENT_SEEN) and s.commands and s.outcomes == 0:
+        mailed = s.bytes[0] >= _MESSAGE if s.tls == IN_TLS else s.body_bytes >= _BODY
         happened(t.hosts, h, _C_MAILED if mailed else _C_UNMAILED, 0, tick)
         return h
-    return h if manners else changed
+    return h if manners != UNDECIDED else changed
 
 
 @inner
@@ -514,7 +528,7 @@ def _outcomes(t, connection, s, tick):
     """What a session decided and has not told; the host whose evidence that changed, or -1."""
     accepted = np.int64(s.accepted)
     rejected = np.int64(s.rejected)
-    submitted = s.auth == 2 and not s.told_auth
+    submitted = s.auth == AUTH_ACCEPTED and not s.told_auth
     if accepted + rejected + submitted == 0:
         return -1
     s.accepted = 0
@@ -571,17 +585,17 @@ def _end(t, i, how, ts, tick):
     connection = t.connections.rows[i]
     n = np.int64(connection.session)
     changed = -1
-    if n == -2:
+    if n == SESSION_OVER:
         return changed
     if n >= 0 and how == _STILL_OPEN:
-        end_streams(t.sessions, n, ts, connection.seen == 3)
+        end_streams(t.sessions, n, ts, connection.seen == BOTH_SEEN)
     elif n >= 0 and how != _EVICTED:
         changed = _conclude(t, i, ts, tick)
     if t.records.ends.shape[0]:
         _record(t, connection, n, how)
     if n >= 0:
         free_session(t.sessions, n)
-    connection.session = -2
+    connection.session = SESSION_OVER
     return changed
 
 
@@ -598,7 +612,7 @@ def _how(connection, otherwise):
     """How a connection ended that was not followed to its end."""
     if connection.list_ == PAST:
         return _ENDED_REFUSED if connection.marks & TURNED_AWAY else _ENDED_UNANSWERED
-    if connection.fins & 4 or connection.marks & DOUBTED:
+    if connection.fins & WAS_RESET or connection.marks & DOUBTED:
         return _RESET
     return otherwise
 
@@ -609,7 +623,7 @@ def _remember(t, i, ts, tick):
     connection = t.connections.rows[i]
     if connection.session >= 0:  # bytes of a SYN, which nobody took
         free_session(t.sessions, np.int64(connection.session))
-        connection.session = -1
+        connection.session = NO_SESSION
     connection.first = 0  # counted
     move(t.connections, i, PAST)
     forgotten = excess(t.connections)
@@ -640,7 +654,9 @@ def _happens(t, i, ts, tick):
         _remember(t, i, ts, tick)
         return h
     how = _how(connection, _CLOSED if connection.list_ == CLOSING else _IDLE)
-    if connection.session == -2 or (connection.session == -1 and not t.records.everyone):
+    if connection.session == SESSION_OVER or (
+        connection.session == NO_SESSION and not t.records.everyone
+    ):
         release(t.connections, i)  # nothing is left to tell
         return -1
     return _drop(t, i, how, ts, tick)
@@ -754,7 +770,7 @@ def _proven_contact(t, connection, h, tick):
         counts = new_wide(t.hosts.details[np.int64(row.detail)], wide_hash(hi, lo), tick)
     backed, other_hi, other_lo = back(t.in_use, row.hi, row.lo, hi, lo, counts, tick)
     if counts or backed:
-        connection.proof = 2
+        connection.proof = PROOF_COUNTS
         happened(t.hosts, h, _C_FIRST_PROVEN, 0, tick)
     else:
         t.counters[_UNBACKED] += 1
@@ -770,7 +786,7 @@ def _proven_contact(t, connection, h, tick):
 def _weigh_proof(t, connection, h, kind, tick):
     """Something that is no proof by itself was seen in a connection; is that proven?"""
     d = np.int64(t.hosts.rows[h].detail)
-    if connection.proof == 2 and d != NO_DETAIL:
+    if connection.proof == PROOF_COUNTS and d != NO_DETAIL:
         weigh(t.hosts.details[d], kind, tick)
 
 
@@ -830,12 +846,12 @@ def _taken(t, i, ts):
         return
     if np.int64(connection.server_ack) == (np.int64(connection.client_isn) + 1) & 0xFFFFFFFF:
         free_session(t.sessions, np.int64(connection.session))  # they will be sent again
-        connection.session = -1
+        connection.session = NO_SESSION
         return
     t.counters[_SESSIONS] += 1
     move(t.connections, i, TALKING)
     n = np.int64(connection.session)
-    hear_early(t.sessions, n, ts, connection.seen == 3)
+    hear_early(t.sessions, n, ts, connection.seen == BOTH_SEEN)
     t.counters[_READ] += t.sessions.rows[n].bytes[0]
 
 
@@ -857,7 +873,7 @@ def _session(t, i, ts, tick):
         note(t.sessions.rows[np.int64(t.connections.rows[silent].session)], _EVICTED_BIT)
         if t.connections.rows[silent].list_ == EARLY:  # it still waits for its answer
             free_session(t.sessions, np.int64(t.connections.rows[silent].session))
-            t.connections.rows[silent].session = -1
+            t.connections.rows[silent].session = NO_SESSION
             move(t.connections, silent, WAITING)
         else:
             _end(t, silent, _EVICTED, ts, tick)
@@ -868,7 +884,7 @@ def _session(t, i, ts, tick):
     if connection.list_ != CLOSING:
         move(t.connections, i, EARLY if early else TALKING)
     s = t.sessions.rows[n]
-    if connection.seen & 1 or not connection.midstream:
+    if connection.seen & CLIENT_SEEN or not connection.midstream:
         start_stream(s, CLIENT, np.int64(connection.client_isn) + 1)
     if connection.server_next:
         start_stream(s, SERVER, np.int64(connection.server_isn) + 1)
@@ -882,7 +898,7 @@ def _said(t, i, side, segment, data, ts, tick):
     connection = t.connections.rows[i]
     n = np.int64(connection.session)
     if n < 0:
-        if n == -2 or segment.length == 0:
+        if n == SESSION_OVER or segment.length == 0:
             return -1
         n = _session(t, i, ts, tick)
         if n < 0:
@@ -891,16 +907,16 @@ def _said(t, i, side, segment, data, ts, tick):
         keep_early(t.sessions, n, segment, data)
         return -1
     s = t.sessions.rows[n]
-    if connection.told_fins & 4 and segment.length:
+    if connection.told_fins & WAS_RESET and segment.length:
         note(s, _AFTER_RESET)
-    checked = connection.sums >> side & 1
-    if checked and connection.sums < 4 and segment.length:
-        connection.sums |= checksum_is_good(data, segment) << 2
-    checked &= connection.sums >> 2
+    checked = connection.sums >> side & 1 > 0
+    if checked and not connection.sums & SUM_OF_BYTES and segment.length:
+        connection.sums |= checksum_is_good(data, segment) * SUM_OF_BYTES
+    checked = checked and connection.sums & SUM_OF_BYTES > 0
     lines = s.mode[side] == LINES
     read = s.bytes[0] + s.bytes[1]
     missed = s.lost[0] + s.lost[1]
-    receive(t.sessions, n, side, segment, data, checked, connection.seen == 3)
+    receive(t.sessions, n, side, segment, data, checked, connection.seen == BOTH_SEEN)
     if s.capabilities & _PIPECONNECT:
         note_early(t.sessions, connection.server_hi, connection.server_lo)
     t.counters[_READ] += s.bytes[0] + s.bytes[1] - read
@@ -918,14 +934,14 @@ def _finishing(t, i, side, segment):
     if n >= 0:
         s = t.sessions.rows[n]
         if connection.told_fins == 0:
-            s.closer = 1 + side
+            s.closer = CLIENT_CLOSED if side == CLIENT else SERVER_CLOSED
             s.closed_at = segment.ts
-        if segment.tcp_flags & 1:
+        if segment.tcp_flags & FIN:
             s.fin[side] = np.int64(segment.seq) + np.int64(segment.length)
     connection.told_fins = connection.fins
-    if connection.fins < 3:
-        return n >= 0 and connection.seen == 1  # the server's FIN will not be seen
-    return n >= 0 or (n == -1 and t.records.everyone)
+    if not is_over(connection):
+        return n >= 0 and connection.seen == CLIENT_SEEN  # the server's FIN will not be seen
+    return n >= 0 or (n == NO_SESSION and t.records.everyone)
 
 
 @inner_routine
@@ -933,11 +949,11 @@ def _finished(t, i, ts, tick):
     """Connection ``i`` was reset or closed by both; the host whose evidence changed, or -1."""
     connection = t.connections.rows[i]
     n = np.int64(connection.session)
-    reset = connection.fins & 4
+    reset = connection.fins & WAS_RESET
     if n >= 0:
         s = t.sessions.rows[n]
         # A reset may be forged, or late: the record waits for what may still come.
-        if reset or connection.fins < 3:
+        if reset or not is_over(connection):
             return _conclude(t, i, ts, tick)
         for which in range(2):
             if s.known[which] and s.next[which] != s.fin[which]:
@@ -966,13 +982,13 @@ def _reopened(t, i, ts, tick):
 @inner
 def _is_heard(connection, side, segment):
     """Whether a segment adds to a session: before the answer only a SYN's own bytes may."""
-    if segment.tcp_flags & 4 or (segment.length == 0 and connection.session < 0):
+    if segment.tcp_flags & RST or (segment.length == 0 and connection.session < 0):
         return False
     if not syn_is_open(connection):
         return True
     return (
         side == CLIENT
-        and segment.tcp_flags & 18 == 2
+        and segment.tcp_flags & (SYN | ACK) == SYN
         and segment.length > 0
         and connection.list_ != PAST
     )
@@ -1067,7 +1083,7 @@ def end_all(t, ts):
                 return False
             i = first_of(t.connections, which)
             connection = t.connections.rows[i]
-            how = _how(connection, _CLOSED if connection.fins == 3 else _STILL_OPEN)
+            how = _how(connection, _CLOSED if connection.fins == BOTH_FINS else _STILL_OPEN)
             _drop(t, i, how, ts, tick)
     return True
 
