@@ -10,30 +10,35 @@ import tomllib
 import types
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from detectors.score import DetectorSettings, ScoreSettings
 from sensor.base.access import WebSettings
-from sensor.blocking.policy import BlockingSettings
+from sensor.blocking.bounds import Bounds
+from sensor.blocking.policy import BlockingSettings, Policy
 from sensor.hosts.subscribers import (
     Exemption,
     SubscriberPrefix,
     Subscribers,
     compile_subscribers,
 )
-from sensor.sinks.connection import KafkaSettings
+from sensor.sinks.kafka.connection import KafkaSettings
+from sensor.sinks.sink import SinkSettings
 
 __all__ = [
+    "SINKS",
     "AlertSettings",
     "EvidenceSettings",
     "Limits",
     "LiveSettings",
     "Settings",
     "SettingsError",
+    "bounds_of",
     "load_settings",
     "parse_settings",
+    "policy_of",
     "state_folder",
     "subscriber_prefixes",
     "subscribers_of",
@@ -169,6 +174,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.dns and self.reads
 
 
+SINKS: Final[dict[str, type[SinkSettings]]] = {
+    name: kind
+    for name, kind in typing.get_type_hints(Settings).items()
+    if isinstance(kind, type) and issubclass(kind, SinkSettings)
+}
+"""The sinks there are, by their sections."""
+
+
 class SettingsError(Exception):
     """Settings cannot be used; one line for every mistake."""
 
@@ -287,6 +300,17 @@ def state_folder(settings: Settings) -> Path:
         return Path("/var/lib/port25")
     base = os.environ.get("XDG_STATE_HOME", "~/.local/state")
     return Path(base).expanduser() / "port25"
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """What must never be blocked, by the settings."""
+    prefixes = subscriber_prefixes(settings)
+    return Bounds(prefixes, settings.own_mail_servers, settings.exempt)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The policy of the settings."""
+    return Policy(settings.blocking, bounds_of(settings))
 
 
 def subscribers_of(settings: Settings) -> Subscribers:

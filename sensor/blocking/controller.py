@@ -18,10 +18,9 @@ from typing import Final
 import msgspec
 
 from sensor.blocking.bounds import Bounds
-from sensor.blocking.decision import SCHEMA, Decision
+from sensor.blocking.decision import SCHEMA, SENSOR, Decision
 from sensor.blocking.desk_record import AHEAD, Words
 from sensor.blocking.loading import ApplyError, Loader
-from sensor.sinks.connection import SENSOR
 
 __all__ = ["ApplyError", "Controller"]
 

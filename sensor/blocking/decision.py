@@ -18,9 +18,11 @@ from sensor.alerts.alert import rfc3339
 from sensor.base.json_schema import published
 from sensor.base.sentences import Sentence
 
-__all__ = ["SCHEMA", "Action", "Decision", "decision", "json_schema"]
+__all__ = ["SCHEMA", "SENSOR", "Action", "Decision", "decision", "json_schema"]
 
 SCHEMA: Final = "port25.decision/1"
+SENSOR: Final = r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z"
+"""A sensor's name: it is a part of keys, and is printed everywhere."""
 
 Action = Literal["block", "lookup", "release", "refuse", "stop", "step", "resume", "alarm"]
 

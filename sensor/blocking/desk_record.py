@@ -18,9 +18,8 @@ import msgspec
 from sensor.alerts.alert import rfc3339
 from sensor.base.json_schema import published
 from sensor.base.units import DAY, HOUR
-from sensor.blocking.decision import Decision
+from sensor.blocking.decision import SENSOR, Decision
 from sensor.hosts.subscribers import where
-from sensor.sinks.connection import SENSOR
 
 __all__ = [
     "SCHEMA",

@@ -25,8 +25,8 @@ def run(options: argparse.Namespace) -> int:
     from sensor.blocking.controller import Controller
     from sensor.service import systemd
     from sensor.service.controlling import carry_out, load, shape, show
-    from sensor.service.delivery import bounds_of
-    from sensor.sinks.connection import Connection, ConnectionSettingsError
+    from sensor.settings import bounds_of
+    from sensor.sinks.kafka.connection import Connection, ConnectionSettingsError
 
     settings = settings_from(options.config)
     if not settings.kafka.bootstrap:

@@ -43,8 +43,8 @@ def run(options: argparse.Namespace) -> int:
     from sensor.service.live import Live
     from sensor.service.metrics import MetricsError
     from sensor.service.workers import run_workers
-    from sensor.sinks.connection import ConnectionSettingsError
     from sensor.sinks.screen import Screen
+    from sensor.sinks.sink import SinkSettingsError
     from sensor.state.lock import StateInUseError
 
     settings = settings_from(options.config)
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         raise Stop(1, str(fault)) from None
     except FilterError as fault:
         raise Stop(2, f"--bpf: {fault}" if options.bpf else str(fault)) from None
-    except ConnectionSettingsError as fault:
+    except SinkSettingsError as fault:
         raise Stop(2, str(fault)) from None
     except (DatabaseError, MetricsError, LookupError, StateInUseError) as fault:
         raise Stop(1, str(fault.args[0])) from None

@@ -66,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
     from sensor.capture.pace import factor, paced
     from sensor.decode.unread import Unread
     from sensor.pipeline import Pipeline
-    from sensor.sinks.connection import ConnectionSettingsError
     from sensor.sinks.jsonl import JsonLines
+    from sensor.sinks.sink import SinkSettingsError
     from sensor.sinks.table import Table
     from sensor.state.lock import StateInUseError
 
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     announce()
     try:
         kept = _Kept(settings, Path(options.state)) if options.state else None
-    except ConnectionSettingsError as fault:
+    except SinkSettingsError as fault:
         raise Stop(2, str(fault)) from None
     except (DatabaseError, StateInUseError) as fault:
         raise Stop(1, str(fault)) from None

@@ -464,7 +464,7 @@ class View:
         made = desk.exempt(host, days, max(self.now, time.time_ns()), by, reason)
         desk.close()
         if self._ledger is not None:
-            ledger = Ledger(self.state / "blocking.sqlite")
+            ledger = Ledger(self._state.ledger)
             because = sentence("ledger.exempt", reason=reason)
             ledger.release(lambda one: one.host == host, self.now, because, by)
             ledger.close()

@@ -17,8 +17,8 @@ from sensor.alerts.alert import rfc3339
 from sensor.base.terminal import complain
 from sensor.blocking.controller import ApplyError, Controller
 from sensor.blocking.feeds.nftables import SHAPE
-from sensor.sinks.connection import Connection
-from sensor.sinks.follower import Follower
+from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.follower import Follower
 
 __all__ = ["carry_out", "follow", "load", "shape", "show"]
 

@@ -58,7 +58,7 @@ from sensor.service.delivery import Delivery
 from sensor.service.metrics import Collector, free, serve
 from sensor.service.pulse import Pulse
 from sensor.service.suspects import Suspects
-from sensor.settings import Settings, state_folder, subscriber_prefixes, subscribers_of
+from sensor.settings import SINKS, Settings, state_folder, subscriber_prefixes, subscribers_of
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 from sensor.state.lock import StateLock
@@ -441,7 +441,7 @@ class Live:
         if settings is None:
             self._notice("settings", "the new settings are no good; the old ones stay in force")
             return
-        fixed = ["limits", "live", "evidence", "kafka"] + ["ports"] * (self._worker is not None)
+        fixed = ["limits", "live", "evidence", *SINKS] + ["ports"] * (self._worker is not None)
         later = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
         kept = {name: getattr(self.settings, name) for name in fixed}
         self.settings = msgspec.structs.replace(settings, **kept)

@@ -7,10 +7,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from sensor.sinks.kafka import STATES
+from sensor.settings import SINKS
 
-__all__ = ["GAUGES", "MEANINGS", "Collector", "MetricsError", "free", "page", "serve"]
+__all__ = ["GAUGES", "MEANINGS", "STATES", "Collector", "MetricsError", "free", "page", "serve"]
 
+_SINKS = [kind.metrics for kind in SINKS.values()]
 GAUGES = {
     "hosts": "hosts tracked",
     "details": "hosts with counters by window",
@@ -31,9 +32,7 @@ GAUGES = {
     "blocking_enforced": "1: blocks are real; 0: a dry run or off",
     "blocking_stopped": "1: blocking has stopped itself and does not yet go on as before",
     "delivery_gone": "1: the process that decides and passes alerts on is gone",
-    "kafka_waiting": "messages on disk that Kafka has not acknowledged",
-    "kafka_topics_unfit": "topic settings that are not as they should be",
-    "kafka_delay_p99_seconds": "from packet to acknowledgement, of the last 1,000 messages",
+    **{name: text for metrics in _SINKS for name, text in metrics.gauges.items()},
 }
 """Counts that may fall, with what they are; all others only grow."""
 
@@ -115,17 +114,18 @@ MEANINGS = {
     "decisions_step": "steps by which it went on by itself",
     "decisions_resume": "times it went on as before, by itself",
     "decisions_alarm": "alarms for a person",
-    "kafka_acknowledged": "messages the brokers have acknowledged",
-    "kafka_refused_messages": "messages too large for the topic",
-    "kafka_restarts": "times sending began anew",
-    "kafka_unheard": "words of persons not sent: there is no desk topic",
-    "desk_heard": "words of persons at other sensors, at each start again",
-    "desk_refused": "such words that were malformed or out of bounds",
+    **{name: text for metrics in _SINKS for name, text in metrics.counters.items()},
 }
 """What each counter counts."""
 
 
-_KAFKA_STATE = "1 for the state Kafka is in: " + ", ".join(STATES)
+STATES = {name: found for metrics in _SINKS for name, found in metrics.states.items()}
+"""Those that are words: what they say, and which there are."""
+
+
+def _state(name: str) -> str:
+    said, states = STATES[name]
+    return f"{said}: {', '.join(states)}"
 
 
 class MetricsError(Exception):
@@ -150,9 +150,9 @@ class Collector:
                 yield frames
                 continue
             for name, value in counters.items():
-                if name == "kafka_state":
-                    state = GaugeMetricFamily("port25_kafka_state", _KAFKA_STATE, labels=["state"])
-                    for one in STATES:
+                if name in STATES:
+                    state = GaugeMetricFamily(f"port25_{name}", _state(name), labels=["state"])
+                    for one in STATES[name][1]:
                         state.add_metric([one], one == value)
                     yield state
                 elif name in GAUGES:
@@ -213,7 +213,7 @@ def page() -> str:
         '| `port25_frames_total{outcome="..."}` | counter | frames by what they were decoded to;'
         " together, all that were read |",
     ]
-    lines.append(f'| `port25_kafka_state{{state="..."}}` | gauge | {_KAFKA_STATE} |')
+    lines += [f'| `port25_{name}{{state="..."}}` | gauge | {_state(name)} |' for name in STATES]
     lines += [f"| `port25_{name}` | gauge | {what} |" for name, what in GAUGES.items()]
     lines += [f"| `port25_{name}_total` | counter | {what} |" for name, what in MEANINGS.items()]
     return "\n".join(lines) + "\n"

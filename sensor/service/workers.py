@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +34,15 @@ from sensor.service.live import (
     compile_all,
     give_away,
     print_counters,
+)
+from sensor.service.messages import (
+    Counted,
+    Failed,
+    Noticed,
+    Raised,
+    ToParent,
+    decode_to_parent,
+    encode,
 )
 from sensor.service.metrics import Collector, MetricsError, serve
 from sensor.settings import Settings, state_folder
@@ -86,22 +94,24 @@ def _work(pipe: int, worker: Worker, settings: Settings, *common: Any) -> int:
     ``common`` is what ``run_workers`` was given: interfaces, bpf, reload.
     """
     interfaces, bpf, reload = common
-    encode = msgspec.json.encode
 
-    def say(what: Any) -> None:
+    def say(what: ToParent) -> None:
         text = memoryview(encode(what) + b"\n")
         while text:
             text = text[os.write(pipe, text) :]
 
+    def tell(what: Alert | Notice) -> None:
+        say(Raised(what) if isinstance(what, Alert) else Noticed(what))
+
     def report(counters: Counters) -> None:
-        say({"counters": counters})
+        say(Counted(counters))
 
     try:
-        live = Live(settings, interfaces, say, bpf, reload, report, worker=worker)
+        live = Live(settings, interfaces, tell, bpf, reload, report, worker=worker)
         report(live.counters())
         live.run()
     except Exception as error:
-        say({"fault": str(error.args[0] if len(error.args) == 1 else error)})
+        say(Failed(str(error.args[0] if len(error.args) == 1 else error)))
         return 1
     return 0
 
@@ -232,14 +242,14 @@ class _Parent:
                 continue
             for line in lines:
                 child.heard = time.monotonic()
-                if line.startswith(b'{"counters"'):
-                    child.counters = msgspec.json.decode(line)["counters"]
-                elif line.startswith(b'{"fault"'):
-                    self._faults.append(msgspec.json.decode(line)["fault"])
-                elif b'"port25.notice/' in line[:40]:
-                    one = msgspec.json.decode(line, type=Notice)
-                    self._tell(one)
-                    self._delivery.notice(one)
-                else:
-                    self._tell(msgspec.json.decode(line, type=Alert))
+                match decode_to_parent(line):
+                    case Counted(counters):
+                        child.counters = counters
+                    case Failed(reason):
+                        self._faults.append(reason)
+                    case Noticed(one):
+                        self._tell(one)
+                        self._delivery.notice(one)
+                    case Raised(alert):
+                        self._tell(alert)
         return ended

@@ -1,1 +1,1 @@
-"""Where alerts go."""
+"""What alerts are passed on to, and the forms they take there."""

@@ -11,6 +11,7 @@
     feed-NAME.json     what a block feed refuses
     writer.lock        who writes here
     delivery.lock      held by the process that passes alerts on
+    delivery.json      what that process goes by, for who starts it alone; no secrets
     worker-N-of-M/     of several workers each has journal, sessions, usage, evidence and snapshot
                        in a folder of its own
 
@@ -46,6 +47,7 @@ class StateFolder:
         """one that could not be taken up, kept for who wants to know why"""
         self.writer_lock = path / "writer.lock"
         self.delivery_lock = path / "delivery.lock"
+        self.delivery_settings = path / "delivery.json"
 
     def worker(self, number: int, of: int) -> "StateFolder":
         """That of one of ``of`` workers, counted from 0."""

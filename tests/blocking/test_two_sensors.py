@@ -5,17 +5,17 @@ import json
 import pytest
 
 from lab.alerts import SECOND, T0, alert, closed
-from sensor.blocking.block_lane import BlockLane, block_key
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.controller import Controller
 from sensor.blocking.desk import Desk
-from sensor.blocking.desk_lane import DeskLane
 from sensor.blocking.desk_record import DeskRecordError, read, record
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import BlockingSettings, Policy
 from sensor.hosts.subscribers import SubscriberPrefix
 from sensor.settings import SettingsError, parse_settings
-from sensor.sinks.connection import KafkaSettings
+from sensor.sinks.kafka.block_source import BlockSource, block_key
+from sensor.sinks.kafka.connection import KafkaSettings
+from sensor.sinks.kafka.desk_source import DeskSource
 from sensor.state.journal import Row
 
 HOST = "203.0.113.7"
@@ -65,8 +65,8 @@ class Sensor:
         self.ledger.named(name, hold, at(0))
         kafka = KafkaSettings(sensor=name)
         self.lanes = (
-            BlockLane(folder / "blocking.sqlite", kafka, hold),
-            DeskLane(folder / "desk.sqlite", kafka),
+            BlockSource(folder / "blocking.sqlite", kafka, hold),
+            DeskSource(folder / "desk.sqlite", kafka),
         )
         self.sent = [0, 0]
         self.number = self.ledger.position("journal")

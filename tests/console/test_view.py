@@ -10,8 +10,7 @@ from sensor.base.database import DatabaseError
 from sensor.blocking.desk import Acknowledged, Desk, DeskReader
 from sensor.console import words
 from sensor.console.view import View
-from sensor.service.delivery import bounds_of
-from sensor.settings import Settings
+from sensor.settings import Settings, bounds_of
 from sensor.state.journal import Journal, Wanted
 
 DAY = 86_400 * 10**9

@@ -13,8 +13,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from lab.broker import Broker
-from sensor.sinks.connection import Connection, ConnectionSettingsError, KafkaSettings
-from sensor.sinks.topics import ensure_topics
+from sensor.sinks.kafka.connection import Connection, ConnectionSettingsError, KafkaSettings
+from sensor.sinks.kafka.topics import ensure_topics
 from tests.conftest import needs
 from tests.kafka.test_delivery import Sent
 

@@ -14,17 +14,17 @@ import msgspec
 
 from sensor.alerts.alert import rfc3339
 from sensor.alerts.notice import SCHEMA as NOTICE
-from sensor.alerts.notice import Notice, notice
-from sensor.base.sentences import sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
-from sensor.blocking.desk_lane import told
 from sensor.blocking.desk_record import record
 from sensor.blocking.ledger import Ledger
-from sensor.sinks.connection import KafkaSettings
-from sensor.sinks.kafka import Message, headers
+from sensor.blocking.notices import as_notice
+from sensor.sinks.kafka.connection import KafkaSettings
+from sensor.sinks.kafka.desk_source import told
+from sensor.sinks.kafka.message import Message, headers
+from sensor.sinks.sink import LEDGER
 
-__all__ = ["BlockLane", "block_key", "call"]
+__all__ = ["BlockSource", "block_key"]
 
 
 def block_key(host: str, sensor: str) -> bytes:
@@ -32,17 +32,10 @@ def block_key(host: str, sensor: str) -> bytes:
     return f"{host}@{sensor}".encode() if sensor else host.encode()
 
 
-def call(one: Decision) -> Notice:
-    """A stop, step, resume or alarm, in words for a person."""
-    reason = one.causes[0] if one.causes else one.reasons[0]
-    code = "decision.enforced" if one.enforced else "decision.dry_run"
-    return notice("blocking", sentence(code, action=one.action, by=one.by, reason=reason), one.ts)
+class BlockSource:
+    """The ledger's decisions; see ``sensor.sinks.kafka.message.Source``."""
 
-
-class BlockLane:
-    """The ledger's decisions; see ``sensor.sinks.kafka.Lane``."""
-
-    name = "ledger"
+    name = LEDGER
 
     def __init__(self, path: Path, settings: KafkaSettings, hold: int) -> None:
         """``hold``: seconds of a release that does not say it itself."""
@@ -51,15 +44,15 @@ class BlockLane:
         self._hold = hold * SECOND
 
     def changes(self) -> int:
-        """See ``Lane``."""
+        """See ``Source``."""
         return self._ledger.changes
 
     def last(self) -> int:
-        """See ``Lane``."""
+        """See ``Source``."""
         return self._ledger.last
 
     def read(self, after: int, most: int) -> list[Message]:
-        """See ``Lane``."""
+        """See ``Source``."""
         former = self._ledger.former(self._settings.sensor)
         made = []
         for number, one in self._ledger.page(after, most):
@@ -69,7 +62,7 @@ class BlockLane:
             made.append(last._replace(number=number))
         return made
 
-    def again(self) -> list[Message]:
+    def resend(self) -> list[Message]:
         """All in force: the topic may have been made anew."""
         former = self._ledger.former(self._settings.sensor)
         now = time.time_ns()
@@ -81,7 +74,7 @@ class BlockLane:
         sensor = self._settings.sensor
         if one.action in ("stop", "step", "resume", "alarm"):
             topic, key = self._settings.health_topic, self._settings.sensor.encode()
-            text = msgspec.json.encode(call(one))
+            text = msgspec.json.encode(as_notice(one))
             return [Message(0, topic, key, text, headers(NOTICE, id=one.id, sensor=sensor), one.ts)]
         made = []
         if one.action == "release" and one.by != "port25" and not one.desk:

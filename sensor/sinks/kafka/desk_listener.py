@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sensor.blocking.desk_record import DeskRecord, DeskRecordError, read
-from sensor.sinks.connection import Connection
-from sensor.sinks.follower import Follower
+from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.follower import Follower
 
-__all__ = ["Ears"]
+__all__ = ["DeskListener"]
 
 _WAITING: Final = 1000
 _POLL: Final = 200
@@ -23,12 +23,12 @@ _POLL: Final = 200
 _LARGEST_PAUSE: Final = 15.0
 
 
-class Ears(threading.Thread):
+class DeskListener(threading.Thread):
     """Until :meth:`stop`."""
 
     def __init__(self, connection: Connection, notice: Callable[[str], None]) -> None:
         """``notice`` is told in words, once, of each kind of record that is refused."""
-        super().__init__(name="ears", daemon=True)
+        super().__init__(name="desk", daemon=True)
         self._connection = connection
         self._notice = notice
         self._stopping = threading.Event()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from sensor.sinks.connection import Connection, KafkaSettings
+from sensor.sinks.kafka.connection import Connection, KafkaSettings
 
 __all__ = ["Topics", "ensure_topics", "wanted"]
 

@@ -1,13 +1,13 @@
-"""Kafka: passes on what lies on disk, in order, until every broker has it.
+"""Passes on what lies on disk, in order, until every broker has it.
 
-A *lane* is one source on disk, such as a journal; its messages are sent in order, and its position
-moves on when the brokers have acknowledged all before. Whatever goes wrong, the producer is given
-up and sending begins anew from the last position: at least once on the wire, in order for each key.
+A *source* lies on disk, such as a journal; its messages are sent in order, and its position moves
+on when the brokers have acknowledged all before. Whatever goes wrong, the producer is given up and
+sending begins anew from the last position: at least once on the wire, in order for each key.
 Consumers that keep the first message of each ``id`` and ``revision`` (both are headers) have each
 exactly once.
 
-Where a broker is away nothing is held in memory beyond ``_WINDOW`` messages a lane: the rest stays
-on disk.
+Where a broker is away nothing is held in memory beyond ``_WINDOW`` messages of a source: the rest
+stays on disk.
 """
 
 import collections
@@ -16,25 +16,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Container, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
-from sensor import __version__
 from sensor.base.database import DatabaseError
-from sensor.sinks.connection import Connection
+from sensor.sinks.kafka.connection import NAME, Connection
+from sensor.sinks.kafka.message import Message, Source
+from sensor.sinks.kafka.topics import ensure_topics
 from sensor.sinks.outbox import Outbox
-from sensor.sinks.topics import ensure_topics
 
-__all__ = ["STATES", "Header", "Kafka", "Lane", "Message", "headers"]
-
-STATES: Final = ("connecting", "connected", "away", "refused", "no_topic")
-"""``refused``: the credentials are; ``no_topic``: it is missing and must not be made."""
+__all__ = ["Producer"]
 
 _OVERHEAD: Final = 61 + 30
 """Bytes of a batch's heading and of a record's own numbers."""
 _BATCH: Final = 65_536
 """Bytes."""
 _WINDOW: Final = 2000
-"""Messages of a lane on their way."""
+"""Messages of a source on their way."""
 _READ: Final = 500
 _STALLED: Final = 5.0
 """Seconds without an acknowledgement after which the broker is called away."""
@@ -46,66 +43,21 @@ _POSITIONS: Final = 0.1
 _DELAYS: Final = 1000
 _MOST_EPHEMERAL: Final = 1000
 
-Header = tuple[str, bytes]
 
+class _Progress:
+    """A source and how far it is."""
 
-class Message(NamedTuple):
-    """One row of a source, ready to be sent."""
-
-    number: int
-    topic: str
-    """empty: there is nothing to send of this row"""
-    key: bytes = b""
-    """what follows an ``@`` does not count for the partition: one subscriber, one partition"""
-    value: bytes | None = None
-    """None: a tombstone"""
-    headers: Sequence[Header] = ()
-    ts: int = 0
-    """packet time, ns"""
-
-
-def headers(schema: str, **more: str) -> Sequence[Header]:
-    """What every message bears: its schema, its form, who made it, and ``more``."""
-    all_ = {
-        "schema": schema,
-        "content-type": "application/json",
-        "producer": f"port25/{__version__}",
-    }
-    return [(name, text.encode()) for name, text in (all_ | more).items()]
-
-
-class Lane(Protocol):
-    """One source."""
-
-    name: str
-
-    def read(self, after: int, most: int) -> list[Message]:
-        """At most ``most`` rows with numbers above ``after``, in order."""
-
-    def changes(self) -> int:
-        """A number that differs when there may be more."""
-
-    def last(self) -> int:
-        """Number of the newest row."""
-
-    def again(self) -> list[Message]:
-        """What to tell anew whenever there is a new connection; numbers mean nothing."""
-
-
-class _Sending:
-    """A lane and how far it is."""
-
-    def __init__(self, lane: Lane, position: int) -> None:
-        self.lane = lane
+    def __init__(self, source: Source, position: int) -> None:
+        self.source = source
         self.position = position
         self.written = position
         self.sent = position
         self.changes = -1
         self.refused: dict[int, str] = {}
-        self.flying: collections.deque[tuple[Message, Any]] = collections.deque()
+        self.in_flight: collections.deque[tuple[Message, Any]] = collections.deque()
 
     def rewind(self) -> None:
-        self.flying.clear()
+        self.in_flight.clear()
         self.sent = self.position
         self.changes = -1
 
@@ -148,27 +100,27 @@ def _by_subscriber() -> Any:
     return BySubscriber()
 
 
-class Kafka(threading.Thread):
-    """Sends all lanes from a thread of its own until :meth:`stop`."""
+class Producer(threading.Thread):
+    """Sends all sources from a thread of its own until :meth:`stop`."""
 
     def __init__(
         self,
         connection: Connection,
         open_outbox: Callable[[], Outbox],
-        open_lanes: Callable[[Container[str]], Sequence[Lane]],
+        open_sources: Callable[[Container[str]], Sequence[Source]],
         notice: Callable[[str], None],
     ) -> None:
-        """``open_lanes`` opens what is not known by name yet; called every second in the thread.
+        """``open_sources`` opens what is not known by name yet; called every second in the thread.
 
         ``notice`` is told in words when the state changes.
         """
         super().__init__(name="kafka", daemon=True)
         self._connection = connection
         self._open_outbox = open_outbox
-        self._open_lanes = open_lanes
+        self._open_sources = open_sources
         self._notice = notice
         self._stopping = threading.Event()
-        self._lanes: dict[str, _Sending] = {}
+        self._sources: dict[str, _Progress] = {}
         self._producer: Any = None
         self._pause = 0.0
         self._retry_at = 0.0
@@ -235,9 +187,10 @@ class Kafka(threading.Thread):
         self._give_up()
 
     def _look_around(self, outbox: Outbox) -> None:
-        for lane in self._open_lanes(self._lanes):
-            self._lanes[lane.name] = _Sending(lane, outbox.position("kafka", lane.name))
-        self.waiting = sum(max(0, s.lane.last() - s.position) for s in self._lanes.values())
+        for source in self._open_sources(self._sources):
+            at = outbox.position(NAME, source.name)
+            self._sources[source.name] = _Progress(source, at)
+        self.waiting = sum(max(0, s.source.last() - s.position) for s in self._sources.values())
 
     def _turn(self, outbox: Outbox, now: float) -> bool:
         """Send what there is and see what arrived; False: there was nothing to do."""
@@ -246,7 +199,7 @@ class Kafka(threading.Thread):
                 return False
             self._connect()
         moved = False
-        for sending in self._lanes.values():
+        for sending in self._sources.values():
             moved |= self._arrived(sending)
             moved |= self._send(sending)
         while self._ephemeral:
@@ -255,7 +208,7 @@ class Kafka(threading.Thread):
             self._progress = now
             if self.state == "away":
                 self._turned("connected", "acknowledges again")
-        if any(sending.flying for sending in self._lanes.values()):
+        if any(sending.in_flight for sending in self._sources.values()):
             if now - self._progress > _STALLED and self.state == "connected":
                 self._turned("away", "nothing was acknowledged for 5 seconds")
         else:
@@ -269,9 +222,9 @@ class Kafka(threading.Thread):
         if now - self._written < _POSITIONS and not self._stopping.is_set():
             return
         self._written = now
-        for sending in self._lanes.values():
+        for sending in self._sources.values():
             if sending.position > sending.written:
-                outbox.done("kafka", sending.lane.name, sending.position, sending.refused)
+                outbox.done(NAME, sending.source.name, sending.position, sending.refused)
                 sending.written = sending.position
                 sending.refused = {}
 
@@ -299,9 +252,9 @@ class Kafka(threading.Thread):
             self._notice("; ".join(faults))
         self._unfit = len(faults)
         self._pause = 0.0
-        for sending in self._lanes.values():
+        for sending in self._sources.values():
             sending.rewind()
-            for message in sending.lane.again():
+            for message in sending.source.resend():
                 if message.topic not in self._missing:
                     self._put(message)
         self._turned("connected", "connected")
@@ -312,14 +265,14 @@ class Kafka(threading.Thread):
             message.topic, key=message.key, value=message.value, headers=headers
         )
 
-    def _send(self, sending: _Sending) -> bool:
-        room = min(_READ, _WINDOW - len(sending.flying))
+    def _send(self, sending: _Progress) -> bool:
+        room = min(_READ, _WINDOW - len(sending.in_flight))
         if room <= 0:
             return False
-        changes = sending.lane.changes()
+        changes = sending.source.changes()
         if changes == sending.changes:
             return False
-        messages = sending.lane.read(sending.sent, room)
+        messages = sending.source.read(sending.sent, room)
         if len(messages) < room:
             sending.changes = changes  # all is read that was there
         for message in messages:
@@ -327,19 +280,19 @@ class Kafka(threading.Thread):
             if _size(message) > self._largest:
                 self._counts["kafka_refused_messages"] += 1
                 sending.refused[message.number] = "too large for the topic"
-                self._notice(f"{sending.lane.name} {message.number}: too large for the topic")
+                self._notice(f"{sending.source.name} {message.number}: too large for the topic")
             elif message.topic in self._missing:
                 self._counts["kafka_unheard"] += 1
             elif message.topic:
                 future = self._put(message)
-            sending.flying.append((message, future))
+            sending.in_flight.append((message, future))
             sending.sent = message.number
         return bool(messages)
 
-    def _arrived(self, sending: _Sending) -> bool:
+    def _arrived(self, sending: _Progress) -> bool:
         moved = False
-        while sending.flying:
-            message, future = sending.flying[0]
+        while sending.in_flight:
+            message, future = sending.in_flight[0]
             if future is not None:
                 if not future.is_done:
                     break
@@ -348,7 +301,7 @@ class Kafka(threading.Thread):
                 self._counts["kafka_acknowledged"] += 1
                 self._delays.append(time.time() - message.ts / 1e9)
             sending.position = message.number
-            sending.flying.popleft()
+            sending.in_flight.popleft()
             moved = True
         return moved
 
@@ -373,7 +326,7 @@ class Kafka(threading.Thread):
         elif isinstance(error, errors.UnknownTopicOrPartitionError):
             state = "no_topic"
         self._give_up()
-        for sending in self._lanes.values():
+        for sending in self._sources.values():
             sending.rewind()
         self._counts["kafka_restarts"] += 1
         self._pause = min(_LARGEST_PAUSE, max(0.25, 2 * self._pause))

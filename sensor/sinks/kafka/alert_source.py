@@ -5,16 +5,16 @@ from pathlib import Path
 import msgspec
 
 from sensor.alerts.alert import Alert
-from sensor.sinks.connection import KafkaSettings
-from sensor.sinks.kafka import Message, headers
+from sensor.sinks.kafka.connection import KafkaSettings
+from sensor.sinks.kafka.message import Message, headers
 from sensor.sinks.ocsf import SCHEMA as OCSF
 from sensor.sinks.ocsf import finding
 from sensor.state.journal import Journal
 
-__all__ = ["AlertLane"]
+__all__ = ["AlertSource"]
 
 
-class AlertLane:
+class AlertSource:
     """The alerts of one journal, keyed by subscriber."""
 
     def __init__(self, path: Path, name: str, settings: KafkaSettings) -> None:
@@ -25,20 +25,20 @@ class AlertLane:
         self._ocsf = settings.format == "ocsf"
 
     def changes(self) -> int:
-        """See ``Lane``."""
+        """See ``Source``."""
         return self._journal.changes
 
     def last(self) -> int:
-        """See ``Lane``."""
+        """See ``Source``."""
         return self._journal.last
 
     def read(self, after: int, most: int) -> list[Message]:
-        """See ``Lane``."""
+        """See ``Source``."""
         return [
             self._message(number, alert) for number, alert in self._journal.page(after, 0, most)
         ]
 
-    def again(self) -> list[Message]:
+    def resend(self) -> list[Message]:
         """Nothing: an alert is told once."""
         return []
 

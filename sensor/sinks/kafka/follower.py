@@ -7,7 +7,7 @@ added are read too.
 import time
 from typing import Any, Final
 
-from sensor.sinks.connection import Connection
+from sensor.sinks.kafka.connection import Connection
 
 __all__ = ["Follower"]
 

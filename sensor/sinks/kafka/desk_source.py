@@ -1,6 +1,6 @@
 """Exemptions made at this sensor's desk on their way to Kafka, for all other sensors.
 
-Releases are the ledger's, and go with its lane.
+Releases are the ledger's, and go with its source.
 """
 
 from pathlib import Path
@@ -9,10 +9,10 @@ import msgspec
 
 from sensor.blocking.desk import Desk, Exempted
 from sensor.blocking.desk_record import DeskRecord, record
-from sensor.sinks.connection import KafkaSettings
-from sensor.sinks.kafka import Message, headers
+from sensor.sinks.kafka.connection import KafkaSettings
+from sensor.sinks.kafka.message import Message, headers
 
-__all__ = ["DeskLane", "told"]
+__all__ = ["DeskSource", "told"]
 
 
 def told(number: int, one: DeskRecord, settings: KafkaSettings) -> Message:
@@ -22,8 +22,8 @@ def told(number: int, one: DeskRecord, settings: KafkaSettings) -> Message:
     return Message(number, settings.desk_topic, one.key.encode(), value, more, one.ts)
 
 
-class DeskLane:
-    """What was said at the desk; see ``sensor.sinks.kafka.Lane``."""
+class DeskSource:
+    """What was said at the desk; see ``sensor.sinks.kafka.message.Source``."""
 
     name = "desk"
 
@@ -32,21 +32,21 @@ class DeskLane:
         self._settings = settings
 
     def changes(self) -> int:
-        """See ``Lane``."""
+        """See ``Source``."""
         return self._desk.changes
 
     def last(self) -> int:
-        """See ``Lane``."""
+        """See ``Source``."""
         return self._desk.last
 
     def read(self, after: int, most: int) -> list[Message]:
-        """See ``Lane``: what was said elsewhere is not said again."""
+        """See ``Source``: what was said elsewhere is not said again."""
         return [
             Message(number, "") if sensor else self._message(number, one)
             for number, sensor, one in self._desk.said(after, most)
         ]
 
-    def again(self) -> list[Message]:
+    def resend(self) -> list[Message]:
         """The last word on each host: the topic may have been made anew, or only now."""
         return [self._message(0, one) for one in self._desk.last_words()]
 

@@ -12,25 +12,46 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
-__all__ = ["SENSOR", "Connection", "ConnectionSettingsError", "KafkaSettings", "named"]
+from sensor.blocking.decision import SENSOR
+from sensor.sinks.sink import Metrics, Sink, SinkSettings, SinkSettingsError
+
+__all__ = ["NAME", "Connection", "ConnectionSettingsError", "KafkaSettings", "named"]
 
 _BOOTSTRAP: Final = 5000
 """Milliseconds for a first connection."""
 _TOKEN_TIMEOUT: Final = 10
 _LARGEST_TOKEN: Final = 1 << 20
 
-SENSOR: Final = r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z"
-"""A sensor's name: it is a part of keys, and is printed everywhere."""
+NAME: Final = "kafka"
+STATES: Final = ("connecting", "connected", "away", "refused", "no_topic")
+"""``refused``: the credentials are; ``no_topic``: it is missing and must not be made."""
 
 Topic = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
-class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KafkaSettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
     """Where alerts go; they take effect at the start."""
+
+    metrics: ClassVar[Metrics] = Metrics(
+        counters={
+            "kafka_acknowledged": "messages the brokers have acknowledged",
+            "kafka_refused_messages": "messages too large for the topic",
+            "kafka_restarts": "times sending began anew",
+            "kafka_unheard": "words of persons not sent: there is no desk topic",
+            "desk_heard": "words of persons at other sensors, at each start again",
+            "desk_refused": "such words that were malformed or out of bounds",
+        },
+        gauges={
+            "kafka_waiting": "messages on disk that Kafka has not acknowledged",
+            "kafka_topics_unfit": "topic settings that are not as they should be",
+            "kafka_delay_p99_seconds": "from packet to acknowledgement, of the last 1,000 messages",
+        },
+        states={"kafka_state": ("1 for the state Kafka is in", STATES)},
+    )
 
     bootstrap: tuple[Annotated[str, msgspec.Meta(pattern=r"^.+:\d+$")], ...] = ()
     """brokers as ``host:port``; none: no Kafka"""
@@ -66,6 +87,14 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     health_interval: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
     """seconds"""
 
+    def prepare(self) -> Sink | None:
+        """Read the secrets, where brokers are named. Raises ConnectionSettingsError."""
+        if not self.bootstrap:
+            return None
+        from sensor.sinks.kafka.sink import KafkaSink
+
+        return KafkaSink(Connection(named(self)))
+
 
 def named(settings: KafkaSettings) -> KafkaSettings:
     """The settings with a name of the sensor, if need be the host's, as far as it can be one.
@@ -78,7 +107,7 @@ def named(settings: KafkaSettings) -> KafkaSettings:
     return msgspec.structs.replace(settings, sensor=name[:63] or "port25")
 
 
-class ConnectionSettingsError(Exception):
+class ConnectionSettingsError(SinkSettingsError):
     """The settings cannot be used here; the text names the key."""
 
 

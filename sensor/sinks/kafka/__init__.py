@@ -1,0 +1,1 @@
+"""Kafka: alerts, the block list, persons' words, and how the sensor is."""
