@@ -422,18 +422,21 @@ class View:
         pause = self._pause()
         return pause.last if pause else None
 
-    def waiting_for_kafka(self) -> int | None:
-        """Alert messages that Kafka has not acknowledged; None where nothing is sent there."""
+    def waiting(self) -> dict[str, int]:
+        """Alert messages that each sink is not done with; of those that alerts are passed on to."""
         path = self._state.outbox
         if not path.exists():
-            return None
+            return {}
         outbox = Outbox(path, read_only=True)
-        left = [
-            journal.last - outbox.position("kafka", self._state.source(path))
-            for path, journal in self._journals.items()
-        ]
+        left = {
+            sink: sum(
+                max(0, journal.last - outbox.position(sink, self._state.source(path)))
+                for path, journal in self._journals.items()
+            )
+            for sink in outbox.sinks()
+        }
         outbox.close()
-        return sum(left)
+        return left
 
     def notes(self, id_: str) -> list[Acknowledged]:
         """All that persons said of an alert, the oldest first."""

@@ -42,6 +42,12 @@ class Outbox(Book):
         sql = "SELECT coalesce(max(number), 0) FROM positions WHERE sink = ? AND source = ?"
         return int(self.db.row(sql, sink, source)[0])
 
+    def sinks(self) -> list[str]:
+        """Those that ever had a position."""
+        return [
+            name for (name,) in self.db.rows("SELECT DISTINCT sink FROM positions ORDER BY sink")
+        ]
+
     def done(self, sink: str, source: str, number: int, refused: dict[int, str]) -> None:
         """``sink`` took all rows up to ``number``, but those refused, by number with the reason."""
         now = time.time_ns()

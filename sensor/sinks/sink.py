@@ -56,7 +56,7 @@ class Sink(Protocol):
     """One sink, from its preparation to its end. Only ``start`` and what follows may do work."""
 
     name: str
-    """under which its positions are kept, and its counters shown"""
+    """under which its positions are kept, and its counters shown: that of its section"""
     title: str
     """as people call it"""
     sensor: str = ""
@@ -99,6 +99,8 @@ class Sink(Protocol):
 class SinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of a sink's section of the settings; it takes effect at the start."""
 
+    title: ClassVar[str]
+    """as people call the sink"""
     metrics: ClassVar[Metrics] = Metrics()
 
     def prepare(self) -> Sink | None:

@@ -11,6 +11,8 @@ from sensor.blocking.desk import Acknowledged, Desk, DeskReader
 from sensor.console import words
 from sensor.console.view import View
 from sensor.settings import Settings, bounds_of
+from sensor.sinks.outbox import Outbox
+from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal, Wanted
 
 DAY = 86_400 * 10**9
@@ -109,6 +111,18 @@ def test_hostile_names_are_harmless_in_words(state):
     assert text.count("<script>") == 5
     assert all(c.isprintable() or c == "\n" for c in text)
     assert "\\x1b" in text and "\\u202e" in text
+
+
+def test_what_waits_is_known_of_each_sink(state):
+    view = View(state)
+    assert view.waiting() == {}, "alerts are passed on to none"
+    files = StateFolder(state)
+    last = Journal(files.journal, read_only=True).last
+    outbox = Outbox(files.outbox)
+    outbox.done("kafka", "journal.sqlite", 0, {})
+    outbox.done("append", "journal.sqlite", last - 2, {})
+    outbox.done("append", "ledger", 7, {})
+    assert view.waiting() == {"append": 2, "kafka": last}
 
 
 def test_no_journal_is_said(tmp_path):

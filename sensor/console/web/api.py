@@ -298,7 +298,7 @@ OPERATIONS: Final = (
               shapes.VitalsQuery),
     Operation("GET", "/api/v1/status", _status, "viewer",
               "Whether a sensor runs, and whether blocks are carried out", Status),
-    Operation("GET", "/api/v1/health", _health, "viewer", "How sensor, disk and Kafka are",
+    Operation("GET", "/api/v1/health", _health, "viewer", "How sensor, disk and sinks are",
               shapes.Health),
     Operation("GET", "/api/v1/settings", _settings, "viewer", "The settings", shapes.SettingsPage),
     Operation("GET", "/api/v1/impact", _impact, "analyst",

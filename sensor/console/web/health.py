@@ -1,4 +1,4 @@
-"""How sensor, disk, Kafka and the page itself are, by the files alone."""
+"""How sensor, disk, sinks and the page itself are, by the files alone."""
 
 import shutil
 from typing import Final
@@ -10,13 +10,13 @@ from sensor.console.view import View
 from sensor.console.web.shapes import Health, Trouble, TroubleCode
 from sensor.console.web.stream import Follower
 from sensor.evidence.store import stored_files
-from sensor.settings import Settings
+from sensor.settings import SINKS, Settings
 from sensor.state.folder import StateFolder
 
 __all__ = ["health"]
 
 _WAITING: Final = 1000
-"""Messages that may wait for Kafka in a busy minute."""
+"""Messages that may wait for a sink in a busy minute."""
 _LITTLE_ROOM: Final = 0.05
 
 
@@ -27,7 +27,7 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
     status = view.status(settings.blocking.mode)
     age = status.silent
     disk = shutil.disk_usage(view.state)
-    waiting = view.waiting_for_kafka()
+    waiting = view.waiting()
     found: list[tuple[TroubleCode, Sentence]] = []
     if not status.running:
         silent = sentence("trouble.silent", seconds=age)
@@ -37,8 +37,10 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
     if status.stopped:
         found.append(("blocking_stopped", sentence("trouble.stopped")))
     found += [("feed_refused", one.said) for one in faults(view.state)]
-    if waiting is not None and waiting > _WAITING:
-        found.append(("kafka_waiting", sentence("trouble.kafka", messages=waiting)))
+    for sink, messages in waiting.items():
+        if messages > _WAITING:
+            title = SINKS[sink].title if sink in SINKS else sink
+            found.append(("sink_waiting", sentence("trouble.sink", sink=title, messages=messages)))
     if disk.free < disk.total * _LITTLE_ROOM:
         found.append(("disk_nearly_full", sentence("trouble.disk", bytes=disk.free)))
     return Health(
@@ -53,7 +55,7 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
             for file in stored_files(StateFolder(path.parent).evidence)
         ),
         disk_free_bytes=disk.free,
-        kafka_waiting=waiting,
+        sinks_waiting=waiting,
         blocking_stopped=status.stopped,
         streams=len(follower),
         streams_reset=follower.resets,

@@ -346,7 +346,7 @@ class SettingsPage(msgspec.Struct, frozen=True):
 
 
 TroubleCode = Literal[
-    "no_vitals", "capture_loss", "blocking_stopped", "feed_refused", "kafka_waiting",
+    "no_vitals", "capture_loss", "blocking_stopped", "feed_refused", "sink_waiting",
     "disk_nearly_full",
 ]  # fmt: skip
 
@@ -362,7 +362,7 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """How sensor, disk, Kafka and this page are."""
+    """How sensor, disk, sinks and this page are."""
 
     troubles: list[Trouble]
     now: int
@@ -373,8 +373,8 @@ class Health(msgspec.Struct, frozen=True):
     journal_bytes: int
     evidence_bytes: int
     disk_free_bytes: int
-    kafka_waiting: int | None
-    """messages in the journals that Kafka has not acknowledged; null where there is no Kafka"""
+    sinks_waiting: dict[str, int]
+    """messages in the journals that a sink (``kafka``) is not done with, of each there is"""
     blocking_stopped: bool
     streams: int
     """pages and programs that follow this server"""

@@ -36,6 +36,7 @@ Topic = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 class KafkaSettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
     """Where alerts go; they take effect at the start."""
 
+    title: ClassVar[str] = "Kafka"
     metrics: ClassVar[Metrics] = Metrics(
         counters={
             "kafka_acknowledged": "messages the brokers have acknowledged",

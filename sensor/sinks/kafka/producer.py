@@ -189,6 +189,7 @@ class Producer(threading.Thread):
     def _look_around(self, outbox: Outbox) -> None:
         for source in self._open_sources(self._sources):
             at = outbox.position(NAME, source.name)
+            outbox.done(NAME, source.name, at, {})  # who looks on knows that it is sent
             self._sources[source.name] = _Progress(source, at)
         self.waiting = sum(max(0, s.source.last() - s.position) for s in self._sources.values())
 

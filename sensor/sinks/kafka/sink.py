@@ -31,13 +31,13 @@ class KafkaSink(Sink):
     """See :class:`sensor.sinks.sink.Sink`."""
 
     name = NAME
-    title = "Kafka"
 
     def __init__(self, connection: Connection) -> None:
         for module in _LATER:
             importlib.import_module(module)
         self._connection = connection
         self._settings = connection.settings
+        self.title = connection.settings.title
         self.sensor = connection.settings.sensor
         self._around: Around
         self._producer: Producer

@@ -1,4 +1,4 @@
-// How sensor, disk, Kafka and this server are.
+// How sensor, disk, sinks and this server are.
 import { html } from "./dom.js";
 import { bytes, clock, count, fixed, percent } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
@@ -23,7 +23,7 @@ export function Health() {
     journal: bytes(data.journal_bytes),
     evidence: bytes(data.evidence_bytes),
     disk_free: bytes(data.disk_free_bytes),
-    kafka_waiting: data.kafka_waiting === null ? "–" : count(data.kafka_waiting),
+    ...Object.fromEntries(Object.entries(data.sinks_waiting).map(([sink, n]) => [`${sink}_waiting`, count(n)])),
     blocking_stopped: t(data.blocking_stopped ? "yes" : "no"),
     streams: count(data.streams),
     streams_reset: count(data.streams_reset),
