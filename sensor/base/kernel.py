@@ -29,6 +29,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from sensor.base.entry_point import VERSIONS, EntryPoint, Part
+
 __all__ = [
     "COLD",
     "INTERPRETED",
@@ -46,6 +48,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 INTERPRETED: bool = bool(numba.config.DISABLE_JIT)
 """True when kernels run as plain Python (``NUMBA_DISABLE_JIT=1``), for tests."""
+WHOLE: bool = numba.__version__.startswith(VERSIONS) and not os.environ.get("PORT25_NUMBA_ALONE")
+"""True when entry points are compiled whole (:mod:`sensor.base.entry_point`), else by Numba's way.
+
+``PORT25_NUMBA_ALONE=1`` asks for Numba's way, to compare.
+"""
 
 _KEPT_SECONDS = 30 * 86_400
 """Code of source states that nobody has used for this long is deleted from the cache."""
@@ -69,7 +76,7 @@ def _stamp() -> str:
     digest = hashlib.blake2b(digest_size=8)
     for source in sources():
         digest.update(source.read_bytes())
-    for name in ("NUMBA_BOUNDSCHECK", "PORT25_CHECKED_LOADS", "NUMBA_OPT"):
+    for name in ("NUMBA_BOUNDSCHECK", "PORT25_CHECKED_LOADS", "NUMBA_OPT", "PORT25_NUMBA_ALONE"):
         digest.update(f"{name}={os.environ.get(name)}".encode())
     return digest.hexdigest()
 
@@ -118,12 +125,28 @@ if not INTERPRETED:
 
 
 _OPTIONS: Any = {
-    "cache": True,
     "nogil": True,
     "error_model": "numpy",
     "_nrt": False,
     "no_cfunc_wrapper": True,
 }
+
+
+def _compiled(function: Function, *, called: bool, inline: bool) -> Function:
+    """``function``, to be compiled when it is first called; ``called`` by Python, or by kernels."""
+    compiled: Any
+    if INTERPRETED:
+        return function
+    if WHOLE:
+        options = {**_OPTIONS, "forceinline": inline, "nopython": True, "boundscheck": None}
+        compiled = (EntryPoint if called else Part)(function, targetoptions=options)
+        if called:
+            compiled.enable_caching()
+    else:
+        compiled = numba.njit(
+            forceinline=inline, no_cpython_wrapper=not called, cache=True, **_OPTIONS
+        )(function)
+    return compiled  # type: ignore[no-any-return]
 
 
 def kernel(function: Function) -> Function:
@@ -132,8 +155,7 @@ def kernel(function: Function) -> Function:
     Kernels own no memory, so the compiled code counts no references: a table is passed as a tuple
     of many arrays, and counting those at every call would cost more than the work.
     """
-    compiled: Function = numba.njit(forceinline=True, **_OPTIONS)(function)
-    return compiled
+    return _compiled(function, called=True, inline=True)
 
 
 def inner(function: Function) -> Function:
@@ -141,22 +163,17 @@ def inner(function: Function) -> Function:
 
     It has no entry from Python, which for one that takes many tables is most of the compiling.
     """
-    compiled: Function = numba.njit(forceinline=True, no_cpython_wrapper=True, **_OPTIONS)(function)
-    return compiled
+    return _compiled(function, called=False, inline=True)
 
 
 def routine(function: Function) -> Function:
     """A kernel that is called, not inlined: for work that is large beside its few arguments."""
-    compiled: Function = numba.njit(forceinline=False, **_OPTIONS)(function)
-    return compiled
+    return _compiled(function, called=True, inline=False)
 
 
 def inner_routine(function: Function) -> Function:
     """A routine that only kernels call."""
-    compiled: Function = numba.njit(forceinline=False, no_cpython_wrapper=True, **_OPTIONS)(
-        function
-    )
-    return compiled
+    return _compiled(function, called=False, inline=False)
 
 
 def table(rows: int, dtype: Any) -> NDArray[Any]:
