@@ -4,7 +4,7 @@ Numba makes machine code of every kernel, also of the hundreds that are only eve
 others, and optimizes a kernel again in each of its callers. Here a kernel that another one calls
 is a *part*: typed and lowered, and no more. An *entry point*, which Python calls, is linked with
 its parts, and theirs; that one module is optimized, becomes machine code and is kept in the cache.
-So a first start takes a third of the processor time, and a warm one reads entry points only.
+So a first start takes a third of the processor time, and its cache 2 MB instead of 130.
 
 A kernel called by Python and by kernels is compiled as both. Parts are not made anew for each
 literal among the arguments: an inlined one is specialized by LLVM anyhow.
@@ -18,10 +18,11 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba.core import compiler, environment, itanium_mangler, sigutils, types
+from numba.core import compiler, environment, itanium_mangler, sigutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
+from numba.core.types.misc import unliteral
 
 __all__ = ["VERSIONS", "EntryPoint", "Part"]
 
@@ -34,6 +35,8 @@ _ENVIRONMENT = "_ZN08NumbaEnv"
 
 class _Module(JITCodeLibrary):  # type: ignore[misc]
     """The code of one kernel; when finalized, with that of all its parts."""
+
+    _linking_libraries: list[Any]
 
     def finalize(self) -> None:
         found: dict[Any, None] = {}
@@ -121,8 +124,8 @@ class Part(CPUDispatcher):  # type: ignore[misc]
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """How a call is typed: a literal as the number it is."""
-        kws = {name: types.unliteral(kind) for name, kind in kws.items()}
-        return super().get_call_template(tuple(types.unliteral(kind) for kind in args), kws)
+        kws = {name: unliteral(kind) for name, kind in kws.items()}
+        return super().get_call_template(tuple(unliteral(kind) for kind in args), kws)
 
     def compile(self, sig: Any) -> Any:
         """Type and lower it for arguments of these types."""

@@ -34,6 +34,7 @@ from sensor.base.entry_point import VERSIONS, EntryPoint, Part
 __all__ = [
     "COLD",
     "INTERPRETED",
+    "WHOLE",
     "inner",
     "inner_routine",
     "kernel",
@@ -48,7 +49,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 INTERPRETED: bool = bool(numba.config.DISABLE_JIT)
 """True when kernels run as plain Python (``NUMBA_DISABLE_JIT=1``), for tests."""
-WHOLE: bool = numba.__version__.startswith(VERSIONS) and not os.environ.get("PORT25_NUMBA_ALONE")
+WHOLE: bool = (
+    not INTERPRETED
+    and numba.__version__.startswith(VERSIONS)
+    and not os.environ.get("PORT25_NUMBA_ALONE")
+)
 """True when entry points are compiled whole (:mod:`sensor.base.entry_point`), else by Numba's way.
 
 ``PORT25_NUMBA_ALONE=1`` asks for Numba's way, to compare.

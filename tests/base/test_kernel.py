@@ -3,6 +3,9 @@
 import ast
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from sensor.base import kernel
 
 _ROOT = Path(kernel.__file__).parents[2]
@@ -34,3 +37,42 @@ def test_nothing_a_kernel_can_call_is_left_out_of_the_digest():
     assert _ROOT / "sensor" / "hosts" / "evidence.py" in seen
     assert seen <= set(kernel.sources())
     assert _ROOT / "sensor" / "commands" / "replay.py" not in kernel.sources()
+
+
+@kernel.inner
+def _turn(value, by):
+    return value ^ (value << by)
+
+
+@kernel.routine
+def _both(values, by):
+    """Called from Python, and by :func:`_sum`."""
+    total = 0
+    for i in range(len(values)):
+        total += _turn(values[i], by)
+    return total
+
+
+@kernel.kernel
+def _sum(values):
+    return _both(values, 3) - _turn(values[0], 1)
+
+
+def test_a_kernel_is_the_same_called_by_python_and_by_a_kernel():
+    values = np.arange(1, 9)
+    expected = sum(int(v) ^ (int(v) << 3) for v in values)
+    assert _both(values, 3) == expected
+    assert _sum(values) == expected - 3
+    assert _both(values, 1) == sum(int(v) ^ (int(v) << 1) for v in values)
+
+
+@pytest.mark.skipif(not kernel.WHOLE, reason="this version of Numba compiles by its own way")
+def test_only_what_python_calls_becomes_machine_code():
+    _sum(np.arange(1, 9))
+    (compiled,) = _sum.overloads.values()
+    code = [
+        f.name for f in compiled.library.get_defined_functions() if f.linkage.name == "external"
+    ]
+    assert code == [compiled.fndesc.llvm_cpython_wrapper_name]
+    with pytest.raises(TypeError, match="_turn is for kernels to call"):
+        _turn(1, 2)
