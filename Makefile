@@ -1,8 +1,11 @@
-# Each target sets up .venv first; afterwards .venv/bin/port25 runs.
+# Each target sets up .venv first; afterwards .venv/bin/port25 runs. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality kafka lab soak schema picture conformance fuzz fixtures lock clean
+
+help: ## what make can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -22,10 +25,10 @@ demo-live: .venv/ready ## the same as it happened, ten times as fast, with port2
 demo-web: .venv/ready ## the same with port25 web
 	deploy/demo-live web
 
-test: .venv/ready
+test: .venv/ready ## the tests; without root, tshark, Java or Chromium some are skipped
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: .venv/ready
+check: .venv/ready ## formatter, linter, types, and the order of the stages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -37,16 +40,16 @@ same: .venv/ready ## are alerts, sessions and segments of every capture as they 
 	$(BIN)/python -m benchmarks.same hold build/base.json
 
 bench: .venv/ready ## this sensor beside tcpdump, tshark, dpkt and scapy on the same files
-	$(BIN)/python -m benchmarks.bench
+	$(BIN)/python -m benchmarks.bench --page
 
 bench-live: .venv/ready ## drops beside tcpdump, and latency, in network namespaces (root)
-	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.live --page
 
 bench-kafka: .venv/ready ## alerts a second to Kafka, and packet to acknowledgement (root, Java)
-	$(BIN)/python -m benchmarks.delivery
+	$(BIN)/python -m benchmarks.delivery --page
 
 bench-web: .venv/ready ## the page with 100,000 alerts, and with 200 who follow (Chromium)
-	$(BIN)/python -m benchmarks.web
+	$(BIN)/python -m benchmarks.web --page
 
 quality: .venv/ready ## docs/quality.md: found, missed, falsely accused, on simulated traffic (15 minutes)
 	$(BIN)/python -m benchmarks.evaluate
@@ -71,8 +74,9 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.console.web.openapi > docs/openapi.json
 	$(BIN)/python deploy/grafana/make.py > deploy/grafana/port25.json
 
-picture: .venv/ready ## docs/watch.svg and docs/web-*.png, of the real thing (Chromium)
+picture: .venv/ready ## the pictures in docs/, of the real thing (Chromium)
 	$(BIN)/python -m lab.picture
+	$(BIN)/python -m lab.way > docs/architecture.svg
 
 conformance: .venv/ready ## docs/conformance.md: the peers' captures and what they expect of them
 	$(BIN)/python -m lab.conformance > docs/conformance.md
@@ -88,5 +92,5 @@ lock: ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
 	  --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
-clean:
+clean: ## remove what was made
 	rm -rf .venv build dist *.egg-info

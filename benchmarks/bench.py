@@ -1,9 +1,10 @@
 """This sensor beside its peers on the same files, in one run, as ratios.
 
-    python -m benchmarks.bench [--packets N] [--hosts N ...]
+    python -m benchmarks.bench [--packets N] [--hosts N ...] [--page]
 
-Prints Markdown. Slow peers read the first part of the file and are scaled to packets a second.
-Every row of a table was measured one after the other on one core; the best of three runs counts.
+Prints Markdown; with ``--page`` it becomes its part of docs/performance.md. Slow peers read the
+first part of the file and are scaled to packets a second. Every row of a table was measured one
+after the other on one core; the best of three runs counts.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.page import part
 from lab import sessions
 from lab.generate import generate, write
 from sensor.capture.block import FRAME, Block
@@ -108,7 +110,7 @@ def compare(folder: Path, packets: int, share: float) -> None:
     for name, run in (("dpkt", with_dpkt), ("scapy", with_scapy)):
         seconds = best(lambda run=run, name=name: run(folder / name))  # type: ignore[misc]
         rows.append((f"{name}, a script that counts SYNs", seconds, min(packets, SLICES[name])))
-    print(f"\n### {packets:,} packets, {share:.0%} of them on port 25\n")
+    print(f"\n**{packets:,} packets, {share:.0%} of them on port 25**\n")
     print("| | seconds | million packets/s | time against tcpdump |\n| --- | ---: | ---: | ---: |")
     reference = next((s / n for name, s, n in rows if name.startswith("tcpdump")), None)
     for name, seconds, count in rows:
@@ -135,7 +137,7 @@ def read_sessions(folder: Path, count: int) -> None:
         for field in ("tcp.stream", "smtp.req.command", "smtp.req.parameter", "smtp.response.code"):
             words += ["-e", field]
         rows.append(("tshark, its SMTP fields, once", best(command(*words), 1)))
-    print(f"\n### {count:,} whole sessions, {packets:,} packets\n")
+    print(f"\n**{count:,} whole sessions, {packets:,} packets**\n")
     print("| | seconds | sessions/s | times tshark's rate |\n| --- | ---: | ---: | ---: |")
     reference = next((seconds for name, seconds in rows if name.startswith("tshark")), None)
     for name, seconds in rows:
@@ -183,6 +185,7 @@ def main() -> None:
     parser.add_argument("--packets", type=int, default=3_000_000)
     parser.add_argument("--hosts", type=int, nargs="*", default=[10**4, 10**5, 10**6, 10**7])
     parser.add_argument("--sessions", type=int, default=100_000)
+    parser.add_argument("--page", action="store_true", help="into docs/performance.md")
     parser.add_argument("--one-scale", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
@@ -190,17 +193,25 @@ def main() -> None:
     if options.one_scale:
         scale(options.one_scale)
         return
+    with part("bench", options.page):
+        tables(options)
+
+
+def tables(options: argparse.Namespace) -> None:
+    """Beside the peers, then by itself."""
     with tempfile.TemporaryDirectory() as folder:
         for share in (1.0, 0.02):
             compare(Path(folder), options.packets, share)
         read_sessions(Path(folder), options.sessions)
-    print("\n### New connections only: a SYN each, over ever more hosts\n")
+    print(
+        "\n**New connections only: a SYN each, over ever more hosts, none of them ever answered**\n"
+    )
     print("| hosts tracked | ns a packet | million packets/s | peak memory, GB |")
     print("| ---: | ---: | ---: | ---: |", flush=True)
     for hosts in options.hosts:  # a process each, to see its own memory
-        subprocess.run(
-            [sys.executable, "-m", "benchmarks.bench", "--one-scale", str(hosts)], check=True
-        )
+        one = (sys.executable, "-m", "benchmarks.bench", "--one-scale", str(hosts))
+        done = subprocess.run(one, check=True, stdout=subprocess.PIPE, text=True)
+        print(done.stdout, end="", flush=True)
 
 
 if __name__ == "__main__":

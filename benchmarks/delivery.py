@@ -1,6 +1,6 @@
 """The way to Kafka: alerts a second, and how long after the packet a broker has the alert.
 
-    python -m benchmarks.delivery [--alerts 20000] [--hosts 500]    (root, Java 17, Maven)
+    python -m benchmarks.delivery [--alerts 20000] [--hosts 500] [--page]    (root, Java 17, Maven)
 
 Apache Kafka runs beside it on loopback. For the rate, a journal full of alerts is passed on, and
 decided upon, until the last is acknowledged; beside it a bare kafka-python producer sends the same
@@ -18,6 +18,7 @@ from pathlib import Path
 from kafka import KafkaProducer
 
 from benchmarks.live import SENDER
+from benchmarks.page import part
 from lab.alerts import alert
 from lab.broker import Broker, start_in
 from lab.network import Laboratory
@@ -105,9 +106,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--alerts", type=int, default=20_000)
     parser.add_argument("--hosts", type=int, default=500)
+    parser.add_argument("--page", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    rate(options.alerts)
-    delay(options.hosts)
+    with part("delivery", options.page):
+        rate(options.alerts)
+        delay(options.hosts)
 
 
 if __name__ == "__main__":

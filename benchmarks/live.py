@@ -1,6 +1,6 @@
 """The sensor on a live interface: what it drops beside tcpdump, and how late its alerts are.
 
-    python -m benchmarks.live [--seconds 5]        (root, iproute2, ethtool, tcpreplay, tcpdump)
+    python -m benchmarks.live [--seconds 5] [--page]   (root, iproute2, ethtool, tcpreplay, tcpdump)
 
 In network namespaces of its own. For the load, tcpreplay sends whole SMTP sessions over a veth pair
 at rising rates, to tcpdump with the sensor's filter writing to /dev/null and then to the sensor;
@@ -22,6 +22,7 @@ import threading
 import time
 from pathlib import Path
 
+from benchmarks.page import part
 from lab.generate import write
 from lab.network import Laboratory
 from lab.sensing import Sensor
@@ -104,7 +105,7 @@ def load(seconds: float) -> None:
         folder.chmod(0o755)
         path = folder / "sessions.pcap"
         write(path, generate(20_000)[0])
-        print("### Load: whole SMTP sessions over a veth pair, 64 MB of buffer each\n")
+        print("\n**Load: whole SMTP sessions over a veth pair, 64 MB of buffer each**\n")
         print("| packets/s | dropped for tcpdump -w /dev/null | dropped for port25 live |")
         print("| ---: | ---: | ---: |")
         for rate in RATES:
@@ -146,7 +147,7 @@ def latency(hosts: int) -> None:
         sensor.stop()
     seen.sort()
     p50, p99 = seen[len(seen) // 2], seen[len(seen) * 99 // 100]
-    print("\n### Latency: from the packet that tips the score to the alert on standard output\n")
+    print("\n**Latency: from the packet that tips the score to the alert on standard output**\n")
     print("| alerts | p50 | p99 | worst |\n| ---: | ---: | ---: | ---: |")
     print(f"| {len(seen):,} | {p50:.0f} ms | {p99:.0f} ms | {seen[-1]:.0f} ms |")
 
@@ -156,10 +157,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--hosts", type=int, default=500)
+    parser.add_argument("--page", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    if options.seconds:
-        load(options.seconds)
-    latency(options.hosts)
+    with part("live", options.page):
+        if options.seconds:
+            load(options.seconds)
+        latency(options.hosts)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The page with 100,000 alerts in the journal, and with 200 who follow.
 
-    python -m benchmarks.web [--alerts 100000] [--streams 200]    (Chromium)
+    python -m benchmarks.web [--alerts 100000] [--streams 200] [--page]    (Chromium)
 
 The server is `port25 web` in a process of its own. First what the API needs for a page of the list,
 then what a person waits for in Chromium: from asking for the page, and from the last key of a
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.page import part
 from lab.alerts import alert
 from lab.browser import browsing
 from lab.web import TOKENS, Server, serving, settings_for
@@ -204,7 +205,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--alerts", type=int, default=100_000)
     parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--page", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
+    with part("web", options.page):
+        tables(options)
+
+
+def tables(options: argparse.Namespace) -> None:
+    """The API, the stream, the page."""
     with tempfile.TemporaryDirectory() as made:
         state = Path(made) / "state"
         state.mkdir()

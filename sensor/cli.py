@@ -17,12 +17,12 @@ from types import ModuleType
 from sensor import __version__, commands
 from sensor.commands.terminal import Stop, complain, complain_of_permission
 
-__all__ = ["main", "verbs"]
+__all__ = ["main", "parser", "verbs"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -51,14 +51,15 @@ def verbs() -> dict[str, ModuleType]:
     return dict(sorted(found.items(), key=lambda item: (item[1].PLACE, item[0])))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Of the whole command line."""
+    whole = argparse.ArgumentParser(
         prog="port25", description="Who sends mail past the mail servers: a port-25 abuse sensor."
     )
-    parser.add_argument("--version", action="version", version=f"port25 {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    whole.add_argument("--version", action="version", version=f"port25 {__version__}")
+    subparsers = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module in verbs().items():
         one = subparsers.add_parser(name, help=module.HELP)
         module.arguments(one)
         one.set_defaults(run=module.run)
-    return parser
+    return whole

@@ -1,7 +1,12 @@
-"""Every command the README names runs, every setting is read, every link leads somewhere."""
+"""Every command that README and docs name runs, every setting is read, every link leads somewhere.
+
+Lines that begin with ``.venv/bin/port25`` are run, with a state folder for each page.
+Other commands named ``port25`` need a mirror port, a router or a person: their words are parsed.
+"""
 
 import re
 import shlex
+import subprocess
 from math import log10
 from pathlib import Path
 
@@ -10,17 +15,23 @@ import requests
 
 from detectors.score import DetectorSettings, Model
 from lab.web import serving
+from sensor.cli import parser
 from sensor.settings import parse_settings
 from tests.conftest import ROOT, port25
 
-README = (ROOT / "README.md").read_text()
-DOCS = sorted((ROOT / "docs").glob("*.md"))
-COMMANDS = re.findall(r"^\.venv/bin/port25 ([^#\n]*)", README, re.MULTILINE)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "deploy" / "README.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
+README = TEXTS["README.md"]
 PIPE = re.search(r"^  \| (port25 replay -)$", README, re.MULTILINE)
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def commands(page: str) -> list[str]:
+    return re.findall(r"^\.venv/bin/port25 ([^#\n]*)", TEXTS[page], re.MULTILINE)
+
+
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXTS[page], re.DOTALL)
 
 
 def runs(command: str) -> None:
@@ -33,30 +44,38 @@ def runs(command: str) -> None:
     assert run.stdout
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "--state" not in c])
+@pytest.mark.parametrize("command", [c for c in commands("README.md") if "--state" not in c])
 def test_command(command):
     runs(command)
 
 
-def test_commands_that_share_a_state_folder(tmp_path):
-    shared = [command for command in COMMANDS if "--state" in command]
-    assert len(shared) >= 5
-    for command in shared:
-        runs(command.replace("/tmp/port25", str(tmp_path / "port25")))
+@pytest.mark.parametrize("page", [page for page in TEXTS if commands(page)])
+def test_commands_that_share_a_state_folder(page, tmp_path):
+    for command in commands(page):
+        if page != "README.md" or "--state" in command:
+            runs(command.replace("/tmp/port25", str(tmp_path / "port25")))
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) >= 6
+    assert len(commands("README.md")) >= 13
 
 
-def test_the_live_pipe():
-    assert PIPE is not None
-    with (ROOT / "pcaps" / "worm.pcap").open("rb") as stdin:
-        assert b"203.0.113.30" in port25("replay", "-", stdin=stdin, check=True).stdout
+OTHERS = [
+    (page, line)
+    for page in TEXTS
+    for block in blocks("sh", page)
+    for line in re.findall(r"^(?:sudo \.venv/bin/)?port25 ([^#\n]*)", block, re.MULTILINE)
+]
 
 
-def test_settings():
-    for text in blocks("toml"):
+@pytest.mark.parametrize(("page", "line"), OTHERS)
+def test_commands_that_are_not_run_have_words_the_command_knows(page, line):
+    parser().parse_args(shlex.split(line))
+
+
+@pytest.mark.parametrize("page", [page for page in TEXTS if blocks("toml", page)])
+def test_settings(page):
+    for text in blocks("toml", page):
         parse_settings(text)
 
 
@@ -67,7 +86,7 @@ def test_the_alert_shown_is_the_one_it_prints():
 
 
 def test_the_example_of_the_score_is_what_it_prints_and_adds_up():
-    page = (ROOT / "docs" / "score.md").read_text()
+    page = TEXTS["docs/score.md"]
     shown = re.search(r"```text\n(.*?)```", page, re.DOTALL)[1].strip()
     words = re.search(r"`port25 (explain [^`]*)`", page)[1]
     assert shown in port25(*shlex.split(words), check=True).stdout.decode()
@@ -82,7 +101,7 @@ def test_the_example_of_the_score_is_what_it_prints_and_adds_up():
 
 
 def test_the_page_on_the_score_names_each_detector_and_its_caps():
-    page = (ROOT / "docs" / "score.md").read_text()
+    page = TEXTS["docs/score.md"]
     for detector in Model().detectors:
         assert re.search(rf"^\| {detector.name} \|", page, re.MULTILINE), detector.name
     settings = DetectorSettings()
@@ -94,22 +113,55 @@ def test_the_page_on_the_score_names_each_detector_and_its_caps():
 
 
 def test_the_figures_on_quality_are_those_of_the_page():
-    page = (ROOT / "docs" / "quality.md").read_text()
-    shown = README.split("## How good")[1].split("## ")[0]
-    figures = re.findall(r"\d+\.\d+ %|[\d,]+ connections, \d+ s|\d\.\d+ to \d\.\d+|[\d.]+ h", shown)
-    assert len(figures) >= 8
-    for figure in figures:
-        assert figure in page, figure
+    shown = README.split("On simulated traffic")[1].split("([how good]")[0]
+    shown = " ".join(shown.split())
+    figures = re.findall(r"[\d,.]*\d", shown)
+    assert figures == ["2,640", "13", "13", "0.20"]
+    page = " ".join(TEXTS["docs/quality.md"].split())
+    assert "100.0 % of 2,640 bots" in page
+    assert "13 connections, 13 s: the median" in page
+    assert "0.20 per million" in page
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 200
+
+
+def test_every_page_is_in_the_index():
+    for path in (ROOT / "docs").iterdir():
+        if path.name not in ("README.md", "quality.json") and path.suffix in (".md", ".json"):
+            assert f"({path.name})" in TEXTS["docs/README.md"], path.name
 
 
 def test_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make (\w+)", README):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for page, text in TEXTS.items():
+        for target in re.findall(r"`make ([\w-]+)|^make ([\w-]+)", text, re.MULTILINE):
+            name = "".join(target)
+            assert re.search(rf"^{name}:", makefile, re.MULTILINE), (page, name)
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in DOCS)])
+def test_make_help_tells_of_every_target(tmp_path):
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    told = re.findall(r"^make ([\w-]+) +\S", said.stdout, re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE)
+    assert sorted(told) == sorted(targets)
+    phony = re.search(r"^\.PHONY: (.*)$", makefile.replace("\\\n", " "), re.MULTILINE)[1].split()
+    assert sorted(phony) == sorted(targets)
+
+
+def anchors(text: str) -> set[str]:
+    """Of the headings, as the forges make them."""
+    heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", TEXTS)
 def test_links(page):
     path = ROOT / page
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", path.read_text()):
-        assert (path.parent / target).exists(), target
+    for target, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", TEXTS[page]):
+        there = path.parent / target if target else path
+        assert there.exists(), target
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there.read_text()), (target, anchor)
