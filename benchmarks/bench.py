@@ -56,7 +56,8 @@ def proper(path: Path, **settings: str) -> float:
         seconds = 0.0
         for block in Captures([str(path)]):
             start = time.perf_counter()
-            pipeline.feed(block)
+            for _ in pipeline.feed(block):
+                pass
             seconds += time.perf_counter() - start
         times.append(seconds)
     return min(times)
@@ -168,7 +169,8 @@ def scale(hosts: int) -> None:
         data[columns] = addresses.view(np.uint8).reshape(-1, 4)
         began = time.perf_counter()
         for at in range(0, chunk, 8192):
-            pipeline.feed(Block(data, frames[at : at + 8192], start + at + 1, "memory"))
+            for _ in pipeline.feed(Block(data, frames[at : at + 8192], start + at + 1, "memory")):
+                pass
         if start:
             seconds += time.perf_counter() - began
             frames_seen += chunk

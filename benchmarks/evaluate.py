@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -35,6 +36,7 @@ from sensor.impact.judgement import KINDS
 from sensor.impact.survey import Survey
 from sensor.pipeline import Pipeline
 from sensor.settings import AlertSettings, Settings, subscribers_of
+from sensor.tracking.output import Output
 
 SEEDS: Final = {"training": 1, "report": 1_000_001}
 """The first of each; shards count up from there."""
@@ -127,6 +129,10 @@ def one_way(block: Block) -> Block:
     return block._replace(frames=block.frames[(port == 25) | (port == 53)])
 
 
+def _alerts(outputs: Iterable[Output]) -> list[Alert]:
+    return [alert for output in outputs for alert in output.alerts]
+
+
 def run(job: tuple[int, int, int, int, bool]) -> Shard:
     """One shard: (seed, subscribers, bots, scanners, with all variants?)."""
     seed, subscribers, bots, scanners, everything = job
@@ -141,11 +147,11 @@ def run(job: tuple[int, int, int, int, bool]) -> Shard:
         narrow = one_way(block) if everything else block
         for name, pipeline in pipelines.items():
             if name != ONE_WAY:
-                alerts[name] += pipeline.feed(block)
+                alerts[name] += _alerts(pipeline.feed(block))
             elif len(narrow.frames):
-                alerts[name] += pipeline.feed(narrow)
+                alerts[name] += _alerts(pipeline.feed(narrow))
     for name, pipeline in pipelines.items():
-        alerts[name] += pipeline.finish()
+        alerts[name] += _alerts(pipeline.finish())
     found = {name: _climbs(told, world.hosts) for name, told in alerts.items()}
     blocked: dict[int, int] = {}
     for alert in alerts[FULL]:
@@ -204,10 +210,10 @@ def survey(seed: int) -> dict[str, dict[str, int]]:
     """
     world = traffic(seed, SURVEYED, 1, bots=10, scanners=5)
     found = Survey(subscribers_of(SETTINGS), SETTINGS.limits.max_hosts)
-    pipeline = Pipeline(SETTINGS, on_sessions=found.sessions)
+    pipeline = Pipeline(SETTINGS, sessions="all")
     for block in blocks(world.connections, world.scripts):
-        found.alerts(pipeline.feed(block))
-    found.alerts(pipeline.finish())
+        found.add(pipeline.feed(block))
+    found.add(pipeline.finish())
     true = {
         n: KIND.get(group.name, "spam source")
         for group in world.groups

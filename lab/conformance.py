@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from lab import SHARED
+from lab.outputs import sessions_of
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
@@ -37,11 +38,8 @@ class Statement(NamedTuple):
 
 
 def ours(path: Path) -> list[Session]:
-    found: list[Session] = []
-    pipeline = Pipeline(Settings(checksums="ignore"), on_sessions=found.extend)
-    for block in Captures([str(path)]):
-        pipeline.feed(block)
-    pipeline.finish()
+    pipeline = Pipeline(Settings(checksums="ignore"), sessions="all")
+    found = sessions_of(pipeline.run(Captures([str(path)])))
     return sorted(found, key=lambda s: s.ts)
 
 

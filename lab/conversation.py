@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 
+from lab.outputs import sessions_of
 from sensor.base.kernel import table
 from sensor.capture.block import FRAME, Block
 from sensor.pipeline import Pipeline
@@ -138,13 +139,10 @@ def block(frames: list[tuple[int, bytes]], cut: int = 0) -> Block:
 
 def sessions(frames: list[tuple[int, bytes]], cut: int = 0, step: int = 0, **settings):
     """The sessions of these frames, fed ``step`` at a time (0: all at once)."""
-    found: list[Session] = []
-    pipeline = Pipeline(Settings(**settings), on_sessions=found.extend)
+    pipeline = Pipeline(Settings(**settings), sessions="all")
     step = step or max(1, len(frames))
-    for at in range(0, len(frames), step):
-        pipeline.feed(block(frames[at : at + step], cut))
-    pipeline.finish()
-    return found
+    parts = (block(frames[at : at + step], cut) for at in range(0, len(frames), step))
+    return sessions_of(pipeline.run(parts))
 
 
 GOOD = r"""

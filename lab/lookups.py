@@ -7,6 +7,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from lab.conversation import CLIENT, START, block
+from lab.outputs import feed
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 
@@ -50,7 +51,7 @@ class Wire:
 
     def read(self, **settings) -> Pipeline:
         pipeline = Pipeline(Settings(**settings))
-        pipeline.feed(block(self.frames))
+        feed(pipeline, block(self.frames))
         return pipeline
 
 

@@ -1,7 +1,12 @@
-"""The stages wired together. Live and replay are the same pipeline with another source."""
+"""The stages wired together: blocks of packets in, outputs out.
 
-from collections.abc import Callable, Sequence
-from typing import Any
+Live and replay are the same pipeline with another source. What comes in is a :class:`Block`, or the
+passing of time; what comes out is an :class:`Output`, whoever asks and whatever for.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +14,8 @@ from numpy.typing import NDArray
 from detectors.detector import CENTIBANS
 from detectors.score import Model
 from sensor.alerts.alert import Alert
-from sensor.alerts.candidate import Candidate
-from sensor.alerts.compose import Composer, Watched, Weighed
-from sensor.alerts.flood import PENDING, describe, new_flood, tell_flood
+from sensor.alerts.compose import Composer
+from sensor.alerts.flood import new_flood, tell_flood
 from sensor.alerts.lifecycle import (
     FOLDED_ALERTS,
     OPEN_ALERTS,
@@ -21,12 +25,12 @@ from sensor.alerts.lifecycle import (
     new_alert_table,
 )
 from sensor.base.clock import STEPS_BACK, STEPS_FORWARD, new_clock
-from sensor.base.door import Door
 from sensor.base.kernel import table
 from sensor.base.units import SECOND
-from sensor.capture.block import FRAME, Block
+from sensor.capture.block import FRAME, NO_VLAN, Block
+from sensor.capture.bpf import ETHERNET
 from sensor.decode.decoder import Decoder
-from sensor.decode.segment import SEGMENT, Outcome, watched_ports
+from sensor.decode.segment import Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, get_ready
 from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
 from sensor.hosts.census import STEPS, fan_out
@@ -37,14 +41,11 @@ from sensor.hosts.table import META, new_host_table, reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.settings import Limits, Settings, subscribers_of
 from sensor.smtp.connections import EVICTED, FORGOTTEN, new_connections
-from sensor.smtp.record import Session, session_records
 from sensor.smtp.session import PIECES, PIECES_REFUSED, SESSIONS, new_sessions
 from sensor.state.snapshot import SnapshotError, arrays_of, restore
 from sensor.tracking.loop import (
     COUNTERS,
     MOMENTS,
-    NOTED,
-    WATCHED,
     Tracking,
     adopt,
     catch_up,
@@ -53,8 +54,9 @@ from sensor.tracking.loop import (
     new_told,
     track,
 )
+from sensor.tracking.output import Drain, Output
 
-__all__ = ["MOST_SESSIONS", "Pipeline", "compile_kernels"]
+__all__ = ["Pipeline", "compile_kernels"]
 
 _EVENTS = 1024
 _RECORDS = 4096
@@ -68,8 +70,6 @@ _STRAIN = ("hosts_evicted_proven", "details_evicted_proven", "hosts_refused")
 _STRAIN_PAUSE = 600_000_000_000
 _NEVER = 1 << 30
 """centibans"""
-MOST_SESSIONS = 2000
-"""Sessions a second that are told of where that must not take long; some 3 % of a core."""
 
 
 def compile_kernels() -> None:
@@ -83,13 +83,11 @@ def compile_kernels() -> None:
     )  # fmt: skip
     get_ready()
     pipeline = Pipeline(Settings(limits=least))
-    frame = table(1, FRAME)
-    frame["ts"] = SECOND * 86_400 * 9
-    pipeline.feed(Block(np.zeros(64, np.uint8), frame, 1, ""))
-    segments = table(1, SEGMENT)
-    segments["ts"] = frame["ts"]
-    pipeline.follow(segments, np.zeros(64, np.uint8))
-    pipeline.catch_up(int(frame["ts"][0]) + 1)
+    block = _one_syn()
+    for _ in pipeline.run([block]):
+        pass
+    for _ in pipeline.catch_up(int(block.frames["ts"][0]) + 1):
+        pass
     pipeline.reload(pipeline.settings)
     pipeline.fan_out()
     state = pipeline._state
@@ -107,32 +105,43 @@ def compile_kernels() -> None:
     tell_flood(state.flood)
 
 
+def _one_syn() -> Block:
+    """A packet on its way through every stage: Ethernet, IPv4, TCP, a SYN to port 25."""
+    ethernet = bytes(12) + b"\x08\x00"
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0, b"\xc0\0\2\1", b"\xc6\x33\x64\1")
+    data = ethernet + ip + struct.pack(">HHIIBBHHH", 40_000, 25, 0, 0, 0x50, 2, 0, 0, 0)
+    frame = table(1, FRAME)
+    frame["ts"] = SECOND * 86_400 * 9
+    frame["captured"] = frame["wire"] = len(data)
+    frame["link"], frame["vlan"] = ETHERNET, NO_VLAN
+    return Block(np.frombuffer(data, np.uint8), frame, 1, "")
+
+
 class Pipeline:
-    """Blocks in, alerts out."""
+    """Blocks in, outputs out.
+
+    ``feed``, ``catch_up`` and ``finish`` each give outputs as they are asked for, and work as far
+    as they are asked: all of one must be taken before the next is called (else RuntimeError).
+    """
 
     def __init__(
         self,
         settings: Settings,
         watch: str | None = None,
-        on_sessions: Callable[[list[Session]], None] | None = None,
-        on_candidate: Callable[[Candidate], None] | None = None,
-        on_suspects: Callable[[list[tuple[str, Session]]], None] | None = None,
+        sessions: Literal["none", "suspects", "all"] = "none",
+        candidates: bool = False,
         most_sessions: int | None = None,
     ) -> None:
-        """With ``watch``, keep the evidence of that host for :attr:`watched`.
+        """Say what outputs are to hold beside alerts.
 
-        ``on_sessions`` is given the connections that ended, many at a time, ``on_suspects`` those
-        of hosts with an alert or once a candidate, with the host; of each second of packet time
-        ``most_sessions`` (what is beyond is counted). ``on_candidate`` is given each host that
-        comes to be one, and again whenever its score grew by 5 decibans. Raises ValueError when
-        ``watch`` names no host.
+        ``sessions``: the connections that ended, all or those of hosts with an alert or once a
+        candidate; of each second of packet time ``most_sessions`` (what is beyond is counted).
+        ``candidates``: each host that comes to be one, and again whenever its score grew by 5
+        decibans. ``watch``: the evidence of that host. Raises ValueError when it names none.
         """
         self.settings = settings
         self.model = Model(settings.score, settings.detectors)
         self.decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
-        self.watched: Watched | None = None
-        self.notices: list[tuple[int, str]] = []
-        """packet time (ns) and text of what a person should know, until the caller takes it"""
         self._limits = settings.limits
         self._strain: dict[str, int] = {}
         self._strained = 0
@@ -142,13 +151,10 @@ class Pipeline:
         if watch is not None:
             key[:] = *parse_host(watch, subscribers), 1
         limits = self._limits
-        self._on_sessions = on_sessions
-        self._on_suspects = on_suspects
-        self._most_sessions = most_sessions
-        self._second = 0, 0
-        self._sessions_passed_over = 0
-        self._sessions_door = Door("sessions_unreadable")
-        self._on_candidate = on_candidate
+        self._candidates = candidates
+        self._ends_sessions = sessions != "none"
+        self._drain = Drain(most_sessions)
+        self._giving = False
         lookups = new_lookups()
         self._exchangers = Exchangers(lookups, limits.max_exchangers)
         self._state = Tracking(
@@ -160,9 +166,7 @@ class Pipeline:
             in_use=new_in_use(),
             flood=new_flood(),
             told=new_told(_EVENTS),
-            records=new_records(
-                _RECORDS if on_sessions or on_suspects else 0, on_sessions is not None
-            ),
+            records=new_records(_RECORDS if sessions != "none" else 0, sessions == "all"),
             clock=new_clock(),
             counters=np.zeros(len(COUNTERS), np.int64),
             moments=np.zeros(MOMENTS, np.int64),
@@ -196,7 +200,7 @@ class Pipeline:
                 round(alerts.escalate_step * CENTIBANS),
                 alerts.refresh,
                 round(alerts.enough_proof * CENTIBANS),
-                round(alerts.candidate_at * CENTIBANS) if self._on_candidate else _NEVER,
+                round(alerts.candidate_at * CENTIBANS) if self._candidates else _NEVER,
                 min(limits.max_unproven_alerts, limits.max_alerts - limits.max_alerts // 8),
             ),
             "watched": watched_ports(list(settings.ports)),
@@ -276,52 +280,80 @@ class Pipeline:
         shown[mine] = seen, counters[COUNTERS["attempts"]]
         self._state.peers[:] = shown.sum(axis=0) - shown[mine]
 
-    def catch_up(self, ts: int) -> list[Alert]:
+    def run(self, blocks: Iterable[Block]) -> Iterator[Output]:
+        """All that a capture gives: each block, then its end."""
+        for block in blocks:
+            yield from self.feed(block)
+        yield from self.finish()
+
+    def feed(self, block: Block) -> Iterator[Output]:
+        """Take one block. At least one output is given, the last with the end of its segments."""
+        return self._one_at_a_time(self._feed(block))
+
+    def catch_up(self, ts: int) -> Iterator[Output]:
         """Nothing more will come that is older than packet time ``ts``: what was due by then."""
-        return [] if self._last_ts is None else self._until_done(catch_up, ts)
+        return self._one_at_a_time(self._catch_up(ts))
 
-    def _until_done(self, step: Callable[[Tracking, int], bool], ts: int) -> list[Alert]:
-        """Call a kernel that stops when the buffers are full until it has done all by ``ts``."""
-        alerts: list[Alert] = []
-        done = False
-        while not done:
-            done = step(self._state, ts)
-            alerts += self._take()
-        return alerts
+    def finish(self) -> Iterator[Output]:
+        """The capture has ended: let happen what was due by its last frame.
 
-    def feed(self, block: Block) -> list[Alert]:
-        """Take one block; the alerts it gave rise to, in order."""
-        return self.read(block)[0]
+        Where sessions are asked for, those still open end, too.
+        """
+        return self._one_at_a_time(self._finish())
 
-    def read(self, block: Block) -> tuple[list[Alert], NDArray[np.void]]:
-        """The same as :meth:`feed`, with the segments found, which are valid until the next."""
+    def _one_at_a_time(self, outputs: Iterator[Output]) -> Iterator[Output]:
+        """The same, of which nobody forgets to take some: what is not taken is not done."""
+        if self._giving:
+            raise RuntimeError("outputs of the call before were not all taken")
+        self._giving = True
+        return self._given(outputs)
+
+    def _given(self, outputs: Iterator[Output]) -> Iterator[Output]:
+        try:
+            yield from outputs
+        finally:
+            self._giving = False
+
+    def _feed(self, block: Block) -> Iterator[Output]:
         newest = int(block.frames["ts"].max())
         self._last_ts = newest if self._last_ts is None else max(self._last_ts, newest)
         segments = self.decoder.decode(block)
-        return self.follow(segments, block.data), segments
-
-    def follow(self, segments: NDArray[np.void], data: NDArray[np.uint8]) -> list[Alert]:
-        """Take decoded segments (dtype SEGMENT) whose bytes lie in ``data``."""
-        alerts: list[Alert] = []
-        at = 0
+        given = at = 0
         while at < len(segments):
-            at = track(segments, data, at, self._state)
-            alerts += self._take()
-        return alerts
+            at = track(segments, block.data, at, self._state)
+            self._empty_buffers()
+            if self._drain.is_much:
+                yield self._drain.give(block, segments[given:at])
+                given = at
+        yield self._drain.give(block, segments[given:])
 
-    def finish(self) -> list[Alert]:
-        """The capture has ended: let happen what was due by its last frame.
-
-        Where sessions are asked for, those still open are told, too.
-        """
+    def _catch_up(self, ts: int) -> Iterator[Output]:
         if self._last_ts is None:
-            return []
-        alerts = self._until_done(catch_up, self._last_ts)
+            return
+        yield from self._until_done(catch_up, ts)
+        yield self._drain.give(None)
+
+    def _finish(self) -> Iterator[Output]:
+        if self._last_ts is None:
+            return
+        yield from self._until_done(catch_up, self._last_ts)
         tell_flood(self._state.flood)
-        alerts += self._take()
-        if self._on_sessions or self._on_suspects:
-            alerts += self._until_done(end_all, self._last_ts)
-        return alerts
+        self._empty_buffers()
+        if self._ends_sessions:
+            yield from self._until_done(end_all, self._last_ts)
+        yield self._drain.give(None)
+
+    def _until_done(self, step: Callable[[Tracking, int], bool], ts: int) -> Iterator[Output]:
+        """Call a kernel that stops when the buffers are full until it has done all by ``ts``."""
+        done = False
+        while not done:
+            done = step(self._state, ts)
+            self._empty_buffers()
+            if self._drain.is_much:
+                yield self._drain.give(None)
+
+    def _empty_buffers(self) -> None:
+        self._drain.drain(self._state, self._composer, self.packet_time)
 
     def fan_out(self) -> list[int]:
         """Hosts of the last hour by networks contacted in it, in the steps of ``census``."""
@@ -340,8 +372,8 @@ class Pipeline:
                 "connections_evicted": int(state.connections.meta[EVICTED]),
                 "unanswered_forgotten": int(state.connections.meta[FORGOTTEN]),
                 "sessions_open": int(state.sessions.meta[SESSIONS]),
-                "sessions_passed_over": self._sessions_passed_over,
-                self._sessions_door.counter: self._sessions_door.refused,
+                "sessions_passed_over": self._drain.passed_over,
+                self._drain.door.counter: self._drain.door.refused,
                 "pieces_held": int(state.sessions.meta[PIECES]),
                 "pieces_refused": int(state.sessions.meta[PIECES_REFUSED]),
             },
@@ -367,32 +399,8 @@ class Pipeline:
 
     def reasons(self) -> dict[str, str]:
         """What readers did not expect, the first of each: why, by the counter it is told under."""
-        doors = (*self._exchangers.doors, self._sessions_door)
+        doors = (*self._exchangers.doors, self._drain.door)
         return {door.counter: door.reason for door in doors if door.refused}
-
-    def _take(self) -> list[Alert]:
-        """Take all that was told: first what ended before a DNS answer, last the answer."""
-        self._take_sessions()
-        told = self._state.told
-        composer = self._composer
-        alerts = []
-        for n in range(int(told.size[0])):
-            evidence = Evidence(told.counts[n], told.facts[n])
-            one = Weighed(told.events[n], evidence, told.his[n], told.los[n], told.ticks[n])
-            state = one.event["state"]
-            if state == WATCHED:
-                if self.watched is None or one.event["score"] > self.watched.score:
-                    self.watched = composer.watched(one)
-            elif state == NOTED:
-                if self._on_candidate:
-                    self._on_candidate(composer.candidate(one))
-            else:
-                alerts.append(composer.alert(one))
-        told.size[0] = 0
-        if self._state.flood.facts[PENDING]:
-            self.notices.append((self.packet_time, describe(self._state.flood)))
-        self._exchangers.take()
-        return alerts
 
     def strain(self) -> str:
         """What is proven and found no room since it was said last, ten minutes ago; else empty."""
@@ -407,52 +415,3 @@ class Pipeline:
         if said:
             self._strained = self.packet_time
         return said and f"tables are too small for what is proven: {said} (see [limits])"
-
-    def _take_sessions(self) -> None:
-        records = self._state.records
-        size = int(records.size[0])
-        if not size:
-            return
-        records.size[0] = 0
-        few = self._affordable(size)
-        ended = records.connections[:few], records.sessions[:few], records.ends[:few]
-        sessions = self._read_sessions(*ended)
-        if self._on_sessions:
-            self._on_sessions([one for one in sessions if one is not None])
-        if self._on_suspects:
-            whose = records.suspects[:few]
-            mine = np.flatnonzero(whose["is_"]).tolist()
-            self._on_suspects(
-                [
-                    (self._composer.host(int(w["hi"]), int(w["lo"]), int(w["class_"])), one)
-                    for k, w in zip(mine, whose[mine], strict=True)
-                    if (one := sessions[k]) is not None
-                ]
-            )
-
-    def _read_sessions(
-        self, connections: NDArray[np.void], sessions: NDArray[np.void], ends: NDArray[np.uint8]
-    ) -> Sequence[Session | None]:
-        """The records of connections that ended; None for one that cannot be read."""
-        name = self._exchangers.name
-        try:
-            return session_records(connections, sessions, ends, name)
-        except Exception:  # which of them it was is found by reading each by itself
-            found = []
-            for k in range(len(ends)):
-                alone = [column[k : k + 1] for column in (connections, sessions, ends)]
-                one = self._sessions_door.read(session_records, *alone, name)
-                found.append(one[0] if one else None)
-            return found
-
-    def _affordable(self, size: int) -> int:
-        """How many of ``size`` sessions may be told of in this second."""
-        if self._most_sessions is None:
-            return size
-        second, told = self._second
-        if second != (now := self.packet_time // SECOND):
-            told = 0
-        few = min(size, self._most_sessions - told)
-        self._second = now, told + few
-        self._sessions_passed_over += size - few
-        return few

@@ -36,7 +36,7 @@ from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 compile_all()
 for block in Captures(["pcaps/home_user.pcap"]):
-    Pipeline(Settings()).feed(block)
+    list(Pipeline(Settings()).feed(block))
 """
 """Has every kernel compiled that tests need in more than one process."""
 

@@ -6,13 +6,16 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from lab.frames import pcap
+from lab.outputs import feed, finish
 from sensor.alerts.alert import Alert
 from sensor.capture import block as block_module
 from sensor.capture import pcapfile
 from sensor.capture.merge import Captures
+from sensor.decode.decoder import Decoder
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings, load_settings, parse_settings
 from tests.conftest import PCAPS, ROOT, port25
@@ -29,8 +32,8 @@ def run(settings: Settings, *paths: Path, blocks=None) -> tuple[list[Alert], Pip
     pipeline = Pipeline(settings)
     alerts = []
     for block in blocks or Captures([str(path) for path in paths]):
-        alerts += pipeline.feed(block)
-    return alerts + pipeline.finish(), pipeline
+        alerts += feed(pipeline, block)
+    return alerts + finish(pipeline), pipeline
 
 
 def settings_of(name: str) -> Settings:
@@ -78,8 +81,9 @@ def test_only_syns_show_no_failures():
     pipeline = Pipeline(Settings())
     alerts = []
     for block in Captures([str(PCAPS / "fast_bot.pcap")]):
-        segments = pipeline.decoder.decode(block)
-        alerts += pipeline.follow(segments[segments["tcp_flags"] == 2], block.data)
+        segments = Decoder(Settings().ports).decode(block)
+        syns = np.unique(segments["frame"][segments["tcp_flags"] == 2]) - block.number
+        alerts += feed(pipeline, block._replace(frames=block.frames[syns]))
     assert not any(a.replies_visible for a in alerts)
     assert all(a.evidence[2].decibans == 0 for a in alerts)
 
@@ -174,9 +178,9 @@ def test_alerts_close_when_the_evidence_has_lapsed():
     pipeline = Pipeline(Settings())
     alerts = []
     for block in Captures([str(PCAPS / "fast_bot.pcap")]):
-        alerts += pipeline.feed(block)
+        alerts += feed(pipeline, block)
     pipeline._last_ts = later * 10**9
-    alerts += pipeline.finish()
+    alerts += finish(pipeline)
     assert alerts[-1].state == "closed" and not alerts[-1].block_recommended
     assert len({a.id for a in alerts}) == 1
     assert [a.revision for a in alerts] == list(range(1, len(alerts) + 1))
@@ -191,19 +195,19 @@ def test_a_clock_that_steps_back_frames_nobody():
     for block in Captures([str(PCAPS / "new_mail_server.pcap")]):
         step = block.frames["ts"] - block.frames["ts"][0]
         block.frames["ts"] = block.frames["ts"] - step // 3600_000_000_00 * 3_500_000_000_00
-        alerts += pipeline.feed(block)
+        alerts += feed(pipeline, block)
     assert pipeline.counters()["time"]["clock_steps_back"] > 5
     assert not alerts
 
 
 def test_the_watched_host_is_explained_at_its_worst():
     pipeline = Pipeline(Settings(), watch="203.0.113.30")
-    best = 0
-    for block in Captures([str(PCAPS / "demo.pcap")]):
-        for alert in pipeline.feed(block):
-            if alert.host == "203.0.113.30":
-                best = max(best, alert.score)
-    assert pipeline.watched is not None and pipeline.watched.score / 10 >= best
+    watched, best = [], 0
+    for output in pipeline.run(Captures([str(PCAPS / "demo.pcap")])):
+        watched += [output.watched.score] if output.watched else []
+        best = max([best, *(a.score for a in output.alerts if a.host == "203.0.113.30")])
+    assert watched == sorted(set(watched)), "each higher than those before"
+    assert watched[-1] / 10 >= best
     watching = lines(run(Settings(), PCAPS / "demo.pcap")[0])
     assert watching.count(b"203.0.113.30") > 0
 

@@ -92,12 +92,8 @@ def test_what_is_wrong_is_said(words, code, text):
 
 
 def candidates(settings: Settings, name: str) -> list[Candidate]:
-    found: list[Candidate] = []
-    pipeline = Pipeline(settings, on_candidate=found.append)
-    for block in Captures([str(PCAPS / f"{name}.pcap")]):
-        pipeline.feed(block)
-    pipeline.finish()
-    return found
+    outputs = Pipeline(settings, candidates=True).run(Captures([str(PCAPS / f"{name}.pcap")]))
+    return [one for output in outputs for one in output.candidates]
 
 
 def test_candidates_are_told_as_their_score_grows_and_none_for_nobody():

@@ -14,6 +14,7 @@ from collections import Counter
 import msgspec
 
 from lab.conversation import ACK, FIN, GOOD, PSH, RST, SYN, Conversation, block
+from lab.outputs import sessions_of
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings
 from sensor.smtp.record import Session
@@ -143,7 +144,7 @@ def fuzz(megabytes: float, seed: int = 1) -> Counter[str]:
     limits = Limits(max_sessions=16, max_pieces=32, max_connections=64, max_exchangers=16)
     seen: Counter[str] = Counter()
     records: list[list[Session]] = [[], []]
-    pipelines = [Pipeline(Settings(limits=limits), on_sessions=found.extend) for found in records]
+    pipelines = [Pipeline(Settings(limits=limits), sessions="all") for _ in records]
     fed = 0
     while fed < megabytes * 1e6:
         frames = []
@@ -154,10 +155,10 @@ def fuzz(megabytes: float, seed: int = 1) -> Counter[str]:
         frames = [(ts + seen["rounds"] * 5 * 10**9, content) for ts, content in frames]
         seen["rounds"] += 1
         cut = rng.choice((0, 0, 0, 96))
-        pipelines[0].feed(block(frames, cut))
+        records[0] += sessions_of(pipelines[0].feed(block(frames, cut)))
         step = rng.choice((1, 5, 100))
         for at in range(0, len(frames), step):
-            pipelines[1].feed(block(frames[at : at + step], cut))
+            records[1] += sessions_of(pipelines[1].feed(block(frames[at : at + step], cut)))
         fed += sum(len(content) for _, content in frames)
         assert records[0] == records[1]
         for record in records[0]:

@@ -8,6 +8,7 @@ from sensor.commands.terminal import Stop, announce, printable, report_faults
 
 if TYPE_CHECKING:
     from detectors.score import Model
+    from sensor.alerts.alert import Alert
     from sensor.alerts.compose import Watched
 
 __all__ = ["HELP", "PLACE", "arguments", "run"]
@@ -40,19 +41,20 @@ def run(options: argparse.Namespace) -> int:
         raise Stop(2, f"{options.host}: {error}") from None
     announce()
     captures = Captures(options.files)
-    states = []
+    alerts: list[Alert] = []
+    watched: Watched | None = None
     unread = Unread(settings.ports)
-    for block in unread.watch(captures, pipeline.decoder):
-        states += pipeline.feed(block)
-    states += pipeline.finish()
+    for output in pipeline.run(unread.watch(captures, pipeline.decoder)):
+        alerts += output.alerts
+        watched = output.watched or watched
     if unread.nothing:
         print(f"{printable(options.host)}: nothing can be said, no frame could be read")
-    elif pipeline.watched is None:
+    elif watched is None:
         print(f"{printable(options.host)} opened no connection to a foreign mail server")
     else:
-        _print(printable(options.host), pipeline.model, pipeline.watched)
-        for alert in states:
-            if alert.host == pipeline.watched.host:
+        _print(printable(options.host), pipeline.model, watched)
+        for alert in alerts:
+            if alert.host == watched.host:
                 print(f"{alert.time}  {alert.state:<10} {alert.score:+6.1f}  {alert.block_reason}")
     return report_faults(captures.faults, unread)
 

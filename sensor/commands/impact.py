@@ -88,11 +88,11 @@ def _replay(
     from sensor.capture.merge import Captures
     from sensor.pipeline import Pipeline
 
-    pipeline = Pipeline(settings, on_sessions=survey.sessions)
+    pipeline = Pipeline(settings, sessions="all")
     captures = Captures(options.files)
     with Progress(options.files, shown=not options.quiet) as progress:
         for block in unread.watch(captures, pipeline.decoder):
-            survey.alerts(pipeline.feed(block))
+            survey.add(pipeline.feed(block))
             progress.update(captures.position, len(block.frames))
-        survey.alerts(pipeline.finish())
+        survey.add(pipeline.finish())
     return report_faults(captures.faults, unread)

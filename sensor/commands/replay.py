@@ -15,17 +15,14 @@ from sensor.commands.progress import Progress
 from sensor.commands.terminal import Stop, announce, complain, report_faults
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sensor.alerts.alert import Alert
-    from sensor.alerts.candidate import Candidate
     from sensor.alerts.notice import Notice
     from sensor.capture.block import Block
     from sensor.pipeline import Pipeline
     from sensor.settings import Settings
     from sensor.sinks.jsonl import JsonLines
     from sensor.sinks.table import Table
+    from sensor.tracking.output import Output
 
 __all__ = ["HELP", "PLACE", "arguments", "run"]
 
@@ -34,8 +31,8 @@ PLACE: Final = 10
 
 _PATIENCE: Final = 20.0
 """Seconds without progress after which Kafka is no longer waited for."""
-_BEAT: Final = 10_000_000_000
-"""Nanoseconds of packet time between vitals."""
+_SAMPLE: Final = 10_000_000_000
+"""Nanoseconds of packet time between samples of how it goes."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         raise Stop(2, f"--pace: {fault}") from None
     announce()
     try:
-        kept = _Kept(settings, Path(options.state)) if options.state else None
+        state = _State(settings, Path(options.state)) if options.state else None
     except SinkSettingsError as fault:
         raise Stop(2, str(fault)) from None
     except (DatabaseError, StateInUseError) as fault:
@@ -87,131 +84,99 @@ def run(options: argparse.Namespace) -> int:
         if isinstance(fault, PermissionError):
             raise
         raise Stop(1, f"{fault.filename or options.state}: {fault.strerror or fault}") from None
-    pipeline = Pipeline(settings) if kept is None else kept.pipeline
+    pipeline = Pipeline(settings) if state is None else state.pipeline
     captures = Captures(options.files, options.follow)
     blocks: Iterable[Block] = captures if pace is None else paced(captures, pace)
     unread = Unread(settings.ports)
     lines = options.json or not sys.stdout.isatty()
     sink: JsonLines | Table = JsonLines(sys.stdout.buffer) if lines else Table()
 
-    def tell(alerts: list[Alert]) -> None:
-        if kept is not None:
-            alerts = kept.write(alerts)
-        for alert in alerts:
-            sink.write(alert)
-        if alerts:
-            sink.flush()
+    def tell(outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            alerts = output.alerts if state is None else state.keep(output)
+            for alert in alerts:
+                sink.write(alert)
+            if alerts:
+                sink.flush()
+            for text in output.notices:
+                complain(text)
 
     interrupted = False
     started = time.monotonic()
     progress = Progress(options.files, shown=not (options.quiet or options.follow))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with progress:
-            try:
-                for block in unread.watch(blocks, pipeline.decoder):
-                    alerts, segments = pipeline.read(block)
-                    tell(alerts)
-                    _say_notices(pipeline)
-                    if kept is not None:
-                        kept.keep(block, segments)
-                    progress.update(captures.position, len(block.frames))
-            except KeyboardInterrupt:
-                interrupted = not options.follow
-        if not interrupted:
-            tell(pipeline.finish())
-            _say_notices(pipeline)
-    except DatabaseError as fault:
-        raise Stop(1, str(fault)) from None
+    with progress:
+        try:
+            for block in unread.watch(blocks, pipeline.decoder):
+                tell(pipeline.feed(block))
+                progress.update(captures.position, len(block.frames))
+        except KeyboardInterrupt:
+            interrupted = not options.follow
+    if not interrupted:
+        tell(pipeline.finish())
     sink.close()
     if strain := pipeline.strain():
         complain(strain)
     if not options.quiet:
         _summary(pipeline, progress.frames, time.monotonic() - started)
-    if kept is not None and (left := kept.close()):
-        raise Stop(1, f"{left:,} messages wait for Kafka; they are sent when it is run again")
+    if state is not None:
+        state.close()
     if interrupted:
         return 130
     # A file that is followed may have nothing yet.
     return report_faults(captures.faults, None if options.follow else unread)
 
 
-def _say_notices(pipeline: Pipeline) -> None:
-    for _, text in pipeline.notices:
-        complain(text)
-    pipeline.notices.clear()
+class _State:
+    """A state folder that is written, and the process that passes on what is in it."""
 
-
-class _Kept:
-    """Alerts go into a journal, and on from there as the settings say."""
-
-    def __init__(self, settings: Settings, state: Path) -> None:
-        from sensor.evidence.store import Store
-        from sensor.pipeline import MOST_SESSIONS, Pipeline
+    def __init__(self, settings: Settings, path: Path) -> None:
         from sensor.service.delivery import Delivery
-        from sensor.service.pulse import Pulse
-        from sensor.service.suspects import Suspects
+        from sensor.service.recorder import Recorder, Sampler
         from sensor.state.folder import StateFolder
-        from sensor.state.journal import Journal
         from sensor.state.lock import StateLock
 
-        self._lock = StateLock(state, "port25 replay")
-        StateFolder(state).evidence.mkdir(exist_ok=True)
-        evidence = settings.evidence
-        self._payload = settings.privacy == "evidence"
-        self._delivery = Delivery(settings, state, self._say, live=False)
-        self._journal = Journal(StateFolder(state).journal)
-        self._candidates: list[Candidate] = []
-        self._suspects = Suspects(state, evidence)
-        self._packets = Store(
-            StateFolder(state).evidence, evidence.max_megabytes * 1_000_000, evidence.max_hours
-        )
-        self.pipeline = Pipeline(
-            settings,
-            on_candidate=self._candidates.append,
-            on_suspects=self._suspects.hear if evidence.sessions else None,
-            most_sessions=MOST_SESSIONS,
-        )
-        self._pulse = Pulse(self.pipeline, self._journal)
-        self._felt = self._frames = 0
+        self._lock = StateLock(path, "port25 replay")
+        self._delivery = Delivery(settings, path, self._tell, live=False)
+        self._recorder = Recorder(StateFolder(path), settings, self._notify, usage=False)
+        self.pipeline = self._recorder.new_pipeline()
+        self._sampler = Sampler(self.pipeline)
+        self._sampled_at = 0
         self._delivery.begin()
 
+    def _tell(self, one: Notice) -> None:
+        self._notify(one.kind, one.text)
+
     @staticmethod
-    def _say(one: Notice) -> None:
-        complain(f"{one.kind}: {one.text}")
+    def _notify(kind: str, text: str) -> None:
+        complain(f"{kind}: {text}")
 
-    def keep(self, block: Block, segments: NDArray[np.void]) -> None:
-        """The packets of a block; every ten seconds of packet time, how it goes."""
-        if not self._packets.fault:
-            self._packets.keep(block, segments, self._payload)
-            if self._packets.fault:
-                complain(f"packets are not kept: {self._packets.fault}")
-        now = self.pipeline.packet_time
-        self._felt = self._felt or now
-        self._frames += len(block.frames)
-        if now - self._felt >= _BEAT:
-            self._pulse.beat((now - self._felt) / 1e9, self._frames)
-            self._suspects.write()
-            self._felt, self._frames = now, 0
-
-    def write(self, alerts: list[Alert]) -> list[Alert]:
-        """Those that were not in it before."""
+    def keep(self, output: Output) -> list[Alert]:
+        """Keep an output; its alerts that the journal did not hold before."""
         self._delivery.turn()
-        if self._candidates:
-            self._journal.note(self._candidates)
-            self._candidates.clear()
-        return self._journal.write(alerts) if alerts else []
+        fresh = self._recorder.keep(output)
+        now = self.pipeline.packet_time
+        self._sampled_at = self._sampled_at or now
+        if now - self._sampled_at >= _SAMPLE:
+            self._recorder.flush()
+            if sample := self._sampler.sample((now - self._sampled_at) / 1e9):
+                self._recorder.add_sample(sample)
+            self._sampled_at = now
+        return fresh
 
-    def close(self) -> int:
-        """How many messages Kafka did not take."""
-        self._suspects.close()
-        if lost := self._suspects.counters["sessions_not_kept"]:
+    def close(self) -> None:
+        """Have all written and passed on. Raises Stop when something is not."""
+        left = self._recorder.close()
+        if lost := self._recorder.counters["sessions_not_kept"]:
             complain(f"{lost:,} sessions of suspects could not be kept")
-        self._packets.close()
-        self._journal.close()
-        left = self._delivery.stop(_PATIENCE)
+        waiting = self._delivery.stop(_PATIENCE)
         self._lock.release()
-        return left
+        if left:
+            raise Stop(1, f"{left:,} alerts could not be written to the journal")
+        if waiting:
+            raise Stop(
+                1, f"{waiting:,} messages wait for Kafka; they are sent when it is run again"
+            )
 
 
 def _summary(pipeline: Pipeline, frames: int, seconds: float) -> None:

@@ -29,23 +29,18 @@ def run(options: argparse.Namespace) -> int:
     from sensor.capture.merge import Captures
     from sensor.decode.unread import Unread
     from sensor.pipeline import Pipeline
-    from sensor.smtp.record import Session
 
     settings = settings_from(options.config)
     if options.ports:
         settings = msgspec.structs.replace(settings, ports=_ports(options.ports))
     encoder = msgspec.json.Encoder()
 
-    def write(sessions: list[Session]) -> None:
-        sys.stdout.buffer.write(encoder.encode_lines(sessions))
-
     announce()
-    pipeline = Pipeline(settings, on_sessions=write)
+    pipeline = Pipeline(settings, sessions="all")
     captures = Captures(options.files)
     unread = Unread(settings.ports)
-    for block in unread.watch(captures, pipeline.decoder):
-        pipeline.feed(block)
-    pipeline.finish()
+    for output in pipeline.run(unread.watch(captures, pipeline.decoder)):
+        sys.stdout.buffer.write(encoder.encode_lines([one.session for one in output.sessions]))
     sys.stdout.buffer.flush()
     return report_faults(captures.faults, unread)
 

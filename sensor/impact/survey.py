@@ -10,9 +10,9 @@ from sensor.impact.judgement import KINDS, Judgement, judge
 from sensor.impact.report import Report
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usages
-from sensor.smtp.record import Session
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
+from sensor.tracking.output import Output
 
 __all__ = ["Survey"]
 
@@ -25,9 +25,11 @@ class Survey:
         self._alerts: dict[str, Alert] = {}
         self._blocked: set[str] = set()
 
-    def sessions(self, ended: list[Session]) -> None:
-        """Connections that ended."""
-        self.usages.add(ended)
+    def add(self, outputs: Iterable[Output]) -> None:
+        """Sessions and alerts of a pipeline."""
+        for output in outputs:
+            self.usages.add(one.session for one in output.sessions)
+            self.alerts(output.alerts)
 
     def alerts(self, told: Iterable[Alert]) -> None:
         """Messages of alerts, in order."""

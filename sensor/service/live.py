@@ -10,14 +10,13 @@ alerts the journal has beyond it are adopted: they go on under their ids.
 """
 
 import contextlib
-import functools
 import io
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,7 +27,6 @@ from numpy.typing import NDArray
 
 from sensor import __version__
 from sensor.alerts.alert import Alert
-from sensor.alerts.candidate import Candidate
 from sensor.alerts.notice import Notice, notice
 from sensor.base.database import DatabaseError
 from sensor.base.kernel import table
@@ -48,21 +46,18 @@ from sensor.capture.afpacket import (
 from sensor.capture.block import FRAME, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, Instruction, expression, mail_filter, steering
 from sensor.capture.ring import index_ring
-from sensor.evidence.store import Store, Writer
+from sensor.evidence.store import Writer
 from sensor.hosts.subscribers import Exemption, fold
-from sensor.impact.store import UsageStore
-from sensor.impact.usage import Usage, Usages
-from sensor.pipeline import MOST_SESSIONS, Pipeline, compile_kernels
+from sensor.pipeline import compile_kernels
 from sensor.service import systemd
 from sensor.service.delivery import Delivery
 from sensor.service.metrics import Collector, free, serve
-from sensor.service.pulse import Pulse
-from sensor.service.suspects import Suspects
+from sensor.service.recorder import Recorder, Sampler
 from sensor.settings import SINKS, Settings, state_folder, subscriber_prefixes, subscribers_of
 from sensor.state.folder import StateFolder
-from sensor.state.journal import Journal
 from sensor.state.lock import StateLock
 from sensor.state.snapshot import SnapshotError, fork_and_write, read, write
+from sensor.tracking.output import Output
 
 __all__ = [
     "PATIENCE",
@@ -82,8 +77,6 @@ _TURN: Final = 0.5
 _LOSS_INTERVAL: Final = 10.0
 PATIENCE: Final = 10.0
 """Seconds that Kafka is waited for at the end."""
-_MOST_WAITING: Final = 100_000
-"""Alerts that wait for a journal that cannot be written; then the oldest are told and dropped."""
 
 
 def give_away(folder: Path, user: str) -> None:
@@ -178,8 +171,6 @@ class Live:
         self._report = report
         self._worker = worker
         self._bpf = bpf
-        self._journal_faults = 0
-        self._waiting: list[Alert] = []
         self._child = 0
         self._snapshot_time = 0.0
         self._loss = 0.0
@@ -204,27 +195,15 @@ class Live:
         folder = StateFolder(state_folder(settings))
         self._files = folder.worker(worker.number, worker.of) if worker else folder
         self.folder = self._files.path
-        self._files.evidence.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._delivery = None if worker else Delivery(settings, self.folder, tell)
         compile_all()
-        self.journal = Journal(self._files.journal)
-        self._candidates: list[Candidate] = []
-        self._usages = Usages(subscribers_of(settings), settings.limits.max_hosts)
-        self._suspects = Suspects(self.folder, settings.evidence)
-        self.pipeline = Pipeline(
-            settings,
-            on_sessions=self._usages.add if live.usage else None,
-            on_candidate=self._candidates.append,
-            on_suspects=self._suspects.hear if settings.evidence.sessions else None,
-            most_sessions=MOST_SESSIONS,
-        )
-        self._pulse = Pulse(self.pipeline, self.journal)
+        self._recorder = Recorder(self._files, settings, self._notice, live.usage)
+        self.journal = self._recorder.journal
+        self.pipeline = self._recorder.new_pipeline()
         self._snapshot = self._files.snapshot
         self._restore()
-        evidence = settings.evidence
-        self._store = Store(
-            self._files.evidence, evidence.max_megabytes * 1_000_000, evidence.max_hours
-        )
+        self._sampler = Sampler(self.pipeline)
         # Held open for as long as the sensor runs.
         self._record = Writer(Path(record).open("wb")) if record else None  # noqa: SIM115
         self._interfaces = [
@@ -278,22 +257,15 @@ class Live:
             "journal": self.journal.last,
         }
         arrays = self.pipeline.arrays()
-        used = self._usages.drain()
+        write_usage = self._recorder.take_usage()
         if wait:
             try:
                 write(self._snapshot, arrays, facts)
-                self._keep_usages(used)
+                write_usage()
             except (SnapshotError, DatabaseError) as error:
                 self._notice("snapshot", str(error))
         else:
-            then = functools.partial(self._keep_usages, used)
-            self._child = fork_and_write(self._snapshot, arrays, facts, then)
-
-    def _keep_usages(self, used: list[Usage]) -> None:
-        if used:
-            store = UsageStore(self._files.usage)
-            store.add(used, self.settings.live.usage_days)
-            store.close()
+            self._child = fork_and_write(self._snapshot, arrays, facts, write_usage)
 
     def _reap(self) -> None:
         if self._child:
@@ -326,7 +298,7 @@ class Live:
                     if heard - now > _TURN:  # a flood must not starve all else
                         break
                 if now - heard > QUIET:  # what was older than this turn's begin has been read
-                    self._publish(self.pipeline.catch_up(clock - int(QUIET * 1e9)))
+                    self._keep(self.pipeline.catch_up(clock - int(QUIET * 1e9)))
                 now = time.monotonic()
                 if now - shown >= 1:
                     self._second(now - shown)
@@ -354,16 +326,10 @@ class Live:
             except OSError as error:
                 self._notice("evidence", f"-w: nothing more is written: {error.strerror}")
                 self._record = None
-        alerts, segments = self.pipeline.read(block)
+        self._keep(self.pipeline.feed(block))
         if self._worker is not None:
             self.pipeline.share(self._worker.shown, self._worker.number)
         self._frames += len(block.frames)
-        if alerts or self.pipeline.notices:
-            self._publish(alerts)
-        fault = self._store.fault
-        self._store.keep(block, segments, self.settings.privacy == "evidence")
-        if self._store.fault and not fault:
-            self._notice("evidence", f"packets are not kept: {self._store.fault}")
 
     def _stop(self) -> None:
         systemd.notify("STOPPING=1")
@@ -376,49 +342,27 @@ class Live:
                 if time.monotonic() > end:
                     break
         # Connections stay open, for the snapshot: the next start goes on with them.
-        self._publish(self.pipeline.catch_up(self.pipeline.packet_time))
+        self._keep(self.pipeline.catch_up(self.pipeline.packet_time))
         self._weigh_loss()
         self._save(wait=True)
         for interface in self._interfaces:
             interface.close()
         if self._metrics is not None:
             self._metrics()
-        self._suspects.close()
-        self.journal.close()
+        self._recorder.close()
         if self._delivery is not None:
             self._delivery.stop(PATIENCE)
-        self._store.close()
         if self._record is not None:
             self._record.close()
 
-    def _publish(self, alerts: list[Alert]) -> None:
-        """Journal, then tell; while the journal cannot be written, tell all the same and say so."""
-        for _, text in self.pipeline.notices:
-            self._notice("flood", text)
-        self.pipeline.notices.clear()
-        if self._candidates:
-            # Nobody waits for them: those that cannot be written are gone.
-            with contextlib.suppress(DatabaseError):
-                self.journal.note(self._candidates)
-            self._candidates.clear()
-        if not alerts and not self._waiting:
-            return
-        waiting = len(self._waiting)
-        try:
-            fresh = self.journal.write(self._waiting + alerts)
-        except DatabaseError as error:
-            if not waiting:
-                self._notice("journal", f"alerts are told but not on disk: {error}")
-            self._journal_faults += 1
-            self._waiting = (self._waiting + alerts)[-_MOST_WAITING:]
-            fresh = alerts
-        else:
-            self._waiting = []
-            told = {(a.id, a.revision) for a in alerts}
-            fresh = [a for a in fresh if (a.id, a.revision) in told]
-        for alert in fresh:
-            self._told[alert.state] += 1
-            self._tell(alert)
+    def _keep(self, outputs: Iterable[Output]) -> None:
+        """Keep what came out, then tell it."""
+        for output in outputs:
+            for text in output.notices:
+                self._notice("flood", text)
+            for alert in self._recorder.keep(output):
+                self._told[alert.state] += 1
+                self._tell(alert)
 
     def _notice(self, kind: str, said: Sentence | str) -> None:
         told = notice(kind, said, time.time_ns())
@@ -484,7 +428,9 @@ class Live:
             )
         self._lossy = lossy
         now = time.monotonic()
-        self._pulse.beat(now - self._felt, received, dropped, self._loss)
+        sample = self._sampler.sample(now - self._felt, received, dropped, self._loss)
+        if sample is not None:
+            self._recorder.add_sample(sample)
         self._felt = now
 
     def _obey(self) -> None:
@@ -522,13 +468,11 @@ class Live:
         replace = msgspec.structs.replace
         effective = replace(self.settings, exempt=(*self.settings.exempt, *self._exempted))
         self.pipeline.reload(effective)
-        self._usages.reload(subscribers_of(effective))
+        self._recorder.reload(effective)
 
     def _second(self, seconds: float) -> None:
         self._statistics()
-        if self._waiting:
-            self._publish([])
-        self._suspects.write()
+        self._recorder.flush()
         self._obey()
         self._say_what_was_unexpected()
         if self._worker is None or self._worker.number == 0:
@@ -557,10 +501,7 @@ class Live:
             },
             "told": {f"alerts_{state}": count for state, count in self._told.items()},
             "disk": {
-                **self._store.counters,
-                **self._suspects.counters,
-                "journal_failures": self._journal_faults,
-                "outbox_alerts": len(self._waiting),
+                **self._recorder.counters,
                 "snapshot_time_seconds": self._snapshot_time,
             },
             "uptime": {"packet_time_seconds": self.pipeline.packet_time / 1e9},

@@ -102,6 +102,7 @@ MEANINGS = {
     "alerts_closed": "alerts closed",
     "evidence_failures": "times the evidence store could not be written",
     "evidence_files_dropped": "files of the evidence store that made room",
+    "candidates_not_kept": "candidates that could not be written to the journal",
     "sessions_not_kept": "records of suspects' sessions that could not be written",
     "journal_failures": "times the journal could not be written",
     "journal_messages_dropped": "messages deleted from the journal for want of room",

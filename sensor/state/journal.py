@@ -76,7 +76,7 @@ _MIGRATIONS: Final = (
 _CANDIDATES: Final = 100_000
 """Of candidates the newest are kept."""
 _HEAD: Final = "SELECT id, host, opened, ts, state, severity, score, recommended FROM heads"
-_FELT: Final = 2 * DAY
+_SAMPLED: Final = 2 * DAY
 _READ: Final = 1000
 _DELETED: Final = 200
 """Rows at a time."""
@@ -222,14 +222,14 @@ class Journal(Book):
             return _head(row)
         return None
 
-    def feel(self, vitals: Vitals) -> None:
-        """Write down how it goes; what is older than ``_FELT`` goes."""
+    def add_sample(self, sample: Vitals) -> None:
+        """Write down how it goes; what is older than ``_SAMPLED`` goes."""
         with self.db.transaction():
             self.db.run(
                 "INSERT OR REPLACE INTO vitals VALUES (?, ?)",
-                *(vitals.ts, msgspec.json.encode(vitals)),
+                *(sample.ts, msgspec.json.encode(sample)),
             )
-            self.db.run("DELETE FROM vitals WHERE ts < ?", vitals.ts - _FELT)
+            self.db.run("DELETE FROM vitals WHERE ts < ?", sample.ts - _SAMPLED)
 
     def vitals(self, most: int) -> list[Vitals]:
         """The last ones, the oldest first."""

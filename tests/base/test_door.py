@@ -5,6 +5,7 @@ import pytest
 from lab.conversation import Conversation, block
 from lab.dns_messages import MX_ANSWER, name
 from lab.lookups import Wire, message
+from lab.outputs import sessions_of
 from sensor.base.door import Door
 from sensor.dns import exchangers
 from sensor.pipeline import Pipeline
@@ -80,15 +81,12 @@ def test_a_record_that_cannot_be_made_costs_that_session(monkeypatch):
         return read(raw)
 
     monkeypatch.setattr(record, "_text", fails)
-    found: list = []
-    suspects: list = []
-    pipeline = Pipeline(Settings(), on_sessions=found.extend, on_suspects=suspects.extend)
+    pipeline = Pipeline(Settings(), sessions="all")
     frames = []
     for port, helo in ((1024, "good.example"), (1025, "bad.example"), (1026, "fine.example")):
         talk = Conversation(sport=port).open().say(f"S: 220 hi\\r\\n|C: EHLO {helo}\\r\\n").close()
         frames += talk.frames
-    pipeline.feed(block(sorted(frames)))
-    pipeline.finish()
+    found = sessions_of(pipeline.run([block(sorted(frames))]))
     assert sorted(one.helo for one in found) == ["fine.example", "good.example"]
     assert pipeline.counters()["connections"]["sessions_unreadable"] == 1
     assert "OverflowError: too much" in pipeline.reasons()["sessions_unreadable"]

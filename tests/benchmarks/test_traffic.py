@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from lab.outputs import feed, finish
 from lab.traffic import evaders, families, internet, legitimate
 from lab.traffic.packets import blocks, write
 from lab.traffic.population import SETTINGS, traffic
@@ -41,8 +42,8 @@ def test_the_sensor_sees_what_the_truth_says(world):
     """Every connection, who answered, what was taken and refused, and each question for MX."""
     pipeline = Pipeline(SETTINGS)
     for block in blocks(world.connections, world.scripts):
-        pipeline.feed(block)
-    pipeline.finish()
+        feed(pipeline, block)
+    finish(pipeline)
     facts = world.facts[world.connections["script"]]
     mail = facts["mail"]
     clear = mail & ~facts["secret"]
@@ -79,7 +80,7 @@ def test_wireshark_finds_no_fault(world, tshark, tmp_path):
 def test_a_capture_of_syns_holds_nothing_else(world):
     pipeline = Pipeline(SETTINGS)
     for block in blocks(world.connections, world.scripts, syns=True):
-        pipeline.feed(block)
+        feed(pipeline, block)
     counters = pipeline.counters()
     mail = world.facts["mail"][world.connections["script"]]
     assert counters["connections"]["attempts"] == mail.sum()

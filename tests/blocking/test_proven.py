@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from lab.conversation import ACK, FIN, MS, PSH, RST, START, SYN, block, frame
+from lab.outputs import feed, finish
 from sensor.alerts.alert import Alert
 from sensor.base.kernel import table
 from sensor.capture.block import FRAME
@@ -66,7 +67,7 @@ def replayed(*frames: Frames) -> tuple[list[Alert], Pipeline]:
     made = block(every)
     rows = table(len(made.frames), FRAME)  # kernels that are not compiled want it so
     rows[:] = made.frames
-    return pipeline.feed(made._replace(frames=rows)) + pipeline.finish(), pipeline
+    return feed(pipeline, made._replace(frames=rows)) + finish(pipeline), pipeline
 
 
 def attack(hosts: Iterable[str], every_ms: int = 300, host: str = VICTIM, **how: object) -> Frames:
@@ -188,8 +189,8 @@ def captured(name: str) -> list[Alert]:
     pipeline = Pipeline(Settings())
     alerts: list[Alert] = []
     for one in Captures([str(path)]):
-        alerts += pipeline.feed(one)
-    return alerts + pipeline.finish()
+        alerts += feed(pipeline, one)
+    return alerts + finish(pipeline)
 
 
 def test_a_real_send_safe_bot_is_to_be_blocked():

@@ -15,7 +15,7 @@ def replayed(tmp_path_factory):
     journal = Journal(state / "journal.sqlite")
     last = journal.vitals(1)[0].ts
     for k in range(1, 31):
-        journal.feel(
+        journal.add_sample(
             Vitals(
                 ts=last + k * 10 * 10**9, seconds=10.0, packets=5000 + k, dropped=k % 3,
                 syns=30 + 10 * k, answered=30, loss=0.001, hosts=8, alerts_open=5,

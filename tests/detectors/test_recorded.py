@@ -2,6 +2,7 @@
 
 import pytest
 
+from lab.outputs import feed, finish
 from sensor.capture.block import CaptureError
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
@@ -19,10 +20,10 @@ def test_nobody_in_the_peers_captures_is_taken_for_a_bot():
         alerts = []
         try:
             for block in Captures([str(path)]):
-                alerts += pipeline.feed(block)
+                alerts += feed(pipeline, block)
         except CaptureError:
             continue
-        alerts += pipeline.finish()
+        alerts += finish(pipeline)
         mail += pipeline.counters()["connections"]["attempts"] > 0
         assert alerts == [], path.name
     assert mail > 10

@@ -16,6 +16,7 @@ from lab import dns_messages as m
 from lab.dns_messages import GOOD_A, GOOD_MX, TARGET, answer, name, record
 from lab.fuzz.dns import check, ours
 from lab.lookups import Wire
+from lab.outputs import sessions_of
 from sensor.dns.answers import MOST_RECORDS, name_text, read_answer
 from sensor.dns.exchangers import Exchangers
 from sensor.dns.lookups import new_lookups
@@ -164,10 +165,6 @@ def test_inputs_reported_elsewhere(file):
     path = ROOT.parent / "shared" / "inputs" / f"{file}.pcap"
     if not path.exists():
         pytest.skip(f"{path} is not beside this checkout")
-    found: list = []
-    pipeline = Pipeline(Settings(), on_sessions=found.extend)
-    for part in Captures([str(path)]):
-        pipeline.feed(part)
-    pipeline.finish()
+    found = sessions_of(Pipeline(Settings(), sessions="all").run(Captures([str(path)])))
     expected = None if "class" in file else "mx.dest.example"
     assert [one.dst_name for one in found] == [expected]

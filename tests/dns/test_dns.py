@@ -16,6 +16,7 @@ from detectors.mx_lookups import MxLookupsSettings
 from detectors.score import DetectorSettings
 from lab.conversation import CLIENT, START, Conversation, block, frame
 from lab.lookups import MX, RESOLVER, A, Wire, message
+from lab.outputs import alerts_of, feed, finish, sessions_of
 from sensor.base.addresses import as_int
 from sensor.capture.merge import Captures
 from sensor.dns import exchangers, lookups
@@ -105,8 +106,8 @@ def test_lookups_are_their_askers_own():
         wire.put(message(f"d{k}.example"))
     alone = DetectorSettings(mx_lookups=MxLookupsSettings(networks=0))
     pipeline = Pipeline(Settings(detectors=alone), watch=CLIENT)
-    pipeline.feed(block(wire.frames))
-    assert pipeline.watched.evidence.count(Count.MX_LOOKUPS, 0) == 4, "its score is highest then"
+    (output,) = feed(pipeline, block(wire.frames))
+    assert output.watched.evidence.count(Count.MX_LOOKUPS, 0) == 4, "its score is highest then"
     for settings in (
         {"own_mail_servers": (CLIENT,)},
         {"subscriber_prefixes": ("192.0.2.0/24",)},
@@ -220,7 +221,7 @@ def test_wireshark_sees_the_same_questions_and_exchangers(tshark):
     told = subprocess.run(words, capture_output=True, check=True, text=True).stdout.splitlines()
     pipeline = Pipeline(Settings())
     for part in Captures([str(path)]):
-        pipeline.feed(part)
+        feed(pipeline, part)
     found = counted(pipeline)
     questions = [line for line in told if line.split("\t")[1] in ("0", "False")]
     assert found["mx_queries"] + found["mx_queries_repeated"] == len(questions)
@@ -230,15 +231,15 @@ def test_wireshark_sees_the_same_questions_and_exchangers(tshark):
 
 def test_chunks_change_neither_alerts_nor_names():
     def run(size):
-        records: list = []
-        pipeline = Pipeline(Settings(), on_sessions=records.extend)
-        alerts = []
+        pipeline = Pipeline(Settings(), sessions="all")
+        outputs = []
         for part in Captures([str(PCAPS / "mx_lookups.pcap")]):
             for at in range(0, len(part.frames), size):
                 frames = part.frames[at : at + size]
-                alerts += pipeline.feed(part._replace(frames=frames, number=part.number + at))
-        alerts += pipeline.finish()
-        return msgspec.json.encode(alerts), msgspec.json.encode(records)
+                outputs += feed(pipeline, part._replace(frames=frames, number=part.number + at))
+        outputs += finish(pipeline)
+        encode = msgspec.json.encode
+        return encode(alerts_of(outputs)), encode(sessions_of(outputs))
 
     whole = run(10_000)
     assert whole[0].count(b"mx-in.l.bigmail.example") > 2
@@ -251,8 +252,8 @@ def test_destinations_are_told_by_name_and_provider():
     pipeline = Pipeline(Settings())
     alerts = []
     for part in Captures([str(PCAPS / "mx_lookups.pcap")]):
-        alerts += pipeline.feed(part)
-    alerts += pipeline.finish()
+        alerts += feed(pipeline, part)
+    alerts += finish(pipeline)
     named = alerts[-1].exchangers
     assert named[0].name == "mx-in.l.bigmail.example"
     assert named[0].provider == "bigmail.example"
@@ -265,8 +266,6 @@ def test_destinations_are_told_by_name_and_provider():
 def test_mail_on_the_same_mirror_is_not_disturbed():
     talk = Conversation().open().say("S: 220 hi\\r\\n|C: QUIT\\r\\n").close()
     odd = frame(CLIENT, RESOLVER, 25, 53, 1, 1, 24, message())
-    found: list = []
-    pipeline = Pipeline(Settings(), on_sessions=found.extend)
-    pipeline.feed(block(sorted([*talk.frames, (START, odd), *Wire().put(message()).frames])))
-    pipeline.finish()
+    frames = sorted([*talk.frames, (START, odd), *Wire().put(message()).frames])
+    found = sessions_of(Pipeline(Settings(), sessions="all").run([block(frames)]))
     assert [s.quit for s in found] == [True, False]

@@ -19,7 +19,8 @@ def fill(folder, name, payload, max_bytes=100 * MEGABYTE, hours=48):
     for part in Captures([str(PCAPS / f"{name}.pcap")]):
         for at in range(0, len(part.frames), 100):
             some = part._replace(frames=part.frames[at : at + 100], number=part.number + at)
-            store.keep(some, pipeline.read(some)[1], payload)
+            for output in pipeline.feed(some):
+                store.keep(some, output.segments, payload)
     store.close()
     assert store.fault == ""
     return store
@@ -51,7 +52,8 @@ def test_no_message_secret_or_reply_after_them_is_kept(tmp_path):
         folder.mkdir()
         store = Store(folder, MEGABYTE, 1)
         part = block(talk.frames)
-        store.keep(part, pipeline.read(part)[1], payload)
+        for output in pipeline.feed(part):
+            store.keep(part, output.segments, payload)
         store.close()
         raw = stored_files(folder)[0].read_bytes()
         assert b"Dear bob" not in raw

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from lab.outputs import sessions_of
 from sensor.alerts.alert import Alert
 from sensor.capture.merge import Captures
 from sensor.hosts.subscribers import compile_subscribers
@@ -64,15 +65,19 @@ def test_the_report_of_what_was_kept_is_that_of_the_capture(tmp_path):
     """Flushed in pieces, as a live sensor does, and judged from the files."""
     settings = Settings()
     survey = Survey(compile_subscribers(), 1000)
-    pipeline = Pipeline(settings, on_sessions=survey.sessions)
+    pipeline = Pipeline(settings, sessions="all")
     store = UsageStore(tmp_path / "usage.sqlite")
     journal = Journal(tmp_path / "journal.sqlite")
     told: list[Alert] = []
     for block in Captures([str(PCAPS / "demo.pcap")]):
-        told = pipeline.feed(block)
-        journal.write(told)
+        for output in pipeline.feed(block):
+            survey.add([output])
+            told = output.alerts
+            journal.write(told)
         store.add(survey.usages.drain(), days=30)
-    journal.write(pipeline.finish())
+    for output in pipeline.finish():
+        survey.add([output])
+        journal.write(output.alerts)
     store.add(survey.usages.drain(), days=30)
     words = ("impact", "--format", "json")
     kept = port25(*words, "--journal", "--state", str(tmp_path), check=True).stdout
@@ -99,14 +104,11 @@ def test_what_is_wrong_is_said(words, code, text):
 
 
 def test_no_more_sessions_a_second_are_told_of_than_asked():
-    few: list = []
-    pipeline = Pipeline(Settings(), on_sessions=few.extend, most_sessions=1)
-    every: list = []
-    whole = Pipeline(Settings(), on_sessions=every.extend)
-    for one in (pipeline, whole):
-        for block in Captures([str(PCAPS / "fast_bot.pcap")]):
-            one.feed(block)
-        one.finish()
+    pipeline = Pipeline(Settings(), sessions="all", most_sessions=1)
+    whole = Pipeline(Settings(), sessions="all")
+    few, every = (
+        sessions_of(one.run(Captures([str(PCAPS / "fast_bot.pcap")]))) for one in (pipeline, whole)
+    )
     passed_over = pipeline.counters()["connections"]["sessions_passed_over"]
     assert passed_over > 0
     assert len(few) + passed_over == len(every)

@@ -17,6 +17,7 @@ from lab.conversation import (
     block,
     sessions,
 )
+from lab.outputs import feed, finish
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 
@@ -38,8 +39,8 @@ def scaled(shift: int) -> bytes:
 def counted(frames, **settings) -> dict[str, int]:
     """The counters of connections that are not zero."""
     pipeline = Pipeline(Settings(**settings))
-    pipeline.feed(block(frames))
-    pipeline.finish()
+    feed(pipeline, block(frames))
+    finish(pipeline)
     return {name: n for name, n in pipeline.counters()["connections"].items() if n}
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lab.conversation import Conversation, block
+from lab.outputs import feed, finish
 from sensor.base.addresses import MAPPED
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.table import collect, lookup
@@ -43,8 +44,8 @@ def told(talk: Conversation, one_way: bool = False) -> set[str]:
     """Which counts of its session the client's host has after it."""
     frames = [f for f in talk.frames if f[1][26:30] == CLIENT] if one_way else talk.frames
     pipeline = Pipeline(Settings())
-    pipeline.feed(block(frames))
-    pipeline.finish()
+    feed(pipeline, block(frames))
+    finish(pipeline)
     hosts = pipeline._state.hosts
     address = MAPPED + int(ipaddress.ip_address("203.0.113.7"))
     h = lookup(hosts, np.uint64(0), np.uint64(address))

@@ -1,6 +1,7 @@
 """The streams of a connection put together, whatever the network or an evader does to them."""
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from lab.conversation import (
     sessions,
 )
 from sensor.settings import Limits
+from sensor.tracking.output import MUCH
 
 DATA = ACK | PSH
 CLEAN = Conversation().open().say(GOOD).close().session()
@@ -335,14 +337,10 @@ def test_half_open_sessions_stay_within_the_ceiling(ceiling):
     from sensor.pipeline import Pipeline
     from sensor.settings import Settings
 
-    ended: dict[str, int] = {}
-
-    def take(found):
-        for s in found:
-            ended[s.ended] = ended.get(s.ended, 0) + 1
+    ended: Counter[str] = Counter()
 
     limits = Limits(max_connections=ceiling, max_hosts=100_000)
-    pipeline = Pipeline(Settings(limits=limits), on_sessions=take)
+    pipeline = Pipeline(Settings(limits=limits), sessions="all")
     flat = data.reshape(-1)
     for at in range(0, n, 8192):
         m = min(8192, n - at)
@@ -351,12 +349,15 @@ def test_half_open_sessions_stay_within_the_ceiling(ceiling):
         rows["offset"] = (at + np.arange(m)) * len(one)
         rows["wire"] = rows["captured"] = len(one)
         rows["link"], rows["vlan"] = 1, -1
-        pipeline.feed(Block(flat, rows, at + 1, "made"))
+        for output in pipeline.feed(Block(flat, rows, at + 1, "made")):
+            ended.update(one.session.ended for one in output.sessions)
     counters = pipeline.counters()["connections"]
-    pipeline.finish()
+    for output in pipeline.finish():
+        assert len(output.sessions) < 2 * MUCH, "memory stays bounded at the end as well"
+        ended.update(one.session.ended for one in output.sessions)
     assert counters["attempts"] == n
     assert counters["connections_evicted"] == n - ceiling
-    assert ended.get("evicted", 0) == n - ceiling
+    assert ended["evicted"] == n - ceiling
     assert ended["open"] == ceiling
 
 
@@ -369,19 +370,15 @@ def test_memory_is_flat_over_a_capture_ten_times_longer(tmp_path):
 
     path = tmp_path / "sessions.pcap"
     write(path, generate(4000)[0])
-    told = [0]
-
-    def take(found):
-        told[0] += len(found)
-
-    pipeline = Pipeline(Settings(limits=Limits(max_sessions=1000)), on_sessions=take)
+    told = 0
+    pipeline = Pipeline(Settings(limits=Limits(max_sessions=1000)), sessions="all")
     resident = []
     for again in range(11):
         for block in Captures([str(path)]):
             block.frames["ts"] += again * 3600 * 10**9
-            pipeline.feed(block)
+            told += sum(len(output.sessions) for output in pipeline.feed(block))
         resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
-    assert told[0] >= 10 * 4000
+    assert told >= 10 * 4000
     # The first time round fills what stays filled: names, hosts, connections that linger.
     assert resident[-1] < resident[1] + 4e6, [size >> 20 for size in resident]
 

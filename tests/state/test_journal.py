@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from lab.alerts import alert as alert_on
+from lab.outputs import feed, finish
 from sensor.base.database import DatabaseError
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
@@ -19,8 +20,8 @@ def alerts():
     pipeline = Pipeline(Settings())
     found = []
     for block in Captures([str(PCAPS / "demo.pcap")]):
-        found += pipeline.feed(block)
-    return found + pipeline.finish()
+        found += feed(pipeline, block)
+    return found + finish(pipeline)
 
 
 def test_what_is_written_is_read_once_and_in_order(tmp_path, alerts):

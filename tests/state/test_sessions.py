@@ -5,11 +5,10 @@ import subprocess
 import msgspec
 import pytest
 
-from sensor.base.database import DatabaseError
+from lab.outputs import alerts_of, feed, finish
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
-from sensor.service.suspects import Suspects
-from sensor.settings import EvidenceSettings, Settings
+from sensor.settings import Settings
 from sensor.state import sessions as store
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
@@ -22,17 +21,11 @@ HOUR = 3600 * 10**9
 @pytest.fixture(scope="module")
 def heard():
     """What a pipeline tells of the demo's suspects, and of everybody."""
-    suspects, everybody = [], []
-    pipeline = Pipeline(
-        Settings(),
-        on_sessions=everybody.extend,
-        on_candidate=lambda _: None,
-        on_suspects=suspects.extend,
-    )
-    alerts = []
-    for block in Captures([str(PCAPS / "demo.pcap")]):
-        alerts += pipeline.feed(block)
-    return suspects, everybody, alerts + pipeline.finish()
+    pipeline = Pipeline(Settings(), sessions="all", candidates=True)
+    outputs = list(pipeline.run(Captures([str(PCAPS / "demo.pcap")])))
+    ended = [one for output in outputs for one in output.sessions]
+    suspects = [(one.suspect, one.session) for one in ended if one.suspect]
+    return suspects, [one.session for one in ended], alerts_of(outputs)
 
 
 def test_only_suspects_are_heard_and_only_from_even_odds_on(heard):
@@ -48,8 +41,8 @@ def test_alerts_are_the_same_with_and_without(heard):
     pipeline = Pipeline(Settings())
     alerts = []
     for block in Captures([str(PCAPS / "demo.pcap")]):
-        alerts += pipeline.feed(block)
-    assert alerts + pipeline.finish() == heard[2]
+        alerts += feed(pipeline, block)
+    assert alerts + finish(pipeline) == heard[2]
 
 
 def test_the_newest_of_each_host_are_kept_once(heard, tmp_path):
@@ -77,25 +70,10 @@ def test_all_together_have_a_ceiling(heard, tmp_path, monkeypatch):
     assert kept.db.row("SELECT count(*) FROM sessions")[0] == 50
 
 
-def test_what_cannot_be_written_is_counted(heard, tmp_path, monkeypatch):
-    suspects = Suspects(tmp_path, EvidenceSettings())
-    monkeypatch.setattr("sensor.service.suspects._MOST_WAITING", 10)
-    suspects.hear(heard[0][:15])
-    assert suspects.counters["sessions_not_kept"] == 5
-
-    def full(*_):
-        raise DatabaseError("disk full")
-
-    monkeypatch.setattr(SessionStore, "add", full)
-    suspects.write()
-    suspects.write()
-    assert suspects.counters["sessions_not_kept"] == 15
-
-
 def test_hosts_are_counted_by_fan_out():
     pipeline = Pipeline(Settings())
     for block in Captures([str(PCAPS / "demo.pcap")]):
-        pipeline.feed(block)
+        feed(pipeline, block)
     steps = pipeline.fan_out()
     assert len(steps) == 8
     # Seen in the last hour of packet time: the slow bot and those who mailed to the end.

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from lab.outputs import feed, finish
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings, parse_settings
@@ -31,19 +32,19 @@ def told(alerts) -> bytes:
 def test_a_restart_at_any_moment_changes_nothing(tmp_path):
     parts = list(slices())
     whole = Pipeline(Settings())
-    expected = [whole.feed(part) for part in parts]
-    last = whole.finish()
+    expected = [feed(whole, part) for part in parts]
+    last = finish(whole)
     for cut in (1, len(parts) // 2, len(parts) - 1):
         before = Pipeline(Settings())
         for part in parts[:cut]:
-            before.feed(part)
+            feed(before, part)
         path = tmp_path / "state"
         write(path, before.arrays(), {"pipeline": before.facts()})
         after = Pipeline(Settings())
         arrays, facts = read(path)
         after.restore(arrays, facts["pipeline"])
-        assert [after.feed(part) for part in parts[cut:]] == expected[cut:]
-        assert told(after.finish()) == told(last)
+        assert [feed(after, part) for part in parts[cut:]] == expected[cut:]
+        assert told(finish(after)) == told(last)
         assert after.counters() == whole.counters()
 
 
@@ -61,7 +62,7 @@ def test_other_settings_keep_the_evidence():
     pipeline = Pipeline(Settings())
     parts = list(slices())
     for part in parts[: len(parts) // 2]:
-        pipeline.feed(part)
+        feed(pipeline, part)
     hosts = pipeline.counters()["hosts"]["hosts"]
     for text in (
         'exempt = [{ prefix = "203.0.113.10", reason = "x", until = 2099-01-01 }]',
@@ -72,16 +73,16 @@ def test_other_settings_keep_the_evidence():
     ):
         pipeline.reload(parse_settings(text))
     assert pipeline.counters()["hosts"]["hosts"] == hosts
-    alerts = [alert for part in parts[len(parts) // 2 :] for alert in pipeline.feed(part)]
+    alerts = [alert for part in parts[len(parts) // 2 :] for alert in feed(pipeline, part)]
     other = Pipeline(Settings())
-    expected = [other.feed(part) for part in parts][len(parts) // 2 :]
+    expected = [feed(other, part) for part in parts][len(parts) // 2 :]
     assert told(alerts) == told([alert for some in expected for alert in some])
 
 
 def test_old_classes_stay_only_while_a_host_needs_them():
     pipeline = Pipeline(Settings())
     for part in slices():
-        pipeline.feed(part)
+        feed(pipeline, part)
     shared = (
         'subscriber_prefixes = [{ prefix = "203.0.113.0/24", cgn = true,'
         " ports_per_subscriber = 512 }]"
@@ -100,7 +101,7 @@ def test_larger_tables_take_a_smaller_ones_rows_but_not_the_other_way_round():
     small = Pipeline(Settings(limits=Limits(max_hosts=64)))
     large = Pipeline(Settings(limits=Limits(max_hosts=1000)))
     for part in slices():
-        small.feed(part)
+        feed(small, part)
     large.restore(small.arrays(), small.facts())
     assert large.counters()["hosts"]["hosts"] == small.counters()["hosts"]["hosts"]
     rows = np.arange(100)
