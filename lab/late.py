@@ -14,7 +14,7 @@ from typing import Any
 
 from lab import ROOT
 from sensor.cli import main
-from sensor.service import systemd
+from sensor.service import privileges
 
 
 def shut(folder: Path) -> list[str]:
@@ -50,7 +50,7 @@ class Late(MetaPathFinder):
 
 def watched(log: str) -> None:
     """From the first time on that privileges are dropped."""
-    drop = systemd.drop_privileges
+    drop = privileges.drop_privileges
     late = Late(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666))
 
     def dropped(user: str) -> None:
@@ -58,7 +58,7 @@ def watched(log: str) -> None:
         if late not in sys.meta_path:
             sys.meta_path.insert(0, late)
 
-    systemd.drop_privileges = dropped
+    privileges.drop_privileges = dropped
 
 
 if __name__ == "__main__":

@@ -270,7 +270,7 @@ class Pipeline:
         )  # fmt: skip
         return done
 
-    def share(self, shown: NDArray[np.int64], mine: int) -> None:
+    def pool_visibility(self, shown: NDArray[np.int64], mine: int) -> None:
         """Judge together with other workers whether the mirror shows replies.
 
         ``shown`` (int64[workers, 2]) is shared memory; row ``mine`` is written, the others read.

@@ -25,6 +25,7 @@ def run(options: argparse.Namespace) -> int:
     from sensor.blocking.controller import Controller
     from sensor.service import systemd
     from sensor.service.controlling import carry_out, load, shape, show
+    from sensor.service.signals import collect_signals
     from sensor.settings import bounds_of
     from sensor.sinks.kafka.connection import Connection, ConnectionSettingsError
 
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         None if options.dry_run else shape,
     )
     group = options.group or f"port25-controller-{socket.gethostname()}"
-    wanted = systemd.collect_signals()
+    wanted = collect_signals()
     systemd.notify("READY=1")
     carry_out(connection, controller, group, wanted)
     return 0

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from sensor.base.database import DatabaseError
     from sensor.capture.block import CaptureError
     from sensor.capture.bpf import FilterError
-    from sensor.service.live import Live
+    from sensor.service.live import open_live
     from sensor.service.metrics import MetricsError
     from sensor.service.workers import run_workers
     from sensor.sinks.screen import Screen
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             if options.record:
                 raise Stop(2, "-w: several workers (live.workers) cannot write one file")
             return run_workers(*common)
-        Live(*common, options.record).run()
+        open_live(*common, options.record).run()
     except CaptureError as fault:
         raise Stop(1, str(fault)) from None
     except FilterError as fault:

@@ -132,7 +132,7 @@ class _State:
 
     def __init__(self, settings: Settings, path: Path) -> None:
         from sensor.service.delivery import Delivery
-        from sensor.service.recorder import Recorder, Sampler
+        from sensor.service.recorder import Recorder
         from sensor.state.folder import StateFolder
         from sensor.state.lock import StateLock
 
@@ -140,7 +140,7 @@ class _State:
         self._delivery = Delivery(settings, path, self._tell, live=False)
         self._recorder = Recorder(StateFolder(path), settings, self._notify, usage=False)
         self.pipeline = self._recorder.new_pipeline()
-        self._sampler = Sampler(self.pipeline)
+        self._recorder.begin_samples(self.pipeline)
         self._sampled_at = 0
         self._delivery.begin()
 
@@ -159,8 +159,7 @@ class _State:
         self._sampled_at = self._sampled_at or now
         if now - self._sampled_at >= _SAMPLE:
             self._recorder.flush()
-            if sample := self._sampler.sample((now - self._sampled_at) / 1e9):
-                self._recorder.add_sample(sample)
+            self._recorder.sample((now - self._sampled_at) / 1e9)
             self._sampled_at = now
         return fresh
 

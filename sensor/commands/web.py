@@ -144,7 +144,7 @@ def _become_owner(site: "Site", state: Path) -> None:
     What that one needs of this program is read before: it may not be able to.
     """
     from sensor.console import extract
-    from sensor.service import systemd
+    from sensor.service import privileges
 
     owner = state.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
@@ -152,7 +152,7 @@ def _become_owner(site: "Site", state: Path) -> None:
             importlib.import_module(name)
         extract.get_ready(site.settings)
         site.give_to(owner, pwd.getpwuid(owner).pw_gid)
-        systemd.drop_privileges(pwd.getpwuid(owner).pw_name)
+        privileges.drop_privileges(pwd.getpwuid(owner).pw_name)
 
 
 def _new_password() -> int:

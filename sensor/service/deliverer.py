@@ -32,12 +32,12 @@ from sensor.base.access import WebSettings
 from sensor.base.database import DatabaseError
 from sensor.base.terminal import complain
 from sensor.blocking.decision import Decision
-from sensor.blocking.desk import Desk, DeskReader, Exempted
+from sensor.blocking.desk import Desk, Exempted
 from sensor.blocking.desk_record import DeskRecord
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.notices import as_notice
-from sensor.hosts.subscribers import Exemption
-from sensor.service import systemd
+from sensor.service import privileges
+from sensor.service.exemptions import Exemptions
 from sensor.service.messages import (
     LARGEST,
     Counters,
@@ -52,6 +52,7 @@ from sensor.service.messages import (
     encode,
 )
 from sensor.service.pruning import Pruner, oldest_kept
+from sensor.service.signals import collect_signals
 from sensor.service.supervisor import locked
 from sensor.settings import SINKS, Settings, SettingsError, load_settings, policy_of
 from sensor.sinks.sink import LEDGER, Around, Sink, SinkSettings, SinkSettingsError
@@ -124,7 +125,7 @@ class TerminalLink:
 
     def __init__(self, drain: float | None) -> None:
         """``drain``: end when nothing waits, or nothing moved for so many seconds."""
-        self._wanted = systemd.collect_signals()
+        self._wanted = collect_signals()
         self._drain = drain
         self._told = False
 
@@ -167,14 +168,12 @@ class Deliverer:
     def __init__(
         self, settings: Settings, state: Path, sinks: Iterable[Sink], live: bool, link: Link
     ) -> None:
-        self._settings = settings
         self._files = StateFolder(state)
         self._sinks = list(sinks)
         self._live = live
         self._link = link
         self._ledger = Ledger(self._files.ledger)
-        self._desk = DeskReader(state)
-        self._exempted: tuple[Exemption, ...] = ()
+        self._exemptions = Exemptions(state, settings)
         self._policy = policy_of(settings)
         self._journals: dict[str, Journal] = {}
         self._changes: dict[str, int] = {}
@@ -198,8 +197,8 @@ class Deliverer:
                 case Stopping(patience):
                     self._stop_after = patience
                 case Settled(settings):
-                    self._settings = settings
-                    self._policy = policy_of(self._effective)
+                    self._exemptions.settings = settings
+                    self._policy = policy_of(self._exemptions.effective)
                     self._guarded(self._name)
                     self._keep()
                 case Standing(counters):
@@ -268,7 +267,7 @@ class Deliverer:
         def say(text: str) -> None:
             self._notice(sink.name, text)
 
-        return Around(self._files, say, self._live, self._settings.blocking.hold)
+        return Around(self._files, say, self._live, self._exemptions.settings.blocking.hold)
 
     def _stop(self) -> int:
         for sink in self._sinks:
@@ -279,7 +278,7 @@ class Deliverer:
 
     def _keep(self) -> None:
         """Leave for the next one what it goes by, without the page's users."""
-        settings = msgspec.structs.replace(self._settings, web=WebSettings())
+        settings = msgspec.structs.replace(self._exemptions.settings, web=WebSettings())
         try:
             Kept(self._live, settings).write(self._files.delivery_settings)
         except OSError as error:
@@ -297,17 +296,9 @@ class Deliverer:
         else:
             self._fault = ""
 
-    @property
-    def _effective(self) -> Settings:
-        """The settings with what persons at the desk exempt."""
-        exempt = (*self._settings.exempt, *self._exempted)
-        return msgspec.structs.replace(self._settings, exempt=exempt)
-
     def _look_around(self) -> None:
-        exempted = self._desk.exemptions(time.time_ns())
-        if exempted != self._exempted:
-            self._exempted = exempted
-            self._policy = policy_of(self._effective)
+        if self._exemptions.read(time.time_ns()):
+            self._policy = policy_of(self._exemptions.effective)
         for name, path in self._named().items():
             if name not in self._journals:
                 self._journals[name] = Journal(path, read_only=True)
@@ -320,7 +311,9 @@ class Deliverer:
         """Have the ledger know the names its decisions bear, and how long releases hold."""
         for sink in self._sinks:
             if sink.sensor:
-                self._ledger.named(sink.sensor, self._settings.blocking.hold, time.time_ns())
+                self._ledger.named(
+                    sink.sensor, self._exemptions.settings.blocking.hold, time.time_ns()
+                )
 
     def _obey(self) -> None:
         """What persons decided at other sensors."""
@@ -382,7 +375,7 @@ class Deliverer:
         return not self._waiting()
 
     def _prune(self) -> None:
-        live = self._settings.live
+        live = self._exemptions.settings.live
         before = oldest_kept(time.time_ns(), live) if self._live else None
         self._pruner.prune(self._named(), live, before)
 
@@ -433,7 +426,7 @@ def _become_owner(state: Path) -> None:
     """Root becomes whose the folder is: what is made in it is to be theirs."""
     owner = state.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
-        systemd.drop_privileges(pwd.getpwuid(owner).pw_name)
+        privileges.drop_privileges(pwd.getpwuid(owner).pw_name)
 
 
 if __name__ == "__main__":

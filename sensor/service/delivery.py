@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sensor.alerts.notice import Notice, notice
-from sensor.service import systemd
+from sensor.service import privileges
 from sensor.service.deliverer import Deliverer, SensorLink, prepare_sinks
 from sensor.service.messages import (
     LARGEST,
@@ -71,7 +71,7 @@ class Delivery:
 
                 def settle() -> None:
                     if live:
-                        systemd.drop_privileges(settings.live.user)
+                        privileges.drop_privileges(settings.live.user)
 
                 def deliver(again: bool) -> None:
                     with theirs:

@@ -68,6 +68,7 @@ class Recorder:
         self._usages: Usages | None = None
         if usage:
             self._usages = Usages(subscribers_of(settings), settings.limits.max_hosts)
+        self._sampler: Sampler | None = None
         self._alerts_waiting: list[Alert] = []
         self._sessions_waiting: list[tuple[str, Session]] = []
         self._not_kept = {"journal_failures": 0, "sessions_not_kept": 0, "candidates_not_kept": 0}
@@ -101,12 +102,23 @@ class Recorder:
         self._keep_alerts([])
         self._write_sessions()
 
-    def add_sample(self, sample: Vitals) -> None:
-        """Keep a sample of how it goes; one that the disk refuses is gone, as the next comes."""
-        try:
-            self.journal.add_sample(sample)
-        except DatabaseError:
-            self._not_kept["journal_failures"] += 1
+    def begin_samples(self, pipeline: Pipeline) -> None:
+        """Samples are of what comes from now on."""
+        self._sampler = Sampler(pipeline)
+
+    def sample(
+        self, seconds: float, packets: int | None = None, dropped: int = 0, loss: float = 0.0
+    ) -> None:
+        """Keep a sample of the last ``seconds``, as :class:`Sampler` takes it.
+
+        One that the disk refuses is gone, as the next comes.
+        """
+        sample = self._sampler.sample(seconds, packets, dropped, loss) if self._sampler else None
+        if sample is not None:
+            try:
+                self.journal.add_sample(sample)
+            except DatabaseError:
+                self._not_kept["journal_failures"] += 1
 
     def take_usage(self) -> Callable[[], None]:
         """What was used since it was last taken, as a function that writes it.

@@ -1,32 +1,9 @@
-"""A service's manners: it tells its supervisor how it is, and gives up what it no longer needs."""
+"""What systemd is told of a process, and asks of it."""
 
-import ctypes
 import os
-import pwd
-import signal
 import socket
 
-__all__ = [
-    "DEFAULT_USER",
-    "account",
-    "collect_signals",
-    "drop_privileges",
-    "notify",
-    "watchdog_seconds",
-]
-
-DEFAULT_USER = "port25"
-
-_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
-_CAPABILITY_VERSION_3 = 0x20080522
-
-
-def collect_signals() -> set[int]:
-    """From now on SIGTERM, SIGINT, SIGHUP and SIGUSR1 only end up in this set."""
-    got: set[int] = set()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, lambda number, _: got.add(number))
-    return got
+__all__ = ["Watchdog", "notify", "watchdog_seconds"]
 
 
 def notify(text: str) -> None:
@@ -43,43 +20,24 @@ def notify(text: str) -> None:
             return
 
 
+class Watchdog:
+    """Tells systemd that the process still works, as often as systemd wants to hear it."""
+
+    def __init__(self, now: float) -> None:
+        self._pause = watchdog_seconds()
+        self._due_at = now
+
+    def feed(self, now: float) -> None:
+        """The process works at time ``now`` (seconds, monotonic)."""
+        if self._pause is not None and now >= self._due_at:
+            notify("WATCHDOG=1")
+            self._due_at = now + self._pause
+
+
 def watchdog_seconds() -> float | None:
-    """How often systemd wants to hear ``WATCHDOG=1``: twice in its limit; None: not at all."""
+    """Half the time after which systemd would kill a silent process; None: it never would."""
     try:
         limit = int(os.environ["WATCHDOG_USEC"])
     except (KeyError, ValueError):
         return None
     return limit / 2e6
-
-
-def account(user: str) -> pwd.struct_passwd:
-    """The account of ``user``; of the default one, where nobody made it, that of ``nobody``.
-
-    Raises LookupError.
-    """
-    for name in (user, "nobody") if user == DEFAULT_USER else (user,):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise LookupError(f"there is no user {user!r} to become")
-
-
-def drop_privileges(user: str) -> None:
-    """Become ``user`` where this process is root, and give up every capability for good.
-
-    What is open stays open: the ring needs no right any more. Raises LookupError when there is no
-    such user, OSError when the kernel refuses.
-    """
-    if os.geteuid() == 0:
-        entry = account(user)
-        os.setgroups([])
-        os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
-        os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    none = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; low and high halves
-    if libc.capset(header, none) or libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

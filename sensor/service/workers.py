@@ -23,20 +23,13 @@ from numpy.typing import NDArray
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice
-from sensor.service import systemd
+from sensor.service import privileges, systemd
+from sensor.service.announcer import print_counters
 from sensor.service.delivery import Delivery
-from sensor.service.live import (
-    PATIENCE,
-    Counters,
-    Live,
-    Worker,
-    check,
-    compile_all,
-    give_away,
-    print_counters,
-)
+from sensor.service.live import PATIENCE, check, compile_all, open_live
 from sensor.service.messages import (
     Counted,
+    Counters,
     Failed,
     Noticed,
     Raised,
@@ -45,6 +38,8 @@ from sensor.service.messages import (
     encode,
 )
 from sensor.service.metrics import Collector, MetricsError, serve
+from sensor.service.signals import collect_signals
+from sensor.service.taps import Worker
 from sensor.settings import Settings, state_folder
 from sensor.state.lock import StateLock
 
@@ -107,7 +102,7 @@ def _work(pipe: int, worker: Worker, settings: Settings, *common: Any) -> int:
         say(Counted(counters))
 
     try:
-        live = Live(settings, interfaces, tell, bpf, reload, report, worker=worker)
+        live = open_live(settings, interfaces, tell, bpf, reload, report, worker=worker)
         report(live.counters())
         live.run()
     except Exception as error:
@@ -177,12 +172,12 @@ class _Parent:
         return add_up([child.counters for child in self._children]) | self._delivery.counters
 
     def run(self) -> int:
-        wanted = systemd.collect_signals()
+        wanted = collect_signals()
         stopping = False
         ready = False
         stop_metrics = None
-        watchdog = systemd.watchdog_seconds()
-        wagged = shown = time.monotonic()
+        shown = time.monotonic()
+        watchdog = systemd.Watchdog(shown)
         alive = list(self._children)
         while alive:
             for child in self._said(alive):
@@ -198,8 +193,8 @@ class _Parent:
                 except MetricsError as fault:
                     self._faults.append(str(fault))
                     wanted.add(signal.SIGTERM)
-                give_away(self._folder, self._user)
-                systemd.drop_privileges(self._user)
+                privileges.give_away(self._folder, self._user)
+                privileges.drop_privileges(self._user)
                 self._delivery.begin()
                 systemd.notify("READY=1")
             while wanted:
@@ -215,9 +210,8 @@ class _Parent:
                 if got == signal.SIGHUP and (settings := self._reload()) is not None:
                     self._delivery.reload(settings)
             quietest = min(child.heard for child in self._children)
-            if watchdog is not None and now - wagged >= watchdog and now - quietest < _PATIENCE:
-                systemd.notify("WATCHDOG=1")
-                wagged = now
+            if now - quietest < _PATIENCE:
+                watchdog.feed(now)
             if ready and now - shown >= 1:
                 self._report(self._counters())
                 self._delivery.turn(self._counters)

@@ -35,7 +35,7 @@ class KafkaConsumer:
     partitions_for_topic = lambda self, topic: set()
 kafka.KafkaConsumer, kafka.ConsumerRebalanceListener = KafkaConsumer, object
 sys.modules["kafka"] = kafka
-from sensor.service import systemd
+from sensor.service.signals import collect_signals
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.controller import Controller
 from sensor.service import controlling
@@ -43,7 +43,7 @@ connection = types.SimpleNamespace(
     arguments={}, settings=types.SimpleNamespace(blocklist_topic="t", desk_topic="d")
 )
 held = Controller(Bounds((), (), ()), ("192.0.2.25",), 1000, controlling.load, controlling.shape)
-controlling.follow(connection, held, "group", systemd.collect_signals())
+controlling.follow(connection, held, "group", collect_signals())
 """
 
 

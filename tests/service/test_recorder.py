@@ -16,7 +16,7 @@ from sensor.state.journal import Journal
 from sensor.state.sessions import SessionStore
 from tests.conftest import PCAPS
 
-DEMO = str(PCAPS / "demo.pcap")
+BOT = str(PCAPS / "slow_bot.pcap")
 
 
 class Kept:
@@ -33,7 +33,7 @@ class Kept:
         self.notices.append((kind, text))
 
     def replay(self) -> None:
-        for output in self.pipeline.run(Captures([DEMO])):
+        for output in self.pipeline.run(Captures([BOT])):
             self.alerts += self.recorder.keep(output)
 
 
@@ -174,5 +174,6 @@ def test_samples_are_of_what_came_since_the_sample_before(kept):
     assert sampler.sample(10, packets=7).packets == 7
     later = Sampler(kept.pipeline).sample(10)
     assert (later.packets, later.syns) == (0, 0), "what was before a restart is not of this sample"
-    kept.recorder.add_sample(later)
+    kept.recorder.begin_samples(kept.pipeline)
+    kept.recorder.sample(10)
     assert kept.recorder.journal.vitals(1) == [later]

@@ -1,14 +1,11 @@
-"""The manners of a service, before a real socket, real signals and the real kernel."""
+"""What systemd is told, before a real socket."""
 
 import os
-import signal
 import socket
-from pathlib import Path
 
 import pytest
 
 from sensor.service import systemd
-from tests.conftest import cannot
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -47,57 +44,14 @@ def test_the_watchdog_is_fed_twice_in_its_limit(monkeypatch, limit, seconds):
     assert systemd.watchdog_seconds() == seconds
 
 
-def test_signals_only_end_up_in_a_set():
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        got = systemd.collect_signals()
-        for number in numbers:
-            assert number not in got
-            os.kill(os.getpid(), number)
-            assert number in got
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def test_the_default_account_may_be_missing_another_may_not():
-    assert systemd.account(systemd.DEFAULT_USER).pw_name in (systemd.DEFAULT_USER, "nobody")
-    assert systemd.account("nobody").pw_name == "nobody"
-    with pytest.raises(LookupError, match="there is no user 'nobody-of-this-name' to become"):
-        systemd.account("nobody-of-this-name")
-
-
-def test_nothing_is_left_of_root_and_what_is_open_stays_open(tmp_path):
-    if os.geteuid() != 0:
-        cannot("needs root, to give it up")
-    shut = tmp_path / "shut"
-    shut.write_text("opened before")
-    shut.chmod(0o600)
-    receive, send = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            with shut.open() as opened:
-                systemd.drop_privileges("nobody")
-                status = Path("/proc/self/status").read_text()
-                try:
-                    shut.read_text()
-                    status += "Read:\tagain\n"
-                except PermissionError:
-                    status += f"Read:\t{opened.read()}\n"
-            os.write(send, status.encode())
-        finally:
-            os._exit(0)
-    os.close(send)
-    with os.fdopen(receive) as pipe:
-        lines = dict(line.split(":\t", 1) for line in pipe.read().splitlines() if ":\t" in line)
-    os.waitpid(pid, 0)
-    nobody = systemd.account("nobody")
-    assert lines["Uid"].split() == [str(nobody.pw_uid)] * 4
-    assert lines["Gid"].split() == [str(nobody.pw_gid)] * 4
-    assert lines["Groups"].split() == []
-    for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
-        assert int(lines[kind], 16) == 0
-    assert lines["NoNewPrivs"] == "1"
-    assert lines["Read"] == "opened before"
+def test_the_watchdog_is_fed_when_it_is_due_and_not_before(monkeypatch):
+    fed = []
+    monkeypatch.setattr(systemd, "notify", fed.append)
+    monkeypatch.setenv("WATCHDOG_USEC", "4000000")
+    watchdog = systemd.Watchdog(100.0)
+    for now in (100.0, 101.9, 102.0, 103.0, 104.5):
+        watchdog.feed(now)
+    assert fed == ["WATCHDOG=1"] * 3
+    monkeypatch.delenv("WATCHDOG_USEC")
+    systemd.Watchdog(0.0).feed(1e9)
+    assert len(fed) == 3, "nobody asked for it"

@@ -1,0 +1,71 @@
+"""What the sensor says: alerts and notices as they come, counters every second.
+
+Whoever runs it gives the functions that are told; the process that passes alerts on is told of
+notices too. Alerts it reads from the journal.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from sensor.alerts.alert import Alert
+from sensor.alerts.notice import Notice, notice
+from sensor.base.sentences import Sentence
+from sensor.service.delivery import Delivery
+from sensor.service.messages import Counters
+
+__all__ = ["Announcer", "print_counters"]
+
+
+def print_counters(counters: Counters) -> None:
+    """One line of JSON on standard error."""
+    sys.stderr.buffer.write(msgspec.json.encode(counters) + b"\n")
+    sys.stderr.flush()
+
+
+class Announcer:
+    """Says things of one process of the sensor."""
+
+    def __init__(
+        self,
+        tell: Callable[[Alert | Notice], None],
+        report: Callable[[Counters], None],
+        delivery: Delivery | None,
+    ) -> None:
+        self.delivery = delivery
+        """the process that passes alerts on; None: it is another's"""
+        self.counters = {"raised": 0, "escalated": 0, "refreshed": 0, "closed": 0}
+        """alerts told, by state"""
+        self._tell = tell
+        self._report = report
+        self._last: dict[str, str] = {}
+
+    def tell(self, alert: Alert) -> None:
+        """An alert, once it is in the journal."""
+        self.counters[alert.state] += 1
+        self._tell(alert)
+
+    def notify(self, kind: str, said: Sentence | str) -> None:
+        """What a person should know, now."""
+        one = notice(kind, said, time.time_ns())
+        self._tell(one)
+        if self.delivery is not None:
+            self.delivery.notice(one)
+
+    def notify_change(self, kind: str, topic: str, text: str, well: str = "") -> None:
+        """What there is to say on a topic (empty: all is well), if it is not what was said last.
+
+        ``well`` is said when all is well again.
+        """
+        if text != self._last.get(topic, ""):
+            self._last[topic] = text
+            if text or well:
+                self.notify(kind, text or well)
+
+    def report(self, counters: Callable[[], Counters]) -> None:
+        """How it goes, every second; and hear what the other process has to say."""
+        if self.delivery is not None:
+            self.delivery.turn(counters)
+        self._report(counters())

@@ -1,0 +1,253 @@
+"""The live loop: read packets, keep and tell what comes of them, look after everything else.
+
+One loop, one thread (metrics answer from another). Blocks of the ring go through the same pipeline
+as those of a file. Where nothing has come for ``QUIET`` seconds, time passes by the wall clock, so
+that what is due is told; as no older packet can come any more, a replay of the same packets tells
+the same. An alert is in the journal before it is told.
+"""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Final
+
+import msgspec
+
+from sensor.base.database import DatabaseError
+from sensor.blocking.feed_faults import FaultReader
+from sensor.capture.block import Block, CaptureError
+from sensor.pipeline import Pipeline
+from sensor.service import systemd
+from sensor.service.announcer import Announcer, print_counters
+from sensor.service.exemptions import Exemptions
+from sensor.service.loss import LossMeter
+from sensor.service.messages import Counters
+from sensor.service.recorder import Recorder
+from sensor.service.signals import ENDING, collect_signals, take
+from sensor.service.snapshots import Snapshots
+from sensor.service.taps import Taps, Worker
+from sensor.settings import SINKS, Settings
+from sensor.tracking.output import Output
+
+__all__ = ["QUIET", "Loop"]
+
+QUIET: Final = 2.0
+"""Seconds without a frame after which time passes by the wall clock."""
+_TURN: Final = 0.5
+"""Seconds of reading packets after which clocks and signals have their turn."""
+
+
+class _Every:
+    """Tells when so many seconds have passed, again and again."""
+
+    def __init__(self, seconds: float, now: float) -> None:
+        self._seconds = seconds
+        self._last = now
+
+    def passed(self, now: float) -> float:
+        """Seconds since it last was time, if it is time at ``now`` (monotonic); else 0."""
+        past = now - self._last
+        if past < self._seconds:
+            return 0.0
+        self._last = now
+        return past
+
+
+class Loop:
+    """All that is open, and what is done with it from second to second."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        recorder: Recorder,
+        snapshots: Snapshots,
+        taps: Taps,
+        announcer: Announcer,
+        exemptions: Exemptions,
+        feeds: FaultReader,
+        reload: Callable[[], Settings | None],
+        worker: Worker | None,
+        at_end: ExitStack,
+    ) -> None:
+        """``reload`` reads the settings again, None when they are no good.
+
+        ``worker``: one of several; only the first speaks of what all can see. ``at_end`` closes
+        what is open.
+        """
+        self._pipeline = pipeline
+        self._recorder = recorder
+        self._snapshots = snapshots
+        self._taps = taps
+        self._announcer = announcer
+        self._exemptions = exemptions
+        self._feeds = feeds
+        self._reload = reload
+        self._worker = worker
+        self._at_end = at_end
+        self._loss = LossMeter(pipeline)
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises CaptureError when an interface goes away."""
+        got = collect_signals()
+        systemd.notify("READY=1")
+        now = last_packet_at = time.monotonic()
+        every_second, every_ten = _Every(1.0, now), _Every(10.0, now)
+        watchdog = systemd.Watchdog(now)
+        self._look_at_cables()
+        try:
+            while not got & ENDING:
+                last_packet_at = self._read(last_packet_at)
+                now = time.monotonic()
+                if seconds := every_second.passed(now):
+                    self._every_second(seconds)
+                if every_ten.passed(now):
+                    self._every_ten_seconds()
+                self._snapshots.reap()
+                self._snapshots.write_if_due(now, self._exemptions.settings.live.snapshot)
+                watchdog.feed(now)
+                self._on_signals(got)
+        finally:
+            self._stop()
+
+    def _read(self, last_packet_at: float) -> float:
+        """Read what comes, or let time pass; gives when the last packet came."""
+        now, clock = time.monotonic(), time.time_ns()
+        for block in self._taps.read(0.1):
+            self._on_block(block)
+            last_packet_at = time.monotonic()
+            if last_packet_at - now > _TURN:  # a flood must not starve all else
+                break
+        if now - last_packet_at > QUIET:  # what was older than this turn's begin has been read
+            self._keep(self._pipeline.catch_up(clock - int(QUIET * 1e9)))
+        return last_packet_at
+
+    def _on_block(self, block: Block) -> None:
+        self._keep(self._pipeline.feed(block))
+        if self._worker is not None:
+            self._pipeline.pool_visibility(self._worker.shown, self._worker.number)
+
+    def _keep(self, outputs: Iterable[Output]) -> None:
+        """Keep what came out, then tell it."""
+        for output in outputs:
+            for text in output.notices:
+                self._announcer.notify("flood", text)
+            for alert in self._recorder.keep(output):
+                self._announcer.tell(alert)
+
+    def _every_second(self, seconds: float) -> None:
+        self._taps.count(seconds)
+        self._recorder.flush()
+        self._read_exemptions()
+        for counter, reason in self._pipeline.reasons().items():
+            said = f"{counter}: something was left out: {reason}"
+            self._announcer.notify_change("reader", counter, said)
+        if self._is_first:
+            for fault in self._feeds.news():
+                self._announcer.notify("blocking", fault)
+        self._announcer.report(self.counters)
+
+    def _every_ten_seconds(self) -> None:
+        self._measure_loss()
+        self._look_at_cables()
+
+    def _measure_loss(self) -> None:
+        if strain := self._pipeline.strain():
+            self._announcer.notify("limits", strain)
+        span = self._loss.measure(self._taps.count())
+        if alarm := self._loss.alarm(span, self._exemptions.settings.live.loss_alarm):
+            self._announcer.notify("capture_loss", alarm)
+        self._recorder.sample(span.seconds, span.received, span.dropped, span.loss)
+
+    def _look_at_cables(self) -> None:
+        """Say of an interface that it is down, or up again."""
+        for name, trouble in self._taps.troubles.items() if self._is_first else ():
+            topic, well = f"interface {name}", f"{name} is up again"
+            self._announcer.notify_change("interface", topic, trouble, well)
+
+    @property
+    def _is_first(self) -> bool:
+        """Whether it is for this process to speak of what all workers can see."""
+        return self._worker is None or self._worker.number == 0
+
+    def _read_exemptions(self) -> None:
+        try:
+            changed = self._exemptions.read(self._pipeline.packet_time or time.time_ns())
+        except DatabaseError as error:
+            text = f"exemptions made at the desk are not known: {error}"
+            self._announcer.notify_change("settings", "desk", text)
+            return
+        if changed:
+            self._apply_settings()
+            text = f"{len(self._exemptions)} exemptions made at the desk are in force"
+            self._announcer.notify("settings", text)
+
+    def _apply_settings(self) -> None:
+        settings = self._exemptions.effective
+        self._pipeline.reload(settings)
+        self._recorder.reload(settings)
+
+    def _on_signals(self, got: set[int]) -> None:
+        if take(got, signal.SIGUSR1):
+            print_counters(self.counters())
+        if take(got, signal.SIGHUP):
+            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self._read_settings()
+            systemd.notify("READY=1")
+
+    def _read_settings(self) -> None:
+        """Settings as they are on disk now; some stay as they were until the next start."""
+        new, old = self._reload(), self._exemptions.settings
+        if new is None:
+            text = "the new settings are no good; the old ones stay in force"
+            self._announcer.notify("settings", text)
+            return
+        fixed = ["limits", "live", "evidence", *SINKS] + ["ports"] * (self._worker is not None)
+        later = [name for name in fixed if getattr(new, name) != getattr(old, name)]
+        kept = {name: getattr(old, name) for name in fixed}
+        self._exemptions.settings = settings = msgspec.structs.replace(new, **kept)
+        self._apply_settings()
+        if self._announcer.delivery is not None:
+            self._announcer.delivery.reload(settings)
+        self._taps.reload(settings)
+        more = f"; at the next start: {', '.join(later)}" if later else ""
+        self._announcer.notify("settings", f"the new settings are in force{more}")
+
+    def _stop(self) -> None:
+        """Read what has come, write it all down, close."""
+        systemd.notify("STOPPING=1")
+        self._snapshots.wait()
+        end = time.monotonic() + _TURN
+        with contextlib.suppress(CaptureError):
+            for block in self._taps.read(0):
+                self._on_block(block)
+                if time.monotonic() > end:
+                    break
+        # Connections stay open, for the snapshot: the next start goes on with them.
+        self._keep(self._pipeline.catch_up(self._pipeline.packet_time))
+        self._measure_loss()
+        self._snapshots.write_last()
+        self._at_end.close()
+
+    def counters(self) -> Counters:
+        """Everything there is to count, by stage; the kernel's counts as of the last second."""
+        statistics, delivery = self._taps.statistics, self._announcer.delivery
+        return {
+            **self._pipeline.counters(),
+            **(delivery.counters if delivery is not None else {}),
+            "capture": {
+                "packets_received": statistics.received,
+                "packets_dropped": statistics.dropped,
+                "ring_freezes": statistics.freezes,
+                "ring_blocks_waiting": self._taps.waiting,
+                "loss_ratio": self._loss.loss,
+                "packets_per_second": self._taps.rate,
+            },
+            "told": {f"alerts_{state}": n for state, n in self._announcer.counters.items()},
+            "disk": {
+                **self._recorder.counters,
+                "snapshot_time_seconds": self._snapshots.written_at,
+            },
+            "uptime": {"packet_time_seconds": self._pipeline.packet_time / 1e9},
+        }
