@@ -55,7 +55,7 @@ class Topics:
 
 
 class Sensor:
-    """A ledger and a desk with their lanes, as the delivery process has them."""
+    """A ledger and a desk with their sources, as the delivery process has them."""
 
     def __init__(self, folder, name: str, topics: Topics, hold: int = 24 * HOUR) -> None:
         folder.mkdir(exist_ok=True)
@@ -64,7 +64,7 @@ class Sensor:
         self.desk = Desk(folder / "desk.sqlite")
         self.ledger.named(name, hold, at(0))
         kafka = KafkaSettings(sensor=name)
-        self.lanes = (
+        self.sources = (
             BlockSource(folder / "blocking.sqlite", kafka, hold),
             DeskSource(folder / "desk.sqlite", kafka),
         )
@@ -81,8 +81,8 @@ class Sensor:
         self.send()
 
     def send(self, again: bool = False) -> None:
-        for n, lane in enumerate(self.lanes):
-            for message in (lane.again() if again else []) + lane.read(self.sent[n], 1000):
+        for n, source in enumerate(self.sources):
+            for message in (source.resend() if again else []) + source.read(self.sent[n], 1000):
                 self.sent[n] = max(self.sent[n], message.number)
                 now = max(message.ts, at(0))
                 if message.topic == "port25.blocklist":
@@ -241,6 +241,7 @@ def test_records_of_before_are_understood_and_released(tmp_path, topics, b):
     ledger.take("journal", [Row(1, alert(at=0)), Row(2, alert("203.0.113.9", at=0))], policy)
     ledger.db.run("DROP TABLE makers")
     ledger.db.run("DROP TABLE kept")
+    ledger.db.run("ALTER TABLE decisions DROP COLUMN cause")
     ledger.db.run("PRAGMA user_version = 1")
     for one in ledger.in_force(at(1)):
         old = json.dumps(
