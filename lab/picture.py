@@ -10,7 +10,7 @@ from pathlib import Path
 from lab import PCAPS, ROOT, port25
 from lab.browser import browsing
 from lab.web import serving
-from sensor.console.app import Watch
+from sensor.console.terminal.app import Watch
 from sensor.console.view import View
 
 

@@ -10,6 +10,7 @@ import requests
 
 from lab import ROOT
 from sensor.base import access
+from sensor.console.web import credentials
 
 TOKENS = {role: f"p25_{role}_of_the_tests" for role in access.ROLES}
 PASSWORDS = {role: f"{role} and a long sentence" for role in access.ROLES}
@@ -44,9 +45,9 @@ def settings_for(folder: Path, more: str = "") -> Path:
     config = folder / "port25.toml"
     lines = ["[web]", more]
     for role in access.ROLES:
-        secret = access.hashed(PASSWORDS[role])
+        secret = credentials.hashed(PASSWORDS[role])
         lines.append(f'[[web.users]]\nname = "{role}"\nrole = "{role}"\npassword = "{secret}"')
-        digest = access.digest(TOKENS[role])
+        digest = credentials.digest(TOKENS[role])
         lines.append(f'[[web.tokens]]\nname = "{role}-bot"\nrole = "{role}"\nsha256 = "{digest}"')
     config.write_text("\n".join(lines))
     return config

@@ -12,6 +12,7 @@ from sensor.base.units import SECOND
 __all__ = [
     "SCHEMA",
     "Alert",
+    "AlertHead",
     "Destination",
     "EvidenceLine",
     "Exchanger",
@@ -114,6 +115,23 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     def against(self) -> list[EvidenceLine]:
         """Lines of the sum that speak against the host."""
         return [line for line in self.evidence[1:] if line.decibans > 0]
+
+
+class AlertHead(msgspec.Struct, frozen=True):
+    """The fields of an alert that lists show and are searched by, as its last message has them.
+
+    The journal keeps them by themselves, and lists and events of the page are made of them.
+    """
+
+    id: str
+    host: str
+    opened: int
+    ts: int
+    state: State
+    severity: Severity
+    score: float
+    """decibans"""
+    block_recommended: bool
 
 
 def alert_id(host: str, opened: int) -> str:

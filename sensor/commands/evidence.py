@@ -31,12 +31,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the stored packets of an alert's host, up to its last message; the access is logged."""
-    from sensor.console.extract import EvidenceError, extract
+    from sensor.evidence.export import EvidenceError, Export
+    from sensor.settings import subscribers_of
 
     settings = settings_from(options.config)
     alert, folder = find_alert(state_from(options, settings), options.alert)
+    export = Export(subscribers_of(settings), settings.ports)
     try:
-        written, faults = extract(settings, folder, alert, Path(options.output), person())
+        written, faults = export.write(folder, alert, Path(options.output), person())
     except EvidenceError as error:
         raise Stop(1, str(error)) from None
     print(f"{written:,} packets of {alert.host} in {options.output}")

@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Until the person has seen enough."""
     from sensor.base.database import DatabaseError
-    from sensor.console.plain import Plain
+    from sensor.console.terminal.plain import Plain
     from sensor.console.view import View
 
     settings = settings_from(options.config)
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         if options.plain or not sys.stdout.isatty():
             Plain(view, by, mode=settings.blocking.mode).run(sys.stdin)
             return 0
-        from sensor.console.app import Watch
+        from sensor.console.terminal.app import Watch
 
         Watch(view, by, settings.blocking.mode).run()
     except DatabaseError as error:

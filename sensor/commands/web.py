@@ -20,7 +20,7 @@ from sensor.commands.options import (
 from sensor.commands.terminal import Stop
 
 if TYPE_CHECKING:
-    from sensor.console.web.site import Site
+    from sensor.console.web.app_state import AppState
     from sensor.settings import Settings
 
 __all__ = ["HELP", "PLACE", "arguments", "run"]
@@ -62,23 +62,25 @@ def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
     import msgspec
 
-    from sensor.base import access
     from sensor.base.database import DatabaseError
     from sensor.console.view import View
+    from sensor.console.web.auth import AccessError, listen_at
 
     if options.new_password:
         return _new_password()
     if options.new_token:
-        token = access.new_token()
-        print(f"token:  {token}\nsha256: {access.digest(token)}")
+        from sensor.console.web import credentials
+
+        token = credentials.new_token()
+        print(f"token:  {token}\nsha256: {credentials.digest(token)}")
         return 0
     settings = settings_from(options.config)
     if options.listen:
         web = msgspec.structs.replace(settings.web, listen=options.listen)
         settings = msgspec.structs.replace(settings, web=web)
     try:
-        host, port = access.place(settings.web)
-    except (access.AccessError, ValueError) as error:
+        host, port = listen_at(settings.web)
+    except (AccessError, ValueError) as error:
         raise Stop(2, str(error)) from None
     state = state_from(options, settings)
     try:
@@ -100,22 +102,22 @@ def _serve(settings: "Settings", state: Path, config: str | None, listening: soc
 
     import uvicorn
 
-    from sensor.base import access
+    from sensor.base.access import Person
     from sensor.console.web import packets
-    from sensor.console.web.guard import Logins, log
+    from sensor.console.web.app_state import AppState
+    from sensor.console.web.auth import Logins, log
     from sensor.console.web.server import application
-    from sensor.console.web.site import Site
 
-    web, owner = settings.web, access.Person(person(), "operator")
-    site, logins, key = Site(settings, state, config), Logins(web), secrets.token_urlsafe(24)
+    web, owner = settings.web, Person(person(), "operator")
+    app, logins, key = AppState(settings, state, config), Logins(web), secrets.token_urlsafe(24)
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            site.follower.stop()  # who follows would hold it up
+            app.follower.stop()  # who follows would hold it up
             super().handle_exit(sig, frame)
 
     told = uvicorn.Config(
-        application(site, logins, key, owner),
+        application(app, logins, key, owner),
         loop="asyncio",
         log_level="warning",
         access_log=False,
@@ -127,7 +129,7 @@ def _serve(settings: "Settings", state: Path, config: str | None, listening: soc
         timeout_graceful_shutdown=2,
     )
     told.load()  # reads the key, which its later self may not be able to
-    _become_owner(site, state)
+    _become_owner(app, state)
     packets.get_ready()
     host, port = listening.getsockname()[:2]
     scheme = "https" if web.certificate else "http"
@@ -138,20 +140,20 @@ def _serve(settings: "Settings", state: Path, config: str | None, listening: soc
     Server(told).run([listening])
 
 
-def _become_owner(site: "Site", state: Path) -> None:
+def _become_owner(app: "AppState", state: Path) -> None:
     """Root becomes whose the state is: it need not be root to read it.
 
     What that one needs of this program is read before: it may not be able to.
     """
-    from sensor.console import extract
+    from sensor.evidence import export
     from sensor.service import privileges
 
     owner = state.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
         for name in _LATER:
             importlib.import_module(name)
-        extract.get_ready(site.settings)
-        site.give_to(owner, pwd.getpwuid(owner).pw_gid)
+        export.get_ready(app.export)
+        app.give_to(owner, pwd.getpwuid(owner).pw_gid)
         privileges.drop_privileges(pwd.getpwuid(owner).pw_name)
 
 
@@ -159,7 +161,7 @@ def _new_password() -> int:
     """Ask for one, print what the settings hold of it."""
     import getpass
 
-    from sensor.base import access
+    from sensor.console.web import credentials
 
     if sys.stdin.isatty():
         password = getpass.getpass("new password: ")
@@ -169,5 +171,5 @@ def _new_password() -> int:
         password = sys.stdin.readline().rstrip("\n")
     if len(password) < _SHORTEST:
         raise Stop(2, f"a password has at least {_SHORTEST} characters")
-    print(access.hashed(password))
+    print(credentials.hashed(password))
     return 0

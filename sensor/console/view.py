@@ -11,25 +11,25 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from sensor.alerts.alert import Alert
+from sensor.alerts.alert import Alert, AlertHead
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.base.addresses import network_of
 from sensor.base.database import DatabaseError
-from sensor.base.sentences import Sentence, sentence
+from sensor.base.sentences import sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Desk, Exempted
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.recovery import Pause
+from sensor.console.standing import Block, block_of
 from sensor.sinks.outbox import Outbox
 from sensor.smtp.record import Session
 from sensor.state.folder import StateFolder
-from sensor.state.journal import Head, Journal, Wanted
+from sensor.state.journal import Journal, Wanted
 from sensor.state.sessions import SessionStore
 
 __all__ = [
-    "Block",
     "Mode",
     "Place",
     "Range",
@@ -37,7 +37,6 @@ __all__ = [
     "StateGoneError",
     "Status",
     "View",
-    "block_of",
 ]
 
 _SILENT: Final = 30.0
@@ -46,25 +45,6 @@ _CURRENT: Final = 3600.0
 """Seconds that packet time may be behind the clock on the wall in live traffic."""
 
 Mode = Literal["off", "dry-run", "enforce"]
-BlockState = Literal[
-    "blocked", "would_block", "lookup", "expired", "released", "refused", "undecided",
-    "not_recommended",
-]  # fmt: skip
-
-
-class Block(msgspec.Struct, frozen=True):
-    """What became of an alert's recommendation, by the ledger."""
-
-    state: BlockState
-    """would_block: in a dry run; lookup: a person is to tell who it is behind a shared address;
-    expired: it had its end; undecided: recommended, but no policy was at work
-    """
-    until: int = 0
-    """when a block or lookup ends or ended, ns of packet time; 0: there is none"""
-    reason: str = ""
-    """of a refusal or release"""
-    cause: Sentence | None = None
-    """the same as code and figures, unless it is in a person's words"""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -90,35 +70,10 @@ class Status(msgspec.Struct, frozen=True):
     """the step by which it goes on since"""
 
 
-def _why(word: Decision) -> tuple[str, Sentence | None]:
-    """The first of a decision's reasons."""
-    return "; ".join(word.reasons[:1]), next(iter(word.causes), None)
-
-
-def block_of(recommended: bool, word: Decision | None, ts: int) -> Block:
-    """What became of an alert on a host, of which the ledger's last ``word`` is known.
-
-    >>> block_of(False, None, 0).state, block_of(True, None, 0).state
-    ('not_recommended', 'undecided')
-    """
-    if word is None:
-        return Block("undecided" if recommended else "not_recommended")
-    if word.action == "refuse":
-        return Block("refused", 0, *_why(word))
-    if word.action == "release":
-        by_itself = word.by == "port25"
-        return Block("expired" if by_itself else "released", word.ts, *_why(word))
-    if not word.in_force(ts):
-        return Block("expired", word.expires)
-    if word.action == "lookup":
-        return Block("lookup", word.expires)
-    return Block("blocked" if word.enforced else "would_block", word.expires)
-
-
 class Seen(NamedTuple):
     """One alert in a list."""
 
-    head: Head
+    head: AlertHead
     acknowledged: Acknowledged | None
     exempted: Exempted | None
     block: Block
@@ -277,11 +232,11 @@ class View:
             step=self.step(),
         )
 
-    def _heads(self, most: int, wanted: Wanted | None = None) -> list[Head]:
+    def _heads(self, most: int, wanted: Wanted | None = None) -> list[AlertHead]:
         found = [head for j in self._journals.values() for head in j.heads(most, wanted)]
         return sorted(found, key=lambda h: (h.opened, h.id), reverse=True)[:most]
 
-    def _seen(self, heads: list[Head]) -> list[Seen]:
+    def _seen(self, heads: list[AlertHead]) -> list[Seen]:
         ids = [head.id for head in heads]
         done = self._desk.acknowledged(ids) if self._desk is not None else {}
         exempted = {one.host: one for one in self.exempted()}
@@ -292,7 +247,7 @@ class View:
                 head,
                 done.get(head.id),
                 exempted.get(head.host),
-                block_of(head.recommended, words.get(head.host), now),
+                block_of(head.block_recommended, words.get(head.host), now),
             )
             for head in heads
         ]

@@ -13,14 +13,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sensor.alerts.alert import Alert, Severity, State
+from sensor.alerts.alert import Alert, AlertHead
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.base.addresses import span
 from sensor.base.database import Book
 from sensor.base.units import DAY
 
-__all__ = ["Head", "Journal", "Row", "Wanted"]
+__all__ = ["Journal", "Row", "Wanted"]
 
 _MIGRATIONS: Final = (
     """
@@ -75,7 +75,12 @@ _MIGRATIONS: Final = (
 )
 _CANDIDATES: Final = 100_000
 """Of candidates the newest are kept."""
-_HEAD: Final = "SELECT id, host, opened, ts, state, severity, score, recommended FROM heads"
+_FIELDS: Final = AlertHead.__struct_fields__
+_COLUMNS: Final = [
+    "recommended" if field == "block_recommended" else field for field in _FIELDS
+]  # fmt: skip
+"""Of ``heads``. A field more takes a column more."""
+_HEAD: Final = f"SELECT {', '.join(_COLUMNS)} FROM heads"  # noqa: S608
 _SAMPLED: Final = 2 * DAY
 _READ: Final = 1000
 _DELETED: Final = 200
@@ -87,19 +92,6 @@ class Row(NamedTuple):
 
     number: int
     alert: Alert
-
-
-class Head(NamedTuple):
-    """An alert as its last message left it."""
-
-    id: str
-    host: str
-    opened: int
-    ts: int
-    state: State
-    severity: Severity
-    score: float
-    recommended: bool
 
 
 class Wanted(NamedTuple):
@@ -158,8 +150,8 @@ def _shares(asked: tuple[int, int], host: str) -> bool:
     return own is not None and own[0] <= asked[1] and asked[0] <= own[1]
 
 
-def _head(row: tuple[Any, ...]) -> Head:
-    return Head._make((*row[:-1], bool(row[-1])))
+def _head(row: tuple[Any, ...]) -> AlertHead:
+    return msgspec.convert(dict(zip(_FIELDS, row, strict=True)), AlertHead, strict=False)
 
 
 class Journal(Book):
@@ -181,16 +173,17 @@ class Journal(Book):
                     *(a.id, a.revision, a.ts, a.host, a.state, encode(a)),
                 )
             ]
+            places = ", ".join("?" * len(_COLUMNS))
             for a in {a.id: a for a in fresh}.values():  # the last message of each
                 self.db.run(
-                    "INSERT OR REPLACE INTO heads SELECT ?, max(number), ?, ?, ?, ?, ?, ?, ?"
-                    " FROM alerts WHERE id = ?",
-                    *(a.id, a.host, a.opened, a.ts, a.state, a.severity, a.score),
-                    *(a.block_recommended, a.id),
+                    f"INSERT OR REPLACE INTO heads (number, {', '.join(_COLUMNS)})"  # noqa: S608
+                    f" SELECT max(number), {places} FROM alerts WHERE id = ?",
+                    *(getattr(a, field) for field in _FIELDS),
+                    a.id,
                 )
         return fresh
 
-    def heads(self, most: int, wanted: Wanted | None = None) -> list[Head]:
+    def heads(self, most: int, wanted: Wanted | None = None) -> list[AlertHead]:
         """Alerts as they stand, those raised last first."""
         wanted = wanted or Wanted()
         condition, values = wanted.sql()
@@ -205,7 +198,7 @@ class Journal(Book):
         """Have lists know what was seen to: ``desk`` is the file of :mod:`sensor.blocking.desk`."""
         self.db.run("ATTACH ? AS desk", f"{desk.absolute().as_uri()}?mode=ro")
 
-    def heads_of(self, host: str) -> list[Head]:
+    def heads_of(self, host: str) -> list[AlertHead]:
         """All alerts on a host, those raised last first."""
         his = "id IN (SELECT id FROM alerts WHERE host = ?)"
         rows = self.db.rows(f"{_HEAD} WHERE {his} ORDER BY opened DESC", host)
@@ -216,7 +209,7 @@ class Journal(Book):
         rows = self.db.rows("SELECT host, recommended FROM heads WHERE state <> 'closed'")
         return [(host, bool(recommended)) for host, recommended in rows]
 
-    def head(self, id_: str) -> Head | None:
+    def head(self, id_: str) -> AlertHead | None:
         """One alert as it stands."""
         for row in self.db.rows(f"{_HEAD} WHERE id = ?", id_):
             return _head(row)

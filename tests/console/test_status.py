@@ -13,9 +13,10 @@ from sensor.blocking.decision import decision
 from sensor.blocking.desk import Desk
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import released
-from sensor.console import words
-from sensor.console.plain import Plain
-from sensor.console.view import StateGoneError, View, block_of
+from sensor.console.standing import block_of
+from sensor.console.terminal import words
+from sensor.console.terminal.plain import Plain
+from sensor.console.view import StateGoneError, View
 from sensor.state.journal import Journal
 from tests.conftest import port25
 

@@ -8,7 +8,7 @@ import pytest
 from lab.alerts import alert
 from sensor.base.database import DatabaseError
 from sensor.blocking.desk import Acknowledged, Desk, DeskReader
-from sensor.console import words
+from sensor.console.terminal import words
 from sensor.console.view import View
 from sensor.settings import Settings, bounds_of
 from sensor.sinks.outbox import Outbox
@@ -26,7 +26,7 @@ def test_alerts_are_listed_as_they_stand(state):
     assert hosts == {a.host for _, a in Journal(state / "journal.sqlite", True).read()}
     for one in seen:
         last = view.messages(one.head.id)[-1]
-        assert (one.head.state, one.head.score, one.head.severity, one.head.recommended) == (
+        assert (one.head.state, one.head.score, one.head.severity, one.head.block_recommended) == (
             last.state, last.score, last.severity, last.block_recommended,
         )  # fmt: skip
     assert [one.head.host for one in view.alerts(100, Wanted("203.0.113.4"))] == ["203.0.113.40"]

@@ -10,8 +10,8 @@ import pytest
 from textual.widgets import DataTable, Input, Sparkline, Static
 
 from lab.alerts import alert
-from sensor.console.app import Detail, Watch
-from sensor.console.plain import Plain
+from sensor.console.terminal.app import Detail, Watch
+from sensor.console.terminal.plain import Plain
 from sensor.console.view import View
 from sensor.state.journal import Journal
 from tests.conftest import port25

@@ -7,7 +7,7 @@ from sensor import __version__
 from sensor.base.sentences import Sentence, sentence
 from sensor.blocking.feed_faults import faults
 from sensor.console.view import View
-from sensor.console.web.shapes import Health, Trouble, TroubleCode
+from sensor.console.web.schemas import Health, Trouble, TroubleCode
 from sensor.console.web.stream import Follower
 from sensor.evidence.store import stored_files
 from sensor.settings import SINKS, Settings

@@ -6,7 +6,7 @@ import msgspec
 
 from sensor import __version__
 from sensor.base.json_schema import components
-from sensor.console.web import shapes
+from sensor.console.web import schemas
 from sensor.console.web.api import OPERATIONS, Operation
 
 __all__ = ["document"]
@@ -23,15 +23,21 @@ _MEANINGS: Final = {
     503: "not now; the detail says why",
 }
 _STREAM: Final = """\
-Server-sent events. `alert`: a message of an alert (schema `Told`), whose event id is a cursor that
-`/api/v1/messages` takes too, and that `Last-Event-ID` goes on from. `vitals`: how it goes. `desk`:
-somebody acknowledged an alert or exempted a host. `blocks`: a decision was made. `reset`: something
-was left out, ask anew."""
+Server-sent events. `alert`: a message of an alert (schema `AlertEvent`), whose event id is a cursor
+that `/api/v1/messages` takes too, and that `Last-Event-ID` goes on from. `vitals`: how it goes.
+`desk`: somebody acknowledged an alert or exempted a host. `blocks`: a decision was made. `reset`:
+something was left out, ask anew."""
 
 
 def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
-    kinds: list[Any] = [shapes.Door, shapes.Fault, shapes.Login, shapes.Me, shapes.Told]
+    kinds: list[Any] = [
+        schemas.LoginMode,
+        schemas.Fault,
+        schemas.Login,
+        schemas.Me,
+        schemas.AlertEvent,
+    ]
     for one in OPERATIONS:
         kinds += [kind for kind in (one.gives, one.body) if isinstance(kind, type)]
     _, named = components(kinds, "#/components/schemas/{name}")
@@ -40,7 +46,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
     paths["/api/v1/me"] = {"get": _described("Who asks", _json("Me"), (401,))}
     paths["/api/v1/login"] = {
-        "get": _described("How people come in", _json("Door"), (400,)) | {"security": []},
+        "get": _described("How people come in", _json("LoginMode"), (400,)) | {"security": []},
         "post": _described(
             "Log in; the cookie is for browsers", _json("Me"), (400, 401, 413, 415, 429)
         )
@@ -109,7 +115,7 @@ def _operation(one: Operation) -> dict[str, Any]:
             "name": "id",
             "in": "path",
             "required": True,
-            "schema": msgspec.json.schema(shapes.AlertId),
+            "schema": msgspec.json.schema(schemas.AlertId),
         }
     ] * ("{id}" in one.path)
     if one.query is not None:

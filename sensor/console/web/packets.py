@@ -24,7 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from sensor.base.door import Door
-from sensor.console.web.shapes import Layer, Packet
+from sensor.console.web.schemas import Layer, Packet
 
 __all__ = ["Dissected", "DissectionError", "dissected", "get_ready"]
 

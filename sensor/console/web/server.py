@@ -19,12 +19,12 @@ from sensor import __version__
 from sensor.base.access import Person
 from sensor.base.database import DatabaseError
 from sensor.console.view import View
-from sensor.console.web import shapes
-from sensor.console.web.api import OPERATIONS, Ask, Download, Operation
-from sensor.console.web.guard import Guard, Logins, ThrottledError, fault
+from sensor.console.web import schemas
+from sensor.console.web.api import OPERATIONS, ApiRequest, Download, Operation
+from sensor.console.web.app_state import ApiError, AppState
+from sensor.console.web.auth import Guard, Logins, ThrottledError, fault
 from sensor.console.web.openapi import document
-from sensor.console.web.pages import Endpoint, fixed, pages
-from sensor.console.web.site import ApiError, Site
+from sensor.console.web.static_files import Endpoint, fixed, pages
 from sensor.console.web.stream import place_of
 from sensor.service import systemd
 
@@ -33,26 +33,26 @@ __all__ = ["application"]
 _LARGEST_BODY: Final = 65_536
 
 
-def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlette:
+def application(app: AppState, logins: Logins, key: str, owner: Person) -> Starlette:
     """The ASGI application; ``key`` is what whoever is ``owner`` brings where nobody logs in."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        following = asyncio.create_task(site.follower.run())
+        following = asyncio.create_task(app.follower.run())
         systemd.notify("READY=1")
         yield
         following.cancel()
-        site.close()
+        app.close()
 
     by_path: dict[str, dict[str, Endpoint]] = {}
     for one in OPERATIONS:
-        by_path.setdefault(one.path, {})[one.method] = _endpoint(site, one)
+        by_path.setdefault(one.path, {})[one.method] = _endpoint(app, one)
     routes = [Route(path, _by_method(does), methods=list(does)) for path, does in by_path.items()]
     routes += [
-        Route("/api/v1/me", _me(site), methods=["GET"]),
-        Route("/api/v1/login", _login(site, logins), methods=["GET", "POST"]),
+        Route("/api/v1/me", _me(app), methods=["GET"]),
+        Route("/api/v1/login", _login(app, logins), methods=["GET", "POST"]),
         Route("/api/v1/logout", _logout(logins), methods=["POST"]),
-        Route("/api/v1/stream", _stream(site, logins), methods=["GET"]),
+        Route("/api/v1/stream", _stream(app, logins), methods=["GET"]),
         Route("/openapi.json", fixed(msgspec.json.encode(document()), "application/json")),
         Route("/healthz", fixed(b"ok\n", "text/plain")),
         *pages(),
@@ -61,7 +61,7 @@ def application(site: Site, logins: Logins, key: str, owner: Person) -> Starlett
         routes=routes,
         lifespan=lifespan,
         middleware=[
-            Middleware(Guard, site.settings.web, logins, key, owner),
+            Middleware(Guard, app.settings.web, logins, key, owner),
             Middleware(GZipMiddleware, minimum_size=1000),
         ],
         exception_handlers={
@@ -80,7 +80,7 @@ def _by_method(does: dict[str, Endpoint]) -> Endpoint:
     return endpoint
 
 
-def _endpoint(site: Site, one: Operation) -> Endpoint:
+def _endpoint(app: AppState, one: Operation) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         person = _person(request)
         if not person.may(one.role):
@@ -90,18 +90,18 @@ def _endpoint(site: Site, one: Operation) -> Endpoint:
         path = dict(request.path_params)
 
         def does(view: View) -> Any:
-            return one.does(Ask(site, view, person, path, query, body))
+            return one.does(ApiRequest(app, view, person, path, query, body))
 
         def answer(view: View) -> bytes:
             if one.shared:
-                return site.shared(str(request.url), lambda: msgspec.json.encode(does(view)))
+                return app.shared(str(request.url), lambda: msgspec.json.encode(does(view)))
             return msgspec.json.encode(does(view))
 
         if isinstance(one.gives, str):
-            return _download(await site.readers.read(does, one.slow))
-        content = await site.readers.read(answer, one.slow)
+            return _download(await app.views.read(does, one.slow))
+        content = await app.views.read(answer, one.slow)
         if one.method != "GET":
-            site.follower.generation += 1  # who changed something sees it at once
+            app.follower.generation += 1  # who changed something sees it at once
         return Response(content, media_type="application/json")
 
     return endpoint
@@ -114,14 +114,14 @@ def _person(request: Request) -> Person:
     return person
 
 
-def _query(request: Request, kind: type[shapes.Query] | None) -> Any:
+def _query(request: Request, kind: type[schemas.Query] | None) -> Any:
     given: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name in given:
             raise ApiError(400, f"{name}: given twice")
         given[name] = value
     try:
-        return msgspec.convert(given, kind or shapes.Query, strict=False)
+        return msgspec.convert(given, kind or schemas.Query, strict=False)
     except msgspec.ValidationError as error:
         raise ApiError(400, str(error)) from None
 
@@ -137,7 +137,7 @@ async def _body(request: Request) -> bytes:
     return whole
 
 
-def _decoded(body: bytes, kind: type[shapes.Body]) -> Any:
+def _decoded(body: bytes, kind: type[schemas.Body]) -> Any:
     try:
         raw = msgspec.json.decode(body)
         if isinstance(raw, dict):  # to JSON Schema 3.0 is an integer
@@ -176,22 +176,22 @@ async def _unreadable(request: Request, error: Exception) -> Response:
 # --- who ------------------------------------------------------------------------------------------
 
 
-def _me(site: Site) -> Endpoint:
+def _me(app: AppState) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         person = _person(request)
         _query(request, None)
-        users = bool(site.settings.web.users)
-        return _json(shapes.Me(person.name, person.role, request.state.csrf, users, __version__))
+        users = bool(app.settings.web.users)
+        return _json(schemas.Me(person.name, person.role, request.state.csrf, users, __version__))
 
     return endpoint
 
 
-def _login(site: Site, logins: Logins) -> Endpoint:
+def _login(app: AppState, logins: Logins) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         if request.method != "POST":
             _query(request, None)
-            return _json(shapes.Door(bool(site.settings.web.users)))
-        body = _decoded(await _body(request), shapes.Login)
+            return _json(schemas.LoginMode(bool(app.settings.web.users)))
+        body = _decoded(await _body(request), schemas.Login)
         address = request.client.host if request.client else ""
         try:
             secret = await logins.log_in(body.name, body.password, address)
@@ -200,7 +200,7 @@ def _login(site: Site, logins: Logins) -> Endpoint:
         mine = logins.find(secret) if secret else None
         if secret is None or mine is None:
             raise ApiError(401, "wrong name or password")
-        answer = _json(shapes.Me(mine.person.name, mine.person.role, mine.csrf, True, __version__))
+        answer = _json(schemas.Me(mine.person.name, mine.person.role, mine.csrf, True, __version__))
         logins.keep(answer, secret)
         return answer
 
@@ -221,11 +221,11 @@ def _logout(logins: Logins) -> Endpoint:
 # --- the rest -------------------------------------------------------------------------------------
 
 
-def _stream(site: Site, logins: Logins) -> Endpoint:
+def _stream(app: AppState, logins: Logins) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         _person(request)
         _query(request, None)
-        if site.follower.full:
+        if app.follower.full:
             raise ApiError(503, "too many follow already (web.max_streams)")
         last = request.headers.get("Last-Event-ID")
         try:
@@ -234,7 +234,7 @@ def _stream(site: Site, logins: Logins) -> Endpoint:
             raise ApiError(400, f"Last-Event-ID: {error}") from None
         secret = request.state.secret
         return StreamingResponse(
-            site.follower.follow(after, lambda: not secret or logins.find(secret) is not None),
+            app.follower.follow(after, lambda: not secret or logins.find(secret) is not None),
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},
         )

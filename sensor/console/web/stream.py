@@ -3,7 +3,7 @@
 One thread looks at the files five times a second and writes each event once; all who follow get the
 same bytes. Who is too slow loses what it has not read and is told ``reset``: to ask anew.
 
-    alert   a message of an alert (``Told``); the event's id is the place in the journals
+    alert   a message of an alert (``AlertEvent``); the event's id is the place in the journals
     vitals  how it goes (``Vitals``)
     desk    somebody acknowledged an alert or exempted a host
     blocks  a decision was made
@@ -21,11 +21,11 @@ import msgspec
 from sensor.alerts.alert import Alert
 from sensor.base.database import DatabaseError
 from sensor.console.view import Mode, Place, StateGoneError, Status, View
-from sensor.console.web.guard import log
-from sensor.console.web.readers import Readers
-from sensor.console.web.shapes import Told
+from sensor.console.web.auth import log
+from sensor.console.web.schemas import AlertEvent
+from sensor.console.web.view_pool import ViewPool
 
-__all__ = ["Follower", "place_of", "place_text", "told"]
+__all__ = ["Follower", "alert_event", "place_of", "place_text"]
 
 _LOOK: Final = 0.2
 """Seconds."""
@@ -58,12 +58,9 @@ def place_of(text: str) -> Place:
     return place
 
 
-def told(alert: Alert) -> Told:
+def alert_event(alert: Alert) -> AlertEvent:
     """What the stream tells of a message."""
-    return Told(
-        *(alert.id, alert.revision, alert.host, alert.opened, alert.ts, alert.state),
-        *(alert.severity, alert.score, alert.block_recommended),
-    )
+    return AlertEvent(**{field: getattr(alert, field) for field in AlertEvent.__struct_fields__})
 
 
 def _event(name: str, data: object, id_: str = "") -> bytes:
@@ -74,9 +71,9 @@ def _event(name: str, data: object, id_: str = "") -> bytes:
 class Follower:
     """Looks on for everybody."""
 
-    def __init__(self, readers: Readers, most: int, mode: Mode = "dry-run") -> None:
+    def __init__(self, views: ViewPool, most: int, mode: Mode = "dry-run") -> None:
         """``mode``: of blocking, where nothing was decided yet."""
-        self._readers = readers
+        self._views = views
         self._most = most
         self._mode: Mode = mode
         self._last: Status | None = None
@@ -103,7 +100,7 @@ class Follower:
         while True:
             await asyncio.sleep(_LOOK)
             try:
-                chunks = await self._readers.watch(self._look)
+                chunks = await self._views.watch(self._look)
             except (DatabaseError, msgspec.DecodeError, OSError) as error:
                 if str(error) != self._fault:  # it may be read later: said once
                     self._fault = str(error)
@@ -169,7 +166,7 @@ class Follower:
     @staticmethod
     def _since(view: View, place: Place, most: int) -> list[tuple[Place, bytes]]:
         return [
-            (at, _event("alert", told(alert), place_text(at)))
+            (at, _event("alert", alert_event(alert), place_text(at)))
             for alert, at in view.each_after(place, most)
         ]
 
@@ -193,7 +190,7 @@ class Follower:
         try:
             yield b"retry: 2000\n: port25\n\n"
             if after is not None:
-                missed = await self._readers.read(lambda view: self._missed(view, after))
+                missed = await self._views.read(lambda view: self._missed(view, after))
                 yield missed
             while True:
                 try:

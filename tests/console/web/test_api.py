@@ -193,7 +193,7 @@ def test_a_port_block_cannot_be_exempted(server, state):
         ("/api/v1/alerts/" + "0" * 32, 404),
         ("/api/v1/nothing", 404),
         ("/static/0/app.css", 404),
-        ("/static/0/%2e%2e/%2e%2e/guard.py", 404),
+        ("/static/0/%2e%2e/%2e%2e/auth.py", 404),
     ],
 )
 def test_bad_questions_have_clear_answers(server, path, status):
@@ -230,7 +230,7 @@ def test_files_are_kept_by_browsers_as_long_as_they_are_the_same(server):
         answer = server.get(file, None)
         assert answer.ok and "immutable" in answer.headers["Cache-Control"], file
     tag = files[0].split("/")[2]
-    for path in ("../guard.py", "vendor/README.md", "index.html", "nothing.js"):
+    for path in ("../auth.py", "vendor/README.md", "index.html", "nothing.js"):
         assert server.get(f"/static/{tag}/{path}").status_code == 404
 
 

@@ -15,8 +15,8 @@ import requests
 from lab.alerts import alert
 from lab.web import TOKENS
 from sensor.blocking.desk import Desk
-from sensor.console.web.readers import Readers
 from sensor.console.web.stream import Follower, place_of, place_text
+from sensor.console.web.view_pool import ViewPool
 from sensor.state.journal import Journal
 
 
@@ -142,7 +142,7 @@ def in_thread(coroutine):
 
 def test_the_slow_are_reset_and_hold_little(state):
     async def run():
-        follower = Follower(Readers(state), 10)
+        follower = Follower(ViewPool(state), 10)
         slow = follower.follow(None)
         await anext(slow)
         for k in range(200):
@@ -158,11 +158,11 @@ def test_the_slow_are_reset_and_hold_little(state):
 
 def test_a_storm_is_not_told_one_by_one(state):
     async def run():
-        readers = Readers(state)
-        follower = Follower(readers, 10)
-        assert [b"event: status" in one for one in await readers.watch(follower._look)] == [True]
+        views = ViewPool(state)
+        follower = Follower(views, 10)
+        assert [b"event: status" in one for one in await views.watch(follower._look)] == [True]
         write(state, 10_100)
-        chunks = await readers.watch(follower._look)
+        chunks = await views.watch(follower._look)
         assert any(one.startswith(b"event: reset") for one in chunks) and len(chunks) < 6
 
     in_thread(run())

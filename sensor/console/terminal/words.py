@@ -15,7 +15,8 @@ from sensor.alerts.candidate import Candidate
 from sensor.base.terminal import printable
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged
-from sensor.console.view import Block, Seen, Status, View
+from sensor.console.standing import Block
+from sensor.console.view import Seen, Status, View
 from sensor.smtp.record import Session
 
 __all__ = ["block", "candidate", "clock", "detail", "seen", "span", "standing", "status", "whole"]
@@ -81,7 +82,7 @@ def seen(one: Seen) -> str:
     """One alert of a list."""
     h = one.head
     words = f"{h.host}, {h.severity}, {h.score:+.1f} decibans, {h.state}, raised {clock(h.opened)}"
-    if h.recommended:
+    if h.block_recommended:
         words += ", block recommended"
     if one.block.state not in ("undecided", "not_recommended"):
         words += f": {standing(one.block)}"

@@ -13,19 +13,19 @@ from typing import Final, TypeVar
 
 from sensor.console.view import StateGoneError, View
 
-__all__ = ["Readers"]
+__all__ = ["ViewPool"]
 
 _THREADS: Final = 4
 T = TypeVar("T")
 
 
-class Readers:
+class ViewPool:
     """Of one state folder."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
         self._local = threading.local()
-        self._readers = ThreadPoolExecutor(_THREADS, "reader")
+        self._pool = ThreadPoolExecutor(_THREADS, "reader")
         self._patient = ThreadPoolExecutor(2, "patient")
         self._watcher = ThreadPoolExecutor(1, "watcher")
 
@@ -59,7 +59,7 @@ class Readers:
     async def read(self, does: Callable[[View], T], slow: bool = False) -> T:
         """What ``does`` makes of the files as they are now. Raises what it raises."""
         loop = asyncio.get_running_loop()
-        pool = self._patient if slow else self._readers
+        pool = self._patient if slow else self._pool
         return await loop.run_in_executor(pool, self._fresh, does)
 
     async def watch(self, does: Callable[[View], T]) -> T:
@@ -72,5 +72,5 @@ class Readers:
 
     def close(self) -> None:
         """Let the threads end."""
-        for pool in (self._readers, self._patient, self._watcher):
+        for pool in (self._pool, self._patient, self._watcher):
             pool.shutdown(wait=False, cancel_futures=True)

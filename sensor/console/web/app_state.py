@@ -1,4 +1,4 @@
-"""What the server keeps between requests: settings, readers, who follows, captures cut out."""
+"""What the server keeps between requests: settings, views, who follows, captures cut out."""
 
 import collections
 import os
@@ -11,15 +11,15 @@ from typing import Final
 
 from sensor.alerts.alert import Alert
 from sensor.base.access import Person
-from sensor.console.extract import EvidenceError, extract
 from sensor.console.view import View
-from sensor.console.web.readers import Readers
 from sensor.console.web.stream import Follower
+from sensor.console.web.view_pool import ViewPool
+from sensor.evidence.export import EvidenceError, Export
 from sensor.impact.report import Report
 from sensor.impact.survey import Survey
 from sensor.settings import Settings, subscribers_of
 
-__all__ = ["ApiError", "Site"]
+__all__ = ["ApiError", "AppState"]
 
 _FILES: Final = 8
 """Captures kept for who turns the pages; the oldest go first."""
@@ -38,14 +38,15 @@ class ApiError(Exception):
         self.detail = detail
 
 
-class Site:
+class AppState:
     """Of one server."""
 
     def __init__(self, settings: Settings, state: Path, config: str | None) -> None:
         self.settings = settings
         self.config = config
-        self.readers = Readers(state)
-        self.follower = Follower(self.readers, settings.web.max_streams, settings.blocking.mode)
+        self.export = Export(subscribers_of(settings), settings.ports)
+        self.views = ViewPool(state)
+        self.follower = Follower(self.views, settings.web.max_streams, settings.blocking.mode)
         self._folder = tempfile.TemporaryDirectory(prefix="port25-web-")
         self._extracting = threading.Lock()
         self._files: collections.OrderedDict[tuple[str, int, str], tuple[Path, int]]
@@ -83,7 +84,7 @@ class Site:
             assert folder is not None
             file = Path(self._folder.name) / f"{len(self._files)}-{time.monotonic_ns()}.pcapng"
             try:
-                total, _ = extract(self.settings, folder, alert, file, person.name)
+                total, _ = self.export.write(folder, alert, file, person.name)
             except (EvidenceError, OSError, ValueError) as error:
                 raise ApiError(503, str(error)) from None
             self._files[key] = file, total
@@ -110,5 +111,5 @@ class Site:
 
     def close(self) -> None:
         """Let everything go."""
-        self.readers.close()
+        self.views.close()
         self._folder.cleanup()

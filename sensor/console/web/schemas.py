@@ -8,19 +8,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from sensor.alerts.alert import Alert, Severity, State
+from sensor.alerts.alert import Alert, AlertHead, Severity
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.base.access import Role
 from sensor.base.sentences import Sentence
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
-from sensor.console.view import Block, Range
+from sensor.console.standing import Block
+from sensor.console.view import Range
 from sensor.smtp.record import Session
 
 Time = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
-Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+ReasonText = Annotated[str, Meta(min_length=1, max_length=500)]
 Host = Annotated[str, Meta(min_length=2, max_length=60)]
 """As alerts name it: an address, an IPv6 prefix, or an address with a port block."""
 AlertId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
@@ -111,10 +112,10 @@ class Login(Body, frozen=True):
     password: Annotated[str, Meta(max_length=1000)]
 
 
-class Why(Body, frozen=True):
+class Reason(Body, frozen=True):
     """For the books."""
 
-    reason: Reason
+    reason: ReasonText
 
 
 class Exempt(Body, frozen=True):
@@ -122,14 +123,14 @@ class Exempt(Body, frozen=True):
 
     host: Host
     days: Annotated[int, Meta(ge=1, le=3650)]
-    reason: Reason
+    reason: ReasonText
 
 
-class HostWhy(Body, frozen=True):
+class HostReason(Body, frozen=True):
     """Of a host, for the books."""
 
     host: Host
-    reason: Reason
+    reason: ReasonText
 
 
 # --- given ----------------------------------------------------------------------------------------
@@ -155,40 +156,22 @@ class Me(msgspec.Struct, frozen=True):
     version: str
 
 
-class Door(msgspec.Struct, frozen=True):
+class LoginMode(msgspec.Struct, frozen=True):
     """How people come in."""
 
     login: bool
     """with name and password; otherwise with the address that ``port25 web`` printed"""
 
 
-class Told(msgspec.Struct, frozen=True):
+class AlertEvent(AlertHead, frozen=True):
     """A message of an alert, as the stream tells it."""
 
-    id: str
     revision: int
-    host: str
-    opened: int
-    ts: int
-    state: State
-    severity: Severity
-    score: float
-    """decibans"""
-    block_recommended: bool
 
 
-class Listed(msgspec.Struct, frozen=True):
+class Listed(AlertHead, frozen=True):
     """An alert as its last message left it, and what persons did."""
 
-    id: str
-    host: str
-    opened: int
-    ts: int
-    state: State
-    severity: Severity
-    score: float
-    """decibans"""
-    block_recommended: bool
     acknowledged: Acknowledged | None
     """what was noted last"""
     exempted: Exempted | None
@@ -221,7 +204,7 @@ class Step(msgspec.Struct, frozen=True):
     """foreign networks by window"""
 
 
-class Whole(msgspec.Struct, frozen=True):
+class AlertDetail(msgspec.Struct, frozen=True):
     """One alert."""
 
     listed: Listed

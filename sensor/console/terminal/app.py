@@ -19,7 +19,7 @@ from textual.widgets import DataTable, Footer, Input, Sparkline, Static
 from sensor.alerts.alert import Alert
 from sensor.base.database import DatabaseError
 from sensor.base.terminal import printable
-from sensor.console import words
+from sensor.console.terminal import words
 from sensor.console.view import Mode, Seen, StateGoneError, View
 from sensor.state.journal import Wanted
 

@@ -9,8 +9,9 @@ import requests
 
 from lab.web import PASSWORDS, TOKENS, serving, settings_for
 from sensor.base import access
-from sensor.base.access import AccessError, WebSettings, place
-from sensor.console.web.guard import Logins, ThrottledError
+from sensor.base.access import WebSettings
+from sensor.console.web import credentials
+from sensor.console.web.auth import AccessError, Logins, ThrottledError, listen_at
 from sensor.settings import parse_settings
 from tests.conftest import port25
 
@@ -37,14 +38,14 @@ def logged_in(server, role="operator") -> tuple[requests.Session, dict]:
 )
 def test_it_does_not_listen_where_that_is_not_safe(settings, fault):
     with pytest.raises(AccessError, match=fault):
-        place(settings)
+        listen_at(settings)
 
 
 def test_where_it_is_safe():
-    assert place(WebSettings()) == ("127.0.0.1", 8625)
-    assert place(WebSettings(listen="[::1]:1")) == ("::1", 1)
+    assert listen_at(WebSettings()) == ("127.0.0.1", 8625)
+    assert listen_at(WebSettings(listen="[::1]:1")) == ("::1", 1)
     behind = WebSettings(listen="10.0.0.1:80", users=(USER,), trusted_proxies=("10.0.0.2",))
-    assert place(behind) == ("10.0.0.1", 80)
+    assert listen_at(behind) == ("10.0.0.1", 80)
 
 
 def test_the_command_says_what_is_missing(state):
@@ -60,11 +61,17 @@ def test_a_new_password_and_token_fit_the_settings():
         f'[[web.users]]\nname = "ann"\nrole = "analyst"\npassword = "{done.stdout.decode()[:-1]}"'
     )
     users = parse_settings(user).web.users
-    assert access.knows(users, "ann", "correct horse battery") == access.Person("ann", "analyst")
-    assert access.knows(users, "ann", "wrong") is access.knows(users, "bob", "correct") is None
+    assert credentials.knows(users, "ann", "correct horse battery") == access.Person(
+        "ann", "analyst"
+    )
+    assert (
+        credentials.knows(users, "ann", "wrong")
+        is credentials.knows(users, "bob", "correct")
+        is None
+    )
     assert port25("web", "--new-password", input=b"short\n").returncode == 2
     token, digest = (line.split()[1] for line in port25("web", "--new-token").stdout.splitlines())
-    assert access.digest(token.decode()) == digest.decode()
+    assert credentials.digest(token.decode()) == digest.decode()
 
 
 def test_without_users_only_who_has_the_key_comes_in(state):
@@ -177,9 +184,9 @@ def test_behind_a_proxy_only_what_came_over_tls(state, tmp_path):
 
 
 def test_the_tables_of_logins_have_ceilings(monkeypatch):
-    from sensor.console.web import guard
+    from sensor.console.web import auth
 
-    monkeypatch.setattr(guard, "_MOST_LOGINS", 3)
+    monkeypatch.setattr(auth, "_MOST_LOGINS", 3)
     logins = Logins(WebSettings())
     secrets = [logins.admit(access.Person(f"p{k}", "viewer")) for k in range(5)]
     assert [logins.find(one) is not None for one in secrets] == [False, False, True, True, True]

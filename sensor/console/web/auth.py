@@ -12,6 +12,7 @@ import ipaddress
 import secrets
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,12 +22,21 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sensor.base import access
 from sensor.base.access import Person, WebSettings
 from sensor.base.terminal import printable
-from sensor.console.web import shapes
+from sensor.console.web import credentials, schemas
 
-__all__ = ["Guard", "Logins", "Pass", "ThrottledError", "fault", "log"]
+__all__ = [
+    "AccessError",
+    "Guard",
+    "LoginSession",
+    "Logins",
+    "ThrottledError",
+    "fault",
+    "is_loopback",
+    "listen_at",
+    "log",
+]
 
 _POLICY: Final = "; ".join(
     (
@@ -61,9 +71,51 @@ _TRIES: Final = 5
 _LONGEST_WAIT: Final = 900
 
 
+class AccessError(Exception):
+    """The page must not be served like this; the text says what is missing."""
+
+
+def listen_at(settings: WebSettings) -> tuple[str, int]:
+    """Address and port to listen at. Raises AccessError where that would not be safe."""
+    host, _, port = settings.listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if int(port) > 65535:
+        raise AccessError(f"web.listen: {port} is no port")
+    for key in ("certificate", "key"):
+        path = getattr(settings, key)
+        if path and not Path(path).is_file():
+            raise AccessError(f"web.{key}: {path}: there is no such file")
+    if bool(settings.certificate) != bool(settings.key):
+        raise AccessError("web.certificate and web.key belong together")
+    for proxy in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError as error:
+            raise AccessError(f"web.trusted_proxies: {error}") from None
+    if not is_loopback(host):
+        if not settings.users:
+            raise AccessError(f"web.listen: {host} is not this machine alone: web.users is needed")
+        if not settings.certificate and not settings.trusted_proxies:
+            raise AccessError(
+                f"web.listen: {host} is not this machine alone: web.certificate and web.key are"
+                " needed, or web.trusted_proxies in front that speak TLS"
+            )
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def fault(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """An answer that says what went wrong (RFC 9457)."""
-    said = shapes.Fault(http.HTTPStatus(status).phrase, status, detail)
+    said = schemas.Fault(http.HTTPStatus(status).phrase, status, detail)
     kind = "application/problem+json"
     return Response(msgspec.json.encode(said), status, headers, media_type=kind)
 
@@ -80,7 +132,7 @@ def _network(address: str) -> str:
     return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
 
 
-class Pass(NamedTuple):
+class LoginSession(NamedTuple):
     """Somebody who came in by logging in."""
 
     person: Person
@@ -100,13 +152,13 @@ class Logins:
     """Who is logged in, by the cookie's secret; gone when the server stops. Oldest go first."""
 
     def __init__(self, settings: WebSettings) -> None:
-        host, _ = access.place(settings)
-        self.local = access.is_loopback(host)
+        host, _ = listen_at(settings)
+        self.local = is_loopback(host)
         self.secure = not self.local or bool(settings.certificate or settings.trusted_proxies)
         """whether only TLS will do"""
         self.cookie = "__Host-port25" if self.secure else "port25"
         self._settings = settings
-        self._passes: collections.OrderedDict[str, Pass] = collections.OrderedDict()
+        self._sessions: collections.OrderedDict[str, LoginSession] = collections.OrderedDict()
         self._wrong: collections.OrderedDict[str, tuple[int, float]] = collections.OrderedDict()
         self._two_at_a_time = asyncio.Semaphore(2)  # a password costs 64 MB and much work
 
@@ -120,7 +172,7 @@ class Logins:
             # Counted as wrong before it is known: those who try many at a time wait as well.
             self._count(whose)
             users = self._settings.users
-            person = await asyncio.to_thread(access.knows, users, name, password)
+            person = await asyncio.to_thread(credentials.knows, users, name, password)
         if person is None:
             log(f"wrong name or password for {name!r} from {address}")
             return None
@@ -140,26 +192,26 @@ class Logins:
         """Let somebody in; the cookie's secret."""
         secret = secrets.token_urlsafe(32)
         until = time.monotonic() + self._settings.session_hours * 3600
-        self._passes[secret] = Pass(person, secrets.token_urlsafe(32), until)
-        while len(self._passes) > _MOST_LOGINS:
-            self._passes.popitem(last=False)
+        self._sessions[secret] = LoginSession(person, secrets.token_urlsafe(32), until)
+        while len(self._sessions) > _MOST_LOGINS:
+            self._sessions.popitem(last=False)
         return secret
 
     def keep(self, answer: Response, secret: str) -> None:
         """Have the browser keep a secret."""
         answer.set_cookie(self.cookie, secret, httponly=True, samesite="lax", secure=self.secure)
 
-    def find(self, secret: str) -> Pass | None:
+    def find(self, secret: str) -> LoginSession | None:
         """Whose cookie that is."""
-        found = self._passes.get(secret)
+        found = self._sessions.get(secret)
         if found is not None and found.until < time.monotonic():
-            del self._passes[secret]
+            del self._sessions[secret]
             return None
         return found
 
     def log_out(self, secret: str) -> None:
         """Let nobody in with it any more."""
-        self._passes.pop(secret, None)
+        self._sessions.pop(secret, None)
 
 
 class Guard:
@@ -177,7 +229,7 @@ class Guard:
         self._logins = logins
         self._key = key
         self._owner = owner
-        host, _ = access.place(settings)
+        host, _ = listen_at(settings)
         known = {host, "localhost", *settings.names}
         self._names = known if logins.local or settings.names else None
         self._tokens = {token.sha256: token for token in settings.tokens}
@@ -240,7 +292,7 @@ class Guard:
         state: dict[str, Any] = scope["state"]
         kind, _, token = headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            found = self._tokens.get(access.digest(token.strip()))
+            found = self._tokens.get(credentials.digest(token.strip()))
             if found is not None:
                 state["person"] = Person(found.name, found.role)
             return

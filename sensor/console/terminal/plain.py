@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from sensor.base.database import DatabaseError
-from sensor.console import words
+from sensor.console.terminal import words
 from sensor.console.view import Mode, StateGoneError, View
 from sensor.state.journal import Wanted
 

@@ -1,0 +1,111 @@
+"""The packets that made an alert, out of the evidence store; every access is logged.
+
+The log, ``access.log`` beside the packets, is a line of JSON for each: who, when, which alert.
+"""
+
+import datetime
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from sensor.alerts.alert import Alert
+from sensor.base.kernel import table
+from sensor.base.units import SECOND
+from sensor.capture.block import FRAME, CaptureError
+from sensor.capture.merge import Captures
+from sensor.decode.decoder import Decoder
+from sensor.evidence.store import Writer, frames_of, stored_files
+from sensor.hosts.subscribers import Subscribers, host_of, parse_host
+from sensor.state.folder import StateFolder
+
+__all__ = ["EvidenceError", "Export", "get_ready"]
+
+
+class EvidenceError(Exception):
+    """Nothing was given out; the text says why."""
+
+
+class Export(NamedTuple):
+    """Gives out packets of hosts as ``subscribers`` and ``ports`` of the settings tell them."""
+
+    subscribers: Subscribers
+    ports: Sequence[int]
+
+    def write(
+        self, folder: Path, alert: Alert, output: Path, by: str
+    ) -> tuple[int, list[CaptureError]]:
+        """Write the stored packets of an alert's host, up to its last message, as pcapng.
+
+        ``folder`` is the state folder of the worker that raised it. How many there were, and what
+        was wrong with the store. Raises EvidenceError, and leaves no file then, where the access
+        cannot be logged.
+        """
+        span = alert.first_seen * SECOND, alert.ts
+        written, faults = self._copy(folder, alert.host, span, _comment(alert), output)
+        try:
+            _note_access(folder, alert, by, written)
+        except EvidenceError:
+            output.unlink(missing_ok=True)
+            raise
+        return written, faults
+
+    def _copy(
+        self, folder: Path, host: str, span: tuple[int, int], comment: str, output: Path
+    ) -> tuple[int, list[CaptureError]]:
+        first, last = span
+        key = parse_host(host, self.subscribers)
+        files = stored_files(StateFolder(folder).evidence)
+        decoder = Decoder(self.ports, duplicate_window=0)
+        captures = Captures([str(file) for file in files])
+        count = 0
+        with output.open("wb") as target:
+            writer = Writer(target, comment)
+            for block in captures if files else ():
+                segments = decoder.decode(block)
+                times = segments["ts"]
+                segments = segments[(times >= first) & (times <= last)]
+                mine = np.zeros(len(segments), np.bool_)
+                host_of(segments, decoder.watched, self.subscribers, np.array(key, np.uint64), mine)
+                frames, _ = frames_of(block, segments[mine], True)
+                writer.write(block.data, frames, frames["captured"].astype(np.int64))
+                count += len(frames)
+        return count, captures.faults
+
+
+def _comment(alert: Alert) -> str:
+    reasons = "; ".join(line.reason for line in alert.evidence[1:] if line.decibans)
+    return f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
+
+
+def _note_access(folder: Path, alert: Alert, by: str, packets: int) -> None:
+    log = StateFolder(folder).access_log
+    entry = {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(),
+        "user": by,
+        "alert": alert.id,
+        "host": alert.host,
+        "packets": packets,
+    }
+    try:
+        with log.open("ab") as out:
+            out.write(msgspec.json.encode(entry) + b"\n")
+    except OSError as error:
+        raise EvidenceError(
+            f"{log}: {error.strerror}; without a log of the access nothing is given out"
+        ) from None
+
+
+def get_ready(export: Export) -> None:
+    """Have all code that an export needs read: later it may not be readable."""
+    with tempfile.TemporaryDirectory() as made:
+        store = StateFolder(Path(made)).evidence
+        store.mkdir()
+        with (store / "packets-0.pcapng").open("wb") as file:
+            frame = table(1, FRAME)
+            frame["captured"] = frame["wire"] = 60
+            Writer(file).write(np.zeros(64, np.uint8), frame, np.full(1, 60))
+        export._copy(Path(made), "192.0.2.1", (0, 0), "", Path(made) / "out")
