@@ -26,6 +26,7 @@ from sensor.alerts.lifecycle import (
 )
 from sensor.base.clock import STEPS_BACK, STEPS_FORWARD, new_clock
 from sensor.base.kernel import table
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.capture.block import FRAME, NO_VLAN, Block
 from sensor.capture.bpf import ETHERNET
@@ -402,16 +403,17 @@ class Pipeline:
         doors = (*self._exchangers.doors, self._drain.door)
         return {door.counter: door.reason for door in doors if door.refused}
 
-    def strain(self) -> str:
-        """What is proven and found no room since it was said last, ten minutes ago; else empty."""
+    def strain(self) -> Sentence | None:
+        """What is proven and found no room since it was said last, ten minutes ago; else None."""
         if self._strained and self.packet_time < self._strained + _STRAIN_PAUSE:
-            return ""
+            return None
         state = self._state
         now = {name: int(state.hosts.meta[META[name]]) for name in _STRAIN}
         now["alerts_refused"] = int(state.alerts.meta[REFUSED_ALERTS])
         grown = {name: n - self._strain.get(name, 0) for name, n in now.items()}
         self._strain = now
-        said = ", ".join(f"{name} {n:,}" for name, n in grown.items() if n)
-        if said:
-            self._strained = self.packet_time
-        return said and f"tables are too small for what is proven: {said} (see [limits])"
+        tables = [sentence("limits.table", counter=k, refused=n) for k, n in grown.items() if n]
+        if not tables:
+            return None
+        self._strained = self.packet_time
+        return sentence("limits.small", tables=tables)

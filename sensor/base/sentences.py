@@ -6,6 +6,7 @@ it. A catalogue (``catalogue/en.toml``, ``ja.toml``) has a template for each cod
     {figure}          as it is; where it is a sentence, that; where it is a list, with "; " between
     {figure:,}        a number with thousands; also ``.1f``, ``+.1f``, ``.0%``, ``.2%``
     {figure:window}   the name of a window of time
+    {figure:list}     of a list each, with ", " between
     {figure:plural}   "s" where there is not exactly one
     [...]             left out where a figure in it is missing; [[ and ]] are brackets
 
@@ -120,9 +121,10 @@ def render(code: str, figures: dict[str, Any], language: str = "en") -> str:
     pieces = _PIECES[language].get(code)
     if pieces is None:
         return f"{code}: " + ", ".join(f"{name} {value}" for name, value in figures.items())
-    missing = {p.section for p in pieces if p.figure and p.section and p.figure not in figures}
+    given = {name: value for name, value in figures.items() if value is not None}
+    missing = {p.section for p in pieces if p.figure and p.section and p.figure not in given}
     return "".join(
-        _shown(figures[p.figure], p.spec, language) if p.figure else p.text
+        _shown(given[p.figure], p.spec, language) if p.figure else p.text
         for p in pieces
         if p.section not in missing
     )
@@ -143,6 +145,8 @@ def _shown(value: Any, spec: str, language: str) -> str:
         return "" if value == 1 else "s"
     if spec == "window":
         return CATALOGUES[language].get(f"window.{value}", str(value))
+    if spec == "list":
+        return ", ".join(_shown(one, "", language) for one in value)
     if isinstance(value, dict):
         return render(value["code"], value["figures"], language)
     if isinstance(value, list):

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base.kernel import table
+from sensor.base.sentences import Sentence, sentence
 from sensor.capture.block import FRAME, FRAMES_PER_BLOCK, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, RAW_IP, Instruction, packed
 from sensor.capture.ring import index_ring
@@ -117,19 +118,19 @@ def probe(name: str) -> int:
     return link
 
 
-def trouble_of(name: str) -> str:
+def trouble_of(name: str) -> Sentence | None:
     """Why nothing can come from an interface, if it is down or its cable leads nowhere."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         try:
             raw = fcntl.ioctl(asked, _SIOCGIFFLAGS, struct.pack("16s16x", name.encode()[:15]))
         except OSError as error:
-            return f"{name}: {_why(error)}"
+            return sentence("interface.fault", interface=name, error=_why(error))
     flags = struct.unpack_from("=H", raw, 16)[0]
     if not flags & _IS_UP:
-        return f"{name} is down, nothing can come from it: ip link set {name} up"
+        return sentence("interface.down", interface=name)
     if not flags & _IS_RUNNING:
-        return f"{name} has no carrier, nothing can come from it: is the other end on?"
-    return ""
+        return sentence("interface.no_carrier", interface=name)
+    return None
 
 
 def _why(error: OSError) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sensor.base.sentences import Sentence
 from sensor.commands.options import settings_argument, settings_from, state_argument
 from sensor.commands.progress import Progress
 from sensor.commands.terminal import Stop, announce, complain, report_faults
@@ -116,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         tell(pipeline.finish())
     sink.close()
     if strain := pipeline.strain():
-        complain(strain)
+        complain(strain.text)
     if not options.quiet:
         _summary(pipeline, progress.frames, time.monotonic() - started)
     if state is not None:
@@ -145,11 +146,11 @@ class _State:
         self._delivery.begin()
 
     def _tell(self, one: Notice) -> None:
-        self._notify(one.kind, one.text)
+        complain(f"{one.kind}: {one.text}")
 
     @staticmethod
-    def _notify(kind: str, text: str) -> None:
-        complain(f"{kind}: {text}")
+    def _notify(kind: str, said: Sentence) -> None:
+        complain(f"{kind}: {said.text}")
 
     def keep(self, output: Output) -> list[Alert]:
         """Keep an output; its alerts that the journal did not hold before."""

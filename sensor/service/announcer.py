@@ -40,7 +40,7 @@ class Announcer:
         """alerts told, by state"""
         self._tell = tell
         self._report = report
-        self._last: dict[str, str] = {}
+        self._last: dict[str, Sentence | None] = {}
 
     def tell(self, alert: Alert) -> None:
         """An alert, once it is in the journal."""
@@ -54,15 +54,17 @@ class Announcer:
         if self.delivery is not None:
             self.delivery.notice(one)
 
-    def notify_change(self, kind: str, topic: str, text: str, well: str = "") -> None:
-        """What there is to say on a topic (empty: all is well), if it is not what was said last.
+    def notify_change(
+        self, kind: str, topic: str, said: Sentence | None, well: Sentence | None = None
+    ) -> None:
+        """What there is to say on a topic (None: all is well), if it is not what was said last.
 
         ``well`` is said when all is well again.
         """
-        if text != self._last.get(topic, ""):
-            self._last[topic] = text
-            if text or well:
-                self.notify(kind, text or well)
+        if said != self._last.get(topic):
+            self._last[topic] = said
+            if now := said or well:
+                self.notify(kind, now)
 
     def report(self, counters: Callable[[], Counters]) -> None:
         """How it goes, every second; and hear what the other process has to say."""

@@ -30,6 +30,7 @@ from sensor.alerts.alert import rfc3339
 from sensor.alerts.notice import HEALTH, Health, Notice, notice
 from sensor.base.access import WebSettings
 from sensor.base.database import DatabaseError
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.terminal import complain
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Desk, Exempted
@@ -187,8 +188,8 @@ class Deliverer:
 
     # --- with who started it ---------------------------------------------------------------------
 
-    def _notice(self, kind: str, text: str) -> None:
-        self._link.say(Noticed(notice(kind, text, time.time_ns())))
+    def _notice(self, kind: str, said: Sentence | str) -> None:
+        self._link.say(Noticed(notice(kind, said, time.time_ns())))
 
     def _hear(self) -> None:
         """For a moment."""
@@ -235,7 +236,7 @@ class Deliverer:
     def run(self, again: bool = False) -> int:
         """Until the end; how many rows still wait for sinks. ``again``: one before it died."""
         if again:
-            self._notice("delivery", "the process that passes alerts on had died; it goes on")
+            self._notice("delivery", Sentence("delivery.again"))
         self._keep()
         for sink in self._sinks:
             sink.start(self._around(sink))
@@ -282,7 +283,8 @@ class Deliverer:
         try:
             Kept(self._live, settings).write(self._files.delivery_settings)
         except OSError as error:
-            self._notice("delivery", f"its settings are not kept: {error.strerror or error}")
+            why = sentence("delivery.settings", error=error.strerror or str(error))
+            self._notice("delivery", why)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """What the disk refuses is said once, and tried again."""
@@ -290,7 +292,7 @@ class Deliverer:
             work()
         except DatabaseError as error:
             if str(error) != self._fault:
-                self._notice("blocking", f"decisions wait: {error}")
+                self._notice("blocking", sentence("delivery.waits", error=str(error)))
             self._fault = str(error)
             self._sick_until = time.monotonic() + 1
         else:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sensor.alerts.notice import Notice, notice
+from sensor.base.sentences import Sentence
 from sensor.service import privileges
 from sensor.service.deliverer import Deliverer, SensorLink, prepare_sinks
 from sensor.service.messages import (
@@ -104,8 +105,7 @@ class Delivery:
     def reload(self, settings: Settings) -> None:
         """New settings are in force; those of sinks at the next start."""
         if not self._say(Settled(settings)):
-            text = "decisions go by the old settings: the new ones could not be passed on"
-            self._tell(notice("settings", text, time.time_ns()))
+            self._tell(notice("settings", Sentence("delivery.old_settings"), time.time_ns()))
 
     def notice(self, one: Notice) -> None:
         """Pass a notice on."""
@@ -122,8 +122,7 @@ class Delivery:
                 self._heard(said)
             if not self._gone and not self._stopping:
                 self.counters |= {"delivery": {"delivery_gone": 1}}
-                text = "the process that passes alerts on is gone; they stay in the journal"
-                self._tell(notice("delivery", text, time.time_ns()))
+                self._tell(notice("delivery", Sentence("delivery.gone"), time.time_ns()))
             self._gone = True
 
     def _heard(self, said: bytes) -> None:

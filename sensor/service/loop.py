@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from sensor.base.database import DatabaseError
+from sensor.base.sentences import Sentence, sentence
 from sensor.blocking.feed_faults import FaultReader
 from sensor.capture.block import Block, CaptureError
 from sensor.pipeline import Pipeline
@@ -141,7 +142,7 @@ class Loop:
         self._recorder.flush()
         self._read_exemptions()
         for counter, reason in self._pipeline.reasons().items():
-            said = f"{counter}: something was left out: {reason}"
+            said = sentence("reader.refused", counter=counter, reason=reason)
             self._announcer.notify_change("reader", counter, said)
         if self._is_first:
             for fault in self._feeds.news():
@@ -163,8 +164,8 @@ class Loop:
     def _look_at_cables(self) -> None:
         """Say of an interface that it is down, or up again."""
         for name, trouble in self._taps.troubles.items() if self._is_first else ():
-            topic, well = f"interface {name}", f"{name} is up again"
-            self._announcer.notify_change("interface", topic, trouble, well)
+            well = sentence("interface.well", interface=name)
+            self._announcer.notify_change("interface", f"interface {name}", trouble, well)
 
     @property
     def _is_first(self) -> bool:
@@ -175,13 +176,13 @@ class Loop:
         try:
             changed = self._exemptions.read(self._pipeline.packet_time or time.time_ns())
         except DatabaseError as error:
-            text = f"exemptions made at the desk are not known: {error}"
-            self._announcer.notify_change("settings", "desk", text)
+            said = sentence("settings.desk_unknown", error=str(error))
+            self._announcer.notify_change("settings", "desk", said)
             return
         if changed:
             self._apply_settings()
-            text = f"{len(self._exemptions)} exemptions made at the desk are in force"
-            self._announcer.notify("settings", text)
+            said = sentence("settings.desk", exemptions=len(self._exemptions))
+            self._announcer.notify("settings", said)
 
     def _apply_settings(self) -> None:
         settings = self._exemptions.effective
@@ -200,8 +201,7 @@ class Loop:
         """Settings as they are on disk now; some stay as they were until the next start."""
         new, old = self._reload(), self._exemptions.settings
         if new is None:
-            text = "the new settings are no good; the old ones stay in force"
-            self._announcer.notify("settings", text)
+            self._announcer.notify("settings", Sentence("settings.refused"))
             return
         fixed = ["limits", "live", "evidence", *SINKS] + ["ports"] * (self._worker is not None)
         later = [name for name in fixed if getattr(new, name) != getattr(old, name)]
@@ -211,8 +211,7 @@ class Loop:
         if self._announcer.delivery is not None:
             self._announcer.delivery.reload(settings)
         self._taps.reload(settings)
-        more = f"; at the next start: {', '.join(later)}" if later else ""
-        self._announcer.notify("settings", f"the new settings are in force{more}")
+        self._announcer.notify("settings", sentence("settings.taken", later=later or None))
 
     def _stop(self) -> None:
         """Read what has come, write it all down, close."""

@@ -7,6 +7,7 @@ gaps tell. The worse of the two is the loss.
 import time
 from typing import NamedTuple
 
+from sensor.base.sentences import Sentence, sentence
 from sensor.capture.afpacket import Statistics
 from sensor.pipeline import Pipeline
 
@@ -67,13 +68,13 @@ class LossMeter:
         self.loss = span.loss
         return span
 
-    def alarm(self, span: Span, level: float) -> str:
+    def alarm(self, span: Span, level: float) -> Sentence | None:
         """What there is to say of a span: of every drop, and of a loss that reached ``level``."""
         lossy, before = span.loss >= level, self._alarmed
         self._alarmed = lossy
         if not span.dropped and (not lossy or before):
-            return ""
-        return (
-            f"{span.dropped:,} of {span.received:,} packets dropped by the kernel"
-            f" ({span.dropped_share:.2%}), {span.gaps:.2%} of stream bytes missing"
-        )
+            return None
+        return sentence(
+            "capture.loss", dropped=span.dropped, received=span.received,
+            share=span.dropped_share, gaps=span.gaps,
+        )  # fmt: skip

@@ -7,6 +7,7 @@ that some sink never had; they are lost to it, counted and told.
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import DAY
 from sensor.blocking.ledger import Ledger
 from sensor.settings import LiveSettings
@@ -20,7 +21,7 @@ class Pruner:
     """Of one state folder; its counters only grow."""
 
     def __init__(
-        self, ledger: Ledger, sinks: Iterable[Sink], notice: Callable[[str, str], None]
+        self, ledger: Ledger, sinks: Iterable[Sink], notice: Callable[[str, Sentence], None]
     ) -> None:
         """``notice`` is told kind and text of what is lost."""
         self._ledger = ledger
@@ -54,8 +55,7 @@ class Pruner:
         self.counters["outbox_messages_dropped"] += len(numbers)
         self._notice(
             "journal",
-            f"{name}: {len(numbers)} alerts were dropped that {self._who} never had:"
-            " live.journal_megabytes is reached",
+            sentence("journal.dropped", journal=name, alerts=len(numbers), who=self._who),
         )
         return bool(numbers)
 

@@ -20,6 +20,7 @@ from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.base.database import DatabaseError
+from sensor.base.sentences import Sentence, sentence
 from sensor.evidence.store import Store
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usages
@@ -48,7 +49,7 @@ class Recorder:
         self,
         files: StateFolder,
         settings: Settings,
-        notify: Callable[[str, str], None],
+        notify: Callable[[str, Sentence], None],
         usage: bool,
     ) -> None:
         """``notify`` is given kind and text of what a person should know; ``usage``: keep it.
@@ -165,7 +166,7 @@ class Recorder:
             fresh = self.journal.write(waiting + alerts)
         except DatabaseError as error:
             if not waiting:
-                self._notify("journal", f"alerts are told but not on disk: {error}")
+                self._notify("journal", sentence("journal.unwritten", error=str(error)))
             self._not_kept["journal_failures"] += 1
             self._alerts_waiting = (waiting + alerts)[-_MOST_WAITING:]
             return alerts
@@ -197,7 +198,7 @@ class Recorder:
         payload = self._settings.privacy == "evidence"
         self._packets.keep(output.block, output.segments, payload)
         if self._packets.fault and not fault:
-            self._notify("evidence", f"packets are not kept: {self._packets.fault}")
+            self._notify("evidence", sentence("evidence.packets", error=self._packets.fault))
 
 
 class Sampler:

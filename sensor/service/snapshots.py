@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sensor import __version__
 from sensor.base.database import DatabaseError
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import DAY
 from sensor.pipeline import Pipeline
 from sensor.service.recorder import Recorder
@@ -34,7 +35,7 @@ class Snapshots:
         files: StateFolder,
         pipeline: Pipeline,
         recorder: Recorder,
-        notify: Callable[[str, str], None],
+        notify: Callable[[str, Sentence], None],
     ) -> None:
         self.written_at = 0.0
         """seconds since 1970; 0: none was yet"""
@@ -55,7 +56,7 @@ class Snapshots:
                 after = facts["journal"]
             except (SnapshotError, KeyError) as error:
                 shutil.move(self._files.snapshot, self._files.refused_snapshot)
-                self._notify("snapshot", f"starting without its evidence: {error}")
+                self._notify("snapshot", sentence("snapshot.unread", error=str(error)))
         since = time.time_ns() - DAY
         newest = {a.id: a for _, a in self._recorder.journal.read(after, since=since)}
         for alert in newest.values():
@@ -77,7 +78,7 @@ class Snapshots:
             return
         self._child = 0
         if status:
-            self._notify("snapshot", "could not be written; evidence would not survive")
+            self._notify("snapshot", Sentence("snapshot.unwritten"))
         else:
             self.written_at = time.time()
 
@@ -94,7 +95,7 @@ class Snapshots:
             write(*self._whole())
             write_usage()
         except (SnapshotError, DatabaseError) as error:
-            self._notify("snapshot", str(error))
+            self._notify("snapshot", sentence("snapshot.last", error=str(error)))
 
     def _whole(self) -> tuple[Path, dict[str, NDArray[Any]], dict[str, Any]]:
         """Where it goes, and what it holds."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.sentences import Sentence, sentence
 from sensor.capture.afpacket import (
     Fanout,
     Interface,
@@ -67,7 +68,7 @@ class Taps:
         bpf: str | None,
         worker: Worker | None,
         record: str | None,
-        notify: Callable[[str, str], None],
+        notify: Callable[[str, Sentence], None],
     ) -> None:
         """``bpf``: a filter in place of the sensor's; ``record``: a file for all that is read.
 
@@ -113,7 +114,7 @@ class Taps:
         try:
             self._record.write(block.data, block.frames, whole)
         except OSError as error:
-            self._notify("evidence", f"-w: nothing more is written: {error.strerror}")
+            self._notify("evidence", sentence("evidence.record", error=error.strerror))
             self._record = None
 
     def count(self, seconds: float | None = None) -> Statistics:
@@ -130,8 +131,8 @@ class Taps:
         return sum(interface.waiting for interface in self._interfaces)
 
     @property
-    def troubles(self) -> dict[str, str]:
-        """By interface, what is wrong with its cable; empty: nothing."""
+    def troubles(self) -> dict[str, Sentence | None]:
+        """By interface, what is wrong with its cable."""
         return {i.name: trouble_of(i.name) for i in self._interfaces}
 
     def reload(self, settings: Settings) -> None:

@@ -23,7 +23,7 @@ def filled(code):
     """Something for each figure that fits its format."""
     template = CATALOGUES["en"][code]
     return {
-        name: "1 h" if spec == "window" else 7 if spec else "7"
+        name: {"window": "1 h", "list": ["7", "8"], "": "7"}.get(spec, 7)
         for name, spec in re.findall(r"\{(\w+)(?::([^}]*))?\}", template)
     }
 

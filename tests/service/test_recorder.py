@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sensor.base.database import DatabaseError
+from sensor.base.sentences import Sentence
 from sensor.capture.merge import Captures
 from sensor.impact.store import UsageStore
 from sensor.service import recorder as module
@@ -29,8 +30,8 @@ class Kept:
         self.pipeline = self.recorder.new_pipeline()
         self.alerts: list = []
 
-    def _notify(self, kind: str, text: str) -> None:
-        self.notices.append((kind, text))
+    def _notify(self, kind: str, said: Sentence) -> None:
+        self.notices.append((kind, said.text))
 
     def replay(self) -> None:
         for output in self.pipeline.run(Captures([BOT])):

@@ -1,5 +1,11 @@
 """Who may come in: host names, TLS, logins, tokens, forged requests, and what browsers are told.
 
+Logins are kept here, by hand, and not in a signed cookie as Starlette's sessions (itsdangerous)
+keep them: what is signed is good until it is too old, whereas here logging out ends it, a restart
+ends all, and no key that signs need be kept. The cookie is 256 random bits and says nothing. Forged
+requests are told by a token of the login's (``hmac.compare_digest``) and by what browsers say of a
+request's origin (Fetch Metadata). Hashes of passwords are argon2-cffi's.
+
 Everything from the network is data: the policy below has a browser run the page's own files and
 nothing else (Content Security Policy 3), and lets no text become markup (Trusted Types).
 """

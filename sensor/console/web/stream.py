@@ -1,7 +1,9 @@
 """Server-sent events: what is new, told to everybody who follows (WHATWG HTML, section 9.2).
 
 One thread looks at the files five times a second and writes each event once; all who follow get the
-same bytes. Who is too slow loses what it has not read and is told ``reset``: to ask anew.
+same bytes. Who is too slow loses what it has not read and is told ``reset``: to ask anew. A library
+(sse-starlette) turns a generator into a response and writes each event anew for each who follows;
+the bounded queues and the ``reset``, which are what this is about, would still be here.
 
     alert   a message of an alert (``AlertEvent``); the event's id is the place in the journals
     vitals  how it goes (``Vitals``)

@@ -21,6 +21,7 @@ export const windowName = (name) => CATALOGUES[language()][`window.${name}`] ?? 
 
 function shown(value, format) {
   if (format === "window") return windowName(value);
+  if (format === "list") return value.map((one) => shown(one)).join(", ");
   if (format) return FORMATS[format](value);
   if (Array.isArray(value)) return value.map((one) => shown(one)).join("; ");
   return typeof value === "object" ? rendered(value.code, value.figures) : String(value);
@@ -45,7 +46,7 @@ function rendered(code, figures) {
     if (token === "[[" || token === "]]") add(token[0]);
     else if (token === "[") [inside, part] = [true, ""];
     else if (token === "]") [inside, whole] = [false, whole + (part ?? "")];
-    else if (name in figures) {
+    else if (figures[name] !== undefined && figures[name] !== null) {
       const text = shown(figures[name], format);
       if (text === null) return null;
       add(text);
