@@ -138,9 +138,11 @@ def test_the_outbox_has_a_ceiling_and_says_what_it_drops(tmp_path, start):
 
 def test_what_kafka_has_goes_first(own, tmp_path, start):
     own.start()
-    desk = start(tmp_path, own.bootstrap, "[live]\njournal_megabytes = 1\n")
+    desk = start(tmp_path, own.bootstrap)
     desk.write(2000)
-    wait_for(lambda: desk.kafka("waiting") == 0, 60, "the outbox to drain")
+    wait_for(lambda: desk.kafka("acknowledged") == 2000, 120, "the outbox to drain")
+    live = msgspec.structs.replace(desk.settings.live, journal_megabytes=1)
+    desk.delivery.reload(msgspec.structs.replace(desk.settings, live=live))
     wait_for(lambda: desk.journal.db.size <= 1_100_000, 90, "the pruning")
     desk.stop(5)
     assert desk.delivery.counters["blocking"]["outbox_messages_dropped"] == 0
