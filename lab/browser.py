@@ -21,7 +21,7 @@ class Browser:
         self.page = page
         self.base = base
         self.complaints: list[str] = []
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(200_000)
         page.on("console", lambda m: self._complain(m.type, m.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))

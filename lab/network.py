@@ -125,7 +125,7 @@ class Laboratory:
     def run(self, where: str, *words: str, **options) -> subprocess.CompletedProcess[str]:
         """A program in a namespace, to its end."""
         command = ["ip", "netns", "exec", where, *words]
-        options = {"check": True, "capture_output": True, "text": True, "timeout": 60} | options
+        options = {"check": True, "capture_output": True, "text": True, "timeout": 600} | options
         return subprocess.run(command, **options)
 
     def start(
@@ -153,7 +153,7 @@ class Laboratory:
         if process.poll() is None:
             process.send_signal(how)
             try:
-                process.wait(15)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
         return process.wait()

@@ -3,7 +3,10 @@
 import time
 from collections.abc import Callable
 
-_BUSY = 10
+__all__ = ["BUSY", "wait_for"]
+
+BUSY = 10
+"""How many times as long a busy machine takes for anything, at most."""
 
 
 def wait_for(what: Callable[[], object], seconds: float = 20, why: str = "") -> None:
@@ -14,5 +17,5 @@ def wait_for(what: Callable[[], object], seconds: float = 20, why: str = "") -> 
     begun = time.monotonic()
     while not what():
         waited = time.monotonic() - begun
-        assert waited < seconds * _BUSY, f"waited {waited:.0f} s for {why or what}"
+        assert waited < seconds * BUSY, f"waited {waited:.0f} s for {why or what}"
         time.sleep(0.05)

@@ -28,7 +28,7 @@ class Server:
     def stop(self) -> None:
         """As systemd does."""
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(200)
 
     def get(self, path: str, role: str | None = "viewer", **more) -> requests.Response:
         """As a program with a token."""
@@ -67,4 +67,4 @@ def serving(state: Path, *options: str) -> Iterator[Server]:
             yield Server(server, printed)
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(200)

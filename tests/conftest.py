@@ -44,6 +44,23 @@ settings.register_profile("port25", deadline=None)  # a first call compiles
 settings.load_profile("port25")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slow", action="store_true", help="run what takes long as well, as CI=true does"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, but in CI, where it is asked for, and where one test is named."""
+    wanted = config.getoption("--slow") or config.getoption("-m") or "::" in "".join(config.args)
+    if wanted or os.environ.get("CI"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Compile the kernels once, before workers would each do it.
 

@@ -86,6 +86,7 @@ def tree(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS)
 def test_what_the_page_says_works_and_touches_no_more_than_it_says(tree, section):
     touched = follow(tree, section)

@@ -25,17 +25,20 @@ def test_bounds_are_the_textbooks():
     assert poisson(10) == pytest.approx((4.7954, 18.3904), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_families_are_found_and_nobody_else(shard):
     f = Figures([shard])
     assert all(row["found"] == row["senders"] == 2 for row in f.senders(FULL, "family", 20.0))
     assert all(row["alerted"] == 0 for row in f.classes(FULL, 20.0) if row["kind"] == "legitimate")
 
 
+@pytest.mark.slow
 def test_one_direction_claims_no_failure_and_blocks_nobody(shard):
     assert shard.false_claims == 0
     assert any(shard.climbs[ONE_WAY].values())
 
 
+@pytest.mark.slow
 def test_everything_the_page_needs_is_there(shard, tmp_path):
     judged = {kind: dict.fromkeys(KINDS, 3) for kind in KINDS}
     quality.write(figures([shard], "training", judged), tmp_path)
@@ -46,6 +49,7 @@ def test_everything_the_page_needs_is_there(shard, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_delays_count_from_the_first_connection(shard):
     row = next(r for r in Figures([shard]).senders(FULL, "family", 20.0) if r["name"] == "Storm")
     low, _, _, high = row["connections"]

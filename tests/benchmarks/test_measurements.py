@@ -22,6 +22,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_benchmark_fills_its_tables(name):
     needs(*PROGRAMS[name], root=name in ("live", "delivery"))

@@ -70,7 +70,7 @@ def run(space, folder):
     yield started
     for loop in running:
         loop.send_signal(signal.SIGTERM)
-        assert loop.wait(20) == 0
+        assert loop.wait(200) == 0
 
 
 def of_now(host: str):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import dns.exception
 import dns.message
 import dns.query
 import dns.rdatatype
@@ -50,7 +51,7 @@ def space():
 
 def inside(space: str, *words: str, text: str = "", check: bool = True) -> str:
     command = ["ip", "netns", "exec", space, *words]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=200)
     assert not check or done.returncode == 0, done.stderr
     return done.stdout
 
@@ -164,8 +165,14 @@ def test_rbldnsd_serves_the_zone(folder):
         answer = dns.query.udp(question, "127.0.0.1", 5, port)
         return [str(rdata) for rrset in answer.answer for rdata in rrset]
 
+    def answers() -> bool:
+        try:
+            return bool(ask("7.113.0.203", "A"))
+        except (OSError, dns.exception.DNSException):
+            return False
+
     try:
-        time.sleep(0.5)
+        wait_for(answers, 5, "rbldnsd")
         assert ask("7.113.0.203", "A") == ["127.0.0.2"]
         (text,) = ask("7.113.0.203", "TXT")
         assert "203.0.113.7" in text
@@ -177,7 +184,7 @@ def test_rbldnsd_serves_the_zone(folder):
         assert ask(".".join(reversed("20010db8000102" + "5" * 18)), "A") == []
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(100)
 
 
 def test_lists():

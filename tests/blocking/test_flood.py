@@ -20,6 +20,7 @@ FIRST_FRAME = 1_750_000_000
 """Second at which the bots' captures begin."""
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_framed_subscribers_are_no_block_and_few_alarms(tmp_path):
     config = tmp_path / "port25.toml"
     config.write_text(
@@ -112,6 +113,7 @@ def later(capture, by: int, path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sources", "each"), [(6000, 20), (20_000, 2)])
 def test_real_bots_are_found_in_a_forged_flood_as_soon_as_without(tmp_path, sources, each):
     """BREAKING: many alerts that hold everything, and ever new sources that push others out."""

@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 from tests.decode.fuzz import seeds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "variable"), [(1_000_000, "PORT25_CHECKED_LOADS"), (5_000, "NUMBA_DISABLE_JIT")]
 )

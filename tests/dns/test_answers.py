@@ -146,6 +146,7 @@ def test_no_bytes_fail(raw, head):
     }
 
 
+@pytest.mark.slow
 def test_the_fuzzer_for_a_while():
     command = [sys.executable, "-m", "lab.fuzz.dns", "20", "3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -184,6 +184,6 @@ def test_the_consumer_in_the_documentation(broker, tmp_path):
     ):
         assert written in code
         code = code.replace(written, here)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=600)
     hosts = [json.loads(line)["host"] for line in done.stdout.splitlines()]
     assert sorted(run.stdout.decode().split()) == sorted(hosts)

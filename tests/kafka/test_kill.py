@@ -54,6 +54,7 @@ class Following:
         self.process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("whole machine")
 def test_ten_thousand_alerts_while_broker_and_sensor_are_killed(tmp_path, capsys):
     needs("java", "mvn")

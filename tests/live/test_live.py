@@ -49,7 +49,9 @@ def test_live_equals_replay(lab, folder):
     traffic(lab, "mailer", "15", "20")
     time.sleep(13)  # what waits for an answer is given up, with no packet to tell the time
     before = len(sensor.alerts())
+    seen = sensor.metrics()["port25_packets_received_total"]
     traffic(lab, "last")
+    wait_for(lambda: sensor.metrics()["port25_packets_received_total"] > seen, 5, "the last")
     time.sleep(0.5)
     assert sensor.stop() == 0
     lab.stop(tcpdump)
@@ -70,9 +72,10 @@ def test_workers_share_an_interface_and_each_subscriber_is_ones(lab, folder):
         lab.address(lab.inside, host)
         traffic(lab, "syns", "30", "400", host)
     wait_for(lambda: len({a["host"] for a in sensor.alerts()}) == len(hosts), 20, "all the hosts")
-    time.sleep(1.5)
+    wanted = 30 * len(hosts)
+    wait_for(lambda: sensor.metrics()["port25_attempts_total"] >= wanted, 5, "all attempts")
     metrics = sensor.metrics()
-    assert metrics["port25_attempts_total"] == 30 * len(hosts)
+    assert metrics["port25_attempts_total"] == wanted
     assert metrics["port25_hosts"] == len(hosts), "a subscriber was seen by two workers"
     lab.stop(tcpdump)
     assert sensor.stop() == 0
@@ -117,9 +120,12 @@ def test_the_readmes_commands(lab, folder):
     command = [sys.executable, "-m", "sensor", *live.split(), *state]
     sensor = lab.start(lab.watch, *command, log=folder / "log", cwd=ROOT)
     wait_for(lambda: (folder / "state" / "journal.sqlite").exists(), 100)
-    time.sleep(2)
-    traffic(lab, "syns", "40", "40")
-    wait_for(lambda: "raised" in (folder / "log").read_text(), 20)
+
+    def raised() -> bool:  # when it begins to look is told to nobody
+        traffic(lab, "syns", "40", "40")
+        return "raised" in (folder / "log").read_text()
+
+    wait_for(raised, 20, "an alert")
     assert lab.stop(sensor) == 0
     id_ = json.loads((folder / "log").read_text().splitlines()[0])["id"]
     words = [id_ if re.fullmatch(r"[0-9a-f]{8}", word) else word for word in evidence.split()]
@@ -133,7 +139,7 @@ def test_a_worker_that_dies_ends_them_all(lab, folder):
     assert sensor.process is not None
     children = Path(f"/proc/{sensor.process.pid}/task/{sensor.process.pid}/children").read_text()
     os.kill(int(children.split()[-1]), signal.SIGKILL)
-    assert sensor.process.wait(20) == 1
+    assert sensor.process.wait(200) == 1
 
 
 def test_the_ring_gives_what_tcpdump_sees(lab, folder):
@@ -169,7 +175,7 @@ while time.time() < end:
     server = lab.start(lab.outside, sys.executable, "-c", serve, address, log=folder / "server")
     wait_for(lambda: f"{address}:25" in lab.run(lab.outside, "ss", "-ltn").stdout, 20)
     lab.run(lab.inside, sys.executable, "-c", send, address)
-    assert server.wait(20) == 0
+    assert server.wait(200) == 0
     tagged = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / Dot1Q(vlan=5)
     put = (
         "import socket,sys\ns=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\n"
@@ -216,7 +222,9 @@ def test_kill_and_restart_during_an_attack(lab, folder):
     sensor = Sensor(lab, folder / "sensor", FAST).start()
     traffic(lab, "syns", "60", "40")
     wait_for(lambda: sensor.alerts(), 30, "an alert")
-    time.sleep(2.5)  # the snapshot interval, and some
+    last = time.time()
+    kept = sensor.state / "state.p25"
+    wait_for(lambda: kept.exists() and kept.stat().st_mtime > last, 5, "a snapshot")
     known = sensor.alerts()[-1]
     sensor.stop(signal.SIGKILL)
     sensor.start()
@@ -272,13 +280,14 @@ def test_overload_is_counted_and_told(lab, folder):
 def test_an_interface_that_goes_down_and_comes_up(lab, folder):
     sensor = Sensor(lab, folder / "sensor").start()
     for way in ("down", "up"):
+        told = len(sensor.notices("interface"))
         lab.run(lab.watch, "ip", "link", "set", "mirror0", way)
-        time.sleep(1)
+        wait_for(lambda told=told: len(sensor.notices("interface")) > told, 5, way)
     traffic(lab, "syns", "40", "40")
     wait_for(lambda: sensor.alerts(), 15, "an alert")
     lab.run(lab.router, "ip", "link", "delete", "span0")
     assert sensor.process is not None
-    assert sensor.process.wait(10) == 1
+    assert sensor.process.wait(100) == 1
     assert "gone" in sensor.err.read_text()
 
 
@@ -302,9 +311,10 @@ def test_signals_settings_and_the_supervisor(lab, folder):
     wait_for(lambda: len(sensor.notices("settings")) == 2, 10)
     assert "at the next start: limits" in sensor.notices("settings")[-1]
     traffic(lab, "syns", "60", "60")
+    suppressed = "port25_suppressed_by_exemption_total"
+    wait_for(lambda: sensor.metrics()[suppressed] > 0, 5, "what is suppressed")
     time.sleep(1)
     assert sensor.alerts() == []
-    assert sensor.metrics()["port25_suppressed_by_exemption_total"] > 0
 
     sensor.configure("")
     sensor.send(signal.SIGHUP)
@@ -466,7 +476,7 @@ def test_without_privileges_it_says_what_it_needs(folder):
 
 
 @pytest.mark.xdist_group("whole machine")
-@pytest.mark.skipif(not os.environ.get("CI"), reason="two minutes; CI=1 runs it, and make soak")
+@pytest.mark.slow
 def test_memory_is_flat_under_mixed_load():
     from lab.soak import soak
 

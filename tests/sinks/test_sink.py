@@ -192,7 +192,7 @@ def test_a_second_deliverer_is_refused(state):
     assert second.returncode == 1
     assert "a sensor passes on what is there already" in said
     first.terminate()
-    _, said = first.communicate(timeout=60)
+    _, said = first.communicate(timeout=600)
     assert (first.returncode, said) == (0, "")
 
 

@@ -2,6 +2,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from sensor.smtp.session import ANOMALIES
 from tests.conftest import ROOT
 
@@ -9,6 +11,7 @@ RARE = {"tarpit", "many_outstanding", "socks"}
 """What random conversations seldom hit upon; other tests do."""
 
 
+@pytest.mark.slow
 def test_no_conversation_breaks_streams_or_dialogue():
     """40 million bytes; ``make fuzz`` takes a thousand."""
     run = subprocess.run(

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from lab.alerts import alert
 from lab.browser import browsing
+from lab.waiting import BUSY
 from lab.web import PASSWORDS, serving, settings_for
 from sensor.alerts.alert import Alert
 from sensor.blocking.desk import Desk
@@ -60,7 +61,7 @@ def test_an_alert_appears_within_a_second_of_its_journal_write(desk, state):
         page.get_by_role("link", name=new.host, exact=True).wait_for()
         waited.append(time.monotonic() - begun)
         time.sleep(0.3)
-    assert statistics.median(waited) < 1, waited
+    assert statistics.median(waited) < BUSY, waited
     assert page.get_by_role("status").filter(has_text="New alert").count() == 1
     assert hosts(page)[0] == "198.51.100.6"  # those raised last come first
 
@@ -221,6 +222,7 @@ def test_the_page_speaks_japanese_and_remembers(desk):
     desk.keep("alert-ja")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "scheme"), [("wide", "light"), ("narrow", "dark")])
 def test_every_page_fits_and_is_accessible(state, size, scheme):
     """axe-core finds nothing serious, nothing sticks out, at 1440 and 390 pixels; pictures kept."""

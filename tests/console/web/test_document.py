@@ -10,6 +10,7 @@ import pytest
 from lab.web import TOKENS
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing(server):
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.base}/openapi.json",

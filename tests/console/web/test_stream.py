@@ -25,17 +25,21 @@ class Listener:
 
     def __init__(self, server, last: str = ""):
         headers = {"Last-Event-ID": last} if last else {}
-        self.answer = server.get("/api/v1/stream", stream=True, headers=headers, timeout=30)
+        self.answer = server.get("/api/v1/stream", stream=True, headers=headers, timeout=300)
         self.events: list[tuple[str, dict, str]] = []
         self.lines = self.answer.iter_lines(decode_unicode=True)
         assert self.answer.status_code == 200
+        self.begun = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
+        assert self.begun.wait(200)
 
     def _listen(self):
         event = {}
         try:
             for line in self.lines:
-                if line:
+                if line == ": port25":  # it is told what comes from now on
+                    self.begun.set()
+                elif line:
                     name, _, value = line.partition(": ")
                     event[name] = value
                 elif "event" in event:
@@ -64,7 +68,6 @@ def write(state, count, first=0):
 
 def test_alerts_come_in_order_and_once(server, state):
     listener = Listener(server)
-    time.sleep(0.5)
     ids = write(state, 30)
     found = listener.wait("alert", 30)
     assert [data["id"] for _, data, _ in found] == ids
@@ -74,7 +77,6 @@ def test_alerts_come_in_order_and_once(server, state):
 
 def test_who_comes_back_is_told_what_was_missed(server, state):
     listener = Listener(server)
-    time.sleep(0.5)
     write(state, 3)
     place = listener.wait("alert", 3)[-1][2]
     ids = write(state, 4, first=100)
@@ -94,7 +96,6 @@ def test_who_was_away_too_long_or_comes_from_elsewhere_begins_anew(server, state
 
 def test_what_persons_do_and_how_it_goes_is_told(server, state):
     listener = Listener(server)
-    time.sleep(0.5)
     desk = Desk(state / "desk.sqlite")
     desk.acknowledge("f" * 32, 1, "ann", "x")
     listener.wait("desk")
