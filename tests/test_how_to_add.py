@@ -1,6 +1,6 @@
 """docs/how-to-add.md, followed word for word in a copy of the tree.
 
-A block after "`path`:" is a new file, one after "In `path`:" a change to one there is: lines that
+A block after "`path`:" is a new file, one after "In `path`:" changes to one there is: lines that
 begin with a blank or a minus stand there once, and become those with a blank or a plus. Commands
 are run, and what stands below them is in what they print. Kernels are plain Python there.
 """
@@ -57,14 +57,15 @@ def run(tree: Path, line: str) -> str:
 
 
 def follow(tree: Path, section: str) -> Touched:
-    files, hunks, tests, said = [], {}, [], ""
+    files, hunks, tests, said, last = [], {}, [], "", ""
     for block in BLOCK.finditer(SECTIONS[section]):
         path, text = block["path"], block["text"]
         if block["kind"] == "sh":
             said = "".join(run(tree, line) for line in text.splitlines())
         elif block["kind"] == "text":
             assert text.strip() in said
-        elif block["there"]:
+        elif block["kind"] == "diff":
+            path = last = path or last
             (tree / path).write_text(changed((tree / path).read_text(), text))
             hunks[path] = hunks.get(path, 0) + 1
         else:
