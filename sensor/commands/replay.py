@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sensor.base.sentences import Sentence
 from sensor.commands.options import settings_argument, settings_from, state_argument
 from sensor.commands.progress import Progress
 from sensor.commands.terminal import Stop, announce, complain, report_faults
@@ -18,6 +17,7 @@ from sensor.commands.terminal import Stop, announce, complain, report_faults
 if TYPE_CHECKING:
     from sensor.alerts.alert import Alert
     from sensor.alerts.notice import Notice
+    from sensor.base.sentences import Sentence
     from sensor.capture.block import Block
     from sensor.pipeline import Pipeline
     from sensor.settings import Settings
