@@ -91,10 +91,10 @@ def judge(kind: str, hosts: int, seed: int, privacy: str = "envelope") -> Verdic
     best: dict[str, float] = {}
     blocked = set()
     for alert in alerts:
-        host = _owner(alert.subscriber, known)
+        host = _owner(alert.host, known)
         first.setdefault(host, alert.ts)
         best[host] = max(best.get(host, -99.0), alert.score)
-        if alert.recommend_block:
+        if alert.block_recommended:
             blocked.add(host)
     waits = [ts / 1e9 - known[host][0] for host, ts in first.items() if host in known]
     return Verdict(
