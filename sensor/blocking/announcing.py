@@ -34,8 +34,8 @@ def announce(
 ) -> int:
     """Until the reader is gone, or it is interrupted; the exit code.
 
-    ``blocks``: those in force now; ``ended``: those that one before this may have announced.
-    ``complain`` is told in words what goes wrong.
+    ``blocks``: those in force now; ``ended``: those that were. One before this may have announced
+    any of them. ``complain`` is told in words what goes wrong.
     """
     return _Announcement(blocks, ended, state, complain).run()
 
@@ -88,7 +88,7 @@ class _Announcement:
         try:
             found = self._blocks()
             if self._ended is not None:
-                self._announcer.inherit(exabgp.route(one) for one in self._ended())
+                self._announcer.inherit(exabgp.announced([*self._ended(), *found]))
                 self._ended = None
         except (DatabaseError, OSError) as error:
             # To end would have ExaBGP start this again a few times, and then end itself.

@@ -16,7 +16,7 @@ import msgspec
 
 from sensor.blocking.decision import Decision
 
-__all__ = ["disjoint"]
+__all__ = ["disjoint", "ever"]
 
 
 class _Range(NamedTuple):
@@ -63,6 +63,32 @@ def disjoint(blocks: Sequence[Decision], ts: int, ends: bool = True) -> list[Dec
             found.append((piece.place, _of_ports(blocks[piece.place], piece)))
     found.sort(key=lambda entry: entry[0])
     return [one for _, one in found]
+
+
+def ever(blocks: Sequence[Decision]) -> list[Decision]:
+    """Each block in every form in which ``disjoint`` without ``ends`` may ever have shown it.
+
+    Prefixes lie within one another or apart, so they are shown whole or not at all. Blocks of
+    ports may be cut where one as large or larger begins or ends; which of those were in force
+    beside it, and when, does not matter here.
+    """
+    shared: dict[str, list[Decision]] = {}
+    for one in blocks:
+        if one.ports:
+            shared.setdefault(one.source, []).append(one)
+    found = []
+    for one in blocks:
+        if not one.ports:
+            found.append(one)
+            continue
+        first, last = one.ports
+        others = [other.ports for other in shared[one.source] if other.ports]
+        rivals = [(a, b) for a, b in others if b - a >= last - first]
+        starts = sorted({first, *(b + 1 for _, b in rivals if first <= b < last)})
+        ends = sorted({last, *(a - 1 for a, _ in rivals if first < a <= last)})
+        forms = [(start, end) for start in starts for end in ends if start <= end]
+        found += [msgspec.structs.replace(one, ports=form) for form in forms]
+    return found
 
 
 def _sweep(ranges: list[_Range]) -> list[_Range]:

@@ -223,6 +223,32 @@ def test_what_ended_while_it_was_dead_is_withdrawn(start, version):
     assert faults(exabgp.state) == []
 
 
+@pytest.mark.parametrize("version", ["5", "4"])
+def test_what_overlapping_blocks_were_cut_to_is_withdrawn(start, version):
+    """One of two overlapping blocks ends, and another is covered, while nobody looks."""
+    exabgp, ledger = start(
+        version, ["100.64.0.1:0-1023", "100.64.0.1:1000-1999", "2001:db8:1:1::/64"]
+    )
+    wait_for(lambda: exabgp.said("flow added") == 3, 60, f"routes: {exabgp.log}")
+    found = subprocess.run(
+        ["pgrep", "-f", f"sensor blocklist.*{exabgp.state}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (number,) = map(int, found.stdout.split())
+    os.kill(number, signal.SIGSTOP)
+    ledger.release(lambda one: one.host == "100.64.0.1:1000-1999", time.time_ns(), "x", "mary")
+    put(ledger, ["2001:db8:1::/56"])
+    os.kill(number, signal.SIGKILL)
+    wait_for(lambda: exabgp.said("flow added") == 5, 60, f"those in force: {exabgp.log}")
+    lines = [x for x in exabgp.log.read_text().splitlines() if "flow removed" in x]
+    assert any("2001:db8:1:1::/64" in x for x in lines), lines
+    assert any("1024" in x and "1999" in x for x in lines), lines
+    assert not any("2001:db8:1::/56" in x or "1023" in x for x in lines), "those in force"
+    assert faults(exabgp.state) == []
+
+
 def test_it_ends_when_its_reader_is_gone(folder):
     ledger = Ledger(folder / "blocking.sqlite")
     put(ledger, HOSTS[:3])

@@ -95,6 +95,41 @@ def test_each_port_ends_when_its_last_block_ends(ranges):
     assert found == right
 
 
+KINDS = st.one_of(
+    st.builds("100.64.0.{}:{}-{}".format, st.just(1), st.integers(0, 30), st.integers(30, 60)),
+    st.builds(
+        lambda at, size: f"100.64.0.1:{at * size}-{at * size + size - 1}",
+        st.integers(0, 9), st.sampled_from([5, 8, 16]),
+    ),
+    st.builds(
+        lambda length, at: str(
+            ipaddress.ip_network((0x20010DB8 << 96 | at << 64, length), strict=False)
+        ),
+        st.integers(56, 64), st.integers(0, 255),
+    ),
+    st.sampled_from(["100.64.0.1", "100.64.0.2", "100.64.0.2:0-1023"]),
+)  # fmt: skip
+
+
+@given(st.lists(KINDS, max_size=14, unique=True), st.randoms(use_true_random=False))
+def test_all_that_was_ever_announced_is_known_later(hosts, chance):
+    """Whichever were in force, in whatever order they began."""
+    blocks = [block(host) for host in hosts]
+    known = set(exabgp.announced(blocks))
+    for _ in range(5):
+        some = chance.sample(blocks, chance.randint(0, len(blocks)))
+        assert set(exabgp.routes(some, NOW)) <= known
+
+
+def test_what_is_withdrawn_to_be_sure_is_little():
+    """A thousand neighbours are one flow each; only what overlaps has more."""
+    apart = [block(f"100.64.{n}.1:{64 * n}-{64 * n + 63}") for n in range(250)]
+    within = [block(f"100.64.0.9:{64 * n}-{64 * n + 63}") for n in range(1000)]
+    larger = [block(f"100.64.0.9:{2000 * n}-{2000 * n + 1999}") for n in range(32)]
+    assert len(exabgp.announced(apart)) == 250
+    assert len(exabgp.announced(within + larger)) < 1200
+
+
 @given(st.lists(NESTED, max_size=12))
 def test_each_prefix_ends_when_its_last_block_ends(prefixes):
     base = int(ipaddress.ip_address("2001:db8::"))

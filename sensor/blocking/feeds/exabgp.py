@@ -3,16 +3,17 @@
 FlowSpec has no end of its own: what expires must be withdrawn. So ExaBGP runs
 ``port25 blocklist --format exabgp --follow`` as a process, which announces and withdraws as time
 goes on. When the process ends, ExaBGP keeps what it announced and starts it again; so it begins by
-withdrawing what has ended since.
+withdrawing what may have been announced and is not in force: what has ended, or lies within
+another block now, in each form that blocks overlapping it may have given it.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sensor.blocking.decision import Decision
-from sensor.blocking.normal import disjoint
+from sensor.blocking.normal import disjoint, ever
 
-__all__ = ["LOOKUPS", "changes", "render", "route", "routes", "turn"]
+__all__ = ["LOOKUPS", "announced", "changes", "render", "route", "routes", "turn"]
 
 LOOKUPS: Final = False
 
@@ -30,6 +31,11 @@ def route(one: Decision) -> str:
 def routes(blocks: Sequence[Decision], ts: int) -> list[str]:
     """The flows of all blocks in force at ``ts`` (ns), none within another."""
     return [route(one) for one in disjoint(blocks, ts, ends=False)]
+
+
+def announced(blocks: Sequence[Decision]) -> list[str]:
+    """Every flow that :func:`routes` may have given of these blocks, or of some of them."""
+    return list(dict.fromkeys(route(one) for one in ever(blocks)))
 
 
 def turn(before: Iterable[str], after: Iterable[str]) -> list[str]:
