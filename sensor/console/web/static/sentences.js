@@ -60,7 +60,7 @@ function rendered(code, figures) {
 // A sentence of the sensor by code and figures; `text`: the same in English.
 export function said(code, figures, text) {
   try {
-    return (code && rendered(code, figures ?? {})) ?? text;
+    return (code ? rendered(code, figures ?? {}) : null) ?? text;
   } catch {
     return text; // figures of another kind than the template's
   }
