@@ -33,7 +33,7 @@ from sensor.capture.bpf import ETHERNET
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, get_ready
-from sensor.dns.lookups import LOOKUP_COUNTERS, expect, new_lookups, taken
+from sensor.dns.lookups import LOOKUP_COUNTERS, clear_answers, new_lookups, watch_name
 from sensor.hosts.census import STEPS, fan_out
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.in_use import new_in_use
@@ -41,9 +41,10 @@ from sensor.hosts.subscribers import CLASS, class_of, classify, parse_host
 from sensor.hosts.table import META, new_host_table, reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.settings import Limits, Settings, subscribers_of
-from sensor.smtp.connections import EVICTED, FORGOTTEN, new_connections
-from sensor.smtp.session import PIECES, PIECES_REFUSED, SESSIONS, new_sessions
+from sensor.smtp.session import SESSIONS, new_sessions
 from sensor.state.snapshot import SnapshotError, arrays_of, restore
+from sensor.tcp.connections import EVICTED, FORGOTTEN, new_connections
+from sensor.tcp.reassembly import PIECES, PIECES_REFUSED
 from sensor.tracking.loop import (
     COUNTERS,
     MOMENTS,
@@ -94,8 +95,8 @@ def compile_kernels() -> None:
     state = pipeline._state
     zero = np.uint64(0)
     adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, True)
-    expect(state.lookups, np.frombuffer(b"\0", np.uint8))
-    taken(state.lookups)
+    watch_name(state.lookups, np.frombuffer(b"\0", np.uint8))
+    clear_answers(state.lookups)
     evidence = Evidence(
         np.zeros((len(Count), len(WINDOWS)), np.int64), np.zeros(len(Fact), np.int64)
     )

@@ -13,7 +13,7 @@ import numpy as np
 from sensor.base.addresses import MAPPED
 from sensor.base.door import Door
 from sensor.dns.answers import Answer, name_text, read_answer
-from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, expect, taken
+from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, clear_answers, watch_name
 
 __all__ = ["Exchangers", "get_ready", "provider"]
 
@@ -98,14 +98,14 @@ class Exchangers:
         for address, name in state.get("addresses", ()):
             self._put(self._by_address, int(address, 16), name)
 
-    def take(self) -> None:
+    def read_answers(self) -> None:
         """Read the answers the kernels put aside."""
         lookups = self._lookups
         at = 0
         for size in lookups.sizes[: lookups.meta[ANSWERS_PUT_ASIDE]].tolist():
             self.learn(lookups.answers[at : at + size].tobytes())
             at += size
-        taken(lookups)
+        clear_answers(lookups)
 
     def learn(self, answer: bytes) -> None:
         """Learn from one DNS message, whatever its bytes."""
@@ -121,7 +121,7 @@ class Exchangers:
         for exchange in answer.exchanges:
             if len(exchange) > 1:  # not the null MX of RFC 7505
                 self._put(self._names, name_text(exchange), None)
-                expect(self._lookups, np.frombuffer(exchange, np.uint8))
+                watch_name(self._lookups, np.frombuffer(exchange, np.uint8))
         self._learn_addresses(answer)
 
     def _learn_addresses(self, answer: Answer) -> None:

@@ -8,12 +8,16 @@ Of every message the header and the first question are read (RFC 1035, 4.1). Wha
   earlier MX answer gave. Such answers are put aside for Python, which reads them whole
   (``exchangers``). An answer nobody was seen to ask for tells nothing: anybody can send one.
 
-Over TCP (RFC 7766) a message has its length before it; one that comes in several segments is put
-together if they come in order, ``STREAM`` bytes at most.
+Over TCP (RFC 7766) a message has its length before it. The streams are put together as those of
+mail are (``tcp.reassembly``); of a message that is not complete ``MESSAGE`` bytes are held at most.
+Where bytes are missing, the next message is looked for behind the one they were of, if its length
+is known, else where the stream goes on. Ports used again, and a connection silent for longer than
+``ASKED_SECONDS``, begin anew.
 
 Every table here is of fixed size, and the newest entry overwrites the one in its slot: of questions
-(then the answer is not read), of known names (then their addresses are not learnt), and of messages
-in pieces (counted). No hash depends on a secret, or two runs might overwrite different ones.
+(then the answer is not read), of known names (then their addresses are not learnt), and of
+connections (what they held is counted). No hash depends on a secret, or two runs might overwrite
+different ones.
 """
 
 from typing import Final, NamedTuple
@@ -25,7 +29,17 @@ from sensor.base.byteorder import u8, u16be
 from sensor.base.kernel import inner_routine, kernel, mix
 from sensor.base.kernel import table as new_table
 from sensor.base.units import SECOND
-from sensor.decode.segment import UDP_HEADER
+from sensor.decode.segment import DNS_PORT, UDP_HEADER
+from sensor.tcp.reassembly import (
+    STREAM_FIELDS,
+    WINDOW,
+    Streams,
+    arrive,
+    distance,
+    drop_held,
+    new_streams,
+    next_held,
+)
 
 __all__ = [
     "ANSWERS",
@@ -33,20 +47,23 @@ __all__ = [
     "ASKED_SECONDS",
     "LOOKUP_COUNTERS",
     "Lookups",
-    "expect",
-    "heed",
+    "clear_answers",
     "name_hash",
     "new_lookups",
-    "taken",
+    "on_segment",
+    "watch_name",
 ]
 
 ASKED_SECONDS: Final = 10
 """How long a question may wait for its answer, or a retry come after it."""
 QUESTIONS: Final = 1 << 14
 NAMES: Final = 1 << 16
-STREAMS: Final = 64
-STREAM: Final = 8192
-"""Bytes of messages over TCP that wait for the rest of one."""
+CONNECTIONS: Final = 64
+"""Connections over TCP that are put together at a time."""
+PIECES: Final = 256
+"""Their pieces out of order, in all."""
+MESSAGE: Final = 8192
+"""Bytes held of a message over TCP, its length included, until its end has come."""
 ANSWERS: Final = 64
 ANSWERS_A_SECOND: Final = 1000
 """More are not read, whoever floods: the rest of the sensor is worth more than names."""
@@ -58,7 +75,7 @@ LOOKUP_COUNTERS: Final = {
     "answers_read": 2,
     "answers_unasked": 3,  # for MX, but nobody was seen to ask
     "messages_unreadable": 4,  # no DNS header or question
-    "pieces_lost": 5,  # of messages over TCP: out of order, too long, or overwritten
+    "pieces_lost": 5,  # of messages over TCP: never seen, too long, or overwritten
     "answers_skipped": 6,  # more than ANSWERS_A_SECOND
 }
 _QUERIES, _REPEATED, _READ, _UNASKED, _UNREADABLE, _LOST, _SKIPPED = LOOKUP_COUNTERS.values()
@@ -73,14 +90,22 @@ ASKED = np.dtype(
 )
 """A question: who asked what, when, and the query's port and id."""
 
-PIECES = np.dtype([("flow", np.uint64), ("next", np.uint32), ("size", np.int32)], align=True)
-"""A message over TCP that is not complete yet."""
+CONVERSATION = np.dtype(
+    [
+        ("flow", np.uint64),
+        ("ts", np.int64),  # packet time of the newest segment, ns
+        ("filled", np.int32, 2),  # bytes held of a message that is not complete
+        ("skip", np.int32, 2),  # bytes to come of one that is not read
+        *STREAM_FIELDS,
+    ],
+    align=True,
+)
+"""A connection over TCP: [client, server]."""
 
 _A, _MX, _AAAA = 1, 15, 28
 _HEADER: Final = 12
 _FNV: Final = np.uint64(0x100000001B3)
 _PORT = np.uint64(16)
-_MOD: Final = 0xFFFFFFFF
 
 
 class Lookups(NamedTuple):
@@ -90,10 +115,10 @@ class Lookups(NamedTuple):
     """dtype ASKED"""
     names: NDArray[np.uint64]
     """hashes of names known to be mail exchangers"""
-    streams: NDArray[np.void]
-    """dtype PIECES"""
-    texts: NDArray[np.uint8]
-    """[STREAMS, STREAM] their bytes"""
+    streams: Streams
+    """with rows of dtype CONVERSATION"""
+    messages: NDArray[np.uint8]
+    """[CONNECTIONS, 2, MESSAGE] messages that are not complete"""
     answers: NDArray[np.uint8]
     """messages put aside, one after the other"""
     sizes: NDArray[np.int64]
@@ -103,11 +128,13 @@ class Lookups(NamedTuple):
 
 def new_lookups() -> Lookups:
     """Empty tables."""
+    conversations = new_table(CONNECTIONS, CONVERSATION)
+    conversations["held"] = -1
     return Lookups(
         new_table(QUESTIONS, ASKED),
         np.zeros(NAMES, np.uint64),
-        new_table(STREAMS, PIECES),
-        np.zeros((STREAMS, STREAM), np.uint8),
+        new_streams(conversations, PIECES),
+        np.zeros((CONNECTIONS, 2, MESSAGE), np.uint8),
         np.zeros(_ANSWER_BYTES, np.uint8),
         np.zeros(ANSWERS, np.int64),
         np.zeros(_IN_THIS_SECOND + 1, np.int64),
@@ -139,7 +166,7 @@ def name_hash(data, a, b):
 
 
 @kernel
-def expect(lookups, data):
+def watch_name(lookups, data):
     """From now on read the addresses of the name that ``data`` (uint8, as on the wire) is."""
     hashed, end = name_hash(data, 0, data.shape[0])
     if end > 0:
@@ -171,14 +198,17 @@ def _put_aside(lookups, second, data, a, b):
 
 
 @inner_routine
-def _message(lookups, segment, data, a, b):
-    """One message, ``data[a:b]``: 1 where it is a fresh query for MX."""
+def _message(lookups, segment, back, data, a, b):
+    """One message, ``data[a:b]``: 1 where it is a fresh query for MX.
+
+    ``back`` tells that it went the other way than ``segment``, which only made it known.
+    """
     meta = lookups.meta
     if b - a < _HEADER + 5:
         meta[_UNREADABLE] += 1
         return 0
     flags = u16be(data, a + 2)
-    answer = flags >> 15
+    answer = flags >> 15 > 0
     if flags >> 11 & 15 or u16be(data, a + 4) == 0:  # not a standard query, or without question
         return 0
     hashed, end = name_hash(data, a + _HEADER, b)
@@ -191,7 +221,7 @@ def _message(lookups, segment, data, a, b):
             return 0
     elif kind != _MX:
         return 0
-    if answer:
+    if answer != back:
         hi, lo, port = segment.dst_hi, segment.dst_lo, np.int64(segment.dport)
     else:
         hi, lo, port = segment.src_hi, segment.src_lo, np.int64(segment.sport)
@@ -217,56 +247,125 @@ def _message(lookups, segment, data, a, b):
 
 
 @inner_routine
-def _segment(lookups, segment, data):
-    """A segment of TCP: the same for all messages that it completes."""
-    a = np.int64(segment.payload)
-    size = np.int64(segment.captured)
-    ports = np.uint64(segment.sport) << _PORT | np.uint64(segment.dport)
-    ends = mix(mix(segment.src_hi, segment.src_lo), mix(segment.dst_hi, segment.dst_lo))
-    flow = mix(ends, ports)
-    which = np.int64(flow & np.uint64(STREAMS - 1))
-    stream = lookups.streams[which]
-    text = lookups.texts[which]
-    held = np.int64(stream.size)
-    if held and stream.flow == flow and stream.next == segment.seq and held + size <= STREAM:
-        for k in range(size):
-            text[held + k] = u8(data, a + k)
-        source, a, b = text, 0, held + size
-    else:
-        lookups.meta[_LOST] += held > 0
-        source, b = data, a + size
+def _read(lookups, n, side, segment, back, data, a, b):
+    """The next bytes of a stream, ``data[a:b]``: how many fresh queries for MX they complete."""
+    row = lookups.streams.rows[n]
+    text = lookups.messages[n, side]
     queries = 0
-    while b - a >= 2 and a + 2 + u16be(source, a) <= b:
-        stop = a + 2 + u16be(source, a)
-        queries += _message(lookups, segment, source, a + 2, stop)
-        a = stop
-    stream.size = 0
-    if a < b or segment.captured < segment.length:
-        if b - a > STREAM or segment.captured < segment.length:
+    while a < b:
+        if row.skip[side]:
+            step = min(np.int64(row.skip[side]), b - a)
+            row.skip[side] -= step
+            a += step
+            continue
+        size = np.int64(row.filled[side])
+        if size == 0 and b - a >= 2 and a + 2 + u16be(data, a) <= b:
+            stop = a + 2 + u16be(data, a)
+            queries += _message(lookups, segment, back, data, a + 2, stop)
+            a = stop
+            continue
+        end = 2 + u16be(text, 0) if size >= 2 else 2
+        if end > MESSAGE:
             lookups.meta[_LOST] += 1
-            return queries
-        for k in range(b - a):
-            text[k] = u8(source, a + k)
-        stream.flow = flow
-        stream.size = b - a
-        stream.next = (np.int64(segment.seq) + np.int64(segment.length)) & _MOD
+            row.skip[side] = end - size
+            row.filled[side] = 0
+            continue
+        step = min(end - size, b - a)
+        for k in range(step):
+            text[size + k] = u8(data, a + k)
+        a += step
+        size += step
+        if size >= 2 and size == 2 + u16be(text, 0):
+            queries += _message(lookups, segment, back, text, 2, size)
+            size = 0
+        row.filled[side] = size
     return queries
 
 
-@kernel
-def heed(lookups, segment, data):
-    """``segment`` (dtype SEGMENT, kind DNS): how many fresh queries for MX its sender asks.
+@inner_routine
+def _lose(lookups, n, side, missing):
+    """So many bytes of a stream will never come."""
+    row = lookups.streams.rows[n]
+    size = np.int64(row.filled[side])
+    rest = np.int64(row.skip[side])
+    if size >= 2:
+        rest = 2 + u16be(lookups.messages[n, side], 0) - size
+    lookups.meta[_LOST] += 1
+    row.filled[side] = 0
+    row.skip[side] = max(0, rest - missing)
 
-    Answers to read are put aside; Python must take them before the next segment.
+
+@inner_routine
+def _read_held(lookups, n, side, segment, back):
+    """The same as ``_read`` for what waited, and no longer must."""
+    streams = lookups.streams
+    queries = 0
+    while True:
+        piece, start, stop, missing = next_held(streams, n, side, False)
+        if piece < 0 and missing == 0:
+            return queries
+        if start < stop:
+            text = streams.texts[piece]
+            queries += _read(lookups, n, side, segment, back, text, start, stop)
+        if missing:
+            _lose(lookups, n, side, missing)
+
+
+@inner_routine
+def _conversation(lookups, segment, side):
+    """The row of a segment's connection; what stood there of another, or too long ago, is lost."""
+    ports = np.uint64(segment.sport) << _PORT | np.uint64(segment.dport)
+    source = mix(segment.src_hi, segment.src_lo)
+    destination = mix(segment.dst_hi, segment.dst_lo)
+    flow = mix(mix(source, destination), ports)
+    if side:
+        ports = np.uint64(segment.dport) << _PORT | np.uint64(segment.sport)
+        flow = mix(mix(destination, source), ports)
+    n = np.int64(flow & np.uint64(CONNECTIONS - 1))
+    row = lookups.streams.rows[n]
+    far = row.known[side] and abs(distance(row.next[side], segment.seq)) > WINDOW
+    if row.flow != flow or abs(segment.ts - row.ts) > ASKED_SECONDS * SECOND or far:
+        held = drop_held(lookups.streams, n)
+        lookups.meta[_LOST] += held or row.filled[0] > 0 or row.filled[1] > 0
+        row.flow = flow
+        for which in range(2):
+            row.known[which] = 0
+            row.filled[which] = 0
+            row.skip[which] = 0
+    row.ts = segment.ts
+    return n
+
+
+@kernel
+def on_segment(lookups, segment, data):
+    """``segment`` (dtype SEGMENT, kind DNS): ``(queries, back)``.
+
+    Those are fresh queries for MX that it shows: its sender's or, where ``back``, its receiver's,
+    which had waited for what came before them. Answers to read are put aside; Python must take
+    them before the next segment.
     """
+    a = np.int64(segment.payload)
     if segment.header == UDP_HEADER:
-        a = np.int64(segment.payload)
-        return _message(lookups, segment, data, a, a + np.int64(segment.captured))
-    return _segment(lookups, segment, data)
+        stop = a + np.int64(segment.captured)
+        return _message(lookups, segment, False, data, a, stop), False
+    # Where both ends use the port, which of them is called the client does not matter.
+    client = segment.dport == DNS_PORT and (
+        segment.sport != DNS_PORT or segment.src_lo < segment.dst_lo
+    )
+    side = 0 if client else 1
+    n = _conversation(lookups, segment, side)
+    start, stop, missing = arrive(lookups.streams, n, side, segment, data, False, False)
+    queries = _read(lookups, n, side, segment, False, data, start, stop)
+    if missing:
+        _lose(lookups, n, side, missing)
+    queries += _read_held(lookups, n, side, segment, False)
+    if queries:
+        return queries, False
+    return _read_held(lookups, n, 1 - side, segment, True), True
 
 
 @kernel
-def taken(lookups):
+def clear_answers(lookups):
     """The answers put aside have been read."""
     lookups.meta[ANSWERS_PUT_ASIDE] = 0
     lookups.meta[_PUT_BYTES] = 0

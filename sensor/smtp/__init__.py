@@ -1,1 +1,1 @@
-"""Connections to watched ports: who opened them, and what became of them."""
+"""SMTP: what client and server say to each other, from bytes of streams to a session's record."""

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from sensor.base import addresses
 from sensor.base.json_schema import published
-from sensor.smtp.connections import ACCEPTED
 from sensor.smtp.session import (
     ANOMALIES,
     AUTH_ACCEPTED,
@@ -31,6 +30,7 @@ from sensor.smtp.session import (
     PARAMETERS,
     STARTTLS,
 )
+from sensor.tcp.connections import ACCEPTED
 
 __all__ = ["SCHEMA", "Session", "community_id", "json_schema", "session_records"]
 

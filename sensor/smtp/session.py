@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sensor.base.kernel import kernel, mix
 from sensor.base.kernel import table as new_table
+from sensor.tcp.reassembly import STREAM_FIELDS, drop_held, new_streams
 
 __all__ = [
     "ANOMALIES",
@@ -19,7 +20,6 @@ __all__ = [
     "AUTH_REFUSED",
     "BODY",
     "CAPABILITIES",
-    "CHUNK",
     "CLIENT_CLOSED",
     "CODES",
     "DOMAIN",
@@ -30,7 +30,6 @@ __all__ = [
     "FOREIGN",
     "GREETED",
     "GREETING_UNSEEN",
-    "HELD",
     "IN_TLS",
     "LINE",
     "LINES",
@@ -50,9 +49,6 @@ __all__ = [
     "OCTETS",
     "OUTSTANDING",
     "PARAMETERS",
-    "PIECES",
-    "PIECES_REFUSED",
-    "RECENT",
     "SECRET",
     "SERVER_CLOSED",
     "SESSION",
@@ -66,9 +62,7 @@ __all__ = [
     "TLS_EXPECTED",
     "VERBS",
     "Sessions",
-    "free_piece",
     "free_session",
-    "new_piece",
     "new_session",
     "new_sessions",
     "note",
@@ -91,14 +85,8 @@ CODES: Final = 12
 MECHANISM: Final = 16
 OUTSTANDING: Final = 16
 """Runs of equal commands that may wait for their replies."""
-RECENT: Final = 4
-"""Segments of each side whose digest is kept, to know a retransmission with other bytes."""
-CHUNK: Final = 1480
-"""Bytes of one piece held until what lies before it has come."""
 EARLY: Final = 4096
 """Servers known to offer PIPECONNECT; of two in one place the later stands."""
-HELD: Final = 48
-"""Pieces one stream may hold: some 70 kB."""
 
 VERBS: Final = (
     "",  # none, or one this sensor does not know
@@ -210,24 +198,14 @@ PARAMETERS: Final = (
 
 SESSION = np.dtype(
     [
-        # The streams: [client, server].
-        ("next", np.uint32, 2),  # the sequence number expected
-        ("acked", np.uint32, 2),  # what the other side has acknowledged
-        ("known", np.uint8, 2),  # ``next`` holds something
+        *STREAM_FIELDS,
+        # The streams as the dialogue reads them: [client, server].
         ("fin", np.uint32, 2),  # the sequence number of its FIN
         ("skip", np.uint8, 2),  # 1: leave out all up to the next line end
         ("mode", np.uint8, 2),  # what the bytes are: LINES ... DOUBT_TLS
-        ("held", np.int32, 2),  # first piece out of order, or -1
-        ("held_size", np.int32, 2),
-        ("bytes", np.int64, 2),  # of the stream, gaps included
         ("line_size", np.int32, 2),
         ("gaps", np.uint32, 2),
         ("lost", np.int64, 2),  # bytes in gaps
-        ("retransmitted", np.uint32, 2),
-        ("recent_seq", np.uint32, (2, RECENT)),
-        ("recent_size", np.int32, (2, RECENT)),
-        ("recent_hash", np.uint32, (2, RECENT)),
-        ("recent_at", np.uint8, 2),
         # The dialogue.
         ("anomalies", np.int64),
         ("asked_at", np.int64),  # packet time since when a reply is awaited, ns; 0: none is
@@ -380,27 +358,14 @@ TLS_EXPECTED: Final = 2  # they will be, by the port
 CLIENT_CLOSED: Final = 1
 SERVER_CLOSED: Final = 2
 
-PIECE = np.dtype(
-    [
-        ("following", np.int32),  # the next piece of the stream, or of the free ones
-        ("seq", np.uint32),
-        ("length", np.int32),  # in the stream
-        ("kept", np.int32),  # bytes there are: fewer where the capture left some out
-    ],
-    align=True,
-)
-
-SESSIONS: Final = 0  # slots of Sessions.meta: in use
+# Slots of Sessions.meta, before those of reassembly.
+SESSIONS: Final = 0  # in use
 _USED: Final = 1
 _FREED: Final = 2
-PIECES: Final = 3  # in use
-_PIECES_USED: Final = 4
-_PIECES_FREE: Final = 5  # first free piece, or -1
-PIECES_REFUSED: Final = 6  # counter: pieces there was no room for
 
 
 class Sessions(NamedTuple):
-    """The table, as kernels take it."""
+    """The table, as kernels take it; to reassembly these are Streams."""
 
     rows: NDArray[np.void]
     """dtype SESSION"""
@@ -420,19 +385,19 @@ class Sessions(NamedTuple):
 
 def new_sessions(max_sessions: int, max_pieces: int) -> Sessions:
     """An empty table; memory is taken as rows are first used."""
-    meta = np.zeros(7, np.int64)
-    meta[_PIECES_FREE] = -1
     blank = new_table(1, SESSION)
-    blank["held"] = blank["from_size"] = -1
+    blank["from_size"] = -1
+    blank["held"] = -1
     blank["last_enhanced"] = NO_ENHANCED
+    streams = new_streams(new_table(max_sessions, SESSION), max_pieces)
     return Sessions(
-        new_table(max_sessions, SESSION),
+        streams.rows,
         blank,
         np.zeros((max_sessions, 2, LINE), np.uint8),
         np.zeros(max_sessions, np.int32),
-        new_table(max_pieces, PIECE),
-        np.zeros((max_pieces, CHUNK), np.uint8),
-        meta,
+        streams.pieces,
+        streams.texts,
+        streams.meta,
         np.zeros(EARLY, np.uint64),
     )
 
@@ -477,38 +442,8 @@ def new_session(table):
 @kernel
 def free_session(table, n):
     """Give a session's row back, and the pieces it holds."""
-    s = table.rows[n]
-    for side in range(2):
-        while s.held[side] >= 0:
-            k = np.int64(s.held[side])
-            s.held[side] = table.pieces[k].following
-            free_piece(table, k)
+    drop_held(table, n)
     meta = table.meta
     table.free[meta[_FREED]] = n
     meta[_FREED] += 1
     meta[SESSIONS] -= 1
-
-
-@kernel
-def new_piece(table):
-    """A piece, or -1 when there is none left."""
-    meta = table.meta
-    k = meta[_PIECES_FREE]
-    if k >= 0:
-        meta[_PIECES_FREE] = np.int64(table.pieces[k].following)
-    elif meta[_PIECES_USED] < table.pieces.shape[0]:
-        k = meta[_PIECES_USED]
-        meta[_PIECES_USED] += 1
-    else:
-        meta[PIECES_REFUSED] += 1
-        return -1
-    meta[PIECES] += 1
-    return k
-
-
-@kernel
-def free_piece(table, k):
-    """Give a piece back."""
-    table.pieces[k].following = table.meta[_PIECES_FREE]
-    table.meta[_PIECES_FREE] = k
-    table.meta[PIECES] -= 1

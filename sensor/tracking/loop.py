@@ -35,9 +35,8 @@ from sensor.alerts.lifecycle import (
 from sensor.base.clock import NOW, OFFSET, advance_clock
 from sensor.base.kernel import inner, inner_routine, kernel, table
 from sensor.base.units import SECOND
-from sensor.decode.checksum import checksum_is_good
 from sensor.decode.segment import ACK, DNS, FIN, RST, SYN, TCP
-from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, heed
+from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, on_segment
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.in_use import InUse, back, wide_hash
 from sensor.hosts.proof import DENIED as _P_DENIED
@@ -60,7 +59,28 @@ from sensor.hosts.table import (
     within,
 )
 from sensor.hosts.windows import set_cutoffs
-from sensor.smtp.connections import (
+from sensor.smtp.dialogue import begin
+from sensor.smtp.manners import RUDE, UNDECIDED, judge
+from sensor.smtp.session import (
+    ANOMALIES,
+    AUTH_ACCEPTED,
+    CAPABILITIES,
+    CLIENT_CLOSED,
+    ENDS,
+    IN_TLS,
+    LINES,
+    SERVER_CLOSED,
+    SESSION,
+    Sessions,
+    free_session,
+    new_session,
+    note,
+    note_early,
+    offers_early,
+)
+from sensor.smtp.streams import end_streams, hear_early, keep_syn, receive
+from sensor.tcp.checksum import checksum_is_good
+from sensor.tcp.connections import (
     ANSWERED,
     ATTEMPT,
     BOTH_FINS,
@@ -104,27 +124,8 @@ from sensor.smtp.connections import (
     release,
     victim,
 )
-from sensor.smtp.dialogue import begin
-from sensor.smtp.following import follow, syn_is_open
-from sensor.smtp.manners import RUDE, UNDECIDED, judge
-from sensor.smtp.session import (
-    ANOMALIES,
-    AUTH_ACCEPTED,
-    CAPABILITIES,
-    CLIENT_CLOSED,
-    ENDS,
-    IN_TLS,
-    LINES,
-    SERVER_CLOSED,
-    SESSION,
-    Sessions,
-    free_session,
-    new_session,
-    note,
-    note_early,
-    offers_early,
-)
-from sensor.smtp.streams import end_streams, hear_early, keep_early, receive, start_stream
+from sensor.tcp.following import follow, syn_is_open
+from sensor.tcp.reassembly import start_stream
 
 __all__ = [
     "COUNTERS",
@@ -703,17 +704,18 @@ def _subscriber(t, c, hi, lo, port, tick):
 @inner
 def _looked_up(t, segment, data, ts, tick):
     """A message of DNS: the host whose evidence that changed, or -1."""
-    queries = heed(t.lookups, segment, data)
+    queries, back = on_segment(t.lookups, segment, data)
     if queries == 0:
         return -1
-    hi = segment.src_hi
-    lo = segment.src_lo
+    hi, lo, port = segment.src_hi, segment.src_lo, segment.sport
+    if back:
+        hi, lo, port = segment.dst_hi, segment.dst_lo, segment.dport
     c = classify(t.subscribers, hi, lo)
     class_ = t.subscribers.classes[c]
     if class_.own or not class_.subscriber:
         return -1
     _set_tick(t, tick)
-    h = _subscriber(t, c, hi, lo, segment.sport, tick)
+    h = _subscriber(t, c, hi, lo, port, tick)
     if h >= 0:
         for _ in range(queries):
             happened(t.hosts, h, _C_MX_LOOKUPS, 0, tick)
@@ -904,7 +906,7 @@ def _said(t, i, side, segment, data, ts, tick):
         if n < 0:
             return -1
     if syn_is_open(connection):
-        keep_early(t.sessions, n, segment, data)
+        keep_syn(t.sessions, n, segment, data)
         return -1
     s = t.sessions.rows[n]
     if connection.told_fins & WAS_RESET and segment.length:

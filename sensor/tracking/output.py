@@ -97,7 +97,7 @@ class Drain:
         self._drain_events(state, composer)
         if state.flood.facts[PENDING]:
             self._now.notices.append(describe(state.flood))
-        composer.exchangers.take()
+        composer.exchangers.read_answers()
 
     def _drain_events(self, state: Tracking, composer: Composer) -> None:
         told = state.told

@@ -122,24 +122,98 @@ def test_over_tcp_in_pieces_of_any_size(step):
     questions = b"".join(
         struct.pack(">H", len(m)) + m for m in (message(f"d{k}.example") for k in range(20))
     )
-    wire = Wire()
+    wire, ack = Wire(), {}
     for seq, text, answer in (
         (2**32 - 5, questions, False),
         (77, struct.pack(">H", len(MX)) + MX, 1),
     ):
         if answer:
-            wire.put(struct.pack(">H", len(message())) + message(), seq=seq + 5000)
+            wire.put(framed(message()), seq=seq + 5000)
+            ack = {"ack": seq + 5000 + len(framed(message()))}
         for at in range(0, len(text), step):
-            wire.put(text[at : at + step], answer, seq=(seq + at) % 2**32)
+            wire.put(text[at : at + step], answer, seq=(seq + at) % 2**32, **ack)
     assert counted(wire.read()) == {"mx_queries": 21, "answers_read": 1}
 
 
-def test_over_tcp_out_of_order_is_counted_as_lost():
-    text = struct.pack(">H", len(message())) + message()
-    wire = Wire().put(text[:10], seq=1).put(text[20:], seq=21).put(text[10:20], seq=11)
-    wire.put(text, seq=500)
-    assert counted(wire.read())["mx_queries"] == 1
-    assert counted(wire.read())["pieces_lost"] >= 1
+def framed(text: bytes) -> bytes:
+    return struct.pack(">H", len(text)) + text
+
+
+def test_over_tcp_any_order_of_segments_is_read():
+    text = framed(message("a.example")) + framed(message("b.example"))
+    pieces = [(at, text[at : at + 10]) for at in range(0, len(text), 10)]
+    for seed in range(20):
+        rest = pieces[1:]
+        random.Random(seed).shuffle(rest)
+        wire = Wire()
+        for at, piece in [pieces[0], *rest, pieces[2]]:
+            wire.put(piece, seq=2**32 - 20 + at if at < 20 else at - 20)
+        assert counted(wire.read()) == {"mx_queries": 2}
+
+
+def test_over_tcp_what_comes_again_is_heard_once():
+    query, answer = framed(message()), framed(MX)
+    wire = Wire().put(query, seq=1).put(query, seq=1)
+    for start, stop in ((0, 50), (0, 50), (20, len(answer))):
+        wire.put(answer[start:stop], True, seq=70 + start)
+    assert counted(wire.read()) == {"mx_queries": 1, "answers_read": 1}
+
+
+def test_over_tcp_an_answer_shows_that_the_question_behind_a_hole_was_asked():
+    query, other = framed(message()), framed(message("b.example"))
+    wire = Wire().put(other, seq=1)
+    behind = 1 + len(other) + 100  # a segment that the mirror lost
+    wire.put(query, seq=behind)
+    assert counted(wire.read()) == {"mx_queries": 1}, "what was asked first may still come"
+    wire.put(framed(MX), True, seq=70, ack=behind + len(query))
+    pipeline = wire.read()
+    assert counted(pipeline) == {"mx_queries": 2, "answers_read": 1, "pieces_lost": 1}
+    alone = DetectorSettings(mx_lookups=MxLookupsSettings(networks=0))
+    watched = Pipeline(Settings(detectors=alone), watch=CLIENT)
+    watched.feed(block(wire.frames))
+    assert watched.watched.evidence.count(Count.MX_LOOKUPS, 0) == 2, (
+        "the client's, not the server's"
+    )
+
+
+def test_over_tcp_a_message_with_a_hole_does_not_hide_the_next():
+    long = framed(message("c.example", additional=()) + bytes(3000))
+    text = long + framed(message("d.example"))
+    wire = Wire().put(text[:1000], seq=1).put(text[1400:], seq=1401)
+    wire.put(b"", True, seq=70, ack=1 + len(text))
+    for _ in range(60):
+        wire.put(framed(message("e.example")), seq=1 + len(text), ack=70)
+    wire.put(framed(MX), True, seq=70, ack=1 + len(text))
+    found = counted(wire.read())
+    assert found["mx_queries"] == 2, "d and e; c came without its middle"
+    assert found["pieces_lost"] == 1
+
+
+def test_over_tcp_a_message_that_is_too_long_is_passed_over():
+    long = framed(message("c.example") + bytes(20_000))
+    text = long + framed(message("d.example"))
+    wire = Wire()
+    for at in range(0, len(text), 1400):
+        wire.put(text[at : at + 1400], seq=1 + at)
+    assert counted(wire.read()) == {"mx_queries": 1, "pieces_lost": 1}
+
+
+def test_over_tcp_ports_used_again_begin_anew():
+    text = framed(message("a.example"))
+    wire = Wire().put(text[:10], seq=1)
+    wire.put(framed(message("b.example")), seq=2**31)
+    wire.put(text[:10], seq=2**31 + 500)
+    wire.put(framed(message("c.example")), seq=2**31 + 900, seconds=11)
+    assert counted(wire.read()) == {"mx_queries": 2, "pieces_lost": 2}
+
+
+def test_over_tcp_more_connections_than_are_followed_cost_only_what_they_held():
+    wire, text = Wire(), framed(message())
+    for port in range(1, 2000):
+        wire.port = 1024 + port
+        wire.put(text[:20], seq=1)
+    found = counted(wire.read())
+    assert found == {"pieces_lost": 1999 - lookups.CONNECTIONS}
 
 
 def test_a_flood_of_answers_is_read_up_to_a_ceiling():

@@ -6,7 +6,7 @@ import pytest
 from sensor.base.addresses import MAPPED
 from sensor.base.kernel import table as new_table
 from sensor.decode.segment import ICMP_ERROR, SEGMENT, watched_ports
-from sensor.smtp.connections import (
+from sensor.tcp.connections import (
     ANSWERED,
     ATTEMPT,
     CLOSING,
@@ -36,7 +36,7 @@ from sensor.smtp.connections import (
     release,
     victim,
 )
-from sensor.smtp.following import follow
+from sensor.tcp.following import follow
 
 S, A, R, F, SA, FA, RA = 2, 16, 4, 1, 18, 17, 20
 CLIENT, SERVER = (0, MAPPED | 1), (0, MAPPED | 2)
