@@ -13,8 +13,8 @@ import numpy as np
 
 from sensor.base.byteorder import u8
 from sensor.base.kernel import kernel, routine
-from sensor.smtp.session import ANOMALIES, note
-from sensor.smtp.words import find
+from sensor.smtp.anomalies import BARE_END_OF_DATA, note
+from sensor.smtp.scan import find
 
 __all__ = ["AT_LINE_START", "NEARLY", "walk_message"]
 
@@ -23,7 +23,6 @@ AT_LINE_START: Final = 0x0D0A
 NEARLY: Final = 0x0D0A2E0D
 """The tail that only lacks LF: if anything else comes, it was a bare end."""
 
-_BARE_DOT: Final = ANOMALIES.index("bare_end_of_data")
 _NUL, _LF, _CR, _DOT = 0x00, 0x0A, 0x0D, 0x2E
 _DOTS: Final = 0x2E2E2E2E2E2E2E2E
 
@@ -59,10 +58,10 @@ def walk_message(s, data, a, b):
             if tail == NEARLY:
                 if byte == _LF:
                     return a, True
-                note(s, _BARE_DOT)
+                note(s, BARE_END_OF_DATA)
             elif (byte == _CR or byte == _LF) and _alone(tail):
                 if byte == _LF or tail & 0xFFFFFF != NEARLY >> 8:
-                    note(s, _BARE_DOT)
+                    note(s, BARE_END_OF_DATA)
             if byte != _NUL or tail & 0xFF != _NUL:
                 tail = (tail << 8 | byte) & 0xFFFFFFFF
             calm = not (_between(byte) or byte == _DOT)

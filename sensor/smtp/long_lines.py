@@ -15,8 +15,8 @@ import numpy as np
 
 from sensor.base.byteorder import u8
 from sensor.base.kernel import kernel, routine
+from sensor.smtp.scan import first_eight, is_letter, upper
 from sensor.smtp.session import LINE, MECHANISM, NAME, PARAMETERS
-from sensor.smtp.words import first_eight, is_letter, upper
 
 __all__ = ["LONGEST_SECRET", "begin_long", "end_long", "lengthen", "longest"]
 

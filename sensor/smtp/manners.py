@@ -25,15 +25,16 @@ from typing import Final
 
 from sensor.base.kernel import kernel, routine
 from sensor.base.units import SECOND
-from sensor.smtp.dialogue import PATIENCE_SECONDS, conclude
+from sensor.smtp.anomalies import ANOMALIES, MALFORMED_REPLY
+from sensor.smtp.dialogue import conclude
 from sensor.smtp.session import (
-    ANOMALIES,
     CAPABILITIES,
     CLIENT_CLOSED,
     FOREIGN,
     GREETED,
     IN_TLS,
 )
+from sensor.smtp.transactions import PATIENCE_SECONDS
 
 __all__ = ["POLITE", "RUDE", "RUDE_ANOMALIES", "UNDECIDED", "judge", "name_is_odd"]
 
@@ -61,7 +62,7 @@ _HASTE: Final = sum(
     1 << ANOMALIES.index(name) for name in ("early_talker", "unadvertised_pipelining")
 )
 _PIPECONNECT: Final = 1 << CAPABILITIES.index("PIPECONNECT")
-_ASTRAY: Final = 1 << ANOMALIES.index("malformed_reply")
+_ASTRAY: Final = 1 << MALFORMED_REPLY
 _UNSURE: Final = sum(1 << ANOMALIES.index(name) for name in ("gap", "cut", "evicted"))
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from sensor.base.byteorder import u8
 from sensor.base.kernel import kernel
-from sensor.smtp.session import ANOMALIES, note
-from sensor.smtp.words import first_eight, word_at
+from sensor.smtp.anomalies import PROXY_HEADER, note
+from sensor.smtp.scan import first_eight, word_at
 
 __all__ = ["FIRST", "SIGNED", "is_version_1", "skip_version_2", "withheld"]
 
@@ -24,7 +24,6 @@ _SIGNATURE = np.frombuffer(b"\r\n\r\n\0\r\nQUIT\n", np.uint8)
 FIRST: Final = 0x0D
 _HEAD: Final = 16  # with version and command, family, and the size of the rest
 _LONGEST: Final = 105  # of version 1, without CR LF
-_PROXY: Final = ANOMALIES.index("proxy_header")
 _SPACE: Final = 0x20
 _W_TCP4, _W_TCP6, _W_UNKNOWN = map(first_eight, ("TCP4", "TCP6", "UNKNOWN"))
 
@@ -53,7 +52,7 @@ def skip_version_2(s, data, a, b):
             if byte != _SIGNATURE[at]:
                 return a
             if at == SIGNED - 1:
-                note(s, _PROXY)
+                note(s, PROXY_HEADER)
         elif at >= _HEAD - 2:
             s.proxy_left = np.int64(s.proxy_left) << 8 | byte
         s.proxy_at = at + 1

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from sensor.base import addresses
 from sensor.base.json_schema import published
+from sensor.smtp.anomalies import ANOMALIES, EARLY_TALKER
 from sensor.smtp.session import (
-    ANOMALIES,
     AUTH_ACCEPTED,
     CAPABILITIES,
     CODES,
@@ -28,7 +28,7 @@ from sensor.smtp.session import (
     IN_TLS,
     NO_ENHANCED,
     PARAMETERS,
-    STARTTLS,
+    STARTTLS_STATES,
 )
 from sensor.tcp.connections import ACCEPTED
 
@@ -138,7 +138,7 @@ _TLS: Final = {
     0x0303: "TLSv1.2",
     0x0304: "TLSv1.3",
 }
-_EARLY: Final = 1 << ANOMALIES.index("early_talker")
+_EARLY: Final = 1 << EARLY_TALKER
 
 
 def community_id(src: str, sport: int, dst: str, dport: int) -> str:
@@ -302,7 +302,7 @@ def session_records(
             map(_reply, s("last_code"), raws("last_enhanced")),
             s("commands"),
             s("unknown_commands"),
-            [STARTTLS[state] for state in s("starttls")],
+            [STARTTLS_STATES[state] for state in s("starttls")],
             [tls == IN_TLS for tls in s("tls")],
             map(_tls_version, s("tls_version")),
             texts("sni", s("sni_size")),

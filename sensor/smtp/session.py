@@ -14,11 +14,9 @@ from sensor.base.kernel import table as new_table
 from sensor.tcp.reassembly import STREAM_FIELDS, drop_held, new_streams
 
 __all__ = [
-    "ANOMALIES",
     "AUTH_ACCEPTED",
     "AUTH_ASKED",
     "AUTH_REFUSED",
-    "BODY",
     "CAPABILITIES",
     "CLIENT_CLOSED",
     "CODES",
@@ -38,6 +36,7 @@ __all__ = [
     "MAIL_SENT",
     "MAIL_UNANSWERED",
     "MECHANISM",
+    "MESSAGE",
     "NAME",
     "NOT_GREETED",
     "NO_AUTH",
@@ -53,19 +52,17 @@ __all__ = [
     "SERVER_CLOSED",
     "SESSION",
     "SESSIONS",
-    "STARTTLS",
     "STARTTLS_ACCEPTED",
     "STARTTLS_ASKED",
     "STARTTLS_OFFERED",
     "STARTTLS_REFUSED",
+    "STARTTLS_STATES",
     "TLS",
     "TLS_EXPECTED",
-    "VERBS",
     "Sessions",
     "free_session",
     "new_session",
     "new_sessions",
-    "note",
     "note_early",
     "offers_early",
 ]
@@ -87,71 +84,6 @@ OUTSTANDING: Final = 16
 """Runs of equal commands that may wait for their replies."""
 EARLY: Final = 4096
 """Servers known to offer PIPECONNECT; of two in one place the later stands."""
-
-VERBS: Final = (
-    "",  # none, or one this sensor does not know
-    "GREETING",  # not a command: the server speaks first
-    "HELO",
-    "EHLO",
-    "MAIL",
-    "RCPT",
-    "DATA",
-    "BODY",  # not a command: the end of the message after DATA
-    "BDAT",
-    "BDAT LAST",
-    "RSET",
-    "VRFY",
-    "EXPN",
-    "HELP",
-    "NOOP",
-    "QUIT",
-    "AUTH",
-    "STARTTLS",
-    "ETRN",
-    "TURN",
-    "XCLIENT",
-    "XFORWARD",
-)
-"""What a reply may answer."""
-
-ANOMALIES: Final = (
-    "early_talker",  # the client spoke before the greeting was complete
-    "unadvertised_pipelining",  # another command before the reply, where PIPELINING was not offered
-    "data_before_354",  # the message came before the server had asked for it
-    "bare_lf",  # a command line that ends in LF alone
-    "bare_end_of_data",  # a dot between line ends of which one is not CR LF: smuggling
-    "overlong_command",  # more than RFC 5321 and its extensions allow for the verb
-    "overlong_reply",
-    "unknown_command",
-    "binary_command",  # control characters in a command line
-    "out_of_sequence",  # MAIL before HELO, RCPT before MAIL, DATA before RCPT
-    "bad_bdat",  # BDAT without a size that can be read
-    "commands_before_tls",  # commands in clear behind STARTTLS, for the server to take as secret
-    "replies_before_tls",  # replies in clear behind the 220 of STARTTLS, for the client to believe
-    "http",
-    "socks",
-    "tls_without_starttls",
-    "proxy_header",  # a PROXY protocol header before SMTP: the client is a proxy
-    "command_after_quit",
-    "malformed_reply",  # the server's line has no reply code
-    "unexpected_reply",  # a reply to nothing that was asked
-    "many_outstanding",  # more commands wait for replies than are told apart
-    "tarpit",  # the server took its time on purpose: TARPIT_SECONDS or more for a reply
-    "long_name",  # a name longer than what is kept
-    "gap",  # bytes that neither came nor will
-    "cut",  # bytes that the capture's snap length left out
-    "overlap_conflict",  # the same bytes of the stream twice, and different
-    "bad_checksum",  # a segment whose TCP checksum is wrong, left out
-    "out_of_window",  # a segment far from where the stream is, left out
-    "hold_overflow",  # more out of order than is held: the hole was given up
-    "after_reset",  # bytes went on after a reset: it was forged, or late
-    "resynchronised",  # after a gap the dialogue was found again at the next line
-    "binary_client",  # the client speaks no protocol known here
-    "not_smtp_server",  # the server's first line has no reply code
-    "evicted",  # the session's memory was needed for others
-    "urgent_data",  # bytes marked urgent: receivers differ on whether one is of the stream
-)
-"""Names of the bits of ``anomalies``, the lowest first."""
 
 ENDS: Final = ("closed", "reset", "refused", "unanswered", "idle", "evicted", "open")
 """How a connection ended, for the sensor."""
@@ -275,7 +207,7 @@ SESSION = np.dtype(
         ("greeted", np.uint8),  # NOT_GREETED, GREETED, GREETING_UNSEEN
         ("quit", np.uint8),
         ("pipelined", np.uint8),
-        ("starttls", np.uint8),  # by its place in STARTTLS
+        ("starttls", np.uint8),  # by its place in STARTTLS_STATES
         ("tls", np.uint8),  # NO_TLS, IN_TLS, TLS_EXPECTED
         ("tls_version", np.uint16),  # the server's choice, else the client's highest
         ("auth", np.uint8),  # NO_AUTH, AUTH_ASKED, AUTH_ACCEPTED, AUTH_REFUSED
@@ -314,7 +246,7 @@ NO_ENHANCED: Final = 0xFFFF
 
 # Values of ``mode``: what the bytes of a side are.
 LINES: Final = 0
-BODY: Final = 1  # a message after DATA
+MESSAGE: Final = 1  # after DATA
 OCTETS: Final = 2  # of BDAT
 SECRET: Final = 3  # lines of an AUTH exchange
 TLS: Final = 4
@@ -343,10 +275,10 @@ AUTH_ASKED: Final = 1
 AUTH_ACCEPTED: Final = 2
 AUTH_REFUSED: Final = 3
 
-STARTTLS: Final = ("none", "offered", "accepted", "refused", "asked")
+STARTTLS_STATES: Final = ("none", "offered", "accepted", "refused", "asked")
 """Names of the values of ``starttls``."""
 NO_STARTTLS, STARTTLS_OFFERED, STARTTLS_ACCEPTED, STARTTLS_REFUSED, STARTTLS_ASKED = range(
-    len(STARTTLS)
+    len(STARTTLS_STATES)
 )
 
 # Values of ``tls``.
@@ -400,12 +332,6 @@ def new_sessions(max_sessions: int, max_pieces: int) -> Sessions:
         streams.meta,
         np.zeros(EARLY, np.uint64),
     )
-
-
-@kernel
-def note(s, anomaly):
-    """Note an anomaly, by its place in ANOMALIES."""
-    s.anomalies |= 1 << anomaly
 
 
 @kernel

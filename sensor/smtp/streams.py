@@ -10,14 +10,14 @@ from typing import Final
 import numpy as np
 
 from sensor.base.kernel import kernel, routine
+from sensor.smtp.anomalies import ANOMALIES, URGENT_DATA
 from sensor.smtp.dialogue import hear, lose
-from sensor.smtp.session import ANOMALIES, LINES
+from sensor.smtp.session import LINES
 from sensor.tcp.reassembly import FAULTS, arrive, keep_early, next_held
 
 __all__ = ["end_streams", "hear_early", "keep_syn", "receive"]
 
 _FIRST: Final = ANOMALIES.index(FAULTS[0])
-_URGENT: Final = ANOMALIES.index("urgent_data")
 _TOGETHER: Final = FAULTS.index("urgent_data")
 """The faults before it are neighbours among the anomalies, too."""
 
@@ -26,7 +26,7 @@ _TOGETHER: Final = FAULTS.index("urgent_data")
 def _note_faults(s):
     """The faults of the streams are anomalies of the session."""
     faults = np.int64(s.faults)
-    s.anomalies |= (faults & (1 << _TOGETHER) - 1) << _FIRST | faults >> _TOGETHER << _URGENT
+    s.anomalies |= (faults & (1 << _TOGETHER) - 1) << _FIRST | faults >> _TOGETHER << URGENT_DATA
 
 
 @routine

@@ -59,10 +59,11 @@ from sensor.hosts.table import (
     within,
 )
 from sensor.hosts.windows import set_cutoffs
+from sensor.smtp.anomalies import AFTER_RESET, note
+from sensor.smtp.anomalies import EVICTED as WAS_EVICTED
 from sensor.smtp.dialogue import begin
 from sensor.smtp.manners import RUDE, UNDECIDED, judge
 from sensor.smtp.session import (
-    ANOMALIES,
     AUTH_ACCEPTED,
     CAPABILITIES,
     CLIENT_CLOSED,
@@ -74,7 +75,6 @@ from sensor.smtp.session import (
     Sessions,
     free_session,
     new_session,
-    note,
     note_early,
     offers_early,
 )
@@ -235,8 +235,6 @@ _MESSAGE: Final = 2500
 _BODY: Final = 64
 """Bytes after DATA that do: a client whose DATA was refused sends RSET or QUIT."""
 _PIPECONNECT: Final = 1 << CAPABILITIES.index("PIPECONNECT")
-_EVICTED_BIT: Final = ANOMALIES.index("evicted")
-_AFTER_RESET: Final = ANOMALIES.index("after_reset")
 _SMTPS: Final = 465
 _VISIBLE: Final = int(Fact.REPLIES_VISIBLE)
 
@@ -872,7 +870,7 @@ def _session(t, i, ts, tick):
         if silent < 0 or t.connections.rows[silent].session < 0:
             return -1
         t.counters[_SESSIONS_EVICTED] += 1
-        note(t.sessions.rows[np.int64(t.connections.rows[silent].session)], _EVICTED_BIT)
+        note(t.sessions.rows[np.int64(t.connections.rows[silent].session)], WAS_EVICTED)
         if t.connections.rows[silent].list_ == EARLY:  # it still waits for its answer
             free_session(t.sessions, np.int64(t.connections.rows[silent].session))
             t.connections.rows[silent].session = NO_SESSION
@@ -910,7 +908,7 @@ def _said(t, i, side, segment, data, ts, tick):
         return -1
     s = t.sessions.rows[n]
     if connection.told_fins & WAS_RESET and segment.length:
-        note(s, _AFTER_RESET)
+        note(s, AFTER_RESET)
     checked = connection.sums >> side & 1 > 0
     if checked and not connection.sums & SUM_OF_BYTES and segment.length:
         connection.sums |= checksum_is_good(data, segment) * SUM_OF_BYTES

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from lab.conversation import GOOD, Conversation, sessions
-from sensor.smtp.session import ANOMALIES
+from sensor.smtp.anomalies import ANOMALIES
 
 
 def said(text: str, opened: bool = True):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from sensor.smtp.session import ANOMALIES
+from sensor.smtp.anomalies import ANOMALIES
 from tests.conftest import ROOT
 
 RARE = {"tarpit", "many_outstanding", "socks"}

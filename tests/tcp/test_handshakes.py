@@ -17,7 +17,7 @@ from lab.conversation import (
     sessions,
 )
 from sensor.settings import Limits
-from tests.smtp.test_acceptance import HEAD, SIX, TAIL, counted, is_whole
+from tests.tcp.test_acceptance import HEAD, SIX, TAIL, counted, is_whole
 
 HELLO = b"EHLO mail.sender.example\r\n"
 REST = GOOD.split("\n", 3)[3]  # what follows the greeting and EHLO
