@@ -1,15 +1,15 @@
 """What ``port25 sessions`` prints of a connection: one object, documented field by field.
 
 The JSON Schema in ``docs/session.schema.json`` is exported from here. No local part of an address,
-reply text, credential or message is in it, for none is kept (see ``session``). Texts from the
-network are cut to what is kept and have everything unprintable escaped.
+reply text, credential or message is in it, for none is kept (see ``smtp/session.py``). Texts from
+the network are cut to what is kept and have everything unprintable escaped.
 """
 
 import base64
 import hashlib
 import ipaddress
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from sensor.base import addresses
 from sensor.base.json_schema import published
+from sensor.base.terminal import printable
 from sensor.smtp.anomalies import ANOMALIES, EARLY_TALKER
 from sensor.smtp.session import (
     AUTH_ACCEPTED,
+    AUTH_REFUSED,
     CAPABILITIES,
     CODES,
     ENDS,
@@ -138,7 +140,22 @@ _TLS: Final = {
     0x0303: "TLSv1.2",
     0x0304: "TLSv1.3",
 }
+_AUTH_OK: Final = {AUTH_ACCEPTED: True, AUTH_REFUSED: False}
 _EARLY: Final = 1 << EARLY_TALKER
+_COUNTS: Final = (
+    "mail_attempted",
+    "mail_rejected",
+    "rcpt_attempted",
+    "rcpt_accepted",
+    "rcpt_rejected",
+    "rcpt_deferred",
+    "messages_accepted",
+    "messages_rejected",
+    "messages_deferred",
+    "commands",
+    "unknown_commands",
+)
+"""Fields of a record that are those of the session as they stand."""
 
 
 def community_id(src: str, sport: int, dst: str, dport: int) -> str:
@@ -173,10 +190,7 @@ def _names(bits: int, names: tuple[str, ...]) -> list[str]:
 
 @lru_cache(maxsize=65536)
 def _text(raw: bytes) -> str:
-    text = raw.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return printable(raw.decode("utf-8", "backslashreplace"))
 
 
 @lru_cache(maxsize=4096)
@@ -211,6 +225,118 @@ def _tls_version(version: int) -> str | None:
     return _TLS.get(version, f"0x{version:04x}") if version else None
 
 
+class _Columns:
+    """Columns of a structured array, as Python's own numbers, bytes and texts."""
+
+    def __init__(self, rows: NDArray[np.void]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> list[Any]:
+        column: list[Any] = self._rows[name].tolist()
+        return column
+
+    def total(self, name: str) -> list[int]:
+        """Both sides of a field together."""
+        total: list[int] = self._rows[name].sum(axis=1).tolist()
+        return total
+
+    def raw(self, name: str) -> list[Any]:
+        """The bytes of an array of numbers."""
+        column = np.ascontiguousarray(self._rows[name])
+        width = column.shape[-1] * column.dtype.itemsize
+        found: list[Any] = column.view(f"V{width}").reshape(column.shape[:-1]).tolist()
+        return found
+
+    def texts(self, name: str, sizes: list[int]) -> list[str | None]:
+        """Texts of so many bytes; None where there is none."""
+        raws = zip(self.raw(name), sizes, strict=True)
+        return [_text(raw[:size]) if size > 0 else None for raw, size in raws]
+
+
+_Column = Iterable[Any]
+
+
+def _of_connection(
+    c: _Columns, ended: list[Any], name: Callable[[int, int], str | None]
+) -> dict[str, _Column]:
+    """Fields of a record that its connection tells."""
+    clients = list(map(_address, c["client_hi"], c["client_lo"]))
+    server_halves = c["server_hi"], c["server_lo"]
+    servers = list(map(_address, *server_halves))
+    sports, dports = c["client_port"], c["server_port"]
+    packed = [end for _, end in clients], sports, [end for _, end in servers], dports
+    return {
+        "ts": c["ts"],
+        "end": c["end"],
+        "src": [text for text, _ in clients],
+        "sport": sports,
+        "dst": [text for text, _ in servers],
+        "dst_name": map(name, *server_halves),
+        "dport": dports,
+        "vlan": [vlan if vlan >= 0 else None for vlan in c["vlan"]],
+        "community_id": map(_community_id, *packed),
+        "handshake": map(_handshake, c["midstream"], c["state"], ended),
+        "directions": [_DIRECTIONS[seen] for seen in c["seen"]],
+        "ended": ended,
+        "syns": c["syns"],
+    }
+
+
+def _of_streams(s: _Columns) -> dict[str, _Column]:
+    """Fields that the streams tell, and what was out of the ordinary."""
+    both = s["bytes"]
+    anomalies = s["anomalies"]
+    return {
+        "bytes_client": [client for client, _ in both],
+        "bytes_server": [server for _, server in both],
+        "gaps": s.total("gaps"),
+        "bytes_missed": s.total("lost"),
+        "retransmissions": s.total("retransmitted"),
+        "early_talker": [bits & _EARLY > 0 for bits in anomalies],
+        "anomalies": [_names(bits, ANOMALIES) for bits in anomalies],
+    }
+
+
+def _of_envelopes(s: _Columns) -> dict[str, _Column]:
+    """Fields that HELO, MAIL, RCPT and their texts tell."""
+    named = zip(
+        s.texts("helo", s["helo_size"]), s["helo_commands"], s["ehlo_commands"], strict=True
+    )
+    sizes = s["from_size"]
+    senders = zip(s.texts("from_", sizes), sizes, strict=True)
+    domains = zip(s.raw("rcpt"), s["domain_sizes"], s["domains"], strict=True)
+    return {
+        "helo": [(name or "") if helo + ehlo else None for name, helo, ehlo in named],
+        "ehlo": [n > 0 for n in s["ehlo_commands"]],
+        "capabilities": [_names(bits, CAPABILITIES) for bits in s["capabilities"]],
+        "mail_from_domain": [(name or "") if size >= 0 else None for name, size in senders],
+        "mail_parameters": [_names(bits, PARAMETERS) for bits in s["parameters"]],
+        "rcpt_domains": [[_text(row[d][: of[d]]) for d in range(n)] for row, of, n in domains],
+        "rcpt_domains_complete": [not more for more in s["more_domains"]],
+        **{name: s[name] for name in _COUNTS},
+    }
+
+
+def _of_replies(s: _Columns) -> dict[str, _Column]:
+    """Fields that the server's replies tell, and what was agreed on."""
+    return {
+        "banner_code": [code or None for code in s["banner_code"]],
+        "message_bytes": s["body_bytes"],
+        "reply_codes": map(_codes, s.raw("codes"), s.raw("code_counts"), s["other_codes"]),
+        "last_reply": map(_reply, s["last_code"], s.raw("last_enhanced")),
+        "starttls": [STARTTLS_STATES[state] for state in s["starttls"]],
+        "tls": [tls == IN_TLS for tls in s["tls"]],
+        "tls_version": map(_tls_version, s["tls_version"]),
+        "tls_sni": s.texts("sni", s["sni_size"]),
+        "tls_alpn": s.texts("alpn", s["alpn_size"]),
+        "auth_mechanism": s.texts("mechanism", s["mechanism_size"]),
+        "auth_ok": [_AUTH_OK.get(auth) for auth in s["auth"]],
+        "pipelined": [pipelined > 0 for pipelined in s["pipelined"]],
+        "quit": [said > 0 for said in s["quit"]],
+        "slowest_reply": [ns / 1e9 if ns else None for ns in s["slowest"]],
+    }
+
+
 def session_records(
     connections: NDArray[np.void],
     sessions: NDArray[np.void],
@@ -224,103 +350,15 @@ def session_records(
     Worked out column by column, and what often comes again (names, reply codes) once: a record
     costs what its encoding does.
     """
-
-    def c(name: str) -> Any:
-        return connections[name].tolist()
-
-    def s(name: str) -> Any:
-        return sessions[name].tolist()
-
-    def texts(name: str, sizes: list[int]) -> list[str | None]:
-        return [_text(raw[:n]) if n > 0 else None for raw, n in zip(raws(name), sizes, strict=True)]
-
-    def raws(name: str) -> list[Any]:
-        column = np.ascontiguousarray(sessions[name])
-        width = column.shape[-1] * column.dtype.itemsize
-        found: list[Any] = column.view(f"V{width}").reshape(column.shape[:-1]).tolist()
-        return found
-
     ended: list[Any] = [ENDS[end] for end in ends.tolist()]
-    clients = list(map(_address, c("client_hi"), c("client_lo")))
-    server_halves = c("server_hi"), c("server_lo")
-    servers = list(map(_address, *server_halves))
-    sports, dports = c("client_port"), c("server_port")
-    anomalies = s("anomalies")
-    helos = (sessions["helo_commands"] + sessions["ehlo_commands"]).tolist()
-    named = texts("helo", s("helo_size"))
-    from_sizes = s("from_size")
-    senders = texts("from_", from_sizes)
-    domains = [
-        [_text(row[d][: sizes[d]]) for d in range(n)]
-        for row, sizes, n in zip(raws("rcpt"), s("domain_sizes"), s("domains"), strict=True)
-    ]
-    both = sessions["bytes"].tolist()
-    slowest = s("slowest")
-    return list(
-        map(
-            Session,
-            c("ts"),
-            c("end"),
-            [text for text, _ in clients],
-            sports,
-            [text for text, _ in servers],
-            map(name, *server_halves),
-            dports,
-            [vlan if vlan >= 0 else None for vlan in c("vlan")],
-            [
-                _community_id(client[1], sport, server[1], dport)
-                for client, sport, server, dport in zip(
-                    clients, sports, servers, dports, strict=True
-                )
-            ],
-            map(_handshake, c("midstream"), c("state"), ended),
-            [_DIRECTIONS[seen] for seen in c("seen")],
-            ended,
-            c("syns"),
-            [code or None for code in s("banner_code")],
-            [(name or "") if n else None for name, n in zip(named, helos, strict=True)],
-            [n > 0 for n in s("ehlo_commands")],
-            [_names(bits, CAPABILITIES) for bits in s("capabilities")],
-            s("mail_attempted"),
-            s("mail_rejected"),
-            [
-                (name or "") if size >= 0 else None
-                for name, size in zip(senders, from_sizes, strict=True)
-            ],
-            [_names(bits, PARAMETERS) for bits in s("parameters")],
-            s("rcpt_attempted"),
-            s("rcpt_accepted"),
-            s("rcpt_rejected"),
-            s("rcpt_deferred"),
-            domains,
-            [not more for more in s("more_domains")],
-            s("messages_accepted"),
-            s("messages_rejected"),
-            s("messages_deferred"),
-            s("body_bytes"),
-            map(_codes, raws("codes"), raws("code_counts"), s("other_codes")),
-            map(_reply, s("last_code"), raws("last_enhanced")),
-            s("commands"),
-            s("unknown_commands"),
-            [STARTTLS_STATES[state] for state in s("starttls")],
-            [tls == IN_TLS for tls in s("tls")],
-            map(_tls_version, s("tls_version")),
-            texts("sni", s("sni_size")),
-            texts("alpn", s("alpn_size")),
-            texts("mechanism", s("mechanism_size")),
-            [auth == AUTH_ACCEPTED if auth >= AUTH_ACCEPTED else None for auth in s("auth")],
-            [pipelined > 0 for pipelined in s("pipelined")],
-            [bits & _EARLY > 0 for bits in anomalies],
-            [said > 0 for said in s("quit")],
-            [ns / 1e9 if ns else None for ns in slowest],
-            [client for client, _ in both],
-            [server for _, server in both],
-            sessions["gaps"].sum(axis=1).tolist(),
-            sessions["lost"].sum(axis=1).tolist(),
-            sessions["retransmitted"].sum(axis=1).tolist(),
-            [_names(bits, ANOMALIES) for bits in anomalies],
-        )
-    )
+    said = _Columns(sessions)
+    columns = {
+        **_of_connection(_Columns(connections), ended, name),
+        **_of_envelopes(said),
+        **_of_replies(said),
+        **_of_streams(said),
+    }
+    return list(map(Session, *(columns[field] for field in Session.__struct_fields__)))
 
 
 def json_schema() -> dict[str, Any]:
