@@ -1,7 +1,7 @@
 """Filters that run in the kernel: only mail crosses into user space (classic BPF).
 
 :func:`mail_filter` is a program of the Linux socket filter (Documentation/networking/filter.rst)
-that walks the same link layers as ``decode.ladder``: Ethernet or none, VLAN and fabric tags, PPPoE,
+that walks the same link layers as ``decode.layers``: Ethernet or none, VLAN and fabric tags, PPPoE,
 MPLS, IPv4 and IPv6 with their extension headers, to TCP, UDP and ICMP. It lets through
 
 * TCP segments of the watched ports, and ICMP errors that quote one;
@@ -153,7 +153,7 @@ class _Ends(NamedTuple):
 
 
 def _walk(link: int, base: int, tunnels: bool, ends: _Ends) -> list[Instruction]:
-    """The ladder. X holds where the next header is; M[0] IPv6's next header, M[1] the IP header."""
+    """The walk. X holds where the next header is; M[0] IPv6's next header, M[1] the IP header."""
     a = _Assembler()
     if link == ETHERNET:
         a.emit(_LDX_IMMEDIATE, base + 12)

@@ -1,11 +1,11 @@
-"""Rungs of the ladder that few frames need: access tunnels, tags of fabrics, old links.
+"""Layers that few frames need: access tunnels, tags of fabrics, old links.
 
-Kernels only, shaped as ``ladder.py`` says.
+Kernels only, shaped as ``layers.py`` says.
 """
 
 from sensor.base.byteorder import u8, u16be, u32be
 from sensor.base.kernel import kernel
-from sensor.decode.layers import (
+from sensor.decode.numbers import (
     BAD_LINK,
     BAD_PPP,
     BAD_TUNNEL,
@@ -64,7 +64,7 @@ def _u24(data, p):
 
 @kernel
 def holds_ethernet(data, p, end):
-    """Whether an Ethernet header with something this ladder reads is at ``p``."""
+    """Whether an Ethernet header with something the sensor reads is at ``p``."""
     if p + 15 > end:
         return False
     kind = u16be(data, p + 12)
@@ -378,7 +378,7 @@ def _names_ip(data, p, end):
 
 @kernel
 def rare(data, p, end, nominal, layer, row):
-    """The rung of ``layer``, if it is of this file; else how the frame ends."""
+    """What ``layer`` is followed by, if it is of this file; else how the frame ends."""
     if layer == HDLC:
         return _hdlc(data, p, end, nominal)
     if layer == LLC:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sensor.base.kernel import kernel, mix, table
 from sensor.capture.block import FRAMES_PER_BLOCK, Block
 from sensor.decode.duplicates import RECENT, REMEMBERED, seen_before
-from sensor.decode.ladder import decode_frame
+from sensor.decode.layers import decode_frame
 from sensor.decode.segment import SEGMENT, Outcome, watched_ports
 
 __all__ = ["Decoder"]

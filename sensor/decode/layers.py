@@ -1,112 +1,130 @@
-"""Names that all rungs of the ladder share, and how a frame ends whose header is not all there.
+"""From a link header down to TCP, one layer after the other. Kernels only.
 
-What a layer is, ``ladder.py`` says.
+A layer's kernel takes ``(data, p, end, nominal, ...)``: the buffer, the offset of its header, where
+the captured bytes end and where the packet ended on the wire. It returns ``(layer, p, nominal)``:
+what comes next, where, and where that ends by this header's own length. Of these kernels ``links``
+has the first headers, ``frames`` what comes around IP, ``ip``, ``tunnels`` and ``transport`` what
+their names say, and ``carriers`` what few frames need. A layer is
+
+* an EtherType, or below 0x0600 the length that IEEE 802.3 puts in its place;
+* ``IPV4 + protocol`` or ``IPV6 + protocol`` for what an IP header carries;
+* one of the names in ``numbers.py`` for what has no number of its own;
+* negative when the frame has ended: ``-1 - Outcome``.
+
+A header that is not all there is CUT where the capture ended early, else malformed. Every
+kernel checks its bytes before it reads them; ``base.byteorder`` can be made to check that it did.
 """
 
 from typing import Final
 
+import numpy as np
+
 from sensor.base.kernel import kernel
-from sensor.decode.segment import TUNNEL_BITS, TUNNELS, Outcome
+from sensor.decode.carriers import rare
+from sensor.decode.frames import by_nibble, ethernet, length_field, mpls, ppp, pppoe, vlan
+from sensor.decode.ip import authentication, ipv4, ipv6
+from sensor.decode.links import link_header
+from sensor.decode.numbers import (
+    BY_NIBBLE,
+    ERSPAN_1,
+    ETHERNET,
+    IN_4IN6,
+    IN_6IN4,
+    IN_6IN6,
+    IN_IPIP,
+    IN_PPP,
+    IPV4,
+    IPV6,
+    PPP,
+    PROTOCOL_AUTHENTICATION,
+    PROTOCOL_GRE,
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_IPV4,
+    PROTOCOL_IPV6,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    TOO_DEEP,
+    TYPE_ERSPAN_2,
+    TYPE_ERSPAN_3,
+    TYPE_IPV4,
+    TYPE_IPV6,
+    TYPE_MPLS,
+    TYPE_MPLS_MULTICAST,
+    TYPE_PPP,
+    TYPE_PPPOE,
+    TYPE_QINQ,
+    TYPE_TRANSPARENT_ETHERNET,
+    TYPE_VLAN,
+    enter,
+)
+from sensor.decode.segment import TCP
+from sensor.decode.transport import icmp, tcp, udp
+from sensor.decode.tunnels import erspan, gre
 
-# Layers that are not EtherTypes.
-IPV4: Final = 0x10000
-IPV6: Final = 0x20000
-ETHERNET: Final = 0x30001
-PPP: Final = 0x30002
-BY_NIBBLE: Final = 0x30003  # IPv4 or IPv6, told by the version field
-ERSPAN_1: Final = 0x30004
-LLC: Final = 0x30005  # IEEE 802.2 that fills its frame
-HDLC: Final = 0x30006  # PPP or Cisco HDLC, told by the address
-FRAME_RELAY: Final = 0x30007
-IEEE_802_11: Final = 0x30008
-IEEE_802_11_PADDED: Final = 0x30009  # its header filled up to a multiple of four
+__all__ = ["decode_frame"]
 
-# Protocol numbers (IANA): an IP header carries the layer IPV4 + one of them, or IPV6 + one.
-PROTOCOL_ICMP: Final = 1
-PROTOCOL_IPV4: Final = 4
-PROTOCOL_TCP: Final = 6
-PROTOCOL_UDP: Final = 17
-PROTOCOL_IPV6: Final = 41
-PROTOCOL_GRE: Final = 47
-PROTOCOL_AUTHENTICATION: Final = 51
-PROTOCOL_ICMPV6: Final = 58
-PROTOCOL_ETHERIP: Final = 97
-PROTOCOL_L2TP: Final = 115
-PROTOCOL_MPLS: Final = 137
-
-TYPE_IPV4: Final = 0x0800
-TYPE_VLAN: Final = 0x8100
-TYPE_IPV6: Final = 0x86DD
-TYPE_PPP: Final = 0x880B
-TYPE_MPLS: Final = 0x8847
-TYPE_MPLS_MULTICAST: Final = 0x8848
-TYPE_PPPOE: Final = 0x8864
-TYPE_QINQ: Final = 0x88A8
-TYPE_ERSPAN_2: Final = 0x88BE
-TYPE_ERSPAN_3: Final = 0x22EB
-TYPE_TRANSPARENT_ETHERNET: Final = 0x6558
-TYPE_FRAME_RELAY: Final = 0x6559
-TYPE_WCCP: Final = 0x883E
-TYPE_BACKBONE: Final = 0x88E7
-TYPE_MACSEC: Final = 0x88E5
-TYPE_CISCO_METADATA: Final = 0x8909
-TYPE_FABRICPATH: Final = 0x8903
-TYPE_VN_TAG: Final = 0x8926
-TYPE_ARISTA: Final = 0xD28B
-
-# Codes of segment.TUNNELS.
-IN_MPLS: Final = TUNNELS.index("mpls")
-IN_PPPOE: Final = TUNNELS.index("pppoe")
-IN_IPIP: Final = TUNNELS.index("ipip")
-IN_6IN4: Final = TUNNELS.index("6in4")
-IN_4IN6: Final = TUNNELS.index("4in6")
-IN_6IN6: Final = TUNNELS.index("6in6")
-IN_GRE: Final = TUNNELS.index("gre")
-IN_ERSPAN: Final = TUNNELS.index("erspan")
-IN_VXLAN: Final = TUNNELS.index("vxlan")
-IN_GENEVE: Final = TUNNELS.index("geneve")
-IN_GTPU: Final = TUNNELS.index("gtpu")
-IN_TEREDO: Final = TUNNELS.index("teredo")
-IN_GRE_UDP: Final = TUNNELS.index("gre-udp")
-IN_PPP: Final = TUNNELS.index("ppp")
-IN_L2TP: Final = TUNNELS.index("l2tp")
-IN_VN_TAG: Final = TUNNELS.index("vn-tag")
-IN_PBB: Final = TUNNELS.index("pbb")
-IN_ETHERIP: Final = TUNNELS.index("etherip")
-IN_MPLS_IP: Final = TUNNELS.index("mpls-ip")
-IN_TZSP: Final = TUNNELS.index("tzsp")
-IN_MACSEC: Final = TUNNELS.index("macsec")
-
-# Outcomes as plain integers, which is how kernels see them.
-CUT: Final = int(Outcome.CUT)
-OTHER_UDP: Final = int(Outcome.OTHER_UDP)
-OTHER_IP: Final = int(Outcome.OTHER_IP)
-FRAGMENT: Final = int(Outcome.FRAGMENT)
-NOT_IP: Final = int(Outcome.NOT_IP)
-UNSUPPORTED_LINK: Final = int(Outcome.UNSUPPORTED_LINK)
-TOO_DEEP: Final = int(Outcome.TOO_DEEP)
-BAD_LINK: Final = int(Outcome.MALFORMED_LINK)
-BAD_VLAN: Final = int(Outcome.MALFORMED_VLAN)
-BAD_MPLS: Final = int(Outcome.MALFORMED_MPLS)
-BAD_PPP: Final = int(Outcome.MALFORMED_PPP)
-BAD_IPV4: Final = int(Outcome.MALFORMED_IPV4)
-BAD_IPV6: Final = int(Outcome.MALFORMED_IPV6)
-BAD_TUNNEL: Final = int(Outcome.MALFORMED_TUNNEL)
-BAD_UDP: Final = int(Outcome.MALFORMED_UDP)
-BAD_TCP: Final = int(Outcome.MALFORMED_TCP)
-BAD_ICMP: Final = int(Outcome.MALFORMED_ICMP)
-
-_BITS: Final = TUNNEL_BITS
-_KEPT: Final = (1 << 60 - TUNNEL_BITS) - 1
+MAX_LAYERS: Final = 24
 
 
 @kernel
-def missing(needed, nominal, malformed):
-    """How a frame ends whose header would need the bytes up to ``needed``."""
-    return -1 - (CUT if needed <= nominal else malformed)
+def decode_frame(data, frame, watched, row):
+    """Walk one frame down to TCP; fill ``row`` (dtype SEGMENT) and return the Outcome.
 
-
-@kernel
-def enter(row, code):
-    """Note an encapsulation; of more than twelve, the innermost."""
-    row.tunnels = (row.tunnels & _KEPT) << _BITS | code
+    ``row`` means something only for SEGMENT, ICMP_ERROR, UDP_DNS and TCP_DNS.
+    """
+    p = frame.offset
+    end = p + np.int64(frame.captured)
+    nominal = p + np.int64(frame.wire)
+    row.vlan = frame.vlan
+    row.tunnels = 0
+    row.kind = TCP
+    row.keep = 0
+    row.duplicate = 0
+    layer, p, nominal = link_header(data, p, end, nominal, frame.link)
+    for _ in range(MAX_LAYERS):
+        end = min(end, nominal)
+        if layer < 0:
+            return -1 - layer
+        if layer == IPV4 + PROTOCOL_TCP or layer == IPV6 + PROTOCOL_TCP:
+            return tcp(data, p, end, nominal, watched, row)
+        if layer == TYPE_IPV4:
+            layer, p, nominal = ipv4(data, p, end, nominal, row)
+        elif layer == TYPE_IPV6:
+            layer, p, nominal = ipv6(data, p, end, nominal, row)
+        elif layer == ETHERNET or layer == TYPE_TRANSPARENT_ETHERNET:
+            layer, p, nominal = ethernet(data, p, end, nominal)
+        elif layer == TYPE_VLAN or layer == TYPE_QINQ or layer == 0x9100 or layer == 0x9200:
+            layer, p, nominal = vlan(data, p, end, nominal, row)
+        elif layer == IPV4 + PROTOCOL_UDP or layer == IPV6 + PROTOCOL_UDP:
+            layer, p, nominal = udp(data, p, end, nominal, row)
+        elif layer == TYPE_MPLS or layer == TYPE_MPLS_MULTICAST:
+            layer, p, nominal = mpls(data, p, end, nominal, row)
+        elif layer == TYPE_PPPOE:
+            layer, p, nominal = pppoe(data, p, end, nominal, row)
+        elif layer == PPP:
+            layer, p, nominal = ppp(data, p, end, nominal)
+        elif layer == TYPE_PPP:
+            enter(row, IN_PPP)
+            layer = PPP
+        elif layer == BY_NIBBLE:
+            layer, p, nominal = by_nibble(data, p, end, nominal)
+        elif layer == IPV4 + PROTOCOL_IPV4 or layer == IPV6 + PROTOCOL_IPV4:
+            enter(row, IN_IPIP if layer == IPV4 + PROTOCOL_IPV4 else IN_4IN6)
+            layer = TYPE_IPV4
+        elif layer == IPV4 + PROTOCOL_IPV6 or layer == IPV6 + PROTOCOL_IPV6:
+            enter(row, IN_6IN4 if layer == IPV4 + PROTOCOL_IPV6 else IN_6IN6)
+            layer = TYPE_IPV6
+        elif layer == IPV4 + PROTOCOL_GRE or layer == IPV6 + PROTOCOL_GRE:
+            layer, p, nominal = gre(data, p, end, nominal, row)
+        elif layer == ERSPAN_1 or layer == TYPE_ERSPAN_2 or layer == TYPE_ERSPAN_3:
+            layer, p, nominal = erspan(data, p, end, nominal, layer, row)
+        elif layer == IPV4 + PROTOCOL_ICMP or layer == IPV6 + PROTOCOL_ICMPV6:
+            return icmp(data, p, end, nominal, layer, watched, row)
+        elif layer == IPV4 + PROTOCOL_AUTHENTICATION or layer == IPV6 + PROTOCOL_AUTHENTICATION:
+            layer, p, nominal = authentication(data, p, end, nominal, layer)
+        elif layer < 0x600:
+            layer, p, nominal = length_field(data, p, end, nominal, layer)
+        else:
+            layer, p, nominal = rare(data, p, end, nominal, layer, row)
+    return TOO_DEEP

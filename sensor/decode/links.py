@@ -1,12 +1,12 @@
 """The first header of a frame, by the LINKTYPE_ registry of the pcap format. Kernels only.
 
 Link types that need no more than a few bytes passed over are read here; IEEE 802.11, Frame Relay
-and HDLC come inside other headers as well and have rungs in ``carriers.py``.
+and HDLC come inside other headers as well and have their kernels in ``carriers.py``.
 """
 
 from sensor.base.byteorder import u8, u16be, u16le, u32be, u32le
 from sensor.base.kernel import kernel
-from sensor.decode.layers import (
+from sensor.decode.numbers import (
     BAD_LINK,
     BY_NIBBLE,
     ETHERNET,

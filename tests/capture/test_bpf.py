@@ -75,7 +75,7 @@ def test_captures_of_others():
     assert seen > 500
 
 
-def test_every_layer_of_the_ladder_and_what_is_damaged():
+def test_every_layer_and_what_is_damaged():
     """But for SNAP (RFC 1042), which no mirror port of a provider shows; damaged ones must differ
     by rare layers only (compressed PPP, authentication headers, a fourth tag)."""
     rng = random.Random(3)

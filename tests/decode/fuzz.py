@@ -22,9 +22,9 @@ from sensor.decode.segment import Outcome
 
 
 def seeds() -> list[tuple[int, bytes]]:
-    """Frames of every kind the ladder knows."""
+    """Frames of every kind there is a layer for."""
     from tests.decode.test_carriers import SEEDS
-    from tests.decode.test_ladder import ENDS, ERRORS, LINKS, OPENED, TCP4, TCP6
+    from tests.decode.test_layers import ENDS, ERRORS, LINKS, OPENED, TCP4, TCP6
 
     frames = [(1, bytes(packet)) for packet, _ in OPENED.values()]
     frames += [(1, bytes(packet)) for _, packet, _ in ENDS]

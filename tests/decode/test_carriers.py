@@ -10,7 +10,7 @@ from scapy.packet import Raw
 
 from lab.frames import ng_interface, ng_packet, ng_section, write
 from sensor.decode.segment import Outcome, describe
-from tests.decode.test_ladder import INNER, LINKS, OUTER, TCP4, TCP6, decode, outcome
+from tests.decode.test_layers import INNER, LINKS, OUTER, TCP4, TCP6, decode, outcome
 
 V4, V6, LAN = bytes(TCP4), bytes(TCP6), bytes(INNER)
 IP4_IN_PPP = b"\xff\x03\x00\x21" + V4

@@ -1,4 +1,4 @@
-"""Each rung of the ladder by itself: what it opens, and how it ends when cut or malformed."""
+"""Each layer by itself: what it opens, and how it ends when cut or malformed."""
 
 import struct
 
