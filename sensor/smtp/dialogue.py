@@ -1,8 +1,8 @@
 """What client and server say to each other: bytes of both streams in, facts of the session out.
 
 Sans-IO: no socket, no clock; :func:`hear` is given the bytes of one side in order, as many at a
-time as there are, and the packet's time; :func:`lose` is told of bytes that never came. Both fill a
-row of dtype SESSION. Kernels only.
+time as there are, and the packet's time; :func:`lose` is told how many never came. Both fill a row
+of dtype SESSION. Kernels only.
 
 What the bytes of a side are is its *mode* (see ``session``):
 

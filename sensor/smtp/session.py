@@ -1,4 +1,4 @@
-"""What is known of one SMTP session: the row that streams and dialogue fill. All names are here.
+"""What is known of one SMTP session: the row that streams and dialogue fill.
 
 Only what the dialogue needs is kept: verbs, reply codes, the HELO name, domains, counts. No local
 part of an address, no reply text, no credential and no byte of a message is ever stored.
@@ -177,7 +177,7 @@ SESSION = np.dtype(
         ("mail_open", np.uint8),  # NO_MAIL, MAIL_SENT, MAIL_ACCEPTED
         ("mail_failed", np.uint8),  # MAIL was turned down: what was sent behind it may still come
         ("rcpt_here", np.uint16),
-        # The transaction as the server answers it, and what was decided and not yet told.
+        # The transaction as the server answers it, and what was decided and not yet counted.
         ("deal", np.uint8),  # NO_DEAL, MAIL_UNANSWERED, MAIL_ANSWERED
         ("ok_here", np.uint16),  # recipients: 2yz
         ("bad_here", np.uint16),  # 5yz
@@ -185,7 +185,7 @@ SESSION = np.dtype(
         ("put_off", np.uint8),  # 1: the greeting, HELO or EHLO was: what follows has no verdict
         ("accepted", np.uint8),
         ("rejected", np.uint8),
-        ("outcomes", np.uint16),  # told in all
+        ("outcomes", np.uint16),  # counted for the host, in all
         # Facts.
         ("begun", np.uint8),  # 1: the client's first bytes were looked at
         ("proxy_at", np.uint8),  # bytes of a PROXY header of version 2 so far
@@ -212,7 +212,7 @@ SESSION = np.dtype(
         ("tls_version", np.uint16),  # the server's choice, else the client's highest
         ("auth", np.uint8),  # NO_AUTH, AUTH_ASKED, AUTH_ACCEPTED, AUTH_REFUSED
         ("judged", np.uint8),
-        ("told_auth", np.uint8),
+        ("auth_counted", np.uint8),  # 1: the submission was
         ("closer", np.uint8),  # who closed first: CLIENT_CLOSED, SERVER_CLOSED
         ("sni_size", np.uint8),
         ("alpn_size", np.uint8),

@@ -153,7 +153,7 @@ CONNECTION = np.dtype(
         ("seen", np.uint8),  # CLIENT_SEEN, SERVER_SEEN
         ("sums", np.uint8),  # 1 << side: its handshake had a good checksum; SUM_OF_BYTES
         ("midstream", np.uint8),
-        ("told_fins", np.uint8),  # for the caller: of ``fins``, what it has seen to
+        ("handled_fins", np.uint8),  # for the caller: of ``fins``, those it has acted on
         ("proof", np.uint8),  # HANDSHAKE_PROVEN; by the caller: PROOF_COUNTS
         ("scales", np.uint8),  # of the windows: the client's, and the server's above it
         ("marks", np.uint8),
@@ -464,7 +464,7 @@ def open_row(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, segment, no
     row.seen = 0
     row.sums = 0
     row.midstream = 0
-    row.told_fins = 0
+    row.handled_fins = 0
     row.proof = 0
     row.scales = 0xEE
     row.marks = 0

@@ -527,7 +527,7 @@ def _outcomes(t, connection, s, tick):
     """What a session decided and has not told; the host whose evidence that changed, or -1."""
     accepted = np.int64(s.accepted)
     rejected = np.int64(s.rejected)
-    submitted = s.auth == AUTH_ACCEPTED and not s.told_auth
+    submitted = s.auth == AUTH_ACCEPTED and not s.auth_counted
     if accepted + rejected + submitted == 0:
         return -1
     s.accepted = 0
@@ -537,7 +537,7 @@ def _outcomes(t, connection, s, tick):
     h = _owner(t, connection)
     changed = -1
     if submitted:
-        s.told_auth = 1
+        s.auth_counted = 1
         if h >= 0:
             happened(t.hosts, h, _C_SUBMITTED, 0, tick)
             changed = h
@@ -907,7 +907,7 @@ def _said(t, i, side, segment, data, ts, tick):
         keep_syn(t.sessions, n, segment, data)
         return -1
     s = t.sessions.rows[n]
-    if connection.told_fins & WAS_RESET and segment.length:
+    if connection.handled_fins & WAS_RESET and segment.length:
         note(s, AFTER_RESET)
     checked = connection.sums >> side & 1 > 0
     if checked and not connection.sums & SUM_OF_BYTES and segment.length:
@@ -933,12 +933,12 @@ def _finishing(t, i, side, segment):
     n = np.int64(connection.session)
     if n >= 0:
         s = t.sessions.rows[n]
-        if connection.told_fins == 0:
+        if connection.handled_fins == 0:
             s.closer = CLIENT_CLOSED if side == CLIENT else SERVER_CLOSED
             s.closed_at = segment.ts
         if segment.tcp_flags & FIN:
             s.fin[side] = np.int64(segment.seq) + np.int64(segment.length)
-    connection.told_fins = connection.fins
+    connection.handled_fins = connection.fins
     if not is_over(connection):
         return n >= 0 and connection.seen == CLIENT_SEEN  # the server's FIN will not be seen
     return n >= 0 or (n == NO_SESSION and t.records.everyone)
@@ -1052,7 +1052,7 @@ def track(segments, data, start, t):
                 if _is_heard(connection, side, segment):
                     _set_tick(t, tick)
                     h = max(h, _said(t, i, side, segment, data, ts, tick))
-            if connection.fins != connection.told_fins and _finishing(t, i, side, segment):
+            if connection.fins != connection.handled_fins and _finishing(t, i, side, segment):
                 _set_tick(t, tick)
                 h = max(h, _finished(t, i, ts, tick))
         if h >= 0:
