@@ -56,6 +56,7 @@ MAX_TAGS = 32
 
 @kernel
 def _u24(data, p):
+    """An unsigned integer of 24 bits, big-endian."""
     return u16be(data, p) << 8 | u8(data, p + 2)
 
 
@@ -135,7 +136,7 @@ def logical_link(data, p, end, nominal):
 
 @kernel
 def _nlpid(identifier):
-    """ISO/IEC TR 9577."""
+    """The layer of a network layer protocol identifier (ISO/IEC TR 9577)."""
     if identifier == 0xCC:
         return TYPE_IPV4
     if identifier == 0x8E:

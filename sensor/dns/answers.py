@@ -70,6 +70,7 @@ def name_text(name: bytes) -> str:
 
 
 def _character(octet: int) -> str:
+    """An octet of a label as zone files write it."""
     if octet in b'"().;\\@$':
         return "\\" + chr(octet)
     return chr(octet).lower() if 0x20 < octet < 0x7F else f"\\{octet:03d}"
@@ -152,6 +153,7 @@ def _after_name(message: bytes, at: int) -> int:
 
 
 def _name_or_none(message: bytes, at: int) -> bytes | None:
+    """The name at ``at``, or None where it is damaged."""
     try:
         return _name(message, at)[0]
     except _DamagedError:

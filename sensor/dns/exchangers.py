@@ -23,6 +23,7 @@ _NAMES: Final = Door("names_unreadable")
 
 @cache
 def _suffixes() -> Any:
+    """The Public Suffix List, read once."""
     from publicsuffixlist import PublicSuffixList
 
     return PublicSuffixList()
@@ -44,6 +45,7 @@ def provider(name: str) -> str | None:
 
 
 def _private_suffix(name: str) -> str | None:
+    """The registrable domain of ``name``, or None."""
     found: str | None = _suffixes().privatesuffix(name)
     return found
 
@@ -76,7 +78,7 @@ class Exchangers:
 
     @property
     def doors(self) -> tuple[Door, ...]:
-        """Those of the readers here."""
+        """The doors of the readers in this file."""
         return self._door, _NAMES
 
     def __len__(self) -> int:
@@ -112,6 +114,7 @@ class Exchangers:
         self._door.read(self._learn, answer)
 
     def _learn(self, message: bytes) -> None:
+        """Learn from a message that can be read."""
         answer = read_answer(message)
         counts = self._counts
         counts["answers_unreadable"] += not answer.whole
@@ -134,6 +137,7 @@ class Exchangers:
                 self._put(self._by_address, _number(one.packed), name)
 
     def _put(self, table: dict[Any, Any], key: Any, value: Any) -> None:
+        """Enter something new; what was learnt first makes room for it."""
         if key in table:
             return
         if len(table) == self._most:

@@ -127,7 +127,7 @@ class Lookups(NamedTuple):
 
 
 def new_lookups() -> Lookups:
-    """Empty tables."""
+    """Tables that hold nothing yet."""
     conversations = new_table(CONNECTIONS, CONVERSATION)
     conversations["held"] = -1
     return Lookups(
@@ -175,6 +175,7 @@ def watch_name(lookups, data):
 
 @kernel
 def _put_aside(lookups, second, data, a, b):
+    """Keep an answer, ``data[a:b]``, for Python to read; too many are counted and left."""
     meta = lookups.meta
     if meta[_THIS_SECOND] != second:
         meta[_THIS_SECOND] = second

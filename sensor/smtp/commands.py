@@ -168,7 +168,7 @@ def _keep_sender(s, data, start, stop):
 
 @kernel
 def _keep_recipient(s, data, start, stop):
-    """A recipient's domain, once."""
+    """Keep a recipient's domain, unless it is kept already."""
     if stop - start > DOMAIN:
         note(s, LONG_NAME)
     size = min(stop - start, DOMAIN)
@@ -242,7 +242,7 @@ def _crossed(s):
 
 @kernel
 def _hello(s, verb, data, rest, b):
-    """HELO and EHLO (4.1.1.1)."""
+    """HELO and EHLO (4.1.1.1): the name is kept, a transaction given up."""
     if verb == HELO:
         s.helo_commands = min(s.helo_commands + 1, 0xFFFF)
     else:
@@ -270,7 +270,7 @@ def _path(s, data, rest, b):
 
 @kernel
 def _mail(s, data, rest, b):
-    """MAIL FROM:<path> (4.1.1.2)."""
+    """MAIL FROM:<path> (4.1.1.2): a transaction is opened."""
     start, stop = _path(s, data, rest, b)
     named = s.helo_commands + s.ehlo_commands > 0 or _begun_unseen(s)
     if not named or s.mail_open == MAIL_ACCEPTED:
@@ -286,7 +286,7 @@ def _mail(s, data, rest, b):
 
 @kernel
 def _rcpt(s, data, rest, b):
-    """RCPT TO:<path> (4.1.1.3)."""
+    """RCPT TO:<path> (4.1.1.3): the transaction has one more recipient."""
     start, stop = _path(s, data, rest, b)
     if s.mail_open == NO_MAIL and not _crossed(s):
         note(s, OUT_OF_SEQUENCE)
@@ -304,7 +304,7 @@ def _needs_recipient(s):
 
 @kernel
 def _data(s):
-    """DATA (4.1.1.4)."""
+    """DATA (4.1.1.4): what the client sends next is a message."""
     _needs_recipient(s)
     s.mode[0] = MESSAGE
     s.tail = AT_LINE_START
@@ -313,7 +313,7 @@ def _data(s):
 
 @kernel
 def _bdat_size(s, data, a, b):
-    """BDAT size [LAST] (RFC 3030): the verb to wait for, none when the size cannot be read."""
+    """The arguments of BDAT: the verb to wait for, none when the size cannot be read."""
     a = blanks(data, a, b)
     size = 0
     digits = 0
@@ -339,7 +339,7 @@ def _bdat_size(s, data, a, b):
 
 @kernel
 def _bdat(s, data, rest, b):
-    """BDAT: the verb to wait for."""
+    """BDAT size [LAST] (RFC 3030): octets come next; the verb to wait for."""
     verb = _bdat_size(s, data, rest, b)
     _needs_recipient(s)
     if verb == BDAT_LAST:
@@ -361,7 +361,7 @@ def _auth(s, data, rest, b):
 
 @kernel
 def _quit(s):
-    """QUIT (4.1.1.10)."""
+    """QUIT (4.1.1.10): the client takes its leave."""
     s.quit = 1
     if s.waiting_size == 0:
         decide(s, False, False)

@@ -60,6 +60,7 @@ from sensor.smtp.session import (
     STARTTLS_ASKED,
     TLS,
     TLS_EXPECTED,
+    begin_tls,
 )
 from sensor.smtp.tls import DONE, hello
 from sensor.smtp.transactions import decide, end_of_client, excused, push, waits
@@ -95,14 +96,6 @@ def conclude(s):
     decide(s, False, False)
     if s.mode[0] == MESSAGE and s.tail == NEARLY:
         note(s, BARE_END_OF_DATA)
-
-
-@kernel
-def _begin_tls(s):
-    """Both sides go on with TLS."""
-    s.tls = IN_TLS
-    s.mode[0] = TLS
-    s.mode[1] = TLS
 
 
 # --- messages ------------------------------------------------------------------------------------
@@ -305,7 +298,7 @@ def _hear(s, line, side, data, a, b, now, both):
             a = _doubted(s, line, data, a, b, now, both)
         elif _began_tls(s, side, both, u8(data, a)):
             s.starttls = STARTTLS_ACCEPTED
-            _begin_tls(s)
+            begin_tls(s)
         else:
             a = _next_line(s, line, side, data, a, b, now, both)
     return b
@@ -317,7 +310,7 @@ def _first_bytes(s, byte, second):
     if byte == _HANDSHAKE and second == 3:
         if s.tls != TLS_EXPECTED:
             note(s, TLS_WITHOUT_STARTTLS)
-        _begin_tls(s)
+        begin_tls(s)
     elif byte == _SOCKS_4 or byte == _SOCKS_5:
         note(s, SOCKS)
         s.mode[0] = FOREIGN

@@ -91,6 +91,7 @@ def _keep(s, line, byte, most):
 
 @kernel
 def _mark(s):
+    """What is kept from here on is counted anew."""
     s.long_mark = s.long_size
 
 
@@ -106,6 +107,7 @@ def _known(s):
 
 @kernel
 def _letter(s, byte):
+    """One more letter of a word, of which the first eight are compared."""
     if s.long_letters < 8:
         s.long_word = s.long_word << 8 | byte
         s.long_letters += 1
@@ -113,6 +115,7 @@ def _letter(s, byte):
 
 @kernel
 def _after_verb(s):
+    """The verb is complete: what its arguments begin with."""
     word = np.int64(s.long_word)
     s.long_verb = word if s.long_size <= 8 else 0
     s.long_word = 0

@@ -169,6 +169,7 @@ def community_id(src: str, sport: int, dst: str, dport: int) -> str:
 
 
 def _community_id(source: bytes, sport: int, destination: bytes, dport: int) -> str:
+    """The same from packed addresses."""
     if (source, sport) > (destination, dport):
         source, sport, destination, dport = destination, dport, source, sport
     flow = b"\0\0" + source + destination + struct.pack(">BBHH", 6, 0, sport, dport)
@@ -178,23 +179,26 @@ def _community_id(source: bytes, sport: int, destination: bytes, dport: int) -> 
 
 @lru_cache(maxsize=65536)
 def _address(hi: int, lo: int) -> tuple[str, bytes]:
-    """As text and packed."""
+    """An address as text and packed."""
     packed = struct.pack(">QQ", hi, lo)
     return addresses.text(hi, lo), packed[12:] if addresses.is_ipv4(hi, lo) else packed
 
 
 @lru_cache(maxsize=4096)
 def _names(bits: int, names: tuple[str, ...]) -> list[str]:
+    """Names of the bits that are set, the lowest first."""
     return [name for k, name in enumerate(names) if bits >> k & 1]
 
 
 @lru_cache(maxsize=65536)
 def _text(raw: bytes) -> str:
+    """Bytes from the network as text that is safe to print."""
     return printable(raw.decode("utf-8", "backslashreplace"))
 
 
 @lru_cache(maxsize=4096)
 def _reply(code: int, enhanced: bytes) -> str | None:
+    """A code and, if there is one, its enhanced code (three uint16); None for no reply."""
     if not code:
         return None
     first, second, third = struct.unpack("=HHH", enhanced)
@@ -203,6 +207,7 @@ def _reply(code: int, enhanced: bytes) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _codes(codes: bytes, counts: bytes, others: int) -> dict[str, int]:
+    """Reply codes (uint16) and how often each came (uint32), by code."""
     pairs = zip(
         struct.unpack(f"={CODES}H", codes), struct.unpack(f"={CODES}I", counts), strict=True
     )
@@ -212,6 +217,7 @@ def _codes(codes: bytes, counts: bytes, others: int) -> dict[str, int]:
 
 @lru_cache(maxsize=4096)
 def _handshake(midstream: int, state: int, ended: Ended) -> Handshake:
+    """How far the handshake came, from a connection's state and how it ended."""
     if midstream:
         return "midstream"
     if ended in ("refused", "unanswered"):
@@ -222,6 +228,7 @@ def _handshake(midstream: int, state: int, ended: Ended) -> Handshake:
 
 
 def _tls_version(version: int) -> str | None:
+    """The name of a TLS version, or its number where it has none."""
     return _TLS.get(version, f"0x{version:04x}") if version else None
 
 

@@ -48,7 +48,6 @@ from sensor.smtp.session import (
     DOUBT,
     GREETED,
     GREETING_UNSEEN,
-    IN_TLS,
     LINE,
     LINES,
     MAIL_ACCEPTED,
@@ -65,7 +64,7 @@ from sensor.smtp.session import (
     STARTTLS_ACCEPTED,
     STARTTLS_OFFERED,
     STARTTLS_REFUSED,
-    TLS,
+    begin_tls,
 )
 from sensor.smtp.transactions import decide, first_waits, pop, push, skip_to
 from sensor.smtp.verbs import (
@@ -183,7 +182,7 @@ def reply_class(code):
 
 @kernel
 def _greet(s, effect, code):
-    """The greeting."""
+    """The greeting came: the session may begin, or is turned away."""
     s.greeted = GREETED
     s.banner_code = code
     s.put_off = effect == _GREETED_PUT_OFF
@@ -280,12 +279,10 @@ def _authentication_answered(s, effect):
 
 
 @kernel
-def _begin_tls(s):
+def _starttls_accepted(s):
     """STARTTLS was accepted: nothing that was asked in clear is answered any more."""
     s.starttls = STARTTLS_ACCEPTED
-    s.tls = IN_TLS
-    s.mode[0] = TLS
-    s.mode[1] = TLS
+    begin_tls(s)
     s.waiting_size = 0
     s.asked_at = 0
 
@@ -325,7 +322,7 @@ def answer(s, verb, code):
     elif effect <= _DENIED:
         _authentication_answered(s, effect)
     elif effect == _TLS:
-        _begin_tls(s)
+        _starttls_accepted(s)
     else:
         s.starttls = STARTTLS_REFUSED
 
@@ -445,7 +442,7 @@ def reply_line(s, data, a, b, size, now, both):
 
 @kernel
 def _reply(s, code, now, both):
-    """A reply is complete."""
+    """A reply is complete: it answers what waits first, and does what that asks."""
     if s.asked_at:
         took = now - s.asked_at
         s.slowest = max(s.slowest, took)

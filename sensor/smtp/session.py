@@ -60,6 +60,7 @@ __all__ = [
     "TLS",
     "TLS_EXPECTED",
     "Sessions",
+    "begin_tls",
     "free_session",
     "new_session",
     "new_sessions",
@@ -332,6 +333,14 @@ def new_sessions(max_sessions: int, max_pieces: int) -> Sessions:
         streams.meta,
         np.zeros(EARLY, np.uint64),
     )
+
+
+@kernel
+def begin_tls(s):
+    """Both sides go on with TLS."""
+    s.tls = IN_TLS
+    s.mode[0] = TLS
+    s.mode[1] = TLS
 
 
 @kernel

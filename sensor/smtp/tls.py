@@ -42,6 +42,7 @@ _SERVER: Final = 1
 
 @kernel
 def _next(s, side, state, need):
+    """Read ``need`` bytes next, as those of ``state``."""
     s.hello_state[side] = state
     s.hello_need[side] = need
     s.hello_got[side] = 0
@@ -49,6 +50,7 @@ def _next(s, side, state, need):
 
 @kernel
 def _next_extension(s, side):
+    """Go on with the next extension, or end."""
     if s.hello_left[side] >= 4:
         _next(s, side, _EXTENSION, 4)
     else:
@@ -65,6 +67,7 @@ def _pass(s, side, state, size):
 
 @kernel
 def _passed(s, side):
+    """The bytes to pass over are over: what follows them."""
     state = s.hello_state[side]
     if state == _RANDOM:
         _next(s, side, _ID_SIZE, 1)
@@ -87,7 +90,7 @@ def _version(s, value, chosen):
 
 @kernel
 def _read(s, side, state, value):
-    """The integer of a state is complete."""
+    """The integer of a state is complete: what it says, and what follows it."""
     if state == _TYPE:
         if value == 1 + side:  # ClientHello, ServerHello
             _next(s, side, _LENGTH, 3)
@@ -152,6 +155,7 @@ def _read(s, side, state, value):
 
 @kernel
 def _versions(s, side):
+    """Go on with the next of the client's versions, or pass over the rest."""
     if s.hello_extension[side] >= 2:
         _next(s, side, _VERSIONS, 2)
     else:
@@ -160,7 +164,7 @@ def _versions(s, side):
 
 @kernel
 def _name(s, side, state, byte):
-    """One byte of a name."""
+    """One byte of a server name or protocol name."""
     if state == _SNI:
         if s.sni_size < NAME:
             s.sni[s.sni_size] = byte

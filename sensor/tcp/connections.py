@@ -273,6 +273,7 @@ def _tail(which):
 
 @kernel
 def _append(table, i, which):
+    """Put connection ``i`` at the end of a list; it is in none."""
     meta = table.meta
     row = table.rows[i]
     meta[_PAST_SIZE] += which == PAST
@@ -289,6 +290,7 @@ def _append(table, i, which):
 
 @kernel
 def _leave(table, i):
+    """Take connection ``i`` out of its list."""
     meta = table.meta
     row = table.rows[i]
     which = np.int64(row.list_)
@@ -414,7 +416,7 @@ def find(table, tag, c_hi, c_lo, c_port, s_hi, s_lo, s_port):
 
 @kernel
 def release(table, i):
-    """Forget connection ``i``."""
+    """Forget connection ``i``; its row is free for another."""
     row = table.rows[i]
     remove(table.rowindex, np.uint64(row.tag), i)
     _leave(table, i)

@@ -152,6 +152,7 @@ def start_stream(s, side, seq):
 
 @kernel
 def _digest(data, a, b):
+    """A digest (32 bits) of ``data[a:b]``."""
     digest = np.uint64(b - a)
     while a + 8 <= b:
         digest = mix(digest, u64be(data, a))
