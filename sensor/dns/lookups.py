@@ -42,9 +42,7 @@ from sensor.tcp.reassembly import (
 )
 
 __all__ = [
-    "ANSWERS",
     "ANSWERS_PUT_ASIDE",
-    "ASKED_SECONDS",
     "LOOKUP_COUNTERS",
     "Lookups",
     "clear_answers",

@@ -36,7 +36,12 @@ from sensor.smtp.session import (
 )
 from sensor.smtp.transactions import PATIENCE_SECONDS
 
-__all__ = ["POLITE", "RUDE", "RUDE_ANOMALIES", "UNDECIDED", "judge", "name_is_odd"]
+__all__ = [
+    "POLITE",
+    "RUDE",
+    "UNDECIDED",
+    "judge",
+]
 
 # What a session can be.
 RUDE: Final = -1

@@ -18,7 +18,7 @@ import numpy as np
 from sensor.base.byteorder import u8, u32be
 from sensor.base.kernel import kernel
 
-__all__ = ["FURTHEST", "IGNORES", "NO_SCALE", "TAKES", "UNSURE", "later", "options", "reset"]
+__all__ = ["FURTHEST", "IGNORES", "TAKES", "later", "options", "reset"]
 
 IGNORES: Final = 0
 UNSURE: Final = 1

@@ -28,7 +28,6 @@ from sensor.tcp.connections import (
 )
 
 __all__ = [
-    "AGREED",
     "FAST",
     "PEER",
     "SIGNED",
