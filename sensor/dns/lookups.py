@@ -354,13 +354,15 @@ def on_segment(lookups, segment, data):
     side = 0 if client else 1
     n = _conversation(lookups, segment, side)
     start, stop, missing = arrive(lookups.streams, n, side, segment, data, False, False)
+    # What it acknowledges comes first: a question must be known before its answer is read.
+    waited = _read_held(lookups, n, 1 - side, segment, True)
     queries = _read(lookups, n, side, segment, False, data, start, stop)
     if missing:
         _lose(lookups, n, side, missing)
     queries += _read_held(lookups, n, side, segment, False)
-    if queries:
+    if queries:  # of two that ask each other, which no resolver does, the sender is believed
         return queries, False
-    return _read_held(lookups, n, 1 - side, segment, True), True
+    return waited, True
 
 
 @kernel
