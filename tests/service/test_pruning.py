@@ -3,6 +3,7 @@
 import pytest
 
 from lab.alerts import T0, alert
+from sensor.base.sentences import Sentence
 from sensor.blocking.ledger import Ledger
 from sensor.service.pruning import Pruner
 from sensor.settings import LiveSettings, Settings, policy_of
@@ -44,7 +45,7 @@ def state(tmp_path) -> StateFolder:
 
 
 def pruned(state: StateFolder, before: int | None, *sinks: Sink) -> tuple[dict, list, Journal]:
-    told: list[tuple[str, str]] = []
+    told: list[tuple[str, Sentence]] = []
     pruner = Pruner(Ledger(state.ledger), sinks, lambda *words: told.append(words))
     pruner.prune({"journal.sqlite": state.journal}, LIVE, before)
     return pruner.counters, told, Journal(state.journal)
@@ -67,7 +68,7 @@ def test_what_a_sink_never_had_is_counted_and_told(state):
     assert counters["journal_messages_dropped"] == 100
     assert counters["outbox_messages_dropped"] == COUNT - 100 - left > 0
     assert {kind for kind, _ in told} == {"journal"}
-    assert "alerts were dropped that the slow one or the slow one never had" in told[0][1]
+    assert "alerts were dropped that the slow one or the slow one never had" in told[0][1].text
 
 
 def test_without_sinks_only_the_ledger_counts(state):
