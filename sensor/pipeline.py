@@ -116,7 +116,8 @@ def _one_syn() -> Block:
     frame["ts"] = SECOND * 86_400 * 9
     frame["captured"] = frame["wire"] = len(data)
     frame["link"], frame["vlan"] = ETHERNET, NO_VLAN
-    return Block(np.frombuffer(data, np.uint8), frame, 1, "")
+    # A copy, for kernels are compiled for arrays that may be written, as those of the ring.
+    return Block(np.frombuffer(data, np.uint8).copy(), frame, 1, "")
 
 
 class Pipeline:
