@@ -25,7 +25,7 @@ demo-live: .venv/ready ## the same as it happened, ten times as fast, with port2
 demo-web: .venv/ready ## the same with port25 web
 	deploy/demo-live web
 
-test: .venv/ready ## the tests; without root, tshark, Java or Chromium some are skipped
+test: .venv/ready ## the tests; CI=true: the slow ones too, and none is skipped
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: .venv/ready ## formatter, linter, types, and the order of the stages

@@ -2,7 +2,8 @@
 
 * Captures made in memory: ``frames`` (pcap and pcapng), ``conversation`` (SMTP, packet by packet),
   ``lookups`` and ``dns_messages`` (DNS), ``storm`` (a flood of bots), ``generate`` and ``sessions``
-  (any size, for speed), ``traffic`` (a provider's days, simulated, with the truth beside them).
+  (any size, for speed), ``traffic`` (a provider's days, simulated, with the truth beside them),
+  ``senders`` (kinds of senders, by what is published of them).
 * Programs that run: ``network`` (a small provider in network namespaces), ``mail_servers``,
   ``mail_clients``, ``subscribers``, ``sensing`` (the sensor itself), ``broker`` (Kafka), ``web``
   and ``browser`` (the page, and Chromium).

@@ -26,7 +26,7 @@ BOXES = {
     "mirror": Box(20, 60, 130, 64, None, "mirror port,|capture files"),
     "capture": Box(190, 60, 140, 64, "capture", "blocks of frames"),
     "decode": Box(370, 60, 140, 64, "decode", "frames to segments"),
-    "tcp": Box(566, 60, 136, 64, "smtp", "connections,|streams"),
+    "tcp": Box(566, 60, 136, 64, "tcp", "connections,|streams"),
     "smtp": Box(738, 50, 136, 56, "smtp", "what was said"),
     "dns": Box(738, 124, 136, 56, "dns", "MX lookups, names"),
     "hosts": Box(738, 206, 136, 64, "hosts", "counts of a host,|in windows"),

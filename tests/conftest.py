@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_COST = pytest.StashKey[tuple[list, float]]()
 
 COMPILE = """
 from sensor.capture.merge import Captures
@@ -48,6 +50,50 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--slow", action="store_true", help="run what takes long as well, as CI=true does"
     )
+
+    parser.addoption(
+        "--costs", action="store_true", help="say what each folder and file costs, in CPU seconds"
+    )
+
+
+def _spent() -> float:
+    """CPU seconds of this process and of all that it has waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Note what a test costs; its reports carry that to who sums up."""
+    before = _spent()
+    item.user_properties.append(cost := ["cost", 0.0])  # type: ignore[arg-type]
+    item.stash[_COST] = cost, before
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: object) -> Iterator[None]:
+    cost, before = item.stash[_COST]
+    cost[1] = _spent() - before
+    return (yield)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """A busy machine takes longer, but not more of a processor."""
+    if not config.getoption("--costs"):
+        return
+    sums: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "teardown":
+                path = report.nodeid.partition("::")[0]
+                for name in (path, str(Path(path).parent)):
+                    sums[name] += dict(report.user_properties).get("cost", 0.0)
+    terminalreporter.section("CPU seconds")
+    for name, seconds in sums.most_common(40):
+        terminalreporter.write_line(f"{seconds:8.1f}  {name}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
