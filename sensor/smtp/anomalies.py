@@ -80,6 +80,7 @@ ANOMALIES: Final = (
     "not_smtp_server",  # the server's first line has no reply code
     "evicted",  # the session's memory was needed for others
     "urgent_data",  # bytes marked urgent: receivers differ on whether one is of the stream
+    "old_timestamp",  # bytes or a FIN whose timestamp their receiver drops them for (RFC 7323)
 )
 """Names of the bits of ``anomalies``, the lowest first."""
 
@@ -119,6 +120,7 @@ ANOMALIES: Final = (
     NOT_SMTP_SERVER,
     EVICTED,
     URGENT_DATA,
+    OLD_TIMESTAMP,
 ) = range(len(ANOMALIES))
 
 

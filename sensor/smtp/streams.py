@@ -19,7 +19,7 @@ __all__ = ["end_streams", "hear_early", "keep_syn", "receive"]
 
 _FIRST: Final = ANOMALIES.index(FAULTS[0])
 _TOGETHER: Final = FAULTS.index("urgent_data")
-"""The faults before it are neighbours among the anomalies, too."""
+"""The faults before it are neighbours among the anomalies, too, and so are those from it on."""
 
 
 @kernel
@@ -86,3 +86,4 @@ def end_streams(sessions, n, now, both):
     for side in range(2):
         if sessions.rows[n].held[side] >= 0:
             _hear_held(sessions, n, side, True, now, both)
+    _note_faults(sessions.rows[n])

@@ -9,6 +9,10 @@ What receivers drop must not end a connection here either.
   it asks back (RFC 5961, 3.2), and outside it drops (RFC 9293, 3.10.7.4).
 * A **signature** (RFC 2385, RFC 5925) belongs to all segments of a connection or to none.
 * A **timestamp** echoed to a SYN is one the SYN bore, or one of its repetitions (RFC 7323, 5.3).
+* A **timestamp** older than the one the receiver last echoed drops bytes and FINs, resets not
+  (RFC 7323, 5.2 and 5.3). The echo is the receiver's own word on what it compares with: a decoy
+  that never arrived moves nothing. What it has acknowledged it had in time, whatever order a
+  mirror shows. Where it acknowledges what was left out here, its echoes mean something else.
 """
 
 from typing import Final
@@ -17,8 +21,9 @@ import numpy as np
 
 from sensor.base.byteorder import u8, u32be
 from sensor.base.kernel import kernel
+from sensor.decode.segment import ACK, FIN
 
-__all__ = ["FURTHEST", "IGNORES", "TAKES", "later", "options", "reset"]
+__all__ = ["FURTHEST", "IGNORES", "TAKES", "is_old", "later", "note_echo", "options", "reset"]
 
 IGNORES: Final = 0
 UNSURE: Final = 1
@@ -31,6 +36,8 @@ LARGEST_SCALE: Final = 14  # RFC 7323, 2.3
 _PLAIN: Final = 0xFFFF  # the largest window without scale
 _BARE: Final = 20  # a TCP header without options
 _SCALE, _STAMPS, _MD5, _AO = 3, 8, 19, 29
+_USUAL: Final = 0x0101080A  # two bytes of padding and the timestamps: what nearly all systems send
+_LEFT_OUT: Final = 16  # of ``echoes``: something was
 _MOD: Final = 0xFFFFFFFF
 _HALF: Final = 1 << 31
 
@@ -66,6 +73,53 @@ def options(data, segment):
             signed = True
         p += size
     return scale, signed, stamp, echo
+
+
+@kernel
+def _stamps(data, segment):
+    """``(stamp, echo)`` of a segment's header, -1 where there are none."""
+    size = np.int64(segment.header)
+    if size < _BARE + 12:
+        return np.int64(-1), np.int64(-1)
+    at = np.int64(segment.payload) - size + _BARE
+    if u32be(data, at) == _USUAL:
+        return u32be(data, at + 4), u32be(data, at + 8)
+    _, _, stamp, echo = options(data, segment)
+    return stamp, echo
+
+
+@kernel
+def note_echo(s, side, segment, data):
+    """Keep, in streams ``s``, the newest timestamp that ``side`` has echoed."""
+    other = 1 - side
+    stamp, echo = _stamps(data, segment)
+    if stamp < 0 or segment.tcp_flags & ACK == 0:
+        return
+    known = s.echoes >> other & 1
+    if not known or (echo - np.int64(s.echoed[other])) & _MOD < _HALF:
+        s.echoed[other] = echo
+        s.echoes |= 1 << other
+
+
+@kernel
+def is_old(s, side, segment, data):
+    """Whether the receiver drops new bytes, or a FIN, of ``side`` for an old timestamp."""
+    if s.echoes >> side & 5 != 1 or s.known[side] == 0:
+        return False
+    acked = np.int64(s.acked[side])
+    beyond = np.int64(segment.seq) + np.int64(segment.length) + (segment.tcp_flags & FIN)
+    if not 0 < (beyond - acked) & _MOD < _HALF:
+        return False
+    if 0 < (acked - np.int64(s.next[side])) & _MOD < _HALF:
+        if s.echoes & _LEFT_OUT:
+            s.echoes |= 4 << side
+        return False
+    stamp, _ = _stamps(data, segment)
+    # Some clocks are a tick apart from one processor to the next; Linux bears with that.
+    if stamp < 0 or not 1 < (np.int64(s.echoed[side]) - stamp) & _MOD < _HALF:
+        return False
+    s.echoes |= _LEFT_OUT
+    return True
 
 
 @kernel

@@ -46,7 +46,7 @@ import numpy as np
 from sensor.base.kernel import kernel
 from sensor.base.units import SECOND
 from sensor.decode.segment import ACK, FIN, ICMP_ERROR, RST, SYN
-from sensor.tcp.acceptance import FURTHEST, IGNORES, TAKES, later, options, reset
+from sensor.tcp.acceptance import FURTHEST, IGNORES, TAKES, is_old, later, options, reset
 from sensor.tcp.checksum import checksum_is_good
 from sensor.tcp.connections import (
     ACCEPTED,
@@ -98,6 +98,7 @@ from sensor.tcp.handshake import (
     note_syn,
     proves,
 )
+from sensor.tcp.reassembly import OLD
 
 __all__ = ["follow", "syn_is_open"]
 
@@ -371,12 +372,12 @@ def _from_server(table, i, segment, data):
 
 
 @kernel
-def follow(table, segment, data, watched, now):
+def follow(table, segment, data, watched, now, streams):
     """What ``segment`` (dtype SEGMENT) tells: ``(event, row, side)``; the row is -1 for none.
 
     ``data`` is the block its header lies in. ``side`` is who sent it, CLIENT or SERVER. The table
-    must not be full. After DISOWNED and REOPENED the caller must release the row; after REFUSED it
-    may, or move it to PAST.
+    must not be full; ``streams`` has the timestamps. After DISOWNED and REOPENED the caller must
+    release the row; after REFUSED it may, or move it to PAST.
     """
     client, server, side = _ends(table, segment, watched)
     at, i = find(
@@ -394,6 +395,10 @@ def follow(table, segment, data, watched, now):
         return (REFUSED if asked and segment.seq == row.client_isn else NOTHING), i, side
     if flags & (RST | FIN) and _is_dropped(row, side, segment, data):
         return IGNORED, i, side
+    if flags & (RST | FIN) == FIN and row.session >= 0:
+        if is_old(streams.rows[row.session], side, segment, data):
+            streams.rows[row.session].faults |= OLD
+            return IGNORED, i, side
     if flags & (RST | SYN | ACK) == 0:
         return IGNORED, i, side  # without an acknowledgement nobody takes it
     if side == CLIENT:

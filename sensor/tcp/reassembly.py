@@ -22,6 +22,8 @@ given once, as soon as all before it have been; nothing is copied but what comes
   (``out_of_window``).
 * **Bytes of a SYN** wait, as pieces, for the server to take them (RFC 7413); of all pieces half at
   most are for those.
+* **Timestamps.** Bytes that their receiver drops for an old one are left out (``old_timestamp``,
+  see ``acceptance``).
 * **Urgent bytes** stay in the stream (RFC 6093, 3.1) and are noted (``urgent_data``): many systems
   take the last of them out by default.
 * **A first segment in mid-stream** begins the stream; sequence numbers wrap (RFC 9293, 3.4).
@@ -36,12 +38,14 @@ from sensor.base.byteorder import u8, u64be
 from sensor.base.kernel import kernel, mix, routine
 from sensor.base.kernel import table as new_table
 from sensor.decode.segment import ACK, SYN, URG
+from sensor.tcp.acceptance import is_old, note_echo
 from sensor.tcp.checksum import checksum_is_good
 
 __all__ = [
     "CHUNK",
     "FAULTS",
     "HELD",
+    "OLD",
     "PIECE",
     "PIECES",
     "PIECES_REFUSED",
@@ -75,9 +79,10 @@ FAULTS: Final = (
     "out_of_window",  # a segment far from where the stream is, left out
     "hold_overflow",  # more out of order than is held: the hole was given up
     "urgent_data",  # bytes marked urgent: receivers differ on whether one is of the stream
+    "old_timestamp",  # bytes or a FIN whose timestamp their receiver drops them for (RFC 7323)
 )
 """Names of the bits of ``faults``, the lowest first."""
-_CUT, _OVERLAP, _CHECKSUM, _WINDOW, _HOLD, _URGENT = (1 << k for k in range(len(FAULTS)))
+_CUT, _OVERLAP, _CHECKSUM, _WINDOW, _HOLD, _URGENT, OLD = (1 << k for k in range(len(FAULTS)))
 
 STREAM_FIELDS: Final = (
     ("next", np.uint32, 2),  # the sequence number expected
@@ -92,6 +97,8 @@ STREAM_FIELDS: Final = (
     ("recent_size", np.int32, (2, RECENT)),
     ("recent_hash", np.uint32, (2, RECENT)),
     ("recent_at", np.uint8, 2),
+    ("echoed", np.uint32, 2),  # the newest timestamp of each side that the other has echoed
+    ("echoes", np.uint8),  # sides of which it is known; 4 times those of which it means nothing
 )
 """What the row of a connection's two streams, [client, server], must have among its fields."""
 
@@ -316,7 +323,7 @@ def arrive(streams, n, side, segment, data, checked, digested):
 
     ``data[start:stop]`` are the next bytes of the stream, and ``missing`` more were left out of the
     capture behind them. All three are 0 where nothing is next; ``start`` and ``stop`` are -1 where
-    the segment is left out for its checksum.
+    the segment is left out for its checksum or its timestamp.
 
     ``data`` is the block that holds the payload, ``checked`` tells whether a wrong checksum means
     anything, ``digested`` whether the bytes' digest is kept to know them when they come again.
@@ -334,6 +341,10 @@ def arrive(streams, n, side, segment, data, checked, digested):
     ):
         s.faults |= _CHECKSUM
         return nothing - 1, nothing - 1, nothing
+    if length and is_old(s, side, segment, data):
+        s.faults |= OLD
+        return nothing - 1, nothing - 1, nothing
+    note_echo(s, side, segment, data)
     if segment.tcp_flags & ACK and s.known[other]:
         if 0 < distance(s.acked[other], segment.ack) < WINDOW:
             s.acked[other] = segment.ack

@@ -1024,11 +1024,11 @@ def track(segments, data, start, t):
         if full(t.connections):
             i = victim(t.connections)
             _drop(t, i, _gives_way(t.connections.rows[i]), ts, tick)
-        event, i, side = follow(t.connections, segment, data, t.watched, now)
+        event, i, side = follow(t.connections, segment, data, t.watched, now, t.sessions)
         if event == REOPENED:
             _set_tick(t, tick)
             h = _reopened(t, i, ts, tick)
-            event, i, side = follow(t.connections, segment, data, t.watched, now)
+            event, i, side = follow(t.connections, segment, data, t.watched, now, t.sessions)
         if event == OUTSIDE:
             t.counters[_OUTSIDE] += 1
         elif event == UNSOLICITED:

@@ -282,7 +282,100 @@ def test_an_urgent_pointer_without_the_flag_or_without_bytes_means_nothing():
     assert is_whole(talk.say(TAIL).close())
 
 
-def test_a_decoy_with_an_old_timestamp_is_told():
+# --- timestamps (RFC 7323) -----------------------------------------------------------------------
+
+
+def stamped(begin: int = 100_000, steps: tuple[int, int] = (10, 10)) -> Conversation:
+    """A conversation in which both sides send timestamps, and echo each other's."""
+    talk = Conversation()
+    clocks = {"c": begin, "s": begin + 77}
+    raw = talk.raw
+
+    def with_stamps(side: str, flags: int, payload: bytes = b"", **more) -> None:
+        other = "s" if side == "c" else "c"
+        clocks[side] += steps[side == "s"]
+        options = stamp(clocks[side] % 2**32, clocks[other] % 2**32 if flags & ACK else 0)
+        more.setdefault("options", options)
+        raw(side, flags, payload, **more)
+
+    talk.raw = with_stamps
+    return talk
+
+
+OLD = stamp(5, 5)
+DECOYS = {
+    "fin": lambda talk: talk.raw("c", FIN | ACK, options=OLD),
+    "fins": lambda talk: [talk.raw(side, FIN | ACK, options=OLD) for side in "cs"],
+    "fin and bytes": lambda talk: [
+        talk.raw(side, FIN | ACK, b"quit\r\n", options=OLD) for side in "cs"
+    ],
+    "command": lambda talk: talk.raw("c", ACK | PSH, b"RCPT TO:<x@decoy.example>\r\n", options=OLD),
+    "reply": lambda talk: talk.raw("s", ACK | PSH, b"550 5.7.1 go away\r\n", options=OLD),
+    "over what is known": lambda talk: talk.raw(
+        "c", ACK | PSH, b"x@y.example>\r\nQUIT\r\n", seq=talk.next["c"] - 9, options=OLD
+    ),
+    "padded otherwise": lambda talk: talk.raw(
+        "c", ACK | PSH, b"QUIT\r\n", options=OLD[2:] + b"\1\1"
+    ),
+}
+
+
+@pytest.mark.parametrize("begin", [100_000, 2**32 - 40], ids=["small", "wraps"])
+@pytest.mark.parametrize("name", DECOYS)
+def test_what_a_receiver_drops_for_its_timestamp_is_left_out_and_told(name, begin):
+    talk = stamped(begin).open().say(HEAD)
+    DECOYS[name](talk)
+    s = talk.say(TAIL).close().session()
+    assert s.anomalies == ["old_timestamp"]
+    plain = stamped(begin).open().say(HEAD + TAIL).close().session()
+    for field in ("ended", "quit", "commands", "rcpt_domains", "reply_codes", "messages_accepted",
+                  "bytes_client", "bytes_server", "gaps"):  # fmt: skip
+        assert getattr(s, field) == getattr(plain, field), field
+
+
+@pytest.mark.parametrize("side", ["c", "s"])
+def test_a_reset_counts_whatever_its_timestamp(side):
+    talk = stamped().open().say(HEAD)
+    talk.raw(side, RST | ACK, options=OLD)
+    assert talk.session().ended == "reset"
+
+
+def test_a_clock_that_stands_still_or_steps_back_a_tick_drops_nothing():
+    for steps in ((0, 0), (0, 10), (10, 0)):
+        assert is_whole(stamped(steps=steps).open().say(HEAD + TAIL).close())
+    talk = stamped(steps=(0, 0)).open().say(HEAD)
+    talk.send("c", b"DATA\r\n", options=stamp(99_999, 100_077))
+    assert is_whole(talk.say(TAIL.removeprefix("C: DATA\\r\\n")).close())
+
+
+def test_a_mirror_that_shows_the_server_first_drops_nothing():
+    """Each side from a card of its own, one of them late by more than any round trip."""
+    talk = stamped().open().say(HEAD + TAIL).close()
+    side = [content[26:30] == bytes([203, 0, 113, 7]) for _, content in talk.frames]
+    for late in (True, False):
+        order = sorted(range(3, len(side)), key=lambda k: k + 4.5 * (side[k] == late))
+        frames = [talk.frames[k] for k in (0, 1, 2, *order)]
+        times = [ts for ts, _ in talk.frames]
+        (s,) = sessions([(ts, content) for ts, (_, content) in zip(times, frames, strict=True)])
+        assert "old_timestamp" not in s.anomalies and s.bytes_missed == 0
+        assert s.messages_accepted == 1
+
+
+def test_a_system_that_echoes_something_else_costs_a_line_at_most():
+    talk = stamped().open()
+    for line in (HEAD + TAIL).splitlines():
+        if line.startswith("S"):
+            raw = line[3:].encode().decode("unicode_escape").encode()
+            talk.send("s", raw, options=stamp(100_500, 0x00700000))
+        else:
+            talk.say(line)
+    s = talk.close().session()
+    assert (s.gaps, s.messages_accepted, s.quit, s.ended) == (1, 1, True, "closed")
+    assert s.anomalies == ["gap", "resynchronised", "old_timestamp"]
+    assert s.rcpt_domains == ["receiver.example"]
+
+
+def test_without_an_echo_a_decoy_is_told_by_what_follows():
     talk = Conversation().open().say(HEAD)
     talk.raw("c", ACK | PSH, b"RCPT TO:<x@decoy.example>\r\n", options=stamp(1, 1))
     talk.send("c", b"RCPT TO:<x@trueo.example>\r\n", options=stamp(10_000, 1))

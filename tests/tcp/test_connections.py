@@ -6,6 +6,7 @@ import pytest
 from sensor.base.addresses import MAPPED
 from sensor.base.kernel import table as new_table
 from sensor.decode.segment import ICMP_ERROR, SEGMENT, watched_ports
+from sensor.smtp.session import new_sessions
 from sensor.tcp.connections import (
     ANSWERED,
     ATTEMPT,
@@ -51,6 +52,10 @@ class Talk:
         self.table = new_connections(size)
         self.watched = watched_ports(list(ports))
         self.now = 1_000 * SECOND
+        self.sessions = new_sessions(1, 1)
+
+    def _follow(self, segment) -> tuple[int, int, int]:
+        return follow(self.table, segment, NO_DATA, self.watched, self.now, self.sessions)
 
     def __call__(self, side, flags, seq, ack=0, length=0, sport=4000, dport=25, **extra) -> int:
         segment = new_table(1, SEGMENT)
@@ -68,12 +73,12 @@ class Talk:
         look_ahead(self.table, segment, 0, 1)
         if full(self.table):
             release(self.table, victim(self.table))
-        event, i, self.side = follow(self.table, segment[0], NO_DATA, self.watched, self.now)
+        event, i, self.side = self._follow(segment[0])
         if event in (REFUSED, DISOWNED):
             release(self.table, i)
         if event == REOPENED:
             release(self.table, i)
-            event, i, self.side = follow(self.table, segment[0], NO_DATA, self.watched, self.now)
+            event, i, self.side = self._follow(segment[0])
         return event
 
     def live(self) -> int:
