@@ -41,7 +41,7 @@ from sensor.hosts.subscribers import CLASS, class_of, classify, parse_host
 from sensor.hosts.table import META, new_host_table, reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.settings import Limits, Settings, subscribers_of
-from sensor.smtp.session import SESSIONS, new_sessions
+from sensor.smtp.session import EARLY_FORGOTTEN, SESSIONS, new_sessions
 from sensor.state.snapshot import SnapshotError, arrays_of, restore
 from sensor.tcp.connections import EVICTED, FORGOTTEN, new_connections
 from sensor.tcp.reassembly import PIECES, PIECES_REFUSED
@@ -379,6 +379,7 @@ class Pipeline:
                 self._drain.door.counter: self._drain.door.refused,
                 "pieces_held": int(state.sessions.meta[PIECES]),
                 "pieces_refused": int(state.sessions.meta[PIECES_REFUSED]),
+                "pipeconnect_forgotten": int(state.sessions.meta[EARLY_FORGOTTEN]),
             },
             "hosts": {
                 name: int(state.hosts.meta[i])

@@ -66,6 +66,7 @@ MEANINGS = {
     "connections_evicted": "connections given up for want of room",
     "unanswered_forgotten": "SYNs without answer whose late repetitions would count as new ones",
     "pieces_refused": "pieces of streams out of order there was no room for",
+    "pipeconnect_forgotten": "servers known to offer PIPECONNECT, given up for others",
     "hosts_evicted": "hosts given up for want of room",
     "hosts_forgotten": "hosts that did nothing for a day",
     "hosts_refused": "hosts there was no room for, proven ones also for counters by window",

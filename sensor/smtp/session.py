@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sensor.base.kernel import kernel, mix
 from sensor.base.kernel import table as new_table
-from sensor.tcp.reassembly import STREAM_FIELDS, drop_held, new_streams
+from sensor.tcp.reassembly import SLOTS, STREAM_FIELDS, drop_held, new_streams
 
 __all__ = [
     "AUTH_ACCEPTED",
@@ -24,6 +24,7 @@ __all__ = [
     "DOMAINS",
     "DOUBT",
     "DOUBT_TLS",
+    "EARLY_FORGOTTEN",
     "ENDS",
     "FOREIGN",
     "GREETED",
@@ -84,7 +85,7 @@ MECHANISM: Final = 16
 OUTSTANDING: Final = 16
 """Runs of equal commands that may wait for their replies."""
 EARLY: Final = 4096
-"""Servers known to offer PIPECONNECT; of two in one place the later stands."""
+"""Servers known to offer PIPECONNECT; of two in one place the later stands, and is counted."""
 
 ENDS: Final = ("closed", "reset", "refused", "unanswered", "idle", "evicted", "open")
 """How a connection ended, for the sensor."""
@@ -295,6 +296,7 @@ SERVER_CLOSED: Final = 2
 SESSIONS: Final = 0  # in use
 _USED: Final = 1
 _FREED: Final = 2
+EARLY_FORGOTTEN: Final = SLOTS  # counter: servers of ``early`` whose place another took
 
 
 class Sessions(NamedTuple):
@@ -330,7 +332,7 @@ def new_sessions(max_sessions: int, max_pieces: int) -> Sessions:
         np.zeros(max_sessions, np.int32),
         streams.pieces,
         streams.texts,
-        streams.meta,
+        np.append(streams.meta, np.int64(0)),  # and EARLY_FORGOTTEN
         np.zeros(EARLY, np.uint64),
     )
 
@@ -354,7 +356,10 @@ def offers_early(table, hi, lo):
 def note_early(table, hi, lo):
     """The server of this address offers PIPECONNECT."""
     key = mix(mix(np.uint64(1), np.uint64(hi)), np.uint64(lo))
-    table.early[np.int64(key & np.uint64(EARLY - 1))] = key
+    place = np.int64(key & np.uint64(EARLY - 1))
+    if table.early[place] != key and table.early[place] != np.uint64(0):
+        table.meta[EARLY_FORGOTTEN] += 1
+    table.early[place] = key
 
 
 @kernel

@@ -1,12 +1,18 @@
 """What a server does, and how bytes are cut, changes nothing of what is said of the client."""
 
+import ipaddress
 import random
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from lab.conversation import Conversation
+from lab.conversation import Conversation, block
+from sensor.base.addresses import MAPPED
+from sensor.pipeline import Pipeline
+from sensor.settings import Settings
 from sensor.smtp.record import Session
+from sensor.smtp.session import new_sessions, note_early
 from tests.smtp.test_manners import told
 
 HELLO = r"""
@@ -231,6 +237,59 @@ S: 220 mx\r\n250-mx\r\n250-PIPELINING\r\n250 KEYWORD\r\n250 ok\r\n250 ok\r\n
 def test_early_pipelining_where_it_is_offered(keyword):
     outcome = told(held(EARLY.replace("KEYWORD", keyword) + QUIT))
     assert outcome == ({"RUDE"} if keyword == "SIZE" else {"POLITE"})
+
+
+# A client that does so without having asked this time: Exim keeps what a server offered.
+KNOWN = r"""
+C: EHLO a.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nQUIT\r\n
+S: 220 mx\r\n
+S: 554 5.7.1 not you\r\n
+"""
+
+
+def after_sessions_with(servers: list[str], client: str = "203.0.113.9"):
+    """The client of KNOWN at the first of ``servers``, after another client was at all of them."""
+    frames = []
+    now = Conversation().now
+    offer = EARLY.replace("KEYWORD", "PIPECONNECT") + QUIT
+    for k, server in enumerate(servers):
+        talk = Conversation(sport=5000 + k, ends=(client, server))
+        talk.now = now
+        frames += talk.open().say(offer).close().frames
+        now = talk.now
+    talk = Conversation(ends=("203.0.113.7", servers[0])) if servers else Conversation()
+    talk.now = now
+    talk.frames = frames
+    return talk.open().say(KNOWN).close()
+
+
+def test_early_pipelining_where_it_was_offered_in_an_earlier_session():
+    here = Conversation().ends[1]
+    assert "RUDE" in told(after_sessions_with([]))
+    assert "RUDE" not in told(after_sessions_with([here]))
+
+
+def test_a_server_that_is_forgotten_for_another_is_counted():
+    server = Conversation().ends[1]
+    place = early_place(server)
+    others = (f"100.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(1 << 20))
+    rival = next(one for one in others if early_place(one) == place)
+    talk = after_sessions_with([server, rival])
+    assert "RUDE" in told(talk)
+    pipeline = Pipeline(Settings())
+    pipeline.feed(block(talk.frames))
+    assert pipeline.counters()["connections"]["pipeconnect_forgotten"] == 1
+    pipeline = Pipeline(Settings())
+    pipeline.feed(block(after_sessions_with([server, server]).frames))
+    assert pipeline.counters()["connections"]["pipeconnect_forgotten"] == 0
+
+
+def early_place(server: str) -> int:
+    """Where the table keeps whether this server offers PIPECONNECT."""
+    table = new_sessions(1, 1)
+    address = MAPPED + int(ipaddress.ip_address(server))
+    note_early(table, np.uint64(0), np.uint64(address))
+    return int(np.flatnonzero(table.early)[0])
 
 
 @pytest.mark.parametrize(
