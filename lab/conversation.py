@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Callable
 
 import numpy as np
 
@@ -61,6 +62,11 @@ def frame(
     return b"\x02" * 12 + b"\x08\x00" + ip + tcp + payload
 
 
+def stamp(value: int, echo: int) -> bytes:
+    """The option of RFC 7323, as most systems send it."""
+    return b"\1\1" + struct.pack(">BBII", 8, 10, value % 2**32, echo % 2**32)
+
+
 class Conversation:
     """One connection; each call adds a packet a millisecond later."""
 
@@ -96,6 +102,20 @@ class Conversation:
     def skip(self, side: str, size: int) -> None:
         """Bytes that were sent and not seen."""
         self.next[side] = (self.next[side] + size) % 2**32
+
+    def with_stamps(self, begin: int, step: Callable[[str], int]) -> "Conversation":
+        """From now on both sides send timestamps, each ``step(side)`` after its last."""
+        clocks = {"c": begin, "s": begin + 77}
+        raw = self.raw
+
+        def stamping(side: str, flags: int, payload: bytes = b"", **more) -> None:
+            other = "s" if side == "c" else "c"
+            clocks[side] += step(side)
+            more.setdefault("options", stamp(clocks[side], clocks[other] if flags & ACK else 0))
+            raw(side, flags, payload, **more)
+
+        self.raw = stamping  # type: ignore[method-assign]
+        return self
 
     def open(self) -> "Conversation":
         self.send("c", flags=SYN)

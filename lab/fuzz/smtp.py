@@ -98,7 +98,11 @@ def lookups(rng: random.Random) -> list[tuple[int, bytes]]:
 
 def conversation(rng: random.Random, sport: int) -> list[tuple[int, bytes]]:
     """Frames of one connection that has met with everything."""
-    whole = Conversation((rng.getrandbits(32), rng.getrandbits(32)), sport).open()
+    whole = Conversation((rng.getrandbits(32), rng.getrandbits(32)), sport)
+    if rng.random() < 0.3:
+        steps = (0, 1, 1000, -1000) if rng.random() < 0.1 else (0, 1, 1000)
+        whole.with_stamps(rng.getrandbits(32), lambda side: rng.choice(steps))
+    whole.open()
     whole.now += rng.randrange(10**9)
     flags = {"c": ACK | PSH, "s": ACK | PSH}
     text = rng.choice(TEXTS)

@@ -1,6 +1,5 @@
 """What a receiver drops ends no connection, hides none and makes no client rude."""
 
-import struct
 
 import pytest
 
@@ -16,6 +15,7 @@ from lab.conversation import (
     Conversation,
     block,
     sessions,
+    stamp,
 )
 from lab.outputs import feed, finish
 from sensor.pipeline import Pipeline
@@ -26,10 +26,6 @@ HEAD, TAIL = GOOD.split("C: DATA")
 TAIL = "C: DATA" + TAIL
 MD5 = bytes([19, 18]) + b"x" * 16 + b"\1\1"
 AO = bytes([29, 16, 1, 1]) + b"x" * 12
-
-
-def stamp(value: int, echo: int) -> bytes:
-    return b"\1\1" + struct.pack(">BBII", 8, 10, value, echo)
 
 
 def scaled(shift: int) -> bytes:
@@ -287,19 +283,7 @@ def test_an_urgent_pointer_without_the_flag_or_without_bytes_means_nothing():
 
 def stamped(begin: int = 100_000, steps: tuple[int, int] = (10, 10)) -> Conversation:
     """A conversation in which both sides send timestamps, and echo each other's."""
-    talk = Conversation()
-    clocks = {"c": begin, "s": begin + 77}
-    raw = talk.raw
-
-    def with_stamps(side: str, flags: int, payload: bytes = b"", **more) -> None:
-        other = "s" if side == "c" else "c"
-        clocks[side] += steps[side == "s"]
-        options = stamp(clocks[side] % 2**32, clocks[other] % 2**32 if flags & ACK else 0)
-        more.setdefault("options", options)
-        raw(side, flags, payload, **more)
-
-    talk.raw = with_stamps
-    return talk
+    return Conversation().with_stamps(begin, lambda side: steps[side == "s"])
 
 
 OLD = stamp(5, 5)
