@@ -1,5 +1,6 @@
 """Someone forges SYNs in the name of many thousand innocent subscribers."""
 
+import ipaddress
 import json
 import struct
 import subprocess
@@ -166,3 +167,95 @@ def test_sigterm_ends_a_replay_in_a_flood(tmp_path):
         code = sensor.wait(300)
     assert code in (0, 130), "it may have come to its end before"
     assert code == 130 or sensor.stderr
+
+
+# --- blocking goes on after a burst (real hosts, or two forgers who act together) -----------------
+
+BOT = ipaddress.ip_address("203.0.113.10")
+
+
+def as_hosts(capture, hosts: dict[str, float], path, seconds: float = 12):
+    """The bot's first ``seconds``, each host its own from so many seconds after; in order."""
+    content = capture.read_bytes()
+    frames, at = [], 24
+    begin = struct.unpack_from("<I", content, at)[0] * 10**6
+    while at < len(content):
+        second, micro, size, _ = struct.unpack_from("<IIII", content, at)
+        ts = second * 10**6 + micro
+        if ts < begin + seconds * 1e6:
+            frames.append((ts, content[at + 16 : at + 16 + size]))
+        at += 16 + size
+    made = []
+    for host, after in hosts.items():
+        other = ipaddress.ip_address(host)
+        made += [(ts + round(after * 1e6), as_host(frame, other)) for ts, frame in frames]
+    made.sort(key=lambda one: one[0])
+    with path.open("wb") as file:
+        file.write(content[:24])
+        for ts, frame in made:
+            file.write(struct.pack("<IIII", *divmod(ts, 10**6), len(frame), len(frame)) + frame)
+    return path
+
+
+def as_host(frame: bytes, host) -> bytes:
+    """A frame (Ethernet, IPv4) of the bot, or to it, as another host's; checksums as right."""
+    made = bytearray(frame)
+    for at in (26, 30):
+        if made[at : at + 4] == BOT.packed:
+            made[at : at + 4] = host.packed
+    for place in (24, 14 + 4 * (made[14] & 15) + 16):  # RFC 1624
+        total = struct.unpack_from(">H", frame, place)[0] ^ 0xFFFF
+        for old, new in zip(
+            struct.unpack(">2H", BOT.packed), struct.unpack(">2H", host.packed), strict=True
+        ):
+            total += (old ^ 0xFFFF) + new
+        while total >> 16:
+            total = (total & 0xFFFF) + (total >> 16)
+        struct.pack_into(">H", made, place, total ^ 0xFFFF)
+    return bytes(made)
+
+
+def test_after_a_burst_that_trips_the_brake_blocking_goes_on_by_itself(tmp_path):
+    """BREAKING, 2: 80 hosts, 100 ms apart; a real bot five minutes later; one known for long."""
+    old, late, newcomer = "203.0.114.1", "203.0.114.2", "203.0.114.3"
+    burst = 7200.0
+    crowd = {f"203.0.112.{n}": burst + n / 10 for n in range(80)}
+    times = {old: 0.0} | crowd | {late: burst + 300, newcomer: burst + 80 * 60}
+    config = tmp_path / "port25.toml"
+    config.write_text(
+        'replies = "visible"\nsubscriber_prefixes = ["203.0.112.0/20"]\n'
+        '[blocking]\nmode = "enforce"\nmax_share = 0.5\n'
+    )
+    capture = as_hosts(PCAPS / "fast_bot.pcap", times, tmp_path / "burst.pcap")
+    again = as_hosts(PCAPS / "fast_bot.pcap", {old: burst + 900}, tmp_path / "again.pcap")
+    state = tmp_path / "state"
+    run = port25("replay", "--json", "-c", str(config), "--state", str(state),
+                 str(capture), str(again))  # fmt: skip
+    assert run.returncode == 0, run.stderr
+
+    alerts = [json.loads(line) for line in run.stdout.splitlines()]
+    for host, after in times.items():
+        found = min(one["ts"] for one in alerts if one["host"] == host) / 1e9 - FIRST_FRAME - after
+        assert 3.9 < found < 4.1, "found as soon as alone"
+
+    entries = Ledger(state / "blocking.sqlite", read_only=True).page(0, 10_000)
+    told = sorted((entry.decision for entry in entries), key=lambda one: one.ts)
+    by_host = {host: [d for d in told if d.host == host] for host in times}
+    in_burst = [d.action for host in crowd for d in by_host[host][:1]]
+    assert (in_burst.count("block"), in_burst.count("refuse")) == (60, 20)
+    (stop,) = [d for d in told if d.action == "stop"]
+    assert "60 blocks were made within a minute" in stop.reasons[0]
+
+    assert {d.action for d in by_host[late]} == {"refuse"}, "unknown before the burst"
+    first, second = [d for d in by_host[old] if d.action == "block" and d.since == d.ts]
+    # Its alert of two hours before is open: the next word on it is when its score has risen.
+    assert second.ts / 1e9 - FIRST_FRAME - burst - 900 < 12, "while it sends, by a step"
+    assert second.level == first.level + 1
+    assert by_host[newcomer][0].action == "block"
+    steps = [d.level for d in told if d.action == "step"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    (resume,) = [d for d in told if d.action == "resume"]
+    assert resume.by == "port25" and resume.ts < by_host[newcomer][0].ts
+    per_minute = [d.ts for d in told if d.action == "block" and d.since == d.ts]
+    for k, ts in enumerate(per_minute):
+        assert sum(ts - 60 * 10**9 < earlier <= ts for earlier in per_minute[: k + 1]) <= 60
