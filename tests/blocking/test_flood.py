@@ -6,12 +6,16 @@ import struct
 import subprocess
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 
 from lab.storm import PCAP, START, syns, write
 from lab.waiting import wait_for
 from sensor.blocking.ledger import Ledger
+from sensor.capture.merge import Captures
+from sensor.pipeline import Pipeline
+from sensor.settings import parse_settings
 from sensor.state.journal import Journal
 from tests.conftest import PCAPS, ROOT, port25
 
@@ -149,6 +153,29 @@ def test_a_bot_an_hour_after_the_flood_is_found_and_its_alerts_are_closed(tmp_pa
     still = [one for one in last.values() if one["state"] != "closed"]
     assert len(still) <= 64 // 16
     assert any("fell silent in a flood" in one["block_reason"] for one in last.values())
+
+
+def test_a_flood_is_told_the_same_however_it_is_cut_into_blocks(tmp_path):
+    """Which alerts found room, which were folded, when and in what words the flood is told."""
+    flood = tmp_path / "flood.pcap"
+    write(flood, forged(400, 24, FIRST_FRAME - START, 25))
+    few = SMALL.replace("unproven_alerts = 64", "unproven_alerts = 16").replace("= 128", "= 1024")
+
+    def told(size: int) -> tuple[bytes, list[tuple[int, str]], dict]:
+        pipeline = Pipeline(parse_settings(few))
+        alerts = []
+        for part in Captures([str(flood), str(PCAPS / "fast_bot.pcap")]):
+            for at in range(0, len(part.frames), size):
+                frames = part.frames[at : at + size]
+                alerts += pipeline.feed(part._replace(frames=frames, number=part.number + at))
+        alerts += pipeline.finish()
+        return msgspec.json.encode(alerts), pipeline.notices, pipeline.counters()
+
+    whole = told(10_000)
+    assert whole[2]["alerts"]["hosts_without_alert_in_floods"] > 100
+    assert len(whole[1]) == 1 and "forged flood" in whole[1][0][1]
+    for size in (1, 97, 4096):
+        assert told(size) == whole
 
 
 def test_sigterm_ends_a_replay_in_a_flood(tmp_path):

@@ -1,6 +1,5 @@
 """What a receiver drops ends no connection, hides none and makes no client rude."""
 
-
 import pytest
 
 from lab.conversation import (
