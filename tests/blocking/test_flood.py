@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from lab.outputs import alerts_of
 from lab.storm import PCAP, START, syns, write
 from lab.waiting import wait_for
 from sensor.blocking.ledger import Ledger
@@ -161,19 +162,20 @@ def test_a_flood_is_told_the_same_however_it_is_cut_into_blocks(tmp_path):
     write(flood, forged(400, 24, FIRST_FRAME - START, 25))
     few = SMALL.replace("unproven_alerts = 64", "unproven_alerts = 16").replace("= 128", "= 1024")
 
-    def told(size: int) -> tuple[bytes, list[tuple[int, str]], dict]:
+    def told(size: int) -> tuple[bytes, list[str], dict]:
         pipeline = Pipeline(parse_settings(few))
-        alerts = []
+        outputs = []
         for part in Captures([str(flood), str(PCAPS / "fast_bot.pcap")]):
             for at in range(0, len(part.frames), size):
                 frames = part.frames[at : at + size]
-                alerts += pipeline.feed(part._replace(frames=frames, number=part.number + at))
-        alerts += pipeline.finish()
-        return msgspec.json.encode(alerts), pipeline.notices, pipeline.counters()
+                outputs += pipeline.feed(part._replace(frames=frames, number=part.number + at))
+        outputs += pipeline.finish()
+        notices = [text for output in outputs for text in output.notices]
+        return msgspec.json.encode(alerts_of(outputs)), notices, pipeline.counters()
 
     whole = told(10_000)
     assert whole[2]["alerts"]["hosts_without_alert_in_floods"] > 100
-    assert len(whole[1]) == 1 and "forged flood" in whole[1][0][1]
+    assert len(whole[1]) == 1 and "forged flood" in whole[1][0]
     for size in (1, 97, 4096):
         assert told(size) == whole
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lab.conversation import Conversation, block
+from lab.outputs import feed
 from sensor.base.addresses import MAPPED
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
@@ -277,10 +278,10 @@ def test_a_server_that_is_forgotten_for_another_is_counted():
     talk = after_sessions_with([server, rival])
     assert "RUDE" in told(talk)
     pipeline = Pipeline(Settings())
-    pipeline.feed(block(talk.frames))
+    feed(pipeline, block(talk.frames))
     assert pipeline.counters()["connections"]["pipeconnect_forgotten"] == 1
     pipeline = Pipeline(Settings())
-    pipeline.feed(block(after_sessions_with([server, server]).frames))
+    feed(pipeline, block(after_sessions_with([server, server]).frames))
     assert pipeline.counters()["connections"]["pipeconnect_forgotten"] == 0
 
 
