@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from benchmarks import quality
 from benchmarks.baselines import BASELINES, Climb, climbs
-from detectors.score import DetectorSettings, ScoreSettings
+from detectors.registry import DETECTORS, DetectorSettings
+from detectors.score import ScoreSettings
 from lab.traffic.packets import blocks
 from lab.traffic.population import SETTINGS, Group, Traffic, traffic
 from lab.traffic.scripts import MX_LOOKUP
@@ -47,16 +48,6 @@ FULL: Final = "as shipped"
 CURVE: Final = "curve"
 ONE_WAY: Final = "one direction"
 HEADERS: Final = "headers only"
-OFF: Final = {
-    "fan_out": {"most": 0.0},
-    "first_contact": {"most": 0.0, "least": 0.0},
-    "rejections": {"most": 0.0, "least": 0.0},
-    "deliveries": {"most": 0.0, "least": 0.0},
-    "dialogue": {"most": 0.0, "least": 0.0},
-    "mx_lookups": {"most": 0.0},
-    "regularity": {"most": 0.0},
-    "submission": {"worth": 0.0},
-}
 SURVEYED: Final = 326_000
 """Subscribers of whom some 10,000 use foreign port 25."""
 KIND: Final = {
@@ -92,9 +83,9 @@ def variants(all_of_them: bool) -> dict[str, Settings]:
     if all_of_them:
         found[ONE_WAY] = SETTINGS
         found[HEADERS] = replace(SETTINGS, privacy="headers")
-        for name, off in OFF.items():
-            detectors = msgspec.convert({name: off}, DetectorSettings)
-            found[f"without {name}"] = replace(SETTINGS, detectors=detectors)
+        for one in DETECTORS:
+            detectors = msgspec.convert({one.name: one.silent}, DetectorSettings)
+            found[f"without {one.name}"] = replace(SETTINGS, detectors=detectors)
     return found
 
 

@@ -22,14 +22,13 @@ Without TLS, if something followed DATA.
 (126, '6 of 9 sessions with hidden replies held no message in 1 day: 6 x +3.0 and 3 x -1.8')
 """
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import msgspec
 
-from detectors.detector import Finding
-from detectors.sequential import Decibans, Probability, steps, walk, walked
+from detectors.sequential import Decibans, Probability, Walk, walk
 from sensor.base.kernel import kernel
-from sensor.hosts.evidence import Count, Evidence
+from sensor.hosts.evidence import Count
 
 __all__ = ["Deliveries", "DeliveriesSettings"]
 
@@ -60,19 +59,31 @@ def ratio(counts, facts, tables):
     return walk(counts, _UNMAILED, _MAILED, tables)
 
 
-class Deliveries:
+class Deliveries(Walk):
     """See the module."""
 
-    name: ClassVar[str] = "deliveries"
+    name = "deliveries"
+    Settings = DeliveriesSettings
     ratio = staticmethod(ratio)
-
-    def __init__(self, settings: DeliveriesSettings | None = None) -> None:
-        s = settings or DeliveriesSettings()
-        self.tables = steps(s.theta0, s.theta1, s.enough, s.most, s.least)
-
-    def explain(self, evidence: Evidence) -> Finding:
-        """The walk and its steps."""
-        walk = walked(evidence, Count.UNMAILED, Count.MAILED, self.tables)
-        figures = walk.figures | {"without": walk.against, "with": walk.in_favour}
-        code = "deliveries.without" if walk.figures["total"] else "deliveries.none"
-        return Finding(self.name, walk.centibans, code, figures)
+    against = Count.UNMAILED
+    in_favour = Count.MAILED
+    figures = {"without": Count.UNMAILED, "with": Count.MAILED}
+    of = "hidden"
+    sentences = {
+        "en": {
+            "none": "no session with hidden replies",
+            "without": (
+                "{without} of {total} sessions with hidden replies held no message in "
+                "{window:window}: {without} x {up:+.1f} and {with} x {down:+.1f}[, at most "
+                "{limit:+.1f}]"
+            ),
+        },
+        "ja": {
+            "none": "応答の見えないセッションはない",
+            "without": (
+                "{window:window}で応答の見えないセッション {total} 件中 {without} "
+                "件にメール本文なし: {without} × {up:+.1f} と {with} × {down:+.1f}[ (上限 "
+                "{limit:+.1f})]"
+            ),
+        },
+    }

@@ -11,16 +11,18 @@ Numbers are integers in *centibans* (hundredths of log10), shown as decibans wit
 that a printed table adds up to the digit: 10 decibans are a factor of ten, 3 a factor of two.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base.sentences import render
-from sensor.hosts.evidence import Evidence
+from sensor.hosts.evidence import Evidence, Fact
 
-__all__ = ["CENTIBANS", "Detector", "Finding", "centibans"]
+__all__ = ["CENTIBANS", "Detector", "Finding", "Reach", "centibans"]
 
 CENTIBANS: Final = 10
 """Centibans in a deciban."""
@@ -47,17 +49,68 @@ class Finding(NamedTuple):
         return render(self.code, self.figures)
 
 
-class Detector(Protocol):
-    """One method."""
+class Reach(NamedTuple):
+    """How far a host has gone, and the worst that can have become of its destinations."""
 
-    name: ClassVar[str]
-
-    tables: NDArray[np.int32]
-    """what the kernel needs to know, worked out once from the settings"""
+    networks: int
+    addresses: int
+    failed: int
+    """destinations that did not answer"""
+    refused: int
+    """those that answered, and refused what they were sent"""
+    hidden: int
+    """those that answered, and whose replies are hidden"""
 
     @property
-    def ratio(self) -> Callable[..., Any]:
-        """Kernel ``(counts, facts, tables) -> centibans``."""
+    def destinations(self) -> int:
+        """All of them."""
+        return self.failed + self.refused + self.hidden
 
+    @property
+    def answered(self) -> int:
+        """Those that could be spoken to."""
+        return self.refused + self.hidden
+
+
+class Detector(ABC):
+    """One method: the base of each. ``tables`` is worked out once, from the settings."""
+
+    name: ClassVar[str]
+    """also of its file, of its settings, and of its lines in an alert"""
+    Settings: ClassVar[type[msgspec.Struct]]
+    """its settings, each with a default: the section ``[detectors.<name>]``"""
+    silent: ClassVar[dict[str, Any]]
+    """settings with which it says nothing, for measuring what it is good for"""
+    sentences: ClassVar[dict[str, dict[str, str]]]
+    """by language, then by the part of a finding's code behind the dot: what it says to people, as
+    ``sensor/base/sentences.py`` writes templates
+    """
+    ratio: ClassVar[Callable[..., Any]]
+    """kernel ``(counts, facts, tables) -> centibans``"""
+
+    tables: NDArray[np.int32]
+    """what the kernel needs to know"""
+
+    @abstractmethod
+    def __init__(self, settings: Any = None) -> None:
+        """Work out the tables. None: the defaults."""
+
+    @abstractmethod
     def explain(self, evidence: Evidence) -> Finding:
-        """The same number, with its reasons."""
+        """The same number as the kernel's, with its reasons."""
+
+    @abstractmethod
+    def most(self, reach: Reach) -> int:
+        """A bound, in centibans: the most it says against any host that went so far.
+
+        Hosts that cannot raise an alert by any bound are not weighed at all (``score.Model``).
+        """
+
+    @staticmethod
+    def facts_of(figures: dict[str, Any]) -> dict[Fact, int]:
+        """The facts it rests on, from the figures of a finding: an alert has all counts, no facts.
+
+        Needed by those that read facts beside REPLIES_VISIBLE; else an alert cannot be weighed anew
+        (``port25 tune``).
+        """
+        return {}

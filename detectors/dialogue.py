@@ -17,14 +17,13 @@ A bot that imitates a mail server's manners gains no more than ``least``: manner
 (147, '3 of 4 new servers were spoken to as no mail server does in 1 day: 3 x +6.0 and 1 x -3.3')
 """
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import msgspec
 
-from detectors.detector import Finding
-from detectors.sequential import Decibans, Probability, steps, walk, walked
+from detectors.sequential import Decibans, Probability, Walk, walk
 from sensor.base.kernel import kernel
-from sensor.hosts.evidence import Count, Evidence
+from sensor.hosts.evidence import Count
 
 __all__ = ["Dialogue", "DialogueSettings"]
 
@@ -53,19 +52,31 @@ def ratio(counts, facts, tables):
     return walk(counts, _RUDE, _POLITE, tables)
 
 
-class Dialogue:
+class Dialogue(Walk):
     """See the module."""
 
-    name: ClassVar[str] = "dialogue"
+    name = "dialogue"
+    Settings = DialogueSettings
     ratio = staticmethod(ratio)
-
-    def __init__(self, settings: DialogueSettings | None = None) -> None:
-        s = settings or DialogueSettings()
-        self.tables = steps(s.theta0, s.theta1, s.enough, s.most, s.least)
-
-    def explain(self, evidence: Evidence) -> Finding:
-        """The walk and its steps."""
-        walk = walked(evidence, Count.RUDE, Count.POLITE, self.tables)
-        figures = walk.figures | {"rude": walk.against, "polite": walk.in_favour}
-        code = "dialogue.rude" if walk.figures["total"] else "dialogue.none"
-        return Finding(self.name, walk.centibans, code, figures)
+    against = Count.RUDE
+    in_favour = Count.POLITE
+    figures = {"rude": Count.RUDE, "polite": Count.POLITE}
+    of = "answered"
+    sentences = {
+        "en": {
+            "none": "no session to judge its manners by",
+            "rude": (
+                "{rude} of {total} new servers were spoken to as no mail server does in "
+                "{window:window}: {rude} x {up:+.1f} and {polite} x {down:+.1f}[, at most "
+                "{limit:+.1f}]"
+            ),
+        },
+        "ja": {
+            "none": "対話の作法を判断できるセッションはない",
+            "rude": (
+                "{window:window}で新しいサーバー {total} 台中 {rude} "
+                "台に対し、メールサーバーらしくない対話: {rude} × {up:+.1f} と {polite} × "
+                "{down:+.1f}[ (上限 {limit:+.1f})]"
+            ),
+        },
+    }

@@ -28,12 +28,12 @@ the source address is real.
 (439, '50 foreign networks in 10 s, where 4 are usual')
 """
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 
-from detectors.detector import Finding
+from detectors.detector import Detector, Finding, Reach
 from detectors.unusual import LARGEST, Tail, Usual, most_unusual, worths
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
@@ -71,11 +71,29 @@ def ratio(counts, facts, tables):
     )
 
 
-class FanOut:
+class FanOut(Detector):
     """See the module."""
 
-    name: ClassVar[str] = "fan_out"
+    name = "fan_out"
+    Settings = FanOutSettings
     ratio = staticmethod(ratio)
+    silent = {"most": 0.0}
+    sentences = {
+        "en": {
+            "usual": (
+                "{networks} foreign network{networks:plural} in {window:window}: nothing unusual"
+            ),
+            "networks": "{networks} foreign networks in {window:window}, where {usual} are usual",
+            "addresses": (
+                "{addresses} foreign addresses in {window:window}, where {usual} are usual"
+            ),
+        },
+        "ja": {
+            "usual": "{window:window}で外部ネットワーク {networks} 件: 通常の範囲内",
+            "networks": "{window:window}で外部ネットワーク {networks} 件 (通常は {usual} 件)",
+            "addresses": "{window:window}で外部アドレス {addresses} 件 (通常は {usual} 件)",
+        },
+    }
 
     def __init__(self, settings: FanOutSettings | None = None) -> None:
         settings = settings or FanOutSettings()
@@ -84,6 +102,11 @@ class FanOut:
         self.tables = np.array(
             [worths(tuple(usual), settings.tail, settings.most) for usual in self.usual.tolist()]
         )
+
+    def most(self, reach: Reach) -> int:
+        """What so many networks or addresses are worth in the window where that is most."""
+        networks, addresses = self.tables.max(axis=1)
+        return int(max(networks[reach.networks], addresses[reach.addresses]))
 
     def proof(self, evidence: Evidence) -> Finding:
         """What proven first contacts alone are worth, in the window where that is most.

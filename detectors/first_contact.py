@@ -24,12 +24,14 @@ missing SYN-ACK then means nothing.
 (240, '6 of 8 first contacts failed in 1 day: 6 x +6.0 and 2 x -6.0')
 """
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from detectors.detector import Finding
-from detectors.sequential import Decibans, Probability, steps, walk, walked
+from detectors.sequential import Decibans, Probability, Walk, steps, walk
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
 
@@ -65,21 +67,42 @@ def ratio(counts, facts, tables):
     return walk(counts, _FAILED, _ANSWERED, tables)
 
 
-class FirstContact:
+class FirstContact(Walk):
     """See the module."""
 
-    name: ClassVar[str] = "first_contact"
+    name = "first_contact"
+    Settings = FirstContactSettings
     ratio = staticmethod(ratio)
+    against = Count.FIRST_FAILED
+    in_favour = Count.FIRST_ANSWERED
+    figures = {"answered": Count.FIRST_ANSWERED, "failed": Count.FIRST_FAILED}
+    of = "failed"
+    sentences = {
+        "en": {
+            "hidden": "not measurable: this mirror does not show what becomes of connections",
+            "none": "no first contact decided yet",
+            "failed": (
+                "{failed} of {total} first contacts failed in {window:window}: {failed} x "
+                "{up:+.1f} and {answered} x {down:+.1f}[, at most {limit:+.1f}]"
+            ),
+        },
+        "ja": {
+            "hidden": "測定不能: このミラーでは接続の結果が見えない",
+            "none": "結果の出た初回接続はまだない",
+            "failed": (
+                "{window:window}で初回接続 {total} 件中 {failed} 件が失敗: {failed} × "
+                "{up:+.1f} と {answered} × {down:+.1f}[ (上限 {limit:+.1f})]"
+            ),
+        },
+    }
 
-    def __init__(self, settings: FirstContactSettings | None = None) -> None:
-        s = settings or FirstContactSettings()
-        self.tables = steps(1 - s.theta0, 1 - s.theta1, s.enough, s.most, s.least)
+    def steps(self, settings: FirstContactSettings) -> NDArray[np.int32]:
+        """The paper's thetas are of success; a step against a host is a failure."""
+        s = settings
+        return steps(1 - s.theta0, 1 - s.theta1, s.enough, s.most, s.least)
 
     def explain(self, evidence: Evidence) -> Finding:
         """The walk and its steps."""
         if not evidence.fact(Fact.REPLIES_VISIBLE):
             return Finding(self.name, 0, "first_contact.hidden", {})
-        walk = walked(evidence, Count.FIRST_FAILED, Count.FIRST_ANSWERED, self.tables)
-        figures = walk.figures | {"answered": walk.in_favour, "failed": walk.against}
-        code = "first_contact.failed" if walk.figures["total"] else "first_contact.none"
-        return Finding(self.name, walk.centibans, code, figures)
+        return super().explain(evidence)

@@ -26,12 +26,12 @@ does not count.
 (30, '10 MX lookups in 10 s, where 3 are usual, at most +3.0')
 """
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 
-from detectors.detector import CENTIBANS, Finding, centibans
+from detectors.detector import CENTIBANS, Detector, Finding, Reach, centibans
 from detectors.sequential import Decibans
 from detectors.unusual import LARGEST, Tail, Usual, most_unusual, worths
 from sensor.base.kernel import kernel
@@ -64,19 +64,42 @@ def ratio(counts, facts, tables):
     return most_unusual(counts, _LOOKUPS, tables[: DAY + 1])
 
 
-class MxLookups:
+class MxLookups(Detector):
     """See the module."""
 
-    name: ClassVar[str] = "mx_lookups"
+    name = "mx_lookups"
+    Settings = MxLookupsSettings
     ratio = staticmethod(ratio)
+    silent = {"most": 0.0}
+    sentences = {
+        "en": {
+            "none": "no MX lookup seen",
+            "few": "{lookups} MX lookup{lookups:plural} in {window:window}",
+            "many": (
+                "{lookups} MX lookups in {window:window}, where {usual} are usual[, at most "
+                "{limit:+.1f}]"
+            ),
+        },
+        "ja": {
+            "none": "MX 検索は観測されていない",
+            "few": "{window:window}で MX 検索 {lookups} 件",
+            "many": (
+                "{window:window}で MX 検索 {lookups} 件 (通常は {usual} 件)[ (上限 {limit:+.1f})]"
+            ),
+        },
+    }
 
     def __init__(self, settings: MxLookupsSettings | None = None) -> None:
         s = settings or MxLookupsSettings()
         self.networks = s.networks
-        self.most = centibans(s.most / 10)
+        self.limit = centibans(s.most / 10)
         self._usual = s.usual
         networks = np.full((1, LARGEST + 1), s.networks, np.int32)
         self.tables = np.concatenate([worths(s.usual, s.tail, s.most), networks])
+
+    def most(self, reach: Reach) -> int:
+        """All it may say, once the host has contacted ``networks``."""
+        return self.limit * (reach.destinations >= self.networks)
 
     def explain(self, evidence: Evidence) -> Finding:
         """The window and count that weigh most."""
@@ -90,6 +113,6 @@ class MxLookups:
         w = next(w for w, n in enumerate(lookups) if self.tables[w, n] == worth)
         usual = self._usual[w]
         figures = {"window": WINDOWS[w], "lookups": lookups[w], "usual": usual}
-        if worth == self.most:
+        if worth == self.limit:
             figures["limit"] = worth / CENTIBANS
         return Finding(self.name, worth, "mx_lookups.many", figures)

@@ -26,12 +26,12 @@ monitoring probe are, is not new and does not count.
 """
 
 from math import log, sqrt
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 
-from detectors.detector import CENTIBANS, Finding, centibans
+from detectors.detector import CENTIBANS, Detector, Finding, Reach, centibans
 from detectors.sequential import Decibans
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Evidence, Fact
@@ -69,17 +69,59 @@ def ratio(counts, facts, tables):
     return np.int64(round(max(0.0, min(np.float64(tables[2]), nats * _NAT))))
 
 
-class Regularity:
+class Regularity(Detector):
     """See the module."""
 
-    name: ClassVar[str] = "regularity"
+    name = "regularity"
+    Settings = RegularitySettings
     ratio = staticmethod(ratio)
+    silent = {"most": 0.0}
+    sentences = {
+        "en": {
+            "short": "{hours} whole hours seen: {needed} are needed",
+            "few": "{new} new destinations in the last {hours} whole hours: too few to tell",
+            "even": (
+                "{new} new destinations in the last {hours} whole hours, {mean:.1f} an hour "
+                "give or take {deviation:.1f}: even[, at most {limit:+.1f}]"
+            ),
+            "bursts": (
+                "{new} new destinations in the last {hours} whole hours, {mean:.1f} an hour "
+                "give or take {deviation:.1f}: in bursts, as people's mail comes[, at most "
+                "{limit:+.1f}]"
+            ),
+        },
+        "ja": {
+            "short": "観測は {hours} 時間分 (必要 {needed} 時間分)",
+            "few": "直近 {hours} 時間分で新しい宛先 {new} 件: 判断には少なすぎる",
+            "even": (
+                "直近 {hours} 時間分で新しい宛先 {new} 件、1 時間あたり {mean:.1f} ± "
+                "{deviation:.1f} 件: 一定[ (上限 {limit:+.1f})]"
+            ),
+            "bursts": (
+                "直近 {hours} 時間分で新しい宛先 {new} 件、1 時間あたり {mean:.1f} ± "
+                "{deviation:.1f} 件: 人のメールのようにばらつく[ (上限 {limit:+.1f})]"
+            ),
+        },
+    }
 
     def __init__(self, settings: RegularitySettings | None = None) -> None:
         s = settings or RegularitySettings()
         self.hours = s.hours
-        self.most = centibans(s.most / 10)
-        self.tables = np.array([s.hours, round(100 * s.clumping), self.most], np.int32)
+        self.limit = centibans(s.most / 10)
+        self.tables = np.array([s.hours, round(100 * s.clumping), self.limit], np.int32)
+
+    def most(self, reach: Reach) -> int:
+        """All it may say, once there is a new destination for each of ``hours``."""
+        return self.limit * (reach.destinations >= self.hours)
+
+    @staticmethod
+    def facts_of(figures: dict[str, Any]) -> dict[Fact, int]:
+        """Hours, and the contacts in them."""
+        return {
+            Fact.HOURS: figures["hours"],
+            Fact.NEW: figures["new"],
+            Fact.NEW_SQUARED: figures["squared"],
+        }
 
     def explain(self, evidence: Evidence) -> Finding:
         """How many an hour, and how far from each other."""
@@ -94,7 +136,7 @@ class Regularity:
         if new < hours:
             return Finding(self.name, worth, "regularity.few", figures)
         figures |= {"mean": round(mean, 1), "deviation": round(deviation, 1)}
-        if worth == self.most:
+        if worth == self.limit:
             figures["limit"] = worth / CENTIBANS
         code = "regularity.even" if worth else "regularity.bursts"
         return Finding(self.name, worth, code, figures)

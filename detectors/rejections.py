@@ -23,14 +23,13 @@ transaction: greylisting greets everybody so. DATA without a recipient has no ve
 (190, '3 of 5 new servers refused the mail in 1 day: 3 x +7.6 and 2 x -1.9')
 """
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import msgspec
 
-from detectors.detector import Finding
-from detectors.sequential import Decibans, Probability, steps, walk, walked
+from detectors.sequential import Decibans, Probability, Walk, walk
 from sensor.base.kernel import kernel
-from sensor.hosts.evidence import Count, Evidence
+from sensor.hosts.evidence import Count
 
 __all__ = ["Rejections", "RejectionsSettings"]
 
@@ -65,19 +64,29 @@ def ratio(counts, facts, tables):
     return walk(counts, _REJECTED, _ACCEPTED, tables)
 
 
-class Rejections:
+class Rejections(Walk):
     """See the module."""
 
-    name: ClassVar[str] = "rejections"
+    name = "rejections"
+    Settings = RejectionsSettings
     ratio = staticmethod(ratio)
-
-    def __init__(self, settings: RejectionsSettings | None = None) -> None:
-        s = settings or RejectionsSettings()
-        self.tables = steps(s.theta0, s.theta1, s.enough, s.most, s.least)
-
-    def explain(self, evidence: Evidence) -> Finding:
-        """The walk and its steps."""
-        walk = walked(evidence, Count.REJECTED, Count.ACCEPTED, self.tables)
-        figures = walk.figures | {"refused": walk.against, "taken": walk.in_favour}
-        code = "rejections.refused" if walk.figures["total"] else "rejections.none"
-        return Finding(self.name, walk.centibans, code, figures)
+    against = Count.REJECTED
+    in_favour = Count.ACCEPTED
+    figures = {"refused": Count.REJECTED, "taken": Count.ACCEPTED}
+    of = "refused"
+    sentences = {
+        "en": {
+            "none": "no answer to mail was seen",
+            "refused": (
+                "{refused} of {total} new servers refused the mail in {window:window}: "
+                "{refused} x {up:+.1f} and {taken} x {down:+.1f}[, at most {limit:+.1f}]"
+            ),
+        },
+        "ja": {
+            "none": "メールへの応答は観測されていない",
+            "refused": (
+                "{window:window}で新しいサーバー {total} 台中 {refused} 台がメールを拒否: "
+                "{refused} × {up:+.1f} と {taken} × {down:+.1f}[ (上限 {limit:+.1f})]"
+            ),
+        },
+    }

@@ -8,38 +8,25 @@ changes.
 """
 
 from math import log10
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import (
-    deliveries,
-    dialogue,
-    fan_out,
-    first_contact,
-    mx_lookups,
-    regularity,
-    rejections,
-    submission,
-)
-from detectors.deliveries import Deliveries, DeliveriesSettings
-from detectors.detector import Detector, Finding, centibans
-from detectors.dialogue import Dialogue, DialogueSettings
-from detectors.fan_out import FanOut, FanOutSettings
-from detectors.first_contact import FirstContact, FirstContactSettings
-from detectors.mx_lookups import MxLookups, MxLookupsSettings
+from detectors.detector import Detector, Finding, Reach, centibans
+from detectors.dialogue import Dialogue
+from detectors.fan_out import FanOut
 from detectors.proof import Proof
-from detectors.regularity import Regularity, RegularitySettings
-from detectors.rejections import Rejections, RejectionsSettings
-from detectors.submission import Submission, SubmissionSettings
+from detectors.registry import DETECTORS, DetectorSettings
+from detectors.rejections import Rejections
 from sensor.base.kernel import kernel
 from sensor.hosts.distinct import EXACT
 from sensor.hosts.evidence import Evidence
 
-__all__ = ["DetectorSettings", "Model", "ModelTables", "ScoreSettings", "score"]
+__all__ = ["Model", "ModelTables", "ScoreSettings", "score"]
 
+Kind = TypeVar("Kind", bound=Detector)
 Rate = Annotated[float, msgspec.Meta(gt=0, lt=0.5)]
 
 
@@ -52,19 +39,6 @@ class ScoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     miss_rate: Rate = 0.01
 
 
-class DetectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The settings of each detector, by its name."""
-
-    fan_out: FanOutSettings = FanOutSettings()
-    first_contact: FirstContactSettings = FirstContactSettings()
-    rejections: RejectionsSettings = RejectionsSettings()
-    deliveries: DeliveriesSettings = DeliveriesSettings()
-    dialogue: DialogueSettings = DialogueSettings()
-    mx_lookups: MxLookupsSettings = MxLookupsSettings()
-    regularity: RegularitySettings = RegularitySettings()
-    submission: SubmissionSettings = SubmissionSettings()
-
-
 class ModelTables(NamedTuple):
     """What :func:`score` needs, worked out from the settings."""
 
@@ -72,30 +46,31 @@ class ModelTables(NamedTuple):
     quiet_networks: int
     """a host with no more destinations than these two cannot reach the raise level"""
     quiet_addresses: int
-    fan_out: NDArray[np.int32]
-    first_contact: NDArray[np.int32]
-    rejections: NDArray[np.int32]
-    deliveries: NDArray[np.int32]
-    dialogue: NDArray[np.int32]
-    mx_lookups: NDArray[np.int32]
-    regularity: NDArray[np.int32]
-    submission: NDArray[np.int32]
+    detectors: tuple[NDArray[np.int32], ...]
+    """of each, in their order"""
 
 
-@kernel
-def score(counts, facts, tables):
-    """The score of a host's evidence, in centibans."""
-    return (
-        tables.prior
-        + fan_out.ratio(counts, facts, tables.fan_out)
-        + first_contact.ratio(counts, facts, tables.first_contact)
-        + rejections.ratio(counts, facts, tables.rejections)
-        + deliveries.ratio(counts, facts, tables.deliveries)
-        + dialogue.ratio(counts, facts, tables.dialogue)
-        + mx_lookups.ratio(counts, facts, tables.mx_lookups)
-        + regularity.ratio(counts, facts, tables.regularity)
-        + submission.ratio(counts, facts, tables.submission)
+def _sum() -> Any:
+    """The kernel that adds up the detectors.
+
+    Numba compiles a call only where it is known which kernel is called, and keeps machine code only
+    of a function that stands in a file. So the sum is written out, a term a detector, as somebody
+    would by hand, and costs what that costs.
+    """
+    terms = "".join(
+        f" + {one.name}(counts, facts, tables.detectors[{i}])" for i, one in enumerate(DETECTORS)
     )
+    source = f"def score(counts, facts, tables):\n    return tables.prior{terms}\n"
+    scope: dict[str, Any] = {one.name: one.ratio for one in DETECTORS}
+    scope["__name__"] = __name__
+    exec(compile(source, __file__, "exec"), scope)  # noqa: S102 (our own names)
+    written = scope["score"]
+    written.__doc__ = "The score of a host's evidence, in centibans."
+    return kernel(written)
+
+
+score = _sum()
+"""Kernel ``(counts, facts, tables: ModelTables)``: the score of a host's evidence, in centibans."""
 
 
 class Model:
@@ -110,60 +85,37 @@ class Model:
         self.raise_at = centibans(log10((1 - s.miss_rate) / s.false_positive_rate))
         self.clear_at = centibans(log10(s.miss_rate / (1 - s.false_positive_rate)))
         self._share = s.prior
-        self.fan_out = FanOut(d.fan_out)
-        lookups = MxLookups(d.mx_lookups)
-        steady = Regularity(d.regularity)
-        rejections, dialogue = Rejections(d.rejections), Dialogue(d.dialogue)
-        self.proof = Proof(self.fan_out, rejections, dialogue)
-        self.detectors: tuple[Detector, ...] = (
-            self.fan_out,
-            FirstContact(d.first_contact),
-            rejections,
-            Deliveries(d.deliveries),
-            dialogue,
-            lookups,
-            steady,
-            Submission(d.submission),
-        )
+        self.detectors: tuple[Detector, ...] = tuple(one(getattr(d, one.name)) for one in DETECTORS)
+        self.proof = Proof(self._one(FanOut), self._one(Rejections), self._one(Dialogue))
         self.tables = ModelTables(
-            self.prior,
-            *self._quiet(lookups, steady),
-            *(detector.tables for detector in self.detectors),
+            self.prior, *self._quiet(), tuple(detector.tables for detector in self.detectors)
         )
 
-    def _quiet(self, lookups: MxLookups, steady: Regularity) -> tuple[int, int]:
-        """Fan-out too small to raise an alert even if every other detector said its most.
+    def _one(self, kind: type[Kind]) -> Kind:
+        return next(one for one in self.detectors if isinstance(one, kind))
+
+    def _quiet(self) -> tuple[int, int]:
+        """Networks and addresses too few to raise an alert even if every detector said its most.
 
         Most hosts stay below it for ever, and need not be weighed at each packet. Of n
-        destinations, k can fail as first contacts, r refuse, and the others have their replies
-        hidden; n - k can be spoken to rudely. They must be as many as the hours in which they are
-        evenly spread.
+        destinations some can fail as first contacts, some refuse, and the others have their replies
+        hidden: the worst of all ways to part them counts.
         """
-        walks = {d.name: d.tables.tolist() for d in self.detectors[1:5]}
 
-        def most(name: str, n: int) -> int:
-            step, _, _, cap, _ = walks[name]
-            return int(min(n * step, cap))
-
-        def others(n: int) -> int:
-            worth = max(
-                most("first_contact", k)
-                + most("rejections", r)
-                + most("deliveries", n - k - r)
-                + most("dialogue", n - k)
-                for k in range(n + 1)
-                for r in range(n - k + 1)
+        def worst(networks: int, addresses: int) -> int:
+            n = max(networks, addresses)
+            return self.prior + max(
+                sum(one.most(reach) for one in self.detectors)
+                for failed in range(n + 1)
+                for refused in range(n - failed + 1)
+                for reach in [Reach(networks, addresses, failed, refused, n - failed - refused)]
             )
-            worth += lookups.most * (n >= lookups.networks)
-            return worth + steady.most * (n >= steady.hours)
 
-        def quiet(worth: NDArray[np.int32]) -> int:
-            n = 0
-            while n < EXACT - 1 and self.prior + worth[n + 1] + others(n + 1) < self.raise_at:
-                n += 1
-            return n
-
-        networks, addresses = (quiet(w) for w in self.fan_out.tables.max(axis=1))
+        networks = addresses = 0
+        while networks < EXACT - 1 and worst(networks + 1, 0) < self.raise_at:
+            networks += 1
+        while addresses < EXACT - 1 and worst(0, addresses + 1) < self.raise_at:
+            addresses += 1
         return networks, min(networks, addresses)
 
     def explain(self, evidence: Evidence) -> list[Finding]:

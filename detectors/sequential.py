@@ -1,4 +1,4 @@
-"""Wald's sequential test over a window: what three of the detectors do with different evidence.
+"""Wald's sequential test over a window: what four of the detectors do with different evidence.
 
 Each thing that happens is a step: up when it is likelier of a spam source, down when it is of a
 legitimate host, by the log of how much likelier (Wald: "Sequential Tests of Statistical
@@ -8,18 +8,18 @@ was decided, else the day. It is capped both ways, because one method alone must
 """
 
 from math import log10
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.detector import CENTIBANS, centibans
+from detectors.detector import CENTIBANS, Detector, Finding, Reach, centibans
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
 from sensor.hosts.windows import DAY, WINDOWS
 
-__all__ = ["Decibans", "Probability", "Walk", "steps", "walk", "walked"]
+__all__ = ["Decibans", "Probability", "Walk", "steps", "walk"]
 
 _SHORTEST: Final = 2
 """The 10 min window."""
@@ -51,28 +51,50 @@ def walk(counts, against, in_favour, tables):
     return max(-tables[4], min(tables[3], total))
 
 
-class Walk(NamedTuple):
-    """A walk as a person is told of it."""
+class Walk(Detector):
+    """What such detectors share. One is its page, its settings, and two counts with their words.
 
-    window: int
-    against: int
-    in_favour: int
-    centibans: int
-    figures: dict[str, Any]
-    """window, steps, how often; ``limit`` where the sum reached it"""
+    Its settings have ``theta0``, ``theta1``, ``enough``, ``most`` and ``least``; its sentences are
+    ``none``, and another of the name of what counts against a host.
+    """
 
+    silent = {"most": 0.0, "least": 0.0}
+    against: ClassVar[Count]
+    in_favour: ClassVar[Count]
+    figures: ClassVar[dict[str, Count]]
+    """what a finding calls the two"""
+    of: ClassVar[Literal["failed", "refused", "hidden", "answered"]]
+    """which destinations can each be a step against a host"""
 
-def walked(evidence: Evidence, against: Count, in_favour: Count, tables: NDArray[np.int32]) -> Walk:
-    """The same as :func:`walk`, with its parts."""
-    up, down, enough, _, _ = (int(value) for value in tables)
-    w = _SHORTEST
-    while w < DAY and evidence.count(against, w) + evidence.count(in_favour, w) < enough:
-        w += 1
-    n, m = evidence.count(against, w), evidence.count(in_favour, w)
-    worth = int(walk(evidence.counts, int(against), int(in_favour), tables))
-    figures = {
-        "window": WINDOWS[w], "total": n + m, "up": up / CENTIBANS, "down": down / CENTIBANS
-    }  # fmt: skip
-    if n * up + m * down != worth:
-        figures["limit"] = worth / CENTIBANS
-    return Walk(w, n, m, worth, figures)
+    def __init__(self, settings: Any = None) -> None:
+        self.tables = self.steps(settings or self.Settings())
+
+    def steps(self, settings: Any) -> NDArray[np.int32]:
+        """The tables; see :func:`steps`."""
+        s = settings
+        return steps(s.theta0, s.theta1, s.enough, s.most, s.least)
+
+    def most(self, reach: Reach) -> int:
+        """A step for each, as far as the cap."""
+        up, _, _, cap, _ = self.tables.tolist()
+        return int(min(getattr(reach, self.of) * up, cap))
+
+    def explain(self, evidence: Evidence) -> Finding:
+        """The walk and its steps; ``limit`` where the sum reached it."""
+        up, down, enough, _, _ = (int(value) for value in self.tables)
+        w = _SHORTEST
+        while w < DAY and self._total(evidence, w) < enough:
+            w += 1
+        n, m = evidence.count(self.against, w), evidence.count(self.in_favour, w)
+        worth = int(walk(evidence.counts, int(self.against), int(self.in_favour), self.tables))
+        figures = {
+            "window": WINDOWS[w], "total": n + m, "up": up / CENTIBANS, "down": down / CENTIBANS
+        }  # fmt: skip
+        if n * up + m * down != worth:
+            figures["limit"] = worth / CENTIBANS
+        figures |= {name: evidence.count(what, w) for name, what in self.figures.items()}
+        (against,) = (name for name, what in self.figures.items() if what == self.against)
+        return Finding(self.name, worth, f"{self.name}.{against if n + m else 'none'}", figures)
+
+    def _total(self, evidence: Evidence, w: int) -> int:
+        return evidence.count(self.against, w) + evidence.count(self.in_favour, w)

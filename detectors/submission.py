@@ -16,12 +16,12 @@ A stolen account gives no more than these decibans, and none once the fan-out gr
 (-150, '4 authenticated sessions in 1 day, and 1 network in all: a mail program')
 """
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 
-from detectors.detector import Finding, centibans
+from detectors.detector import Detector, Finding, Reach, centibans
 from detectors.sequential import Decibans
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence
@@ -50,15 +50,45 @@ def ratio(counts, facts, tables):
     return np.int64(0)
 
 
-class Submission:
+class Submission(Detector):
     """See the module."""
 
-    name: ClassVar[str] = "submission"
+    name = "submission"
+    Settings = SubmissionSettings
     ratio = staticmethod(ratio)
+    silent = {"worth": 0.0}
+    sentences = {
+        "en": {
+            "none": "no authenticated session",
+            "program": (
+                "{submitted} authenticated session{submitted:plural} in {window:window}, and "
+                "{networks} network{networks:plural} in all: a mail program"
+            ),
+            "more": (
+                "{submitted} authenticated session{submitted:plural} in {window:window}, and "
+                "{networks} network{networks:plural} in all: more than a mail program's"
+            ),
+        },
+        "ja": {
+            "none": "認証されたセッションはない",
+            "program": (
+                "{window:window}で認証されたセッション {submitted} 件、全体でネットワーク "
+                "{networks} 件: メールソフト"
+            ),
+            "more": (
+                "{window:window}で認証されたセッション {submitted} 件、全体でネットワーク "
+                "{networks} 件: メールソフトとしては多すぎる"
+            ),
+        },
+    }
 
     def __init__(self, settings: SubmissionSettings | None = None) -> None:
         s = settings or SubmissionSettings()
         self.tables = np.array([s.networks, centibans(s.worth / 10)], np.int32)
+
+    def most(self, reach: Reach) -> int:
+        """Nothing: it speaks for a host alone."""
+        return 0
 
     def explain(self, evidence: Evidence) -> Finding:
         """How often, and whether that is all the host does."""

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from detectors.score import DetectorSettings, ScoreSettings
+from detectors.registry import DetectorSettings
+from detectors.score import ScoreSettings
 from sensor.base.access import WebSettings
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.policy import BlockingSettings, Policy

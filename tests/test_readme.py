@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from detectors.score import DetectorSettings, Model
+from detectors.registry import DetectorSettings
+from detectors.score import Model
 from lab.web import serving
 from sensor.cli import parser
 from sensor.settings import parse_settings

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+import detectors.registry  # noqa: F401 (its sentences are the lines of alerts)
 from sensor.base.json_schema import published
 from sensor.base.units import SECOND
 

@@ -7,6 +7,7 @@ the settings miss (``port25 tune``).
 import msgspec
 import numpy as np
 
+from detectors.registry import DETECTORS
 from sensor.alerts.alert import Alert, EvidenceLine
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.windows import WINDOWS
@@ -25,17 +26,17 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     windows: dict[str, dict[str, int]]
 
 
-def evidence_of(told: Alert | Candidate) -> Evidence:
+def evidence_of(message: Alert | Candidate) -> Evidence:
     """The evidence a message was weighed from: what detectors read of it, and no more."""
     counts = np.zeros((len(Count), len(WINDOWS)), np.int64)
     for w, window in enumerate(WINDOWS):
         for what in Count:
-            counts[what, w] = told.windows.get(window, {}).get(what.name.lower(), 0)
+            counts[what, w] = message.windows.get(window, {}).get(what.name.lower(), 0)
     facts = np.zeros(len(Fact), np.int64)
-    facts[Fact.REPLIES_VISIBLE] = told.replies_visible
-    for line in told.evidence:
-        if line.detector == "regularity":
-            facts[Fact.HOURS] = line.figures["hours"]
-            facts[Fact.NEW] = line.figures["new"]
-            facts[Fact.NEW_SQUARED] = line.figures["squared"]
+    facts[Fact.REPLIES_VISIBLE] = message.replies_visible
+    figures = {line.detector: line.figures for line in message.evidence}
+    for detector in DETECTORS:
+        if detector.name in figures:
+            for fact, value in detector.facts_of(figures[detector.name]).items():
+                facts[fact] = value
     return Evidence(counts, facts)

@@ -24,6 +24,7 @@ __all__ = [
     "CATALOGUES",
     "LANGUAGES",
     "Sentence",
+    "add",
     "figures_of",
     "in_words",
     "render",
@@ -105,6 +106,17 @@ _PIECES: Final = {
 }
 
 
+def add(table: str, texts: dict[str, dict[str, str]]) -> None:
+    """Take in the sentences of a part that brings its own: by language, by name in ``table``.
+
+    A language it does not speak is English.
+    """
+    for language in LANGUAGES:
+        for name, template in (texts["en"] | texts.get(language, {})).items():
+            CATALOGUES[language][f"{table}.{name}"] = template
+            _PIECES[language][f"{table}.{name}"] = _pieces(template)
+
+
 def figures_of(code: str, language: str = "en") -> frozenset[str]:
     """The figures a template uses."""
     return frozenset(piece.figure for piece in _PIECES[language][code] if piece.figure)
@@ -115,8 +127,8 @@ def render(code: str, figures: dict[str, Any], language: str = "en") -> str:
 
     Raises KeyError where a figure is missing that cannot be left out.
 
-    >>> render("fan_out.networks", {"networks": 50, "window": "10 s", "usual": 4})
-    '50 foreign networks in 10 s, where 4 are usual'
+    >>> render("prior.share", {"hosts": 1000})
+    'before any evidence, 1 host in 1,000 that uses foreign port 25'
     """
     pieces = _PIECES[language].get(code)
     if pieces is None:

@@ -6,6 +6,7 @@ Kernels see it as two arrays, ``counts`` (int64[len(Count), 5], a column a windo
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ __all__ = ["Count", "Evidence", "Fact"]
 
 
 class Count(IntEnum):
-    """Rows of ``counts``."""
+    """Rows of ``counts``; at most ``MOST``."""
 
     NETWORKS = 0  # distinct foreign destinations by network: /24, or /48 of IPv6
     ADDRESSES = 1  # distinct foreign destinations by address
@@ -36,6 +37,11 @@ class Count(IntEnum):
     MX_LOOKUPS = 15  # DNS queries for MX records
     MAILED = 16  # those whose replies are hidden (TLS, or a server not mirrored), with a message
     UNMAILED = 17  # those without
+
+
+MOST: Final = 32
+"""Counts there can be: a host's log has five bits for which it is (``table.HOST``)."""
+assert len(Count) <= MOST, f"{len(Count)} counts: at most {MOST} fit the log of a host"
 
 
 class Fact(IntEnum):

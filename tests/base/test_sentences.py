@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import detectors.registry  # noqa: F401 (its detectors bring their sentences)
 from sensor.base.sentences import (
     CATALOGUES,
     LANGUAGES,

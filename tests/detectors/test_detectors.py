@@ -11,7 +11,8 @@ import detectors
 from detectors.detector import CENTIBANS
 from detectors.fan_out import FanOut, FanOutSettings
 from detectors.first_contact import FirstContact, FirstContactSettings
-from detectors.score import DetectorSettings, Model, ScoreSettings, score
+from detectors.registry import DetectorSettings
+from detectors.score import Model, ScoreSettings, score
 from sensor.hosts.evidence import Count, Evidence, Fact
 
 COUNTS = st.lists(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.mx_lookups import MxLookupsSettings
-from detectors.score import DetectorSettings
+from detectors.registry import DetectorSettings
 from lab.conversation import CLIENT, START, Conversation, block, frame
 from lab.lookups import MX, RESOLVER, A, Wire, message
 from lab.outputs import alerts_of, feed, finish, sessions_of
