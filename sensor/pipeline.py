@@ -15,7 +15,7 @@ from detectors.detector import CENTIBANS
 from detectors.score import Model
 from sensor.alerts.alert import Alert
 from sensor.alerts.compose import Composer
-from sensor.alerts.flood import new_flood, tell_flood
+from sensor.alerts.flood import emit_flood, new_flood
 from sensor.alerts.lifecycle import (
     FOLDED_ALERTS,
     OPEN_ALERTS,
@@ -34,29 +34,21 @@ from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, get_ready
 from sensor.dns.lookups import LOOKUP_COUNTERS, clear_answers, new_lookups, watch_name
-from sensor.hosts.census import STEPS, fan_out
 from sensor.hosts.evidence import Count, Evidence, Fact
+from sensor.hosts.histogram import STEPS, fan_out
 from sensor.hosts.in_use import new_in_use
+from sensor.hosts.layout import META, new_host_table
 from sensor.hosts.subscribers import CLASS, class_of, classify, parse_host
-from sensor.hosts.table import META, new_host_table, reclassify
+from sensor.hosts.table import reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.settings import Limits, Settings, subscribers_of
 from sensor.smtp.session import EARLY_FORGOTTEN, SESSIONS, new_sessions
 from sensor.state.snapshot import SnapshotError, arrays_of, restore
 from sensor.tcp.connections import EVICTED, FORGOTTEN, new_connections
 from sensor.tcp.reassembly import PIECES, PIECES_REFUSED
-from sensor.tracking.loop import (
-    COUNTERS,
-    MOMENTS,
-    Tracking,
-    adopt,
-    catch_up,
-    end_all,
-    new_records,
-    new_told,
-    track,
-)
+from sensor.tracking.loop import adopt, catch_up, end_all, track
 from sensor.tracking.output import Drain, Output
+from sensor.tracking.state import COUNTERS, MOMENTS, Tracking, new_events, new_records
 
 __all__ = ["Pipeline", "compile_kernels"]
 
@@ -104,7 +96,7 @@ def compile_kernels() -> None:
     evidence.facts[Fact.REPLIES_VISIBLE] = 1
     pipeline.model.explain(evidence)
     pipeline.model.proof.missing(pipeline.model.proof.explain(evidence))
-    tell_flood(state.flood)
+    emit_flood(state.flood)
 
 
 def _one_syn() -> Block:
@@ -168,7 +160,7 @@ class Pipeline:
             alerts=new_alert_table(limits.max_alerts),
             in_use=new_in_use(),
             flood=new_flood(),
-            told=new_told(_EVENTS),
+            events=new_events(_EVENTS),
             records=new_records(_RECORDS if sessions != "none" else 0, sessions == "all"),
             clock=new_clock(),
             counters=np.zeros(len(COUNTERS), np.int64),
@@ -340,7 +332,7 @@ class Pipeline:
         if self._last_ts is None:
             return
         yield from self._until_done(catch_up, self._last_ts)
-        tell_flood(self._state.flood)
+        emit_flood(self._state.flood)
         self._empty_buffers()
         if self._ends_sessions:
             yield from self._until_done(end_all, self._last_ts)
@@ -359,7 +351,7 @@ class Pipeline:
         self._drain.drain(self._state, self._composer, self.packet_time)
 
     def fan_out(self) -> list[int]:
-        """Hosts of the last hour by networks contacted in it, in the steps of ``census``."""
+        """Hosts of the last hour by networks contacted in it, in the steps of ``histogram``."""
         steps = np.zeros(len(STEPS) + 1, np.int64)
         fan_out(self._state.hosts, steps)
         counts: list[int] = steps.tolist()

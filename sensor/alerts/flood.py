@@ -1,7 +1,7 @@
-"""A flood of forged sources, told of once: how many, from which networks, with which TTL. Kernels.
+"""A flood of forged sources, announced once: how many, from which networks, which TTL. Kernels.
 
 Alerts of which nothing is proven have a share of the table of alerts (``Levels.unproven_most``). A
-host beyond it raises none; it is counted here instead, once. The flood is told of at the first
+host beyond it raises none; it is counted here instead, once. The flood is announced at the first
 sweep after it began, with what is known by then, and is over when no new source came for ``QUIET``
 seconds; what comes later is another.
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sensor.base.addresses import text
 from sensor.base.kernel import kernel
 
-__all__ = ["PENDING", "SOURCES", "Flood", "describe", "new_flood", "note_source", "tell_flood"]
+__all__ = ["PENDING", "SOURCES", "Flood", "describe", "emit_flood", "new_flood", "note_source"]
 
 NETWORKS: Final = 16
 QUIET: Final = 600
@@ -26,8 +26,8 @@ _SHOWN: Final = 3
 SOURCES: Final = 0  # of this flood
 _SINCE: Final = 1  # tick
 _LAST: Final = 2  # tick
-_TOLD: Final = 3  # 1: this flood was told of
-PENDING: Final = 4  # 1: what is to be told waits for Python
+_EMITTED: Final = 3  # 1: this flood was announced
+PENDING: Final = 4  # 1: the announcement waits for Python
 _FACTS: Final = 5
 
 _SHIFT = np.uint64(32)
@@ -38,7 +38,7 @@ _ZERO = np.uint64(0)
 
 
 class Flood(NamedTuple):
-    """What is known of the flood there is, and a copy of it as it was told."""
+    """What is known of the flood there is, until Python announces it."""
 
     facts: NDArray[np.int64]
     his: NDArray[np.uint64]
@@ -67,7 +67,7 @@ def note_source(flood, hi, lo, ttl, tick):
     facts = flood.facts
     if facts[SOURCES] and tick > facts[_LAST] + QUIET:
         facts[SOURCES] = 0
-        facts[_TOLD] = 0
+        facts[_EMITTED] = 0
         flood.counts[:] = 0
         flood.ttls[:] = 0
     if facts[SOURCES] == 0:
@@ -95,17 +95,17 @@ def note_source(flood, hi, lo, ttl, tick):
 
 
 @kernel
-def tell_flood(flood):
-    """At a sweep: whether Python must be told now, before anything more happens."""
+def emit_flood(flood):
+    """At a sweep: whether Python must announce it now, before anything more happens."""
     facts = flood.facts
-    if facts[SOURCES] and not facts[_TOLD]:
-        facts[_TOLD] = 1
+    if facts[SOURCES] and not facts[_EMITTED]:
+        facts[_EMITTED] = 1
         facts[PENDING] = 1
     return facts[PENDING]
 
 
 def describe(flood: Flood) -> str:
-    """What is told of it, and by that no more pending."""
+    """The announcement, which is then no more pending."""
     facts = flood.facts
     facts[PENDING] = 0
     sources, seconds = int(facts[SOURCES]), int(facts[_LAST] - facts[_SINCE]) + 1

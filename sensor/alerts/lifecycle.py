@@ -1,14 +1,14 @@
 """When an alert is raised, escalated, refreshed and closed. Kernels only.
 
     raised      the score of a host without an open alert reaches the raise level
-    escalated   of an open one, the score grew by ``step`` since it was last told, or by now the
+    escalated   of an open one, the score grew by ``step`` since it was last sent, or by now the
                 contacts the host has proven are enough by themselves to recommend a block; or
                 they were, and the holder of the address has denied them (``proof`` below zero)
-    refreshed   at a sweep: ``refresh`` seconds have passed since it was last told, and the host was
+    refreshed   at a sweep: ``refresh`` seconds have passed since it was last sent, and the host was
                 active in them
     closed      at a sweep: the score is at or below the clear level
 
-An alert that was told before a crash and is known from the journal alone is *adopted*: it goes on
+An alert that was sent before a crash and is known from the journal alone is *adopted*: it goes on
 under its id, and for ``refresh`` seconds lost evidence does not close it.
 
 Sweeps are at fixed moments, multiples of ``SWEEP`` seconds of sensor time, whatever the traffic.
@@ -16,7 +16,7 @@ One looks at ``AT_A_SWEEP`` alerts at most; where more are open, each has its tu
 
 Open alerts stand in a table with a ceiling; what finds it full is counted and not raised. Those on
 hosts that proved no handshake, which anybody can bring about in another's name, have a share of it.
-What is beyond is counted and told of as a flood (``flood``); until few are left, those of hosts
+What is beyond is counted and announced as a flood (``flood``); until few are left, those of hosts
 that fell silent are closed after ``FORGED_IDLE`` seconds, whatever their score.
 """
 
@@ -73,11 +73,11 @@ ALERT = np.dtype(
     [
         ("opened", np.int64),  # packet time, ns: half of the alert's id
         ("host", np.int32),
-        ("score", np.int32),  # centibans when last told
+        ("score", np.int32),  # centibans when last sent
         ("revision", np.int32),  # messages sent
-        ("told", np.uint32),  # tick of the last
+        ("sent", np.uint32),  # tick of the last
         ("keep_until", np.uint32),  # tick before which it is not closed
-        ("proven", np.uint8),  # 1: told with enough proof
+        ("proven", np.uint8),  # 1: sent with enough proof
         ("forgeable", np.uint8),  # 1: of its host no handshake is proven yet
     ],
     align=True,
@@ -119,7 +119,7 @@ def new_alert_table(max_alerts: int) -> AlertTable:
 
 @kernel
 def open_alert(alerts, levels, host, ts, proven):
-    """A row for an alert that nothing was told of yet; FULL or FOLDED when there is no room.
+    """A row for an alert of which nothing was sent yet; FULL or FOLDED when there is no room.
 
     ``proven``: whether its host proved a handshake.
     """
@@ -174,14 +174,14 @@ def on_evidence(alerts, levels, host, a, score, proof, proven, ts, tick):
         if score < row.score + levels.step and not (enough and not row.proven) and not denied:
             return NO_CHANGE, a
         state = ESCALATED
-    _tell(row, levels, score, proof, tick)
+    _note_sent(row, levels, score, proof, tick)
     return state, a
 
 
 @kernel
-def _tell(row, levels, score, proof, tick):
+def _note_sent(row, levels, score, proof, tick):
     row.score = score
-    row.told = tick
+    row.sent = tick
     row.revision += 1
     if proof >= levels.enough_proof:
         row.proven = 1
@@ -202,11 +202,11 @@ def on_sweep(alerts, levels, a, score, proof, proven, last_seen, tick):
         if tick < row.keep_until:
             return NO_CHANGE
         state = CLOSED
-    elif tick >= row.told + levels.refresh and last_seen > row.told:
+    elif tick >= row.sent + levels.refresh and last_seen > row.sent:
         state = REFRESHED
     else:
         return NO_CHANGE
-    _tell(row, levels, score, proof, tick)
+    _note_sent(row, levels, score, proof, tick)
     return state
 
 

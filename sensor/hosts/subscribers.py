@@ -29,10 +29,10 @@ __all__ = [
     "class_of",
     "classify",
     "compile_subscribers",
-    "fold",
     "host_of",
     "host_text",
     "parse_host",
+    "subscriber_key",
     "where",
 ]
 
@@ -181,7 +181,7 @@ def classify(subscribers, hi, lo):
 
 
 @kernel
-def fold(class_, hi, lo, port):
+def subscriber_key(class_, hi, lo, port):
     """The key of the subscriber who uses an address and port: ``(hi, lo)``.
 
     A port block stands in the upper half of an IPv4 key, which is otherwise zero.
@@ -210,7 +210,9 @@ def host_of(segments, watched, subscribers, key, mine):
             hi, lo, port = s.src_hi, s.src_lo, np.int64(s.sport)
         else:
             hi, lo, port = s.dst_hi, s.dst_lo, np.int64(s.dport)
-        key_hi, key_lo = fold(subscribers.classes[classify(subscribers, hi, lo)], hi, lo, port)
+        key_hi, key_lo = subscriber_key(
+            subscribers.classes[classify(subscribers, hi, lo)], hi, lo, port
+        )
         mine[k] = key_hi == key[0] and key_lo == key[1]
 
 
@@ -260,5 +262,5 @@ def parse_host(text: str, subscribers: Subscribers) -> tuple[int, int]:
     number = addresses.as_int(address)
     hi, lo = np.uint64(number >> 64), np.uint64(number & (1 << 64) - 1)
     class_ = subscribers.classes[classify(subscribers, hi, lo)]
-    key_hi, key_lo = fold(class_, hi, lo, port)
+    key_hi, key_lo = subscriber_key(class_, hi, lo, port)
     return int(key_hi), int(key_lo)

@@ -16,7 +16,7 @@ import numpy as np
 
 from sensor.base.addresses import as_int, network_of
 from sensor.dns.exchangers import provider
-from sensor.hosts.subscribers import Subscribers, classify, fold, host_text
+from sensor.hosts.subscribers import Subscribers, classify, host_text, subscriber_key
 from sensor.smtp.record import Session
 
 __all__ = ["COUNTED", "NAMED", "Usage", "Usages"]
@@ -153,7 +153,7 @@ class Usages:
 
     def _host(self, one: Session, c: np.void) -> str:
         number = as_int(_ip(one.src))
-        hi, lo = fold(c, np.uint64(number >> 64), np.uint64(number & _HALF), one.sport)
+        hi, lo = subscriber_key(c, np.uint64(number >> 64), np.uint64(number & _HALF), one.sport)
         return host_text(int(hi), int(lo), int(c["fold"]), int(c["ports"]))
 
     def add(self, sessions: Iterable[Session]) -> None:

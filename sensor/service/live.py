@@ -17,7 +17,7 @@ from sensor.capture.block import FRAME
 from sensor.capture.bpf import ETHERNET
 from sensor.capture.ring import index_ring
 from sensor.evidence.store import Writer
-from sensor.hosts.subscribers import fold
+from sensor.hosts.subscribers import subscriber_key
 from sensor.pipeline import compile_kernels
 from sensor.service import privileges
 from sensor.service.announcer import Announcer
@@ -47,7 +47,7 @@ def compile_all() -> None:
     index_ring(nothing, 0, frames, ETHERNET)
     Writer(io.BytesIO()).write(nothing, table(1, FRAME), np.zeros(1, np.int64))
     subscribers = subscribers_of(Settings())
-    fold(subscribers.classes[0], np.uint64(0), np.uint64(0), 0)
+    subscriber_key(subscribers.classes[0], np.uint64(0), np.uint64(0), 0)
 
 
 def check(settings: Settings, interfaces: Sequence[str], bpf: str | None) -> None:

@@ -1,1 +1,1 @@
-"""Segments in, what happened out: the compiled heart."""
+"""Segments become events: state, attribution, sessions, judgement, the loop, and the way out."""

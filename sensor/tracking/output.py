@@ -24,7 +24,7 @@ from sensor.capture.block import Block
 from sensor.decode.segment import SEGMENT
 from sensor.hosts.evidence import Evidence
 from sensor.smtp.record import Session, session_records
-from sensor.tracking.loop import NOTED, WATCHED, Tracking
+from sensor.tracking.state import NOTED, WATCHED, Tracking
 
 __all__ = ["MUCH", "Drain", "EndedSession", "Output"]
 
@@ -100,10 +100,11 @@ class Drain:
         composer.exchangers.read_answers()
 
     def _drain_events(self, state: Tracking, composer: Composer) -> None:
-        told = state.told
-        for n in range(int(told.size[0])):
-            evidence = Evidence(told.counts[n], told.facts[n])
-            one = Weighed(told.events[n], evidence, told.his[n], told.los[n], told.ticks[n])
+        events = state.events
+        for n in range(int(events.size[0])):
+            evidence = Evidence(events.counts[n], events.facts[n])
+            last = events.his[n], events.los[n], events.ticks[n]
+            one = Weighed(events.rows[n], evidence, *last)
             kind = one.event["state"]
             if kind == WATCHED:
                 score = int(one.event["score"])
@@ -114,7 +115,7 @@ class Drain:
                 self._now.candidates.append(composer.candidate(one))
             else:
                 self._now.alerts.append(composer.alert(one))
-        told.size[0] = 0
+        events.size[0] = 0
 
     def _drain_sessions(self, state: Tracking, composer: Composer, packet_time: int) -> None:
         records = state.records

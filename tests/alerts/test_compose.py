@@ -12,7 +12,7 @@ from sensor.dns.lookups import new_lookups
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.subscribers import SubscriberPrefix, compile_subscribers
 from sensor.hosts.windows import WINDOWS
-from sensor.tracking.loop import TOLD
+from sensor.tracking.state import EVENT
 
 HOST = 0xFFFF_CB00_7109  # 203.0.113.9
 SERVERS = [0xFFFF_C000_0201 + n for n in range(12)]
@@ -29,7 +29,7 @@ def composer() -> Composer:
 
 
 def weighed(state="raised", score=3000, proven=0, tick=1_000, counts=(), **facts) -> Weighed:
-    event = np.zeros(1, TOLD)[0]
+    event = np.zeros(1, EVENT)[0]
     event["ts"], event["opened"] = 1_000 * 10**9, 900 * 10**9
     event["host_lo"], event["score"], event["tick"] = HOST, score, tick
     event["state"], event["proven"] = STATES.index(state), proven

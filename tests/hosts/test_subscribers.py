@@ -11,9 +11,9 @@ from sensor.hosts.subscribers import (
     SubscriberPrefix,
     classify,
     compile_subscribers,
-    fold,
     host_text,
     parse_host,
+    subscriber_key,
 )
 
 
@@ -25,7 +25,7 @@ def class_of(subscribers, text):
 
 def host(subscribers, text, port=0):
     class_, halves = class_of(subscribers, text)
-    hi, lo = fold(class_, *halves, port)
+    hi, lo = subscriber_key(class_, *halves, port)
     return host_text(int(hi), int(lo), int(class_["fold"]), int(class_["ports"]))
 
 

@@ -9,18 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensor.base.addresses import MAPPED
+from sensor.hosts.activity import collect, contact, count, recent_destinations
 from sensor.hosts.distinct import EXACT, GENERATION, MEMORY, remember
 from sensor.hosts.evidence import Count, Fact
-from sensor.hosts.table import (
-    META,
-    collect,
-    contact,
-    happened,
-    host_row,
-    lookup,
-    new_host_table,
-    recent_destinations,
-)
+from sensor.hosts.layout import META, new_host_table
+from sensor.hosts.table import host_row, lookup
 from sensor.hosts.windows import set_cutoffs
 from tests.hosts.test_windows import inside
 
@@ -47,7 +40,7 @@ class Model:
         self.events[key].append((now, Count.SYNS))
         return first
 
-    def happened(self, key, counter, first, now):
+    def count(self, key, counter, first, now):
         self.events[key].append((now, counter))
         if counter == Count.RETRIES:
             self.events[key].append((now, Count.SYNS))
@@ -108,8 +101,8 @@ def test_counts_equal_plain_sets(steps):
                 key, *detail, now
             )
         else:
-            happened(table, h, int(what), int(detail), now)
-            model.happened(key, what, detail, now)
+            count(table, h, int(what), int(detail), now)
+            model.count(key, what, detail, now)
         counts, _ = collected(table, h, now)
         np.testing.assert_array_equal(counts, model.counts(key, now))
 
@@ -279,7 +272,7 @@ def test_whole_hours_are_counted_since_the_host_was_first_seen():
             now = begin + hour * 3600 + k
             set_cutoffs(now, table.cutoffs)
             contact(table, h, np.uint64(0), np.uint64(MAPPED + 256 * (hour * 10 + k)), now)
-            happened(table, h, int(Count.ANSWERED), 1, now)
+            count(table, h, int(Count.ANSWERED), 1, now)
         collect(table, h, now, counts, facts)
         whole = made[1:-1][-23:]
         assert facts[Fact.HOURS] == len(whole)

@@ -8,8 +8,9 @@ import pytest
 from lab.conversation import Conversation, block
 from lab.outputs import feed, finish
 from sensor.base.addresses import MAPPED
+from sensor.hosts.activity import collect
 from sensor.hosts.evidence import Count, Fact
-from sensor.hosts.table import collect, lookup
+from sensor.hosts.table import lookup
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 

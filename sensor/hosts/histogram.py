@@ -3,14 +3,14 @@
 from typing import Final
 
 from sensor.base.kernel import kernel
-from sensor.hosts.table import META, NO_DETAIL
+from sensor.hosts.layout import META, NETWORKS, NO_DETAIL
+from sensor.hosts.windows import WINDOWS
 
 __all__ = ["STEPS", "fan_out"]
 
 STEPS: Final = (1, 2, 4, 8, 16, 32, 64)
 """Upper bounds of the steps but the last, which has none."""
-_HOUR: Final = 3
-"""The window."""
+_LAST_HOUR: Final = WINDOWS.index("1 h")
 _USED: Final = META["_used"]
 
 
@@ -24,12 +24,12 @@ def fan_out(table, steps):
     steps[:] = 0
     for h in range(table.meta[_USED]):
         row = table.rows[h]
-        if row.last_seen == 0 or row.last_seen < table.cutoffs[_HOUR]:
+        if row.last_seen == 0 or row.last_seen < table.cutoffs[_LAST_HOUR]:
             continue
         if row.detail == NO_DETAIL:
             networks = row.dst_size
         else:
-            networks = table.details[row.detail].distinct[0, _HOUR]
+            networks = table.details[row.detail].distinct[NETWORKS, _LAST_HOUR]
         if networks == 0:
             continue
         step = 0

@@ -1,0 +1,216 @@
+"""What a busy host did: counters by pane, lists and sketches of its destinations. Kernels only."""
+
+from typing import Final
+
+import numpy as np
+
+from sensor.base.free_list import take_row
+from sensor.base.kernel import kernel, routine
+from sensor.hosts.distinct import (
+    EXACT,
+    NO_SKETCH,
+    count_exact,
+    count_sketch,
+    fill_sketch,
+    remember,
+    touch,
+)
+from sensor.hosts.evidence import Count
+from sensor.hosts.layout import (
+    ADDRESSES,
+    DESTINATIONS,
+    LOOK_AT,
+    META,
+    NETWORKS,
+    NO_ALERT,
+    NO_DETAIL,
+    OF_FIRST,
+    PLACE,
+    WHICH,
+)
+from sensor.hosts.proof import clear
+from sensor.hosts.sketches import free_detail, free_sketch, new_sketch
+from sensor.hosts.table import PROVEN_WORTH, forget
+from sensor.hosts.windows import DAY, add, advance
+
+__all__ = ["bring_up", "contact_detail", "count_detail", "count_distinct", "network", "promote"]
+
+_ALERT_WORTH: Final = 1 << 36
+"""Of a host with an open alert: more seconds than there are, and less than PROVEN_WORTH."""
+_REFUSED: Final = META["hosts_refused"]
+_DETAILS: Final = META["details"]
+_DETAILS_EVICTED: Final = META["details_evicted"]
+_DETAILS_EVICTED_PROVEN: Final = META["details_evicted_proven"]
+_DETAILS_TAKEN: Final = META["details_taken"]
+_DETAILS_REFUSED: Final = META["details_refused"]
+_DETAILS_USED: Final = META["_details_used"]
+_DETAILS_FREED: Final = META["_details_freed"]
+_DETAILS_HAND: Final = META["_details_hand"]
+_SYNS: Final = int(Count.SYNS)
+_ANSWERED: Final = int(Count.ANSWERED)
+_FIRST_ANSWERED: Final = int(Count.FIRST_ANSWERED)
+_FIRST_FAILED: Final = int(Count.FIRST_FAILED)
+_SHIFT = np.uint64(32)
+_ZERO = np.uint64(0)
+_MAPPED_PREFIX = np.uint64(0xFFFF)
+_NOT_BYTE = np.uint64(0xFFFFFFFFFFFFFF00)
+_NOT_SUBNET = np.uint64(0xFFFFFFFFFFFF0000)
+
+
+@kernel
+def _least_dear(table, proven):
+    """The host whose detail goes to one that is ``proven`` or not; -1: none may."""
+    meta = table.meta
+    used = meta[_DETAILS_USED]
+    best = -1
+    best_worth = np.int64(0)
+    for k in range(min(LOOK_AT, used)):
+        owner = np.int64(table.details[(meta[_DETAILS_HAND] + k) % used].owner)
+        row = table.rows[owner]
+        if row.proven and (row.alert != NO_ALERT or not proven):
+            continue
+        worth = np.int64(row.last_seen) + (PROVEN_WORTH if row.proven else 0)
+        worth += _ALERT_WORTH if row.alert != NO_ALERT else 0
+        if best < 0 or worth < best_worth:
+            best = owner
+            best_worth = worth
+    meta[_DETAILS_HAND] = (meta[_DETAILS_HAND] + LOOK_AT) % max(1, used)
+    return best
+
+
+@kernel
+def _new_detail(table, h, tick):
+    """A detail for host ``h``, emptied; -1 when there is no room."""
+    meta = table.meta
+    d = take_row(table.details_free, meta, _DETAILS_USED, _DETAILS_FREED)
+    if d < 0:
+        owner = _least_dear(table, table.rows[h].proven > 0)
+        if owner < 0:
+            meta[_REFUSED if table.rows[h].proven else _DETAILS_REFUSED] += 1
+            return -1
+        row = table.rows[owner]
+        if row.alert == NO_ALERT:
+            meta[_DETAILS_EVICTED] += 1
+            meta[_DETAILS_EVICTED_PROVEN] += row.proven > 0
+            forget(table, owner)
+        else:
+            meta[_DETAILS_TAKEN] += 1
+            free_detail(table, np.int64(row.detail))
+            row.detail = NO_DETAIL
+            row.log_size = 0
+            row.dst_size = 0
+        d = take_row(table.details_free, meta, _DETAILS_USED, _DETAILS_FREED)
+    meta[_DETAILS] += 1
+    detail = table.details[d]
+    detail.owner = h
+    detail.panes[:, :] = 0
+    detail.sums[:, :] = 0
+    detail.distinct[:, :] = 0
+    detail.sizes[:] = 0
+    detail.sketch[:] = NO_SKETCH
+    detail.at = tick
+    detail.counted = 0
+    detail.fed = 0
+    clear(detail, tick)
+    return d
+
+
+@kernel
+def bring_up(table, d, tick):
+    """Move a detail's counters to ``tick``."""
+    detail = table.details[d]
+    if detail.at != tick:
+        advance(detail.panes, detail.sums, np.int64(detail.at), tick)
+        detail.at = tick
+
+
+@kernel
+def count_distinct(table, d, tick):
+    """Count a detail's destinations as of ``tick``.
+
+    In one tick lists keep the counts; sketches are read again when they may hold an eighth more.
+    """
+    detail = table.details[d]
+    if detail.counted == tick and detail.fed < max(EXACT, detail.distinct[ADDRESSES, 0]) // 8:
+        return
+    for which in range(2):
+        distinct = detail.distinct[which]
+        count_exact(detail.ticks[which], detail.sizes[which], table.cutoffs, distinct)
+        sketch = np.int64(detail.sketch[which])
+        if sketch != NO_SKETCH:
+            if distinct[DAY] < EXACT // 2:
+                free_sketch(table, d, which)  # the list alone is exact again
+            else:
+                count_sketch(table.cells[sketch], table.cutoffs, distinct, table.work)
+    detail.counted = tick
+    detail.fed = 0
+
+
+@kernel
+def _touch(table, d, which, hi, lo, tick):
+    detail = table.details[d]
+    known, size = touch(
+        detail.his[which], detail.los[which], detail.ticks[which],
+        np.int64(detail.sizes[which]), hi, lo, tick, table.cutoffs, detail.distinct[which],
+    )  # fmt: skip
+    detail.sizes[which] = size
+    if size == EXACT:
+        sketch = np.int64(detail.sketch[which])
+        if sketch == NO_SKETCH:
+            if not known:
+                new_sketch(table, d, which, tick)
+        else:
+            fill_sketch(table.cells[sketch], hi, lo, tick)
+            if which == ADDRESSES:
+                detail.fed += not known
+                known |= remember(table.memories[sketch], hi, lo, tick)
+    return known
+
+
+@kernel
+def network(hi, lo):
+    """The /24 of an IPv4 address, the /48 of an IPv6 one."""
+    if hi == _ZERO and lo >> _SHIFT == _MAPPED_PREFIX:
+        return hi, lo & _NOT_BYTE
+    return hi & _NOT_SUBNET, _ZERO
+
+
+@kernel
+def contact_detail(table, d, hi, lo, tick):
+    """A connection to ``hi:lo``, in detail ``d``; whether that was contacted in the last day."""
+    net_hi, net_lo = network(hi, lo)
+    _touch(table, d, NETWORKS, net_hi, net_lo, tick)
+    known = _touch(table, d, ADDRESSES, hi, lo, tick)
+    add(table.details[d].panes, table.details[d].sums, tick, 0, table.cutoffs)
+    return known
+
+
+@kernel
+def count_detail(table, d, counter, first, tick):
+    """One more of ``counter`` in detail ``d``, and where ``first``, of first contacts."""
+    add(table.details[d].panes, table.details[d].sums, tick, counter - _SYNS, table.cutoffs)
+    if first and counter >= _ANSWERED:
+        of_first = _FIRST_ANSWERED if counter == _ANSWERED else _FIRST_FAILED
+        add(table.details[d].panes, table.details[d].sums, tick, of_first - _SYNS, table.cutoffs)
+
+
+@routine
+def promote(table, h, tick):
+    """Move a host's log into a new detail; False when there is no room."""
+    d = _new_detail(table, h, tick)
+    if d < 0:
+        return False
+    row = table.rows[h]
+    for k in range(row.log_size):
+        code = np.int64(row.log_code[k])
+        when = np.int64(row.log_tick[k])
+        counter = code & WHICH
+        if counter == _SYNS and code >> PLACE < DESTINATIONS:
+            which = code >> PLACE
+            contact_detail(table, d, row.dst_hi[which], row.dst_lo[which], when)
+        else:
+            count_detail(table, d, counter, (code & OF_FIRST) > 0, when)
+    row.detail = d
+    row.log_size = 0
+    row.dst_size = 0
+    return True

@@ -1,0 +1,165 @@
+"""Whose a connection is, and what its outcome counts for its host. Kernels only.
+
+``owners`` is the view of what these kernels may touch (``state.Owners``). What is counted is
+explained where it is read: in ``hosts.evidence`` and the detectors.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from sensor.base.kernel import inner
+from sensor.hosts import activity
+from sensor.hosts.evidence import Count
+from sensor.hosts.in_use import back, wide_hash
+from sensor.hosts.layout import NO_DETAIL
+from sensor.hosts.proof import DENIED, new_wide, weigh
+from sensor.hosts.subscribers import classify, subscriber_key
+from sensor.hosts.table import host_row, lookup
+from sensor.tcp.connections import PROOF_COUNTS
+from sensor.tracking.state import COUNTERS, NOBODY
+
+__all__ = [
+    "attempted",
+    "count",
+    "denied",
+    "disowned",
+    "follows",
+    "looked_up",
+    "owner",
+    "proven",
+    "weigh_proof",
+]
+
+_ATTEMPTS: Final = COUNTERS["attempts"]
+_TO_OWN: Final = COUNTERS["attempts_to_own_servers"]
+_BY_OWN: Final = COUNTERS["attempts_by_own_servers"]
+_ELSEWHERE: Final = COUNTERS["attempts_from_elsewhere"]
+_UNBACKED: Final = COUNTERS["unbacked"]
+_FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
+_MX_LOOKUPS: Final = int(Count.MX_LOOKUPS)
+
+
+@inner
+def owner(owners, connection):
+    """The row of the host that a connection counts for, or NOBODY."""
+    h = np.int64(connection.owner)
+    return h if h >= 0 and owners.hosts.rows[h].serial == connection.serial else NOBODY
+
+
+@inner
+def count(owners, h, what, first, tick):
+    """One more of ``what`` (a Count) for host ``h``; ``first``: of its first contact there."""
+    activity.count(owners.hosts, h, what, first, tick)
+
+
+@inner
+def _subscriber(owners, c, hi, lo, port, tick):
+    """The row of the host of class ``c`` that an address and port belong to; -1: no room."""
+    key_hi, key_lo = subscriber_key(owners.subscribers.classes[c], hi, lo, port)
+    return host_row(owners.hosts, key_hi, key_lo, c, tick)
+
+
+@inner
+def follows(owners, hi, lo):
+    """The class of an address whose MX lookups count, or NOBODY."""
+    c = classify(owners.subscribers, hi, lo)
+    class_ = owners.subscribers.classes[c]
+    return NOBODY if class_.own or not class_.subscriber else c
+
+
+@inner
+def looked_up(owners, c, hi, lo, port, queries, tick):
+    """Somebody of class ``c`` asked for so many MX records; the host, or NOBODY."""
+    h = _subscriber(owners, c, hi, lo, port, tick)
+    if h >= 0:
+        for _ in range(queries):
+            count(owners, h, _MX_LOOKUPS, 0, tick)
+    return h
+
+
+@inner
+def attempted(owners, connection, ttl, tick):
+    """A new connection: whose is it, and is it anything to us? The host, or NOBODY."""
+    owners.counters[_ATTEMPTS] += 1
+    hi = connection.client_hi
+    lo = connection.client_lo
+    c = classify(owners.subscribers, hi, lo)
+    class_ = owners.subscribers.classes[c]
+    if class_.own:
+        owners.counters[_BY_OWN] += 1
+        return NOBODY
+    if not class_.subscriber:
+        owners.counters[_ELSEWHERE] += 1
+        return NOBODY
+    server = classify(owners.subscribers, connection.server_hi, connection.server_lo)
+    if owners.subscribers.classes[server].own:
+        owners.counters[_TO_OWN] += 1
+        return NOBODY
+    h = _subscriber(owners, c, hi, lo, connection.client_port, tick)
+    if h >= 0:
+        row = owners.hosts.rows[h]
+        row.ttl = ttl
+        connection.owner = h
+        connection.serial = row.serial
+        connection.first = activity.contact(
+            owners.hosts, h, connection.server_hi, connection.server_lo, tick
+        )
+    return h
+
+
+@inner
+def proven(owners, connection, h, first, tick):
+    """Host ``h`` completed a handshake; a ``first`` contact may count as proof."""
+    owners.hosts.rows[h].proven += 1
+    if first:
+        _proven_contact(owners, connection, h, tick)
+
+
+@inner
+def _proven_contact(owners, connection, h, tick):
+    """Host ``h`` proved a first contact: does it count (see ``hosts/in_use.py``)?"""
+    hosts = owners.hosts
+    row = hosts.rows[h]
+    hi = connection.server_hi
+    lo = connection.server_lo
+    counts = True
+    if row.detail != NO_DETAIL:
+        counts = new_wide(hosts.details[np.int64(row.detail)], wide_hash(hi, lo), tick)
+    backed, other_hi, other_lo = back(owners.in_use, row.hi, row.lo, hi, lo, counts, tick)
+    if counts or backed:
+        connection.proof = PROOF_COUNTS
+        count(owners, h, _FIRST_PROVEN, 0, tick)
+    else:
+        owners.counters[_UNBACKED] += 1
+    if other_lo or other_hi:
+        other = lookup(hosts, other_hi, other_lo)
+        if other >= 0:
+            seen = hosts.rows[other].last_seen
+            count(owners, other, _FIRST_PROVEN, 0, tick)
+            hosts.rows[other].last_seen = seen  # it did nothing now
+
+
+@inner
+def disowned(owners, h):
+    """The holder of the address of host ``h`` reset an answer to a SYN it never sent."""
+    owners.hosts.rows[h].disowned += 1
+
+
+@inner
+def denied(owners, connection, h, first, tick):
+    """The holder of the address of host ``h`` reset a handshake that had seemed proven."""
+    row = owners.hosts.rows[h]
+    connection.proof = 0
+    row.disowned += 1
+    row.proven -= min(1, np.int64(row.proven))
+    if first and row.detail != NO_DETAIL:
+        weigh(owners.hosts.details[np.int64(row.detail)], DENIED, tick)
+
+
+@inner
+def weigh_proof(owners, connection, h, kind, tick):
+    """Something that is no proof by itself was seen in a connection; is that proven?"""
+    d = np.int64(owners.hosts.rows[h].detail)
+    if connection.proof == PROOF_COUNTS and d != NO_DETAIL:
+        weigh(owners.hosts.details[d], kind, tick)

@@ -1,0 +1,208 @@
+"""A host's evidence is weighed, and the alert it opens, changes or closes is emitted. Kernels only.
+
+``judged`` is the view of what these kernels may touch (``state.Judged``). A host is weighed into
+the place behind the events; emitting makes that place one of them.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from detectors.detector import CENTIBANS
+from detectors.proof import proof
+from detectors.score import score
+from sensor.alerts.flood import PENDING, emit_flood, note_source
+from sensor.alerts.lifecycle import (
+    AT_A_SWEEP,
+    CLOSED,
+    FOLDED,
+    FOLDED_ALERTS,
+    NO_CHANGE,
+    OPEN_ALERTS,
+    close_alert,
+    on_evidence,
+    on_sweep,
+)
+from sensor.base.kernel import inner
+from sensor.hosts.activity import collect, is_quiet, recent_destinations
+from sensor.hosts.evidence import Fact
+from sensor.hosts.layout import NO_ALERT
+from sensor.tracking.state import (
+    ALWAYS,
+    AUTO,
+    COUNTERS,
+    CURSOR,
+    NOTED,
+    SWEEP_LEFT,
+    WATCHED,
+)
+
+__all__ = ["close", "evaluate", "has_room_for_events", "sweep"]
+
+_ATTEMPTS: Final = COUNTERS["attempts"]
+_ANSWERED: Final = COUNTERS["answered"]
+_REFUSED: Final = COUNTERS["refused"]
+_SUPPRESSED: Final = COUNTERS["suppressed_by_exemption"]
+_VISIBLE: Final = int(Fact.REPLIES_VISIBLE)
+
+_ENOUGH_SEEN: Final = 3
+"""Outcomes before the traffic says whether the mirror shows them."""
+_NOTED_STEP: Final = 5
+"""Decibans by which a candidate's score must have grown to be emitted again."""
+_NO_ALERT_ROW: Final = -1
+"""Of an event that is no alert's."""
+
+
+@inner
+def has_room_for_events(events, flood):
+    """Whether what one segment, or one alert of a sweep, can emit finds room.
+
+    That is an alert or candidate, and the watched host; a flood must be taken before all else.
+    """
+    return events.size[0] + 2 <= events.rows.shape[0] and not flood.facts[PENDING]
+
+
+@inner
+def _replies_visible(judged):
+    """Whether the mirror shows what becomes of connections."""
+    if judged.visibility != AUTO:
+        return judged.visibility == ALWAYS
+    counters = judged.counters
+    seen = counters[_ANSWERED] + counters[_REFUSED] + judged.peers[0]
+    return seen >= _ENOUGH_SEEN and seen * 100 >= counters[_ATTEMPTS] + judged.peers[1]
+
+
+@inner
+def _weigh(judged, h, tick):
+    """The score of host ``h``, whose evidence is then in the place behind the events."""
+    n = judged.events.size[0]
+    counts = judged.events.counts[n]
+    facts = judged.events.facts[n]
+    collect(judged.hosts, h, tick, counts, facts)
+    facts[_VISIBLE] = _replies_visible(judged)
+    return score(counts, facts, judged.model)
+
+
+@inner
+def _proof(judged):
+    """What the proven part of the evidence just weighed is worth by itself, in centibans."""
+    n = judged.events.size[0]
+    return proof(judged.events.counts[n], judged.events.facts[n], judged.proof)
+
+
+@inner
+def _emit(judged, h, state, a, total, ts, tick):
+    """An event about host ``h``, which was just weighed, and its alert ``a`` if it is one's."""
+    events = judged.events
+    n = events.size[0]
+    row = judged.hosts.rows[h]
+    event = events.rows[n]
+    event.ts = ts
+    event.host_hi = row.hi
+    event.host_lo = row.lo
+    event.score = total
+    event.tick = tick
+    event.state = state
+    if a >= 0:
+        alert = judged.alerts.rows[a]
+        event.opened = alert.opened
+        event.revision = alert.revision
+        event.proven = alert.proven
+    event.destinations = recent_destinations(
+        judged.hosts, h, events.his[n], events.los[n], events.ticks[n]
+    )
+    events.size[0] = n + 1
+    if judged.watch[2] and state != WATCHED:
+        # The watched host may be emitted next, from the same evidence.
+        for w in range(events.counts.shape[2]):
+            for c in range(events.counts.shape[1]):
+                events.counts[n + 1, c, w] = events.counts[n, c, w]
+        for f in range(events.facts.shape[1]):
+            events.facts[n + 1, f] = events.facts[n, f]
+
+
+@inner
+def evaluate(judged, h, ts, tick):
+    """The evidence of host ``h`` changed: does that open or change an alert?"""
+    row = judged.hosts.rows[h]
+    if (
+        row.alert == NO_ALERT
+        and judged.watch[2] == 0
+        and is_quiet(judged.hosts, h, judged.model.quiet_networks, judged.model.quiet_addresses)
+    ):
+        return
+    total = _weigh(judged, h, tick)
+    class_ = judged.subscribers.classes[row.class_]
+    if class_.exempt >= 0 and ts < class_.exempt_until and row.alert == NO_ALERT:
+        if total >= judged.levels.raise_at:
+            judged.counters[_SUPPRESSED] += 1
+    else:
+        _judge(judged, h, total, ts, tick)
+    if row.alert == NO_ALERT and total >= judged.levels.note_at:
+        decibans = total // CENTIBANS
+        if row.noted == 0 or decibans >= row.noted + _NOTED_STEP:
+            row.noted = max(1, decibans)
+            _emit(judged, h, NOTED, _NO_ALERT_ROW, total, ts, tick)
+    if judged.watch[2] and row.hi == judged.watch[0] and row.lo == judged.watch[1]:
+        _emit(judged, h, WATCHED, _NO_ALERT_ROW, total, ts, tick)
+
+
+@inner
+def _judge(judged, h, total, ts, tick):
+    """What the score of host ``h`` does to its alert, or to the flood it is part of."""
+    row = judged.hosts.rows[h]
+    state, a = on_evidence(
+        judged.alerts, judged.levels, h, np.int64(row.alert), total, _proof(judged),
+        row.proven > 0, ts, tick,
+    )  # fmt: skip
+    if state != NO_CHANGE:
+        row.alert = a
+        _emit(judged, h, state, a, total, ts, tick)
+    elif a == FOLDED and not row.folded:
+        row.folded = 1
+        judged.alerts.meta[FOLDED_ALERTS] += 1
+        note_source(judged.flood, row.hi, row.lo, np.int64(row.ttl), tick)
+
+
+@inner
+def close(hosts, alerts, h):
+    """Take the open alert of host ``h`` off the table; another takes its place there."""
+    row = hosts.rows[h]
+    a = np.int64(row.alert)
+    row.alert = NO_ALERT
+    moved = close_alert(alerts, a)
+    if moved >= 0:
+        hosts.rows[moved].alert = a
+
+
+@inner
+def sweep(judged, ts, tick):
+    """Look at open alerts in turn; False when the buffer has no more room, to be called again."""
+    alerts = judged.alerts
+    moments = judged.moments
+    if moments[SWEEP_LEFT] == 0:
+        emit_flood(judged.flood)
+        moments[SWEEP_LEFT] = min(alerts.meta[OPEN_ALERTS], AT_A_SWEEP)
+        if alerts.meta[OPEN_ALERTS] <= AT_A_SWEEP:
+            moments[CURSOR] = 0
+    while moments[SWEEP_LEFT] > 0:
+        if not has_room_for_events(judged.events, judged.flood):
+            return False
+        moments[SWEEP_LEFT] -= 1
+        if moments[CURSOR] >= alerts.meta[OPEN_ALERTS]:
+            moments[CURSOR] = 0
+        a = moments[CURSOR]
+        h = np.int64(alerts.rows[a].host)
+        row = judged.hosts.rows[h]
+        total = _weigh(judged, h, tick)
+        state = on_sweep(
+            alerts, judged.levels, a, total, _proof(judged), row.proven > 0,
+            np.int64(row.last_seen), tick,
+        )  # fmt: skip
+        if state != NO_CHANGE:
+            _emit(judged, h, state, a, total, ts, tick)
+        if state == CLOSED:
+            close(judged.hosts, alerts, h)
+        else:
+            moments[CURSOR] = a + 1
+    return True

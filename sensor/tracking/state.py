@@ -1,0 +1,286 @@
+"""What the tracking keeps: its tables, its buffers, its counters, and who may touch which of them.
+
+:class:`Tracking` is all there is. Only ``loop`` sees the whole; it gives each of its three
+neighbours a view, which is a tuple of the same arrays:
+
+``attribution``  :class:`Owners`: hosts, and whose a connection is
+``sessions``     :class:`Followed`: connections, sessions and their records, and the owners
+``evaluate``     :class:`Judged`: hosts, alerts and events
+
+So what a line means can change no alert by itself, and no alert can change what is read.
+
+Events and records go to Python through buffers of fixed size. Before each segment, and before each
+moment that is due, there is room for all that it can give rise to; else the kernel returns and is
+called again for the rest, so nothing depends on how a capture is cut into blocks.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.proof import ProofTables
+from detectors.score import ModelTables
+from sensor.alerts.flood import Flood
+from sensor.alerts.lifecycle import AlertTable, Levels
+from sensor.base.kernel import inner, table
+from sensor.dns.lookups import Lookups
+from sensor.hosts.evidence import Count, Fact
+from sensor.hosts.in_use import InUse
+from sensor.hosts.layout import HostTable
+from sensor.hosts.subscribers import Subscribers
+from sensor.smtp.session import SESSION, Sessions
+from sensor.tcp.connections import CONNECTION, Connections
+
+__all__ = [
+    "ALWAYS",
+    "AUTO",
+    "COUNTERS",
+    "CURSOR",
+    "DESTINATIONS",
+    "DUE",
+    "EVENT",
+    "MOMENTS",
+    "NEXT_SWEEP",
+    "NOBODY",
+    "NOTED",
+    "NO_ROOM",
+    "SWEEP_LEFT",
+    "TICK",
+    "WATCHED",
+    "Events",
+    "Followed",
+    "Judged",
+    "Owners",
+    "Records",
+    "Tracking",
+    "followed_of",
+    "judged_of",
+    "new_events",
+    "new_records",
+    "owners_of",
+]
+
+COUNTERS: Final = {
+    "attempts": 0,  # SYNs that open a connection
+    "retries": 1,
+    "answered": 2,
+    "refused": 3,
+    "unanswered": 4,
+    "proven": 5,
+    "disowned": 6,
+    "unsolicited_answers": 7,
+    "outside_connections": 8,  # segments of no connection whose SYN was seen
+    "attempts_to_own_servers": 9,
+    "attempts_by_own_servers": 10,
+    "attempts_from_elsewhere": 11,  # by hosts outside the subscriber prefixes
+    "suppressed_by_exemption": 12,
+    "midstream": 13,  # connections picked up without their SYN
+    "sessions": 14,  # connections in which something was said
+    "sessions_evicted": 15,
+    "transactions_accepted": 16,
+    "transactions_rejected": 17,
+    "bytes_read": 18,  # of streams
+    "bytes_missed": 19,  # of streams, in gaps: what the mirror or this sensor lost
+    "denied": 20,  # proven handshakes that the holder of the address reset as never begun
+    "unbacked": 21,  # proven first contacts with servers nobody else uses, which do not count
+    "segments_ignored": 22,  # resets and the like that their receivers drop
+}
+
+# Instead of the row of a host: nobody's evidence changed, or the segment is nobody's we follow.
+NOBODY: Final = -1
+# Instead of the row of a session: there is none left.
+NO_ROOM: Final = -1
+
+DESTINATIONS: Final = 64
+"""Destinations in an event, the newest."""
+
+WATCHED: Final = 4
+"""State of an event that only shows the evidence of the watched host."""
+NOTED: Final = 5
+"""State of one that shows a candidate: no alert, but a score worth to be known."""
+
+EVENT = np.dtype(
+    [
+        ("ts", np.int64),  # packet time, ns
+        ("opened", np.int64),  # of the alert
+        ("host_hi", np.uint64),
+        ("host_lo", np.uint64),
+        ("score", np.int32),  # centibans
+        ("revision", np.int32),
+        ("tick", np.uint32),
+        ("state", np.uint8),  # alerts.lifecycle.STATES, WATCHED or NOTED
+        ("destinations", np.uint8),
+        ("proven", np.uint8),  # 1: at some time in this alert the proof was enough for a block
+    ],
+    align=True,
+)
+
+# Slots of Tracking.moments.
+TICK: Final = 0  # what the cutoffs are of
+NEXT_SWEEP: Final = 1  # tick
+CURSOR: Final = 2  # of a sweep that waits for room
+DUE: Final = 3  # ns: nothing is due before
+SWEEP_LEFT: Final = 4  # alerts the sweep that waits for room has still to look at
+MOMENTS: Final = 5
+
+# Values of ``visibility``: whether the mirror shows what becomes of connections.
+AUTO: Final = 0  # found out from the traffic
+ALWAYS: Final = 1
+
+
+class Events(NamedTuple):
+    """Events that Python has not taken yet; in the place behind them a host is weighed."""
+
+    rows: NDArray[np.void]
+    """dtype EVENT"""
+    counts: NDArray[np.int64]
+    """[events, Count, WINDOWS] of each the evidence"""
+    facts: NDArray[np.int64]
+    """[events, Fact]"""
+    his: NDArray[np.uint64]
+    """[events, DESTINATIONS], newest first"""
+    los: NDArray[np.uint64]
+    ticks: NDArray[np.uint32]
+    size: NDArray[np.int64]
+    """[1]"""
+
+
+def new_events(events: int) -> Events:
+    """An empty buffer."""
+    return Events(
+        table(events, EVENT),
+        np.zeros((events, len(Count), 5), np.int64),
+        np.zeros((events, len(Fact)), np.int64),
+        np.zeros((events, DESTINATIONS), np.uint64),
+        np.zeros((events, DESTINATIONS), np.uint64),
+        np.zeros((events, DESTINATIONS), np.uint32),
+        np.zeros(1, np.int64),
+    )
+
+
+SUSPECT = np.dtype([("hi", np.uint64), ("lo", np.uint64), ("class_", np.int16), ("is_", np.uint8)])
+"""Whose connection it was, where the host has an alert or was a candidate once."""
+
+
+class Records(NamedTuple):
+    """Connections that ended and that Python has not taken yet; one of no size keeps none."""
+
+    connections: NDArray[np.void]
+    """dtype CONNECTION"""
+    sessions: NDArray[np.void]
+    """dtype SESSION: of each, blank where nothing was said"""
+    ends: NDArray[np.uint8]
+    """numbers in ENDS"""
+    suspects: NDArray[np.void]
+    """dtype SUSPECT"""
+    size: NDArray[np.int64]
+    """[1]"""
+    everyone: bool
+    """whether all are kept, or only those of suspects"""
+
+
+def new_records(connections: int, everyone: bool) -> Records:
+    """An empty buffer; of no size where nobody asks for sessions."""
+    return Records(
+        table(connections, CONNECTION),
+        table(connections, SESSION),
+        np.zeros(connections, np.uint8),
+        table(connections, SUSPECT),
+        np.zeros(1, np.int64),
+        everyone,
+    )
+
+
+class Tracking(NamedTuple):
+    """All the state there is, and the settings the kernels need."""
+
+    connections: Connections
+    sessions: Sessions
+    lookups: Lookups
+    hosts: HostTable
+    alerts: AlertTable
+    subscribers: Subscribers
+    model: ModelTables
+    proof: ProofTables
+    in_use: InUse
+    flood: Flood
+    levels: Levels
+    events: Events
+    records: Records
+    watched: NDArray[np.bool_]
+    """ports"""
+    clock: NDArray[np.int64]
+    counters: NDArray[np.int64]
+    """by COUNTERS"""
+    moments: NDArray[np.int64]
+    peers: NDArray[np.int64]
+    """[2] connections whose outcome the other workers saw, and connections they saw opened"""
+    watch: NDArray[np.uint64]
+    """hi, lo, 1: emit every change of this host's evidence"""
+    timeout: int
+    """ns a SYN may wait for its answer"""
+    visibility: int
+    """AUTO, ALWAYS, or another: never"""
+    reads: bool
+    """whether what is said is read at all, or only headers"""
+    checks: bool
+    """whether wrong TCP checksums are heeded"""
+
+
+class Owners(NamedTuple):
+    """What ``attribution`` may touch."""
+
+    hosts: HostTable
+    subscribers: Subscribers
+    in_use: InUse
+    counters: NDArray[np.int64]
+
+
+class Followed(NamedTuple):
+    """What ``sessions`` may touch."""
+
+    connections: Connections
+    sessions: Sessions
+    records: Records
+    counters: NDArray[np.int64]
+    owners: Owners
+
+
+class Judged(NamedTuple):
+    """What ``evaluate`` may touch."""
+
+    hosts: HostTable
+    subscribers: Subscribers
+    alerts: AlertTable
+    model: ModelTables
+    proof: ProofTables
+    flood: Flood
+    levels: Levels
+    events: Events
+    counters: NDArray[np.int64]
+    moments: NDArray[np.int64]
+    peers: NDArray[np.int64]
+    watch: NDArray[np.uint64]
+    visibility: int
+
+
+@inner
+def owners_of(t):
+    """The view of ``attribution``."""
+    return Owners(t.hosts, t.subscribers, t.in_use, t.counters)
+
+
+@inner
+def followed_of(t):
+    """The view of ``sessions``."""
+    return Followed(t.connections, t.sessions, t.records, t.counters, owners_of(t))
+
+
+@inner
+def judged_of(t):
+    """The view of ``evaluate``."""
+    return Judged(
+        t.hosts, t.subscribers, t.alerts, t.model, t.proof, t.flood, t.levels, t.events,
+        t.counters, t.moments, t.peers, t.watch, t.visibility,
+    )  # fmt: skip
