@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.free_list import give_row, take_row
 from sensor.base.kernel import kernel, mix
 from sensor.base.kernel import table as new_table
 from sensor.tcp.reassembly import SLOTS, STREAM_FIELDS, drop_held, new_streams
@@ -366,14 +367,9 @@ def note_early(table, hi, lo):
 def new_session(table):
     """A row for a new session, emptied; -1 when there is none left."""
     meta = table.meta
-    if meta[_FREED]:
-        meta[_FREED] -= 1
-        n = np.int64(table.free[meta[_FREED]])
-    elif meta[_USED] < table.rows.shape[0]:
-        n = meta[_USED]
-        meta[_USED] += 1
-    else:
-        return -1
+    n = take_row(table.free, meta, _USED, _FREED)
+    if n < 0:
+        return n
     meta[SESSIONS] += 1
     table.rows[n] = table.blank[0]
     return n
@@ -384,6 +380,5 @@ def free_session(table, n):
     """Give a session's row back, and the pieces it holds."""
     drop_held(table, n)
     meta = table.meta
-    table.free[meta[_FREED]] = n
-    meta[_FREED] += 1
+    give_row(table.free, meta, _FREED, n)
     meta[SESSIONS] -= 1

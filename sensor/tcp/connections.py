@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.free_list import give_row, is_full, take_row
 from sensor.base.hash_index import Index, after, empty_index, fetch, home, probe, put, remove
 from sensor.base.kernel import kernel, prefetch
 from sensor.base.kernel import table as new_table
@@ -352,7 +353,7 @@ def is_over(connection):
 @kernel
 def full(table):
     """Whether the table has no row left for a new connection."""
-    return table.meta[FREED] == 0 and table.meta[_USED] == table.rows.shape[0]
+    return is_full(table.free, table.meta, _USED, FREED)
 
 
 @kernel
@@ -418,20 +419,14 @@ def release(table, i):
     remove(table.rowindex, np.uint64(row.tag), i)
     _leave(table, i)
     row.state = FREE
-    table.free[table.meta[FREED]] = i
-    table.meta[FREED] += 1
+    give_row(table.free, table.meta, FREED, i)
 
 
 @kernel
 def open_row(table, tag, at, c_hi, c_lo, c_port, s_hi, s_lo, s_port, segment, now):
     """A new row, whose place is slot ``at``. The table is not full."""
     meta = table.meta
-    if meta[FREED]:
-        meta[FREED] -= 1
-        i = np.int64(table.free[meta[FREED]])
-    else:
-        i = meta[_USED]
-        meta[_USED] += 1
+    i = take_row(table.free, meta, _USED, FREED)
     put(table.rowindex, tag, at, i)
     row = table.rows[i]
     row.tag = tag
