@@ -85,50 +85,15 @@ def show(script: str) -> None:
 
 def follow(connection: Connection, controller: Controller, group: str, wanted: set[int]) -> None:
     """Read both topics from their beginning, then on; carry out once all that was there is read."""
-    from kafka import ConsumerRebalanceListener, KafkaConsumer
-
     topic = connection.settings.blocklist_topic
-    consumer = KafkaConsumer(
-        **connection.arguments,
-        client_id="port25-controller",
-        group_id=group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        allow_auto_create_topics=False,
-        metadata_max_age_ms=_METADATA,
-    )
     ends: dict[Any, int] = {}
-
-    class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-        """The whole of a partition is read whenever it is given to this controller."""
-
-        def on_partitions_revoked(self, revoked: Any) -> None:
-            controller.lose({tp.partition for tp in revoked})
-            ends.clear()
-
-        def on_partitions_assigned(self, assigned: Any) -> None:
-            ends.clear()
-            if assigned:
-                consumer.seek_to_beginning(*assigned)
-
-    consumer.subscribe([topic], listener=Listener())
+    consumer = _subscribed(connection, controller, group, ends)
     desk = _Desk(connection)
+    duty = _Duty(controller)
     ready, waited = time.monotonic(), False
-    applied = tried = looked = 0.0
-    told = ""
-    unloaded: dict[str, str] = {}
     try:
         while not wanted & {signal.SIGTERM, signal.SIGINT}:
-            # Joining a group takes several answers of the brokers, each soon enough on a quiet day.
-            batches = consumer.poll(timeout_ms=_POLL if consumer.assignment() else _JOIN)
-            now = time.time_ns()
-            for tp, messages in batches.items():
-                for m in messages:
-                    if refused := controller.take(tp.partition, m.key or b"", m.value, now):
-                        _log(refused=refused, host=(m.key or b"")[:200].decode(errors="replace"))
-            for m in desk.poll(0 if batches else _POLL // 4):
-                if refused := controller.hear(m.key or b"", m.value, now):
-                    _log(refused=refused, host=(m.key or b"")[:200].decode(errors="replace"))
+            now = _take(consumer, desk, controller)
             assigned = consumer.assignment()
             if time.monotonic() - ready > _SILENT and not waited:
                 waited = True
@@ -142,35 +107,96 @@ def follow(connection: Connection, controller: Controller, group: str, wanted: s
             if behind or not desk.caught_up:
                 continue
             ready, waited = time.monotonic(), False
-            clock = time.monotonic()
-            if applied and clock - looked > _LOOK:
-                looked = clock
-                if not controller.dirty and not controller.intact():
-                    controller.dirty = True
-                    complain(
-                        "nft: somebody changed or deleted the table inet port25; making it anew"
-                    )
-            due = controller.dirty and clock - tried > (_RETRY if told else 0)
-            if not due and clock - applied < _AGAIN:
-                continue
-            tried = clock
-            try:
-                blocked = controller.carry_out(now)
-            except ApplyError as error:
-                if str(error) != told:
-                    complain(f"{error}; trying again")
-                told = str(error)
-                controller.dirty = True
-                continue
-            _log(blocked=blocked, refused=dict(controller.refused), released=controller.released())
-            if controller.unloaded != unloaded:
-                unloaded = controller.unloaded
-                _tell_unloaded(unloaded)
-            applied, told = clock, ""
-            consumer.commit()
+            if duty.turn(now):
+                consumer.commit()
     finally:
         desk.close()
         consumer.close()
+
+
+def _subscribed(
+    connection: Connection, controller: Controller, group: str, ends: dict[Any, int]
+) -> Any:
+    """A consumer of the block list; ``ends`` is emptied whenever its partitions change."""
+    from kafka import ConsumerRebalanceListener, KafkaConsumer
+
+    consumer = KafkaConsumer(
+        **connection.arguments,
+        client_id="port25-controller",
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        metadata_max_age_ms=_METADATA,
+    )
+
+    class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+        """The whole of a partition is read whenever it is given to this controller."""
+
+        def on_partitions_revoked(self, revoked: Any) -> None:
+            controller.lose({tp.partition for tp in revoked})
+            ends.clear()
+
+        def on_partitions_assigned(self, assigned: Any) -> None:
+            ends.clear()
+            if assigned:
+                consumer.seek_to_beginning(*assigned)
+
+    consumer.subscribe([connection.settings.blocklist_topic], listener=Listener())
+    return consumer
+
+
+def _take(consumer: Any, desk: "_Desk", controller: Controller) -> int:
+    """The next messages of both topics, those that are refused logged; when they came, ns."""
+    # Joining a group takes several answers of the brokers, each soon enough on a quiet day.
+    batches = consumer.poll(timeout_ms=_POLL if consumer.assignment() else _JOIN)
+    now = time.time_ns()
+    for tp, messages in batches.items():
+        for m in messages:
+            if refused := controller.take(tp.partition, m.key or b"", m.value, now):
+                _log(refused=refused, host=(m.key or b"")[:200].decode(errors="replace"))
+    for m in desk.poll(0 if batches else _POLL // 4):
+        if refused := controller.hear(m.key or b"", m.value, now):
+            _log(refused=refused, host=(m.key or b"")[:200].decode(errors="replace"))
+    return now
+
+
+class _Duty:
+    """When the firewall is made to hold what is in force: on a change, and again now and then."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._applied = self._tried = self._looked = 0.0
+        self._told = ""
+        self._unloaded: dict[str, str] = {}
+
+    def turn(self, now: int) -> bool:
+        """Carry out if it is time to; whether that was done."""
+        controller = self._controller
+        clock = time.monotonic()
+        if self._applied and clock - self._looked > _LOOK:
+            self._looked = clock
+            if not controller.dirty and not controller.intact():
+                controller.dirty = True
+                complain("nft: somebody changed or deleted the table inet port25; making it anew")
+        due = controller.dirty and clock - self._tried > (_RETRY if self._told else 0)
+        if not due and clock - self._applied < _AGAIN:
+            return False
+        self._tried = clock
+        try:
+            blocked = controller.carry_out(now)
+        except ApplyError as error:
+            if str(error) != self._told:
+                complain(f"{error}; trying again")
+            self._told = str(error)
+            controller.dirty = True
+            return False
+        _log(blocked=blocked, refused=dict(controller.refused), released=controller.released())
+        if controller.unloaded != self._unloaded:
+            self._unloaded = controller.unloaded
+            _tell_unloaded(self._unloaded)
+        self._applied, self._told = clock, ""
+        return True
 
 
 class _Desk:
