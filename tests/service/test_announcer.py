@@ -3,6 +3,7 @@
 import msgspec
 
 from lab.alerts import alert
+from sensor.base.sentences import sentence
 from sensor.service.announcer import Announcer, print_counters
 
 
@@ -39,11 +40,14 @@ def test_notices_go_to_both():
 def test_what_was_said_last_on_a_topic_is_not_said_again():
     said: list = []
     announcer = Announcer(said.append, lambda _: None, None)
-    for text in ("", "down", "down", "no carrier", "", ""):
-        announcer.notify_change("interface", "eth0", text, "up again")
-    announcer.notify_change("interface", "eth1", "down")
-    announcer.notify_change("interface", "eth1", "")
-    assert [one.text for one in said] == ["down", "no carrier", "up again", "down"]
+    down, broken, up = (
+        sentence(f"interface.{code}", interface="eth0") for code in ("down", "no_carrier", "well")
+    )
+    for now in (None, down, down, broken, None, None):
+        announcer.notify_change("interface", "eth0", now, up)
+    announcer.notify_change("interface", "eth1", down)
+    announcer.notify_change("interface", "eth1", None)
+    assert [one.code.partition(".")[2] for one in said] == ["down", "no_carrier", "well", "down"]
 
 
 def test_how_it_goes_is_told_to_both():

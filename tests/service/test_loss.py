@@ -35,13 +35,13 @@ def test_each_span_is_counted_by_itself():
 
 
 def test_no_alarm_while_nothing_is_lost():
-    assert LossMeter(Streams()).alarm(Span(10, 100, 0, 0.009), 0.01) == ""
+    assert LossMeter(Streams()).alarm(Span(10, 100, 0, 0.009), 0.01) is None
 
 
 def test_every_drop_is_told():
     meter = LossMeter(Streams())
     for _ in range(2):
-        assert meter.alarm(Span(10, 1000, 1, 0.0), 0.01) == (
+        assert meter.alarm(Span(10, 1000, 1, 0.0), 0.01).text == (
             "1 of 1,000 packets dropped by the kernel (0.10%), 0.00% of stream bytes missing"
         )
 
@@ -49,6 +49,6 @@ def test_every_drop_is_told():
 @pytest.mark.parametrize("between", [0.0, 0.02])
 def test_gaps_are_told_when_they_reach_the_level_and_again_after_they_were_below(between):
     meter = LossMeter(Streams())
-    assert "2.00% of stream bytes" in meter.alarm(Span(10, 100, 0, 0.02), 0.01)
+    assert "2.00% of stream bytes" in meter.alarm(Span(10, 100, 0, 0.02), 0.01).text
     meter.alarm(Span(10, 100, 0, between), 0.01)
     assert bool(meter.alarm(Span(10, 100, 0, 0.02), 0.01)) == (between == 0.0)
