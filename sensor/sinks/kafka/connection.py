@@ -124,9 +124,9 @@ def _read(key: str, path: str) -> str:
 class _Tokens:
     """Client-credentials grant; a token is used until half a minute before it ends.
 
-    By hand, because it is one bounded request (RFC 6749, 4.4) in the process that must be able to do
-    everything without reading its installation; a library (authlib, and an HTTP client under it)
-    would bring refresh, discovery and user agents that nothing here uses.
+    By hand, because it is one bounded request (RFC 6749, 4.4), made in a process that can no longer
+    read its installation; a library (authlib, and an HTTP client under it) would bring refresh,
+    discovery and sessions that nothing here uses.
     """
 
     def __init__(self, settings: KafkaSettings, secret: str, context: ssl.SSLContext) -> None:
