@@ -113,9 +113,10 @@ def test_a_tap_has_an_interface_for_each_direction(lab, folder):
     assert port25("replay", "-q", str(own), check=True).stdout == sensor.out.read_bytes()
 
 
-def test_the_readmes_commands(lab, folder):
-    readme = (ROOT / "README.md").read_text()
-    live, evidence = re.findall(r"^sudo \.venv/bin/port25 ([^#\n]*)", readme, re.MULTILINE)
+def test_the_pages_commands(lab, folder):
+    ours = re.compile(r"^sudo \.venv/bin/port25 ([^#\n]*)", re.MULTILINE)
+    live, evidence = ours.findall((ROOT / "docs" / "live.md").read_text())
+    assert ours.findall((ROOT / "README.md").read_text()) == [live]
     state = ["--state", str(folder / "state")]
     command = [sys.executable, "-m", "sensor", *live.split(), *state]
     sensor = lab.start(lab.watch, *command, log=folder / "log", cwd=ROOT)
