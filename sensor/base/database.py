@@ -6,17 +6,32 @@ that names the file: a full disk, a file of a newer version, one that is no data
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from sensor.base.permission import denied
 
 __all__ = ["Book", "Database", "DatabaseError"]
 
 
+_PATIENCE: Final = 30.0
+"""Seconds that others are waited for who make the same file, or write to it."""
+
+
 class DatabaseError(Exception):
     """The file cannot be used; the text says why."""
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one."""
+    statement = ""
+    for part in script.split(";"):
+        statement += part + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 class Database:
@@ -35,8 +50,8 @@ class Database:
             if read_only:
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             else:
-                self._db = sqlite3.connect(path)
-                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db = sqlite3.connect(path, timeout=_PATIENCE)
+                self._keep_a_log()
                 self._db.execute("PRAGMA synchronous = FULL")
             self._db.isolation_level = None
             (version,) = self.row("PRAGMA user_version")
@@ -45,9 +60,28 @@ class Database:
                 raise DatabaseError(f"{path}: {fault} {len(migrations)})")
             if read_only and version == 0:
                 raise DatabaseError(f"{path}: nothing is in it yet")
-            for number in range(version, len(migrations)) if not read_only else ():
-                step = f"BEGIN; {migrations[number]} PRAGMA user_version = {number + 1}; COMMIT;"
-                self._db.executescript(step)
+        if not read_only and version < len(migrations):
+            self._migrate(migrations)
+
+    def _keep_a_log(self) -> None:
+        """Have it a write-ahead log. SQLite itself does not wait for others here."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+
+    def _migrate(self, migrations: Sequence[str]) -> None:
+        """Bring the tables up to date. Of several that open the file at once, the first does."""
+        with self.transaction():
+            for number in range(self.row("PRAGMA user_version")[0], len(migrations)):
+                for statement in _statements(migrations[number]):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {number + 1}")
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:

@@ -1,6 +1,8 @@
 """A SQLite file of several processes, one of which may just be making it."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -52,3 +54,21 @@ def test_a_book_tells_its_readers_how_far_it_is_and_when_to_look_again(tmp_path)
         reader.db.run("DELETE FROM things")
     book.close()
     reader.close()
+
+
+def test_many_who_open_a_new_file_at_once_find_it_made_once(tmp_path):
+    """The sources of a sink, each in a thread of its own."""
+    path = tmp_path / "new.sqlite"
+    made = "CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1);"
+    start = threading.Barrier(16)
+
+    def use(number: int) -> int:
+        start.wait()
+        db = Database(path, [made, "INSERT INTO t VALUES (2);"])
+        with db.transaction():
+            db.run("INSERT INTO t VALUES (?)", 100 + number)
+        return int(db.row("SELECT count(*) FROM t WHERE n < 100")[0])
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(use, range(16))) == {2}
+    assert Database(path, [made, ""]).row("SELECT count(*) FROM t") == (18,)
