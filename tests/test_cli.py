@@ -87,7 +87,13 @@ def test_replay_prints_json_lines_in_a_pipe_and_a_summary_beside():
     alerts = [json.loads(line) for line in run.stdout.splitlines()]
     needed = "id ts host state severity score evidence handshake_proven block_recommended schema"
     assert all(set(needed.split()) <= alert.keys() for alert in alerts)
-    assert set(alerts[0]["evidence"][0]) == {"detector", "decibans", "reason", "figures"}
+    assert set(alerts[0]["evidence"][0]) == {
+        "detector",
+        "decibans",
+        "reason",
+        "figures",
+        "code",
+    }
     summary = run.stderr.decode()
     for name in ("segment", "malformed_tcp", "attempts", "hosts_evicted", "clock_steps_back"):
         assert name in summary
