@@ -38,6 +38,7 @@ def application(app: AppState, logins: Logins, key: str, owner: Person) -> Starl
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await app.follower.look()
         following = asyncio.create_task(app.follower.run())
         systemd.notify("READY=1")
         yield

@@ -98,23 +98,30 @@ class Follower:
         return len(self._following) >= self._most
 
     async def run(self) -> None:
-        """For ever."""
+        """For ever, after :meth:`look`."""
         while True:
             await asyncio.sleep(_LOOK)
-            try:
-                chunks = await self._views.watch(self._look)
-            except (DatabaseError, msgspec.DecodeError, OSError) as error:
-                if str(error) != self._fault:  # it may be read later: said once
-                    self._fault = str(error)
-                    log(f"nothing new is told: {error}")
-                    self._tell(_event("status", _unknown(self._fault)))
-                if isinstance(error, StateGoneError):
-                    self._place, self._last = None, None
-                    self._tell(_RESET)
-                continue
-            self._fault = ""
-            for chunk in chunks:
-                self._tell(chunk)
+            await self.look()
+
+    async def look(self) -> None:
+        """Tell what is new; the first time nothing but how it is: all before that is old.
+
+        To be called before anybody can follow, who would miss what comes before the first look.
+        """
+        try:
+            chunks = await self._views.watch(self._look)
+        except (DatabaseError, msgspec.DecodeError, OSError) as error:
+            if str(error) != self._fault:  # it may be read later: said once
+                self._fault = str(error)
+                log(f"nothing new is told: {error}")
+                self._tell(_event("status", _unknown(self._fault)))
+            if isinstance(error, StateGoneError):
+                self._place, self._last = None, None
+                self._tell(_RESET)
+            return
+        self._fault = ""
+        for chunk in chunks:
+            self._tell(chunk)
 
     def stop(self) -> None:
         """Let everybody go."""

@@ -178,12 +178,20 @@ def test_places_are_written_and_read():
             place_of(bad)
 
 
-def test_a_sensor_that_dies_is_told_though_no_file_changes(server, state):
+@pytest.fixture
+def dead(state):
+    """A state folder whose sensor last wrote a good while ago."""
+    then = time.time() - 372
+    os.utime(state / "journal.sqlite", (then, then))
+
+
+def test_a_sensor_that_dies_is_told_though_no_file_changes(dead, server, state):
     """And so is a state folder that was taken away, or replaced."""
-    now = time.time()
-    os.utime(state / "journal.sqlite", (now, now))
     listener = Listener(server)
-    listener.wait("status")
+    now = time.time()
+    ahead = now + 3600  # so that it lives however slow the machine is
+    os.utime(state / "journal.sqlite", (ahead, ahead))
+    assert listener.wait("status")[-1][1]["running"] is True
     assert server.get("/api/v1/status").json()["running"] is True
     os.utime(state / "journal.sqlite", (now - 372, now - 372))
     listener.wait("status", 2)
