@@ -165,7 +165,7 @@ class Pipeline:
             clock=new_clock(),
             counters=np.zeros(len(COUNTERS), np.int64),
             moments=np.zeros(MOMENTS, np.int64),
-            peers=np.zeros(2, np.int64),
+            peers=np.zeros(4, np.int64),
             watch=key,
             subscribers=subscribers,
             **self._set(),
@@ -268,11 +268,16 @@ class Pipeline:
     def pool_visibility(self, shown: NDArray[np.int64], mine: int) -> None:
         """Judge together with other workers whether the mirror shows replies.
 
-        ``shown`` (int64[workers, 2]) is shared memory; row ``mine`` is written, the others read.
+        ``shown`` (int64[workers, 4]) is shared memory; row ``mine`` is written, the others read.
         """
         counters = self._state.counters
         seen = counters[COUNTERS["answered"]] + counters[COUNTERS["refused"]]
-        shown[mine] = seen, counters[COUNTERS["attempts"]]
+        shown[mine] = (
+            seen,
+            counters[COUNTERS["attempts"]],
+            counters[COUNTERS["replies_to_proven"]],
+            counters[COUNTERS["attempts_of_proven"]],
+        )
         self._state.peers[:] = shown.sum(axis=0) - shown[mine]
 
     def run(self, blocks: Iterable[Block]) -> Iterator[Output]:

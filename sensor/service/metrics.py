@@ -41,6 +41,8 @@ MEANINGS = {
     "attempts": "connections opened, by their SYNs",
     "retries": "SYNs sent again",
     "answered": "SYNs answered",
+    "attempts_of_proven": "connections opened by hosts that had completed a handshake before",
+    "replies_to_proven": "those of them that were answered, or refused",
     "refused": "SYNs answered by RST or an ICMP error",
     "unanswered": "SYNs without answer in time",
     "proven": "handshakes whose client knew the server's number",

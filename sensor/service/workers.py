@@ -126,7 +126,7 @@ def run_workers(
     delivery = Delivery(settings, folder, tell)
     compile_all()
     count = settings.live.workers
-    shown: NDArray[np.int64] = np.frombuffer(mmap.mmap(-1, count * 16), np.int64).reshape(count, 2)
+    shown: NDArray[np.int64] = np.frombuffer(mmap.mmap(-1, count * 32), np.int64).reshape(count, 4)
     children: list[_Child] = []
     for number in range(count):
         worker = Worker(number, count, os.getpid() & 0xFFFF, shown)

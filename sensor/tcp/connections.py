@@ -49,6 +49,7 @@ __all__ = [
     "MIDSTREAM",
     "NOTHING",
     "NO_SESSION",
+    "OF_PROVEN",
     "OPEN",
     "ORPHANS",
     "OUTSIDE",
@@ -186,6 +187,7 @@ HANDSHAKE_PROVEN: Final = 1
 PROOF_COUNTS: Final = 2
 
 # Marks.
+OF_PROVEN: Final = 16  # its client had completed a handshake before it
 TURNED_AWAY: Final = 32  # refused, and not merely unanswered
 DOUBTED: Final = 64  # a reset came that ends it if nothing follows
 

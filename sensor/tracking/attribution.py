@@ -16,7 +16,7 @@ from sensor.hosts.layout import NO_DETAIL
 from sensor.hosts.proof import DENIED, new_wide, weigh
 from sensor.hosts.subscribers import classify, subscriber_key
 from sensor.hosts.table import host_row, lookup
-from sensor.tcp.connections import PROOF_COUNTS
+from sensor.tcp.connections import OF_PROVEN, PROOF_COUNTS
 from sensor.tracking.state import COUNTERS, NOBODY
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _ATTEMPTS: Final = COUNTERS["attempts"]
+_ATTEMPTS_OF_PROVEN: Final = COUNTERS["attempts_of_proven"]
 _TO_OWN: Final = COUNTERS["attempts_to_own_servers"]
 _BY_OWN: Final = COUNTERS["attempts_by_own_servers"]
 _ELSEWHERE: Final = COUNTERS["attempts_from_elsewhere"]
@@ -100,6 +101,9 @@ def attempted(owners, connection, ttl, tick):
     if h >= 0:
         row = owners.hosts.rows[h]
         row.ttl = ttl
+        if row.proven:
+            connection.marks |= OF_PROVEN
+            owners.counters[_ATTEMPTS_OF_PROVEN] += 1
         connection.owner = h
         connection.serial = row.serial
         connection.first = activity.contact(

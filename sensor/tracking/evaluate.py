@@ -42,6 +42,8 @@ __all__ = ["close", "evaluate", "has_room_for_events", "sweep"]
 _ATTEMPTS: Final = COUNTERS["attempts"]
 _ANSWERED: Final = COUNTERS["answered"]
 _REFUSED: Final = COUNTERS["refused"]
+_ATTEMPTS_OF_PROVEN: Final = COUNTERS["attempts_of_proven"]
+_REPLIES_TO_PROVEN: Final = COUNTERS["replies_to_proven"]
 _SUPPRESSED: Final = COUNTERS["suppressed_by_exemption"]
 _VISIBLE: Final = int(Fact.REPLIES_VISIBLE)
 
@@ -64,12 +66,20 @@ def has_room_for_events(events, flood):
 
 @inner
 def _replies_visible(judged):
-    """Whether the mirror shows what becomes of connections."""
+    """Whether the mirror shows what becomes of connections.
+
+    It does where one in a hundred has an outcome: of all, or of those of hosts that had completed
+    a handshake before, which no flood of forged SYNs can outnumber.
+    """
     if judged.visibility != AUTO:
         return judged.visibility == ALWAYS
     counters = judged.counters
     seen = counters[_ANSWERED] + counters[_REFUSED] + judged.peers[0]
-    return seen >= _ENOUGH_SEEN and seen * 100 >= counters[_ATTEMPTS] + judged.peers[1]
+    if seen >= _ENOUGH_SEEN and seen * 100 >= counters[_ATTEMPTS] + judged.peers[1]:
+        return True
+    seen = counters[_REPLIES_TO_PROVEN] + judged.peers[2]
+    attempts = counters[_ATTEMPTS_OF_PROVEN] + judged.peers[3]
+    return seen >= _ENOUGH_SEEN and seen * 100 >= attempts
 
 
 @inner

@@ -33,6 +33,7 @@ from sensor.tcp.connections import (
     IGNORED,
     MIDSTREAM,
     NOTHING,
+    OF_PROVEN,
     OUTSIDE,
     PAST,
     PROVEN,
@@ -81,6 +82,7 @@ __all__ = ["adopt", "catch_up", "end_all", "track"]
 
 _RETRIES: Final = COUNTERS["retries"]
 _ANSWERED: Final = COUNTERS["answered"]
+_REPLIES_TO_PROVEN: Final = COUNTERS["replies_to_proven"]
 _REFUSED: Final = COUNTERS["refused"]
 _PROVEN: Final = COUNTERS["proven"]
 _DISOWNED: Final = COUNTERS["disowned"]
@@ -198,6 +200,8 @@ def _outcome(t, event, i, ts, tick):
     connection = t.connections.rows[i]
     h = attribution.owner(owners, connection)
     first = np.int64(connection.first)
+    if (event == REFUSED or event == ANSWERED) and connection.marks & OF_PROVEN:
+        counters[_REPLIES_TO_PROVEN] += 1
     if event == REFUSED:
         refused(followed, i, ts, tick)
     elif event == DISOWNED:

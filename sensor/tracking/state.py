@@ -85,6 +85,8 @@ COUNTERS: Final = {
     "denied": 20,  # proven handshakes that the holder of the address reset as never begun
     "unbacked": 21,  # proven first contacts with servers nobody else uses, which do not count
     "segments_ignored": 22,  # resets and the like that their receivers drop
+    "attempts_of_proven": 23,  # those of hosts that had completed a handshake before
+    "replies_to_proven": 24,  # those of them that were answered or refused
 }
 
 # Instead of the row of a host: nobody's evidence changed, or the segment is nobody's we follow.
@@ -215,7 +217,9 @@ class Tracking(NamedTuple):
     """by COUNTERS"""
     moments: NDArray[np.int64]
     peers: NDArray[np.int64]
-    """[2] connections whose outcome the other workers saw, and connections they saw opened"""
+    """[4] connections whose outcome the other workers saw, connections they saw opened; the same
+    of hosts that had completed a handshake
+    """
     watch: NDArray[np.uint64]
     """hi, lo, 1: emit every change of this host's evidence"""
     timeout: int

@@ -73,7 +73,6 @@ def test_a_hundred_thousand_framed_subscribers_are_no_block_and_few_alarms(tmp_p
 
 
 SMALL = """
-replies = "visible"
 [limits]
 max_hosts = 3000
 max_details = 128
