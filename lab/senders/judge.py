@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from lab.outputs import alerts_of
 from lab.senders.honest import HONEST
 from lab.senders.host import Host
 from lab.senders.hostile import OTHER, SPAM
@@ -83,10 +84,9 @@ def judge(kind: str, hosts: int, seed: int, privacy: str = "envelope") -> Verdic
     wire, known = made(kind, hosts, seed)
     settings = Settings(subscriber_prefixes=PREFIXES, privacy=privacy)  # type: ignore[arg-type]
     pipeline = Pipeline(settings)
-    alerts = []
-    for block in wire.blocks():
-        alerts += _alerts(pipeline, block)
-    alerts += pipeline.finish()
+    outputs = [output for block in wire.blocks() for output in pipeline.feed(block)]
+    outputs += pipeline.finish()
+    alerts = alerts_of(outputs)
     first: dict[str, int] = {}
     best: dict[str, float] = {}
     blocked = set()
@@ -103,10 +103,6 @@ def judge(kind: str, hosts: int, seed: int, privacy: str = "envelope") -> Verdic
         float(np.median(waits)) if waits else float("nan"),
         tuple(sorted(best.values())),
     )  # fmt: skip
-
-
-def _alerts(pipeline, block) -> list:  # type: ignore[no-untyped-def,type-arg]
-    return pipeline.feed(block)
 
 
 def _owner(subscriber: str, known: dict[str, tuple[float, int]]) -> str:

@@ -27,6 +27,7 @@ from sensor.base.units import SECOND
 
 __all__ = [
     "ACCEPTED",
+    "AGREED",
     "ANSWERED",
     "ATTEMPT",
     "BOTH_FINS",
@@ -41,6 +42,7 @@ __all__ = [
     "DOUBTED",
     "EARLY",
     "EVICTED",
+    "FAST",
     "FORGOTTEN",
     "HANDSHAKE_PROVEN",
     "HEARD",
@@ -54,6 +56,7 @@ __all__ = [
     "ORPHANS",
     "OUTSIDE",
     "PAST",
+    "PEER",
     "PROOF_COUNTS",
     "PROVEN",
     "QUIET",
@@ -65,6 +68,8 @@ __all__ = [
     "SERVER_SEEN",
     "SESSION_OVER",
     "SHIFT",
+    "SIGNED",
+    "STAMPED",
     "SUM_OF_BYTES",
     "SYNS",
     "SYN_SENT",
@@ -186,10 +191,15 @@ SUM_OF_BYTES: Final = 4
 HANDSHAKE_PROVEN: Final = 1
 PROOF_COUNTS: Final = 2
 
-# Marks.
-OF_PROVEN: Final = 16  # its client had completed a handshake before it
+# Bits of ``marks``.
+SIGNED: Final = 1  # the SYN has a signature, so everything has
+STAMPED: Final = 2  # the SYN has a timestamp
+FAST: Final = 4  # the SYN has bytes
+PEER: Final = 8  # the server's own SYN is known, and not yet that it acknowledged ours
+AGREED: Final = 16  # it acknowledged ours, and not yet its own SYN
 TURNED_AWAY: Final = 32  # refused, and not merely unanswered
 DOUBTED: Final = 64  # a reset came that ends it if nothing follows
+OF_PROVEN: Final = 128  # its client had completed a handshake before it
 
 # Lists.
 WAITING: Final = 0

@@ -66,6 +66,7 @@ from sensor.tcp.connections import (
     ORPHANS,
     OUTSIDE,
     PAST,
+    PEER,
     PROVEN,
     QUIET,
     REFUSED,
@@ -74,6 +75,8 @@ from sensor.tcp.connections import (
     SERVER,
     SERVER_SEEN,
     SHIFT,
+    SIGNED,
+    STAMPED,
     SUM_OF_BYTES,
     SYN_SENT,
     SYNS,
@@ -87,9 +90,6 @@ from sensor.tcp.connections import (
     open_row,
 )
 from sensor.tcp.handshake import (
-    PEER,
-    SIGNED,
-    STAMPED,
     acknowledges,
     answer,
     goes_on,

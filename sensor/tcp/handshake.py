@@ -17,21 +17,22 @@ from sensor.decode.segment import ACK, FIN, SYN, TUNNEL_BITS, TUNNELS
 from sensor.tcp.acceptance import later, options
 from sensor.tcp.connections import (
     ACCEPTED,
+    AGREED,
     ANSWERED,
     CLIENT,
+    FAST,
     HEARD,
     NOTHING,
     OPEN,
+    PEER,
     QUIET,
+    SIGNED,
+    STAMPED,
     TURNED_AWAY,
     move,
 )
 
 __all__ = [
-    "FAST",
-    "PEER",
-    "SIGNED",
-    "STAMPED",
     "acknowledges",
     "answer",
     "goes_on",
@@ -40,13 +41,6 @@ __all__ = [
     "note_syn",
     "proves",
 ]
-
-# Marks of a row, beside TURNED_AWAY and DOUBTED.
-SIGNED: Final = 1  # the SYN has a signature, so everything has
-STAMPED: Final = 2  # the SYN has a timestamp
-FAST: Final = 4  # the SYN has bytes
-PEER: Final = 8  # the server's own SYN is known, and not yet that it acknowledged ours
-AGREED: Final = 16  # it acknowledged ours, and not yet its own SYN
 
 _MOD: Final = 0xFFFFFFFF
 _CODE: Final = (1 << TUNNEL_BITS) - 1

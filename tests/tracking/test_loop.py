@@ -93,3 +93,11 @@ def test_the_end_of_a_capture_concludes_nothing_that_time_would_have():
     assert sorted(one.ended for one in ended) == ["open", "open"]
     assert finish(pipeline) == []
     assert "unanswered" not in count(pipeline)
+
+
+def test_the_replies_a_proven_host_got_are_counted_all():
+    pipeline = Pipeline(Settings())
+    alerts_of(pipeline.run(Captures([str(PCAPS / "fast_bot.pcap")])))
+    found = count(pipeline)
+    before = found["attempts"] - found["attempts_of_proven"]
+    assert found["replies_to_proven"] >= found["answered"] + found["refused"] - before > 100

@@ -157,6 +157,8 @@ class Watch(App[None]):
         self.set_interval(0.5, self._look)
 
     def _look(self) -> None:
+        if not self._base.query("#status"):
+            return  # it is closing, and its parts are gone before the timer is
         try:
             if self._view.refresh():
                 self._fill()
