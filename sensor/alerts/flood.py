@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sensor.base.addresses import text
 from sensor.base.kernel import kernel
+from sensor.base.sentences import Sentence, sentence
 
 __all__ = ["PENDING", "SOURCES", "Flood", "describe", "emit_flood", "new_flood", "note_source"]
 
@@ -104,23 +105,25 @@ def emit_flood(flood):
     return facts[PENDING]
 
 
-def describe(flood: Flood) -> str:
+def describe(flood: Flood) -> Sentence:
     """The announcement, which is then no more pending."""
     facts = flood.facts
     facts[PENDING] = 0
-    sources, seconds = int(facts[SOURCES]), int(facts[_LAST] - facts[_SINCE]) + 1
     order = sorted(range(NETWORKS), key=lambda k: (-int(flood.counts[k]), k))
-    places = [_network(flood, k) for k in order[:_SHOWN] if flood.counts[k] > 1]
-    said = f"{sources:,} sources in {seconds} s of which no handshake is proven found no room"
-    if places:
-        said += f"; most in {', '.join(places)}"
-    if known := int(flood.ttls[1:].sum()):
-        ttl = int(flood.ttls[1:].argmax()) + 1
-        said += f"; TTL {ttl} for {flood.ttls[ttl] / known:.0%} of them"
-    return f"forged flood: {said}. They raise no alerts; proven hosts do"
+    networks = [_network(flood, k) for k in order[:_SHOWN] if flood.counts[k] > 1]
+    known = int(flood.ttls[1:].sum())
+    ttl = int(flood.ttls[1:].argmax()) + 1
+    return sentence(
+        "flood.forged",
+        sources=int(facts[SOURCES]),
+        seconds=int(facts[_LAST] - facts[_SINCE]) + 1,
+        networks=networks or None,
+        ttl=ttl if known else None,
+        share=int(flood.ttls[ttl]) / known if known else None,
+    )
 
 
-def _network(flood: Flood, k: int) -> str:
+def _network(flood: Flood, k: int) -> Sentence:
     hi, lo = int(flood.his[k]), int(flood.los[k])
-    length = 16 if lo else 32
-    return f"{text(hi, lo)}/{length} (at least {int(flood.counts[k]):,})"
+    network = f"{text(hi, lo)}/{16 if lo else 32}"
+    return sentence("flood.network", network=network, sources=int(flood.counts[k]))

@@ -99,8 +99,8 @@ def run(options: argparse.Namespace) -> int:
                 sink.write(alert)
             if alerts:
                 sink.flush()
-            for text in output.notices:
-                complain(text)
+            for said in output.notices:
+                complain(said.text)
 
     interrupted = False
     started = time.monotonic()

@@ -188,7 +188,7 @@ class Deliverer:
 
     # --- with who started it ---------------------------------------------------------------------
 
-    def _notice(self, kind: str, said: Sentence | str) -> None:
+    def _notice(self, kind: str, said: Sentence) -> None:
         self._link.say(Noticed(notice(kind, said, time.time_ns())))
 
     def _hear(self) -> None:
@@ -265,8 +265,8 @@ class Deliverer:
         return self._stop()
 
     def _around(self, sink: Sink) -> Around:
-        def say(text: str) -> None:
-            self._notice(sink.name, text)
+        def say(said: Sentence) -> None:
+            self._notice(sink.name, said)
 
         return Around(self._files, say, self._live, self._exemptions.settings.blocking.hold)
 

@@ -132,8 +132,8 @@ class Loop:
     def _keep(self, outputs: Iterable[Output]) -> None:
         """Keep what came out, then tell it."""
         for output in outputs:
-            for text in output.notices:
-                self._announcer.notify("flood", text)
+            for said in output.notices:
+                self._announcer.notify("flood", said)
             for alert in self._recorder.keep(output):
                 self._announcer.tell(alert)
 

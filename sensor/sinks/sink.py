@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import msgspec
 
 from sensor.alerts.notice import Health, Notice
+from sensor.base.sentences import Sentence
 from sensor.blocking.desk_record import DeskRecord
 from sensor.state.folder import StateFolder
 
@@ -44,8 +45,8 @@ class Around(NamedTuple):
     """What a sink is given when it starts."""
 
     state: StateFolder
-    notice: Callable[[str], None]
-    """to be told in words whenever its state changes; from any thread"""
+    notice: Callable[[Sentence], None]
+    """to be told whenever its state changes; from any thread"""
     live: bool
     """whether time is that of this machine, or that of a capture"""
     hold: int

@@ -19,6 +19,7 @@ from sensor.alerts.compose import Composer, Watched, Weighed
 from sensor.alerts.flood import PENDING, describe
 from sensor.base.door import Door
 from sensor.base.kernel import table
+from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.capture.block import Block
 from sensor.decode.segment import SEGMENT
@@ -50,7 +51,7 @@ class Output:
     candidates: list[Candidate] = field(default_factory=list)
     """hosts that came to be one, or whose score grew by 5 decibans since they were one"""
     sessions: list[EndedSession] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
+    notices: list[Sentence] = field(default_factory=list)
     """what a person should know, of floods of forged SYNs"""
     watched: Watched | None = None
     """the watched host, if its score was never as high before"""

@@ -170,7 +170,7 @@ def test_a_flood_is_told_the_same_however_it_is_cut_into_blocks(tmp_path):
                 frames = part.frames[at : at + size]
                 outputs += pipeline.feed(part._replace(frames=frames, number=part.number + at))
         outputs += pipeline.finish()
-        notices = [text for output in outputs for text in output.notices]
+        notices = [said.text for output in outputs for said in output.notices]
         return msgspec.json.encode(alerts_of(outputs)), notices, pipeline.counters()
 
     whole = told(10_000)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from sensor.base.sentences import Sentence, sentence
 from sensor.blocking.desk_record import DeskRecord, DeskRecordError, read
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.follower import Follower
@@ -26,8 +27,8 @@ _LARGEST_PAUSE: Final = 15.0
 class DeskListener(threading.Thread):
     """Until :meth:`stop`."""
 
-    def __init__(self, connection: Connection, notice: Callable[[str], None]) -> None:
-        """``notice`` is told in words, once, of each kind of record that is refused."""
+    def __init__(self, connection: Connection, notice: Callable[[Sentence], None]) -> None:
+        """``notice`` is told, once, of each kind of record that is refused."""
         super().__init__(name="desk", daemon=True)
         self._connection = connection
         self._notice = notice
@@ -91,4 +92,4 @@ class DeskListener(threading.Thread):
         if kind not in self._complained:
             self._complained.add(kind)
             shown = ascii(text[:300])[1:-1]
-            self._notice(f"what persons decide at other sensors is not heard: {shown}")
+            self._notice(sentence("kafka.desk", error=shown))

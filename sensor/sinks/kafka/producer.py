@@ -19,6 +19,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any, Final
 
 from sensor.base.database import DatabaseError
+from sensor.base.sentences import Sentence, sentence
 from sensor.sinks.kafka.connection import NAME, Connection
 from sensor.sinks.kafka.message import Message, Source
 from sensor.sinks.kafka.topics import ensure_topics
@@ -33,7 +34,7 @@ _BATCH: Final = 65_536
 _WINDOW: Final = 2000
 """Messages of a source on their way."""
 _READ: Final = 500
-_STALLED: Final = 5.0
+_STALLED: Final = 5
 """Seconds without an acknowledgement after which the broker is called away."""
 _GIVE_UP: Final = 30.0
 """Seconds after which a message is sent anew by a new producer."""
@@ -108,11 +109,11 @@ class Producer(threading.Thread):
         connection: Connection,
         open_outbox: Callable[[], Outbox],
         open_sources: Callable[[Container[str]], Sequence[Source]],
-        notice: Callable[[str], None],
+        notice: Callable[[Sentence], None],
     ) -> None:
         """``open_sources`` opens what is not known by name yet; called every second in the thread.
 
-        ``notice`` is told in words when the state changes.
+        ``notice`` is told when the state changes.
         """
         super().__init__(name="kafka", daemon=True)
         self._connection = connection
@@ -176,7 +177,7 @@ class Producer(threading.Thread):
             except DatabaseError as error:
                 if str(error) != fault:
                     fault = str(error)
-                    self._notice(f"what is on disk cannot be read or its positions kept: {fault}")
+                    self._notice(sentence("kafka.disk", error=fault))
                 self._stopping.wait(1)
             except Exception as error:  # whatever kafka-python raises, sending begins anew
                 self._fail(error)
@@ -208,10 +209,10 @@ class Producer(threading.Thread):
         if moved:
             self._progress = now
             if self.state == "away":
-                self._turned("connected", "acknowledges again")
+                self._turned("connected", "kafka.again")
         if any(sending.in_flight for sending in self._sources.values()):
             if now - self._progress > _STALLED and self.state == "connected":
-                self._turned("away", "nothing was acknowledged for 5 seconds")
+                self._turned("away", "kafka.stalled", seconds=_STALLED)
         else:
             self._progress = now
         if moved or now - self._written > _POSITIONS:
@@ -250,7 +251,7 @@ class Producer(threading.Thread):
             partitioner=_by_subscriber(),
         )
         if faults and len(faults) != self._unfit:
-            self._notice("; ".join(faults))
+            self._notice(sentence("kafka.topics", faults=faults))
         self._unfit = len(faults)
         self._pause = 0.0
         for sending in self._sources.values():
@@ -281,7 +282,8 @@ class Producer(threading.Thread):
             if _size(message) > self._largest:
                 self._counts["kafka_refused_messages"] += 1
                 sending.refused[message.number] = "too large for the topic"
-                self._notice(f"{sending.source.name} {message.number}: too large for the topic")
+                of = {"source": sending.source.name, "number": message.number}
+                self._notice(Sentence("kafka.size", of))
             elif message.topic in self._missing:
                 self._counts["kafka_unheard"] += 1
             elif message.topic:
@@ -334,7 +336,7 @@ class Producer(threading.Thread):
         self._retry_at = time.monotonic() + self._pause
         said = str(error)
         said = said if len(said) < 300 else f"{said[:300]}..."
-        self._turned(state, f"{type(error).__name__}: {said}")
+        self._turned(state, "kafka.away", error=f"{type(error).__name__}: {said}")
 
     def _give_up(self) -> None:
         producer, self._producer = self._producer, None
@@ -342,10 +344,10 @@ class Producer(threading.Thread):
             try:
                 producer.close(timeout=1)
             except Exception as error:  # it is given up, whatever it says
-                self._notice(f"closing: {type(error).__name__}: {error}")
+                self._notice(sentence("kafka.closing", error=f"{type(error).__name__}: {error}"))
 
-    def _turned(self, state: str, text: str) -> None:
+    def _turned(self, state: str, code: str, **figures: object) -> None:
         if state != self.state:
             self.state = state
-            brokers = ", ".join(self._connection.settings.bootstrap)
-            self._notice(f"{brokers}: {text}")
+            brokers = self._connection.settings.bootstrap
+            self._notice(sentence(code, brokers=brokers, **figures))
