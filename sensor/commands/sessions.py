@@ -1,15 +1,23 @@
-"""``port25 sessions``: one JSON object a line for each TCP connection on a watched port."""
+"""``port25 sessions``: a record for each TCP connection on a watched port, as lines or columns."""
 
 import argparse
 import sys
-from typing import Final
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sensor.commands.options import settings_argument, settings_from
 from sensor.commands.terminal import Stop, announce, report_faults
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sensor.smtp.arrow import Writer
+    from sensor.smtp.record import Session
+
 __all__ = ["HELP", "PLACE", "arguments", "run"]
 
-HELP: Final = "print what was said in each connection as JSON lines"
+HELP: Final = "what was said in each connection: JSON lines, or Parquet and Arrow"
 PLACE: Final = 150
 
 
@@ -20,6 +28,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p", "--ports", help="watched ports, comma-separated (the settings' ports)"
     )
+    parser.add_argument(
+        "--format",
+        choices=["jsonl", "parquet", "arrow"],
+        default="jsonl",
+        help="JSON lines (the default), or columns for notebooks; these need pyarrow",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE (standard output)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,16 +48,57 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     if options.ports:
         settings = msgspec.structs.replace(settings, ports=_ports(options.ports))
-    encoder = msgspec.json.Encoder()
-
     announce()
     pipeline = Pipeline(settings, sessions="all")
     captures = Captures(options.files)
     unread = Unread(settings.ports)
-    for output in pipeline.run(unread.watch(captures, pipeline.decoder)):
-        sys.stdout.buffer.write(encoder.encode_lines([one.session for one in output.sessions]))
-    sys.stdout.buffer.flush()
+    with _opened(options.output) as file:
+        writer = _writer(file, options.format)
+        for output in pipeline.run(unread.watch(captures, pipeline.decoder)):
+            writer.write([one.session for one in output.sessions])
+        writer.close()
     return report_faults(captures.faults, unread)
+
+
+class _Lines:
+    """A JSON object a line."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        import msgspec
+
+        self._file = file
+        self._encode = msgspec.json.Encoder().encode_lines
+
+    def write(self, records: "Sequence[Session]") -> None:
+        self._file.write(self._encode(records))
+
+    def close(self) -> None:
+        self._file.flush()
+
+
+def _writer(file: BinaryIO, form: str) -> "_Lines | Writer":
+    """What writes records in the form wanted. Raises Stop."""
+    if form == "jsonl":
+        return _Lines(file)
+    if file.isatty():
+        raise Stop(2, f"--format {form} is not for a terminal: name a file with -o")
+    try:
+        from sensor.smtp.arrow import Writer
+    except ImportError:
+        raise Stop(2, f"--format {form} needs pyarrow: pip install 'port25[parquet]'") from None
+    return Writer(file, form)
+
+
+def _opened(path: str | None) -> AbstractContextManager[BinaryIO]:
+    """The file to write to. Raises Stop."""
+    if path is None:
+        return nullcontext(sys.stdout.buffer)
+    try:
+        return Path(path).open("wb")
+    except PermissionError:
+        raise
+    except OSError as fault:
+        raise Stop(1, f"{path}: {fault.strerror}") from None
 
 
 def _ports(text: str) -> tuple[int, ...]:
