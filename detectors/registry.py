@@ -22,6 +22,8 @@ PAGES: Final = (
     "rejections",
     "deliveries",
     "dialogue",
+    "logins",
+    "wordless",
     "mx_lookups",
     "regularity",
     "submission",

@@ -1,4 +1,4 @@
-"""Wald's sequential test over a window: what four of the detectors do with different evidence.
+"""Wald's sequential test over a window: what most of the detectors do with different evidence.
 
 Each thing that happens is a step: up when it is likelier of a spam source, down when it is of a
 legitimate host, by the log of how much likelier (Wald: "Sequential Tests of Statistical
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from detectors.detector import CENTIBANS, Detector, Finding, Reach, centibans
 from sensor.base.kernel import kernel
-from sensor.hosts.evidence import Count, Evidence
+from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.windows import DAY, WINDOWS
 
-__all__ = ["Decibans", "Probability", "Walk", "steps", "walk"]
+__all__ = ["Decibans", "Probability", "ServerWalk", "Walk", "steps", "walk", "walk_servers"]
 
 _SHORTEST: Final = 2
 """The 10 min window."""
@@ -98,3 +98,61 @@ class Walk(Detector):
 
     def _total(self, evidence: Evidence, w: int) -> int:
         return evidence.count(self.against, w) + evidence.count(self.in_favour, w)
+
+
+@kernel
+def walk_servers(facts, against, in_favour, tables):
+    """The same over servers of today (``hosts/conduct.py``), the first ``tables[2]`` for nothing.
+
+    Only against a host: below zero it says nothing.
+    """
+    steps = max(0, facts[against] - tables[2])
+    total = steps * tables[0] + facts[in_favour] * tables[1]
+    return max(0, min(np.int64(tables[3]), total))
+
+
+class ServerWalk(Detector):
+    """A walk over the different servers of today.
+
+    Its settings have ``theta0``, ``theta1``, ``spare`` and ``most``; its sentences are ``none``,
+    ``few`` (not more than are spared) and another of the name of what counts against a host.
+    """
+
+    silent = {"most": 0.0}
+    against: ClassVar[Fact]
+    in_favour: ClassVar[Fact]
+    figures: ClassVar[dict[str, Fact]]
+    """what a finding calls the two"""
+
+    def __init__(self, settings: Any = None) -> None:
+        s: Any = settings or self.Settings()
+        self.tables = steps(s.theta0, s.theta1, s.spare, s.most, 0.0)
+
+    def most(self, reach: Reach) -> int:
+        """A step for each server that answered beyond those spared."""
+        up, _, spare, cap, _ = self.tables.tolist()
+        return int(min(max(0, reach.answered - spare) * up, cap))
+
+    @classmethod
+    def facts_of(cls, figures: dict[str, Any]) -> dict[Fact, int]:
+        """The two, by their names."""
+        return {fact: figures[name] for name, fact in cls.figures.items()}
+
+    def explain(self, evidence: Evidence) -> Finding:
+        """The walk and its steps; ``limit`` where the sum reached it."""
+        up, down, spare, _, _ = (int(value) for value in self.tables)
+        n, m = evidence.fact(self.against), evidence.fact(self.in_favour)
+        worth = int(
+            walk_servers(evidence.facts, int(self.against), int(self.in_favour), self.tables)
+        )
+        counted = max(0, n - spare)
+        figures: dict[str, Any] = {
+            "counted": counted, "spare": spare, "total": n + m,
+            "up": up / CENTIBANS, "down": down / CENTIBANS,
+        }  # fmt: skip
+        figures |= {name: evidence.fact(fact) for name, fact in self.figures.items()}
+        if counted * up + m * down != worth:
+            figures["limit"] = worth / CENTIBANS
+        (against,) = (name for name, fact in self.figures.items() if fact == self.against)
+        part = against if counted else "few" if n else "none"
+        return Finding(self.name, worth, f"{self.name}.{part}", figures)

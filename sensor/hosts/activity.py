@@ -9,6 +9,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel, routine
 from sensor.base.units import HOUR, SECOND
+from sensor.hosts.conduct import collect_conduct
 from sensor.hosts.details import (
     bring_up,
     contact_detail,
@@ -154,6 +155,7 @@ def collect(table, h, tick, counts, facts):
         count_distinct(table, d, tick)
         _collect_hours(table, d, np.int64(row.first_seen), tick, facts)
         collect_proof(table.details[d], tick, facts)
+        collect_conduct(table.details[d], tick, facts)
         for w in range(_N):
             for c in range(COUNTERS):
                 counts[_SYNS + c, w] = table.details[d].sums[w, c]

@@ -6,6 +6,7 @@ import numpy as np
 
 from sensor.base.free_list import take_row
 from sensor.base.kernel import kernel, routine
+from sensor.hosts.conduct import clear_conduct
 from sensor.hosts.distinct import (
     EXACT,
     NO_SKETCH,
@@ -112,6 +113,7 @@ def _new_detail(table, h, tick):
     detail.counted = 0
     detail.fed = 0
     clear(detail, tick)
+    clear_conduct(detail, tick)
     return d
 
 

@@ -61,6 +61,11 @@ class Fact(IntEnum):
     PROVEN_RUDE = 11
     PROVEN_POLITE = 12
     DENIED = 13  # those the holder of the address reset afterwards: it had sent no SYN
+    # Servers of half a day to a day, since the host's third destination (``hosts/conduct.py``).
+    LOGINS_REFUSED = 14  # that refused a log-in by 535
+    LOGINS_TAKEN = 15  # that took one
+    WORDLESS = 16  # that greeted the host, which then left without a word
+    KNOWN = 17  # that were spoken to, and wordless sessions with one that had one before
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sensor.base.hash_index import Index, empty_index
 from sensor.base.kernel import table as new_table
+from sensor.hosts.conduct import CONDUCT
 from sensor.hosts.distinct import EXACT, MEMORY, RANKS, REGISTERS
 from sensor.hosts.evidence import MOST, Count
 from sensor.hosts.proof import PROOF
@@ -100,10 +101,11 @@ DETAIL = np.dtype(
         ("his", np.uint64, (2, EXACT)),
         ("panes", np.uint32, (PANES_IN_ALL, COUNTERS)),
         *PROOF,
+        *CONDUCT,
     ],
     align=True,
 )
-"""What a busy host has beside its row (6.6 kB): counters by pane, lists of destinations."""
+"""What a busy host has beside its row (6.8 kB): counters by pane, lists of destinations."""
 
 META: Final = {
     "hosts": 0,  # rows in use

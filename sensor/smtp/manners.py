@@ -33,6 +33,7 @@ from sensor.smtp.session import (
     FOREIGN,
     GREETED,
     IN_TLS,
+    NO_TLS,
 )
 from sensor.smtp.transactions import PATIENCE_SECONDS
 
@@ -41,6 +42,7 @@ __all__ = [
     "RUDE",
     "UNDECIDED",
     "judge",
+    "left_wordless",
 ]
 
 # What a session can be.
@@ -107,6 +109,21 @@ def _let_down(s):
         or s.mode[1] == FOREIGN
         or s.anomalies & _ASTRAY != 0
         or waited >= PATIENCE_SECONDS * SECOND
+    )
+
+
+@kernel
+def left_wordless(s, both):
+    """Whether the client heard a greeting and left without a word, for no fault of the server's."""
+    return (
+        both
+        and s.greeted == GREETED
+        and s.banner_code < 400
+        and s.bytes[0] == 0
+        and s.tls == NO_TLS
+        and s.closer == CLIENT_CLOSED
+        and s.anomalies & _UNSURE == 0
+        and not _let_down(s)
     )
 
 

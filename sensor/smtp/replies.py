@@ -164,6 +164,7 @@ _CAN_STARTTLS: Final = 1 << CAPABILITIES.index("STARTTLS")
 _HYPHEN: Final = 0x2D
 _CLOSES: Final = (421, 521)
 _START_MAIL_INPUT: Final = 354
+_BAD_CREDENTIALS: Final = 535
 _MOD: Final = 0xFFFFFFFF
 
 
@@ -271,8 +272,9 @@ def _piece_answered(s, effect):
 
 
 @kernel
-def _authentication_answered(s, effect):
+def _authentication_answered(s, effect, code):
     """AUTH: the lines to come are commands again."""
+    s.credentials_refused |= code == _BAD_CREDENTIALS
     s.auth = AUTH_ACCEPTED if effect == _AUTHENTICATED else AUTH_REFUSED
     if s.mode[0] == SECRET:
         s.mode[0] = LINES
@@ -320,7 +322,7 @@ def answer(s, verb, code):
     elif effect <= _PIECE_REFUSED:
         _piece_answered(s, effect)
     elif effect <= _DENIED:
-        _authentication_answered(s, effect)
+        _authentication_answered(s, effect, code)
     elif effect == _TLS:
         _starttls_accepted(s)
     else:

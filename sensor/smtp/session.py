@@ -214,6 +214,7 @@ SESSION = np.dtype(
         ("tls", np.uint8),  # NO_TLS, IN_TLS, TLS_EXPECTED
         ("tls_version", np.uint16),  # the server's choice, else the client's highest
         ("auth", np.uint8),  # NO_AUTH, AUTH_ASKED, AUTH_ACCEPTED, AUTH_REFUSED
+        ("credentials_refused", np.uint8),  # 1: with 535
         ("judged", np.uint8),
         ("auth_counted", np.uint8),  # 1: the submission was
         ("closer", np.uint8),  # who closed first: CLIENT_CLOSED, SERVER_CLOSED

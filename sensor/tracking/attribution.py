@@ -10,6 +10,7 @@ import numpy as np
 
 from sensor.base.kernel import inner
 from sensor.hosts import activity
+from sensor.hosts.conduct import note_conduct
 from sensor.hosts.evidence import Count
 from sensor.hosts.in_use import back, wide_hash
 from sensor.hosts.layout import NO_DETAIL
@@ -21,6 +22,7 @@ from sensor.tracking.state import COUNTERS, NOBODY
 
 __all__ = [
     "attempted",
+    "conducted",
     "count",
     "denied",
     "disowned",
@@ -167,3 +169,14 @@ def weigh_proof(owners, connection, h, kind, tick):
     d = np.int64(owners.hosts.rows[h].detail)
     if connection.proof == PROOF_COUNTS and d != NO_DETAIL:
         weigh(owners.hosts.details[d], kind, tick)
+
+
+@inner
+def conducted(owners, connection, h, kind, tick):
+    """Host ``h`` did something at a server that counts once a day; whether that is new evidence."""
+    d = np.int64(owners.hosts.rows[h].detail)
+    if d == NO_DETAIL:
+        return False
+    return note_conduct(
+        owners.hosts.details[d], kind, connection.server_hi, connection.server_lo, tick
+    )

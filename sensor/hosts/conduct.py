@@ -1,0 +1,101 @@
+"""What a busy host did at its servers today, each server once. Kernels only.
+
+Kept in a host's detail, in two halves of a day of which the older is dropped whole. So what a host
+did before it had a detail is not in it: that is at its first two destinations at most, where people
+mistype their passwords and monitoring looks whether the port is open.
+
+*A log-in is refused* by 535 (RFC 4954, 6): the server knows AUTH, and not these credentials. What
+it says of mechanisms, of TLS or of its own troubles is no opinion of who asks.
+
+*Wordless* is a session that was greeted, and that the client left by itself without a byte. Where
+the server was at fault (4yz or 5yz for a greeting, 421, silence for as long as any client must
+wait) it is not. Again at a server where the same happened today counts as *known*, as does a server
+that was spoken to: who watches a port comes back to it, who looks for something goes on.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from sensor.base.kernel import kernel, mix
+from sensor.hosts.evidence import Fact
+
+__all__ = [
+    "CONDUCT",
+    "KNOWN",
+    "LOGIN_REFUSED",
+    "LOGIN_TAKEN",
+    "WORDLESS",
+    "clear_conduct",
+    "collect_conduct",
+    "note_conduct",
+]
+
+LOGIN_REFUSED: Final = 0
+LOGIN_TAKEN: Final = 1
+WORDLESS: Final = 2
+KNOWN: Final = 3
+_KINDS: Final = 4
+_WORDS: Final = 8
+
+CONDUCT: Final[list[tuple[Any, ...]]] = [
+    ("met", np.uint64, (2, _WORDS)),  # servers by what was done there, a bit each
+    ("done", np.uint32, (2, _KINDS)),
+    ("done_half", np.uint32),  # the half day of the first row of both
+]
+"""Fields of a detail. Past some 300 servers bits are found taken: counts are then lower bounds."""
+
+_HALF_DAY: Final = 12 * 3600
+_LOGINS_REFUSED: Final = int(Fact.LOGINS_REFUSED)
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+_LOW = np.uint64(63)
+_PLACES = np.uint64(_WORDS - 1)
+_SHIFT = np.uint64(8)
+
+
+@kernel
+def clear_conduct(detail, tick):
+    """Of a new detail."""
+    detail.done_half = tick // _HALF_DAY
+    detail.done[:, :] = 0
+    detail.met[:, :] = _ZERO
+
+
+@kernel
+def _turn(detail, tick):
+    half = tick // _HALF_DAY
+    past = half - np.int64(detail.done_half)
+    if past == 0:
+        return
+    for k in range(_KINDS):
+        detail.done[1, k] = detail.done[0, k] if past == 1 else 0
+        detail.done[0, k] = 0
+    for k in range(_WORDS):
+        detail.met[1, k] = detail.met[0, k] if past == 1 else _ZERO
+        detail.met[0, k] = _ZERO
+    detail.done_half = half
+
+
+@kernel
+def note_conduct(detail, kind, hi, lo, tick):
+    """A host did something of ``kind`` at a server; whether for the first time there today."""
+    _turn(detail, tick)
+    hashed = mix(mix(mix(_ONE, np.uint64(kind)), np.uint64(hi)), np.uint64(lo))
+    word = np.int64(hashed & _PLACES)
+    bit = _ONE << ((hashed >> _SHIFT) & _LOW)
+    fresh = (detail.met[0, word] | detail.met[1, word]) & bit == _ZERO
+    detail.met[0, word] |= bit
+    if fresh:
+        detail.done[0, kind] += 1
+    elif kind == WORDLESS:
+        detail.done[0, KNOWN] += 1
+    return fresh
+
+
+@kernel
+def collect_conduct(detail, tick, facts):
+    """Fill the facts from LOGINS_REFUSED to KNOWN."""
+    _turn(detail, tick)
+    for k in range(_KINDS):
+        facts[_LOGINS_REFUSED + k] = np.int64(detail.done[0, k]) + np.int64(detail.done[1, k])
