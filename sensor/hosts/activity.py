@@ -19,6 +19,7 @@ from sensor.hosts.details import (
     promote,
 )
 from sensor.hosts.evidence import Count, Fact
+from sensor.hosts.identities import collect_identities
 from sensor.hosts.layout import (
     ADDRESSES,
     COUNTERS,
@@ -156,6 +157,7 @@ def collect(table, h, tick, counts, facts):
         _collect_hours(table, d, np.int64(row.first_seen), tick, facts)
         collect_proof(table.details[d], tick, facts)
         collect_conduct(table.details[d], tick, facts)
+        collect_identities(table.details[d], tick, facts)
         for w in range(_N):
             for c in range(COUNTERS):
                 counts[_SYNS + c, w] = table.details[d].sums[w, c]

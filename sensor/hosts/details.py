@@ -17,6 +17,7 @@ from sensor.hosts.distinct import (
     touch,
 )
 from sensor.hosts.evidence import Count
+from sensor.hosts.identities import clear_identities
 from sensor.hosts.layout import (
     ADDRESSES,
     DESTINATIONS,
@@ -114,6 +115,7 @@ def _new_detail(table, h, tick):
     detail.fed = 0
     clear(detail, tick)
     clear_conduct(detail, tick)
+    clear_identities(detail, tick)
     return d
 
 

@@ -66,6 +66,13 @@ class Fact(IntEnum):
     LOGINS_TAKEN = 15  # that took one
     WORDLESS = 16  # that greeted the host, which then left without a word
     KNOWN = 17  # that were spoken to, and wordless sessions with one that had one before
+    # Of half a day to a day, likewise (``hosts/identities.py``).
+    HELO_NAMES = 18  # different names in HELO or EHLO
+    FROM_DOMAINS = 19  # different domains of MAIL FROM
+    TO_DOMAINS = 20  # different domains of RCPT TO
+    SYN_SHAPES = 21  # different shapes of SYNs
+    MAILS = 22  # MAIL commands
+    RECIPIENTS = 23  # RCPT commands
 
 
 @dataclass(frozen=True)

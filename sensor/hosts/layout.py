@@ -15,6 +15,7 @@ from sensor.base.kernel import table as new_table
 from sensor.hosts.conduct import CONDUCT
 from sensor.hosts.distinct import EXACT, MEMORY, RANKS, REGISTERS
 from sensor.hosts.evidence import MOST, Count
+from sensor.hosts.identities import IDENTITIES
 from sensor.hosts.proof import PROOF
 from sensor.hosts.windows import PANES_IN_ALL, WINDOWS
 
@@ -102,10 +103,11 @@ DETAIL = np.dtype(
         ("panes", np.uint32, (PANES_IN_ALL, COUNTERS)),
         *PROOF,
         *CONDUCT,
+        *IDENTITIES,
     ],
     align=True,
 )
-"""What a busy host has beside its row (6.8 kB): counters by pane, lists of destinations."""
+"""What a busy host has beside its row (7.1 kB): counters by pane, lists of destinations."""
 
 META: Final = {
     "hosts": 0,  # rows in use

@@ -10,8 +10,8 @@ import numpy as np
 
 from sensor.base.kernel import inner
 from sensor.hosts import activity
-from sensor.hosts.conduct import note_conduct
 from sensor.hosts.evidence import Count
+from sensor.hosts.identities import note_shape
 from sensor.hosts.in_use import back, wide_hash
 from sensor.hosts.layout import NO_DETAIL
 from sensor.hosts.proof import DENIED, new_wide, weigh
@@ -22,7 +22,6 @@ from sensor.tracking.state import COUNTERS, NOBODY
 
 __all__ = [
     "attempted",
-    "conducted",
     "count",
     "denied",
     "disowned",
@@ -82,7 +81,7 @@ def looked_up(owners, c, hi, lo, port, queries, tick):
 
 
 @inner
-def attempted(owners, connection, ttl, tick):
+def attempted(owners, connection, ttl, shape, tick):
     """A new connection: whose is it, and is it anything to us? The host, or NOBODY."""
     owners.counters[_ATTEMPTS] += 1
     hi = connection.client_hi
@@ -111,6 +110,8 @@ def attempted(owners, connection, ttl, tick):
         connection.first = activity.contact(
             owners.hosts, h, connection.server_hi, connection.server_lo, tick
         )
+        if row.detail != NO_DETAIL:
+            note_shape(owners.hosts.details[np.int64(row.detail)], shape, tick)
     return h
 
 
@@ -169,14 +170,3 @@ def weigh_proof(owners, connection, h, kind, tick):
     d = np.int64(owners.hosts.rows[h].detail)
     if connection.proof == PROOF_COUNTS and d != NO_DETAIL:
         weigh(owners.hosts.details[d], kind, tick)
-
-
-@inner
-def conducted(owners, connection, h, kind, tick):
-    """Host ``h`` did something at a server that counts once a day; whether that is new evidence."""
-    d = np.int64(owners.hosts.rows[h].detail)
-    if d == NO_DETAIL:
-        return False
-    return note_conduct(
-        owners.hosts.details[d], kind, connection.server_hi, connection.server_lo, tick
-    )

@@ -50,6 +50,7 @@ from sensor.tcp.connections import (
     victim,
 )
 from sensor.tcp.connections import due as next_due
+from sensor.tcp.fingerprint import syn_shape
 from sensor.tcp.following import follow
 from sensor.tracking import attribution
 from sensor.tracking.evaluate import close, evaluate, has_room_for_events, sweep
@@ -259,8 +260,10 @@ def _on_connection(t, segment, data, ts, now, tick):
     elif event != NOTHING:
         _set_tick(t, tick)
         if event == ATTEMPT:
+            ttl = _ttl(segment, data)
+            shape = syn_shape(segment, data, ttl)
             client = t.connections.rows[i]
-            h = _either(h, attribution.attempted(owners_of(t), client, _ttl(segment, data), tick))
+            h = _either(h, attribution.attempted(owners_of(t), client, ttl, shape, tick))
         else:
             h = _either(h, _outcome(t, event, i, ts, tick))
     if i >= 0 and segment.kind == TCP and event != REFUSED and event != DISOWNED:

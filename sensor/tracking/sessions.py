@@ -11,7 +11,6 @@ import numpy as np
 
 from sensor.base.kernel import inner, inner_routine
 from sensor.decode.segment import ACK, FIN, RST, SYN
-from sensor.hosts.conduct import KNOWN, LOGIN_REFUSED, LOGIN_TAKEN, WORDLESS
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import NO_ALERT
 from sensor.hosts.proof import POLITE, REFUSED, RUDE, TAKEN
@@ -19,7 +18,7 @@ from sensor.smtp.anomalies import AFTER_RESET, note
 from sensor.smtp.anomalies import EVICTED as WAS_EVICTED
 from sensor.smtp.dialogue import begin
 from sensor.smtp.manners import RUDE as RUDE_MANNERS
-from sensor.smtp.manners import UNDECIDED, judge, left_wordless
+from sensor.smtp.manners import UNDECIDED, judge
 from sensor.smtp.session import (
     AUTH_ACCEPTED,
     CAPABILITIES,
@@ -61,7 +60,8 @@ from sensor.tcp.connections import (
 )
 from sensor.tcp.following import syn_is_open
 from sensor.tcp.reassembly import start_stream
-from sensor.tracking.attribution import conducted, count, owner, weigh_proof
+from sensor.tracking.attribution import count, owner, weigh_proof
+from sensor.tracking.conduct import conducted
 from sensor.tracking.state import COUNTERS, NO_ROOM, NOBODY
 
 __all__ = [
@@ -318,7 +318,7 @@ def _conclude(followed, i, ts, tick):
     h = owner(owners, connection)
     if h < 0:
         return _decided(followed, connection, s, tick)
-    fresh = _conducted(owners, connection, h, s, tick)
+    fresh = conducted(owners, connection, h, s, tick)
     if not connection.first:
         changed = _decided(followed, connection, s, tick)
         return h if fresh else changed
@@ -332,21 +332,6 @@ def _conclude(followed, i, ts, tick):
         count(owners, h, _C_MAILED if mailed else _C_UNMAILED, 0, tick)
         return h
     return h if fresh or manners != UNDECIDED else changed
-
-
-@inner
-def _conducted(owners, connection, h, s, tick):
-    """What counts once a server, whichever contact it was; whether it is new evidence."""
-    fresh = False
-    if left_wordless(s, connection.seen == BOTH_SEEN):
-        fresh |= conducted(owners, connection, h, WORDLESS, tick)
-    elif s.commands:
-        fresh |= conducted(owners, connection, h, KNOWN, tick)
-    if s.credentials_refused:
-        fresh |= conducted(owners, connection, h, LOGIN_REFUSED, tick)
-    if s.auth == AUTH_ACCEPTED:
-        fresh |= conducted(owners, connection, h, LOGIN_TAKEN, tick)
-    return fresh
 
 
 # --- record --------------------------------------------------------------------------------------
