@@ -87,6 +87,7 @@ fuzz: .venv/ready ## streams and dialogue against a thousand million bytes; DNS 
 
 fixtures: .venv/ready ## make the captures in pcaps/ anew
 	$(BIN)/python pcaps/scenarios.py
+	$(BIN)/python pcaps/customers.py
 
 lock: ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \

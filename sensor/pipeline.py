@@ -30,6 +30,7 @@ from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.capture.block import FRAME, NO_VLAN, Block
 from sensor.capture.bpf import ETHERNET
+from sensor.customers.layout import CHANGE, LEASE_COUNTERS, UNFIT, new_changes, new_lease_table
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, get_ready
@@ -46,9 +47,10 @@ from sensor.smtp.session import EARLY_FORGOTTEN, SESSIONS, new_sessions
 from sensor.state.snapshot import SnapshotError, arrays_of, restore
 from sensor.tcp.connections import EVICTED, FORGOTTEN, new_connections
 from sensor.tcp.reassembly import PIECES, PIECES_REFUSED
+from sensor.tracking.leasing import reclassify_customers
 from sensor.tracking.loop import adopt, catch_up, end_all, track
 from sensor.tracking.output import Drain, Output
-from sensor.tracking.state import COUNTERS, MOMENTS, Tracking, new_events, new_records
+from sensor.tracking.state import COUNTERS, DUE, MOMENTS, Tracking, new_events, new_records
 
 __all__ = ["Pipeline", "compile_kernels"]
 
@@ -56,8 +58,8 @@ _EVENTS = 1024
 _RECORDS = 4096
 _VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
 _KEPT = (
-    "connections", "sessions", "lookups", "hosts", "in_use", "alerts", "flood", "clock",
-    "counters", "moments",
+    "connections", "sessions", "lookups", "hosts", "in_use", "alerts", "flood", "leases",
+    "clock", "counters", "moments",
 )  # fmt: skip
 _CLASSES = "subscribers.classes"
 _STRAIN = ("hosts_evicted_proven", "details_evicted_proven", "hosts_refused")
@@ -73,7 +75,7 @@ def compile_kernels() -> None:
     """
     least = Limits(
         max_hosts=16, max_details=16, max_sketches=0, max_connections=64, max_sessions=16,
-        max_pieces=16, max_exchangers=16, max_alerts=1,
+        max_pieces=16, max_exchangers=16, max_alerts=1, max_leases=16,
     )  # fmt: skip
     get_ready()
     pipeline = Pipeline(Settings(limits=least))
@@ -139,6 +141,9 @@ class Pipeline:
         self.decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
         self._limits = settings.limits
         self._strain: dict[str, int] = {}
+        self._leases_unfit = dict.fromkeys(UNFIT, 0)
+        self.leases_refused: dict[int, int] = {}
+        """by reason (a place in REASONS) the line of the first lease the table refused"""
         self._strained = 0
         self._last_ts: int | None = None
         subscribers = subscribers_of(settings)
@@ -160,6 +165,8 @@ class Pipeline:
             alerts=new_alert_table(limits.max_alerts),
             in_use=new_in_use(),
             flood=new_flood(),
+            leases=new_lease_table(limits.max_leases),
+            changes=new_changes(),
             events=new_events(_EVENTS),
             records=new_records(_RECORDS if sessions != "none" else 0, sessions == "all"),
             clock=new_clock(),
@@ -223,7 +230,9 @@ class Pipeline:
         classes = table(before + len(old), CLASS)
         classes[:before], classes[before:] = new.classes, old
         needed = reclassify(self._state.hosts, new._replace(classes=classes), before)
-        self._state = self._state._replace(subscribers=new._replace(classes=classes[:needed]))
+        subscribers = new._replace(classes=classes[:needed])
+        reclassify_customers(self._state.hosts, self._state.leases, subscribers)
+        self._state = self._state._replace(subscribers=subscribers)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What a snapshot must hold; with :meth:`facts`."""
@@ -256,14 +265,32 @@ class Pipeline:
     def adopt(self, alert: Alert) -> bool:
         """Take over an alert from the journal that is newer than the snapshot; False: no room."""
         subscribers = self._state.subscribers
-        hi, lo = parse_host(alert.host, subscribers)
+        hi, lo = key = parse_host(alert.host, subscribers)
+        if alert.customer:
+            key = parse_host(alert.customer, subscribers)
         done: bool = adopt(
-            self._state, np.uint64(hi), np.uint64(lo), class_of(subscribers, hi, lo), alert.opened,
+            self._state, np.uint64(key[0]), np.uint64(key[1]), class_of(subscribers, hi, lo),
+            alert.opened,
             alert.revision,
             round(alert.score * CENTIBANS), alert.ts // SECOND, alert.severity != "medium",
             alert.state == "closed",
         )  # fmt: skip
         return done
+
+    def lend(self, told: NDArray[np.void], unfit: dict[str, int]) -> None:
+        """Leases that were told (dtype CHANGE); they wait for their time.
+
+        ``unfit``: what was told and is no lease, by counter (UNFIT).
+        """
+        self._leases_unfit = {name: n + unfit[name] for name, n in self._leases_unfit.items()}
+        before = self._state.changes
+        waiting = before.rows[int(before.at[0]) :]
+        rows = table(len(waiting) + len(told), CHANGE)
+        rows[: len(waiting)], rows[len(waiting) :] = waiting, told
+        rows[:] = rows[np.argsort(rows["ts"], kind="stable")]
+        ttl = self.settings.customers.ttl * SECOND
+        self._state = self._state._replace(changes=new_changes(rows, ttl))
+        self._state.moments[DUE] = 0
 
     def pool_visibility(self, shown: NDArray[np.int64], mine: int) -> None:
         """Judge together with other workers whether the mirror shows replies.
@@ -353,6 +380,11 @@ class Pipeline:
                 yield self._drain.give(None)
 
     def _empty_buffers(self) -> None:
+        leases = self._state.leases
+        if size := int(leases.meta[LEASE_COUNTERS["_refusals"]]):
+            for line, reason in leases.refusals[:size].tolist():
+                self.leases_refused.setdefault(reason, line)
+            leases.meta[LEASE_COUNTERS["_refusals"]] = 0
         self._drain.drain(self._state, self._composer, self.packet_time)
 
     def fan_out(self) -> list[int]:
@@ -383,6 +415,12 @@ class Pipeline:
                 for name, i in META.items()
                 if not name.startswith("_")
             },
+            "customers": {
+                name: int(state.leases.meta[i])
+                for name, i in LEASE_COUNTERS.items()
+                if not name.startswith("_")
+            }
+            | self._leases_unfit,
             "dns": {name: int(state.lookups.meta[i]) for name, i in LOOKUP_COUNTERS.items()}
             | self._exchangers.counters
             | {"exchangers_known": len(self._exchangers)},

@@ -19,6 +19,7 @@ from detectors.score import ScoreSettings
 from sensor.base.access import WebSettings
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.policy import BlockingSettings, Policy
+from sensor.customers.settings import CustomerSettings
 from sensor.hosts.subscribers import (
     Exemption,
     SubscriberPrefix,
@@ -55,6 +56,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """120 bytes each, and up to 36 to find and reuse them"""
     max_details: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
     """hosts with more than a handful of connections a day; 7.1 kB each"""
+    max_leases: Annotated[int, msgspec.Meta(ge=16, le=100_000_000)] = 1_000_000
+    """of customers' addresses; 64 bytes each, 24 a customer, and some 40 to find them"""
     max_sketches: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 8_192
     """lists of more than 64 destinations; 8 kB each"""
     max_connections: Annotated[int, msgspec.Meta(ge=64, le=100_000_000)] = 1_000_000
@@ -157,6 +160,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     score: ScoreSettings = ScoreSettings()
     detectors: DetectorSettings = DetectorSettings()
+    customers: CustomerSettings = CustomerSettings()
     alerts: AlertSettings = AlertSettings()
     live: LiveSettings = LiveSettings()
     evidence: EvidenceSettings = EvidenceSettings()

@@ -9,6 +9,7 @@ import msgspec
 import detectors.registry  # noqa: F401 (its sentences are the lines of alerts)
 from sensor.base.json_schema import published
 from sensor.base.units import SECOND
+from sensor.customers.words import Address
 
 __all__ = [
     "SCHEMA",
@@ -111,6 +112,12 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """destinations with a known name, those with most addresses first"""
     sensor: str | msgspec.UnsetType = msgspec.UNSET
     """name of the sensor (``kafka.sensor``), where it has one; in Kafka always"""
+    customer: str | msgspec.UnsetType = msgspec.UNSET
+    """pseudonym of the customer, where leases tell whose the address is: ``c-`` and 24 digits. The
+    alert is then about him, wherever he is, and ``host`` is where he was last
+    """
+    addresses: list[Address] | msgspec.UnsetType = msgspec.UNSET
+    """of the customer, now and in the last day, the newest first, 64 at most"""
 
     @property
     def against(self) -> list[EvidenceLine]:
@@ -136,7 +143,10 @@ class AlertHead(msgspec.Struct, frozen=True):
 
 
 def alert_id(host: str, opened: int) -> str:
-    """The id of the alert raised for ``host`` at packet time ``opened`` (ns)."""
+    """The id of the alert raised for ``host``, or for a customer, at packet time ``opened`` (ns).
+
+    A customer is named by his pseudonym, so that the id is the same wherever he goes.
+    """
     return hashlib.blake2b(f"{SCHEMA}|{host}|{opened}".encode(), digest_size=16).hexdigest()
 
 

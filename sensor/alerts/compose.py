@@ -25,11 +25,14 @@ from sensor.alerts.alert import (
     rfc3339,
 )
 from sensor.alerts.candidate import Candidate
-from sensor.alerts.lifecycle import STATES
+from sensor.alerts.lifecycle import AWAY, LENT, STATES
 from sensor.alerts.recommend import grounds, recommend
 from sensor.base import addresses
 from sensor.base.units import SECOND
+from sensor.customers.layout import HELD
+from sensor.customers.words import Addresses, addresses_of
 from sensor.dns.exchangers import Exchangers, provider
+from sensor.hosts.customer_key import is_customer
 from sensor.hosts.evidence import Evidence, Fact
 from sensor.hosts.subscribers import host_text
 
@@ -52,6 +55,8 @@ class Weighed(NamedTuple):
     los: NDArray[np.uint64]
     ticks: NDArray[np.uint32]
     """sensor time at which each was contacted, seconds"""
+    held: NDArray[np.void] = np.zeros(0, HELD)
+    """of a known customer the leases, dtype HELD"""
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,9 @@ class Composer(NamedTuple):
         ts, opened, score = int(event["ts"]), int(event["opened"]), int(event["score"])
         # Ticks are sensor time, which runs ahead where the clock of the packets stepped back.
         ahead = int(event["tick"]) - ts // SECOND
-        host = self._host_of(one)
+        about, held = self._host_of(one), _addresses_of(one)
         state = STATES[event["state"]]
-        shared = bool(self.classes[evidence.fact(Fact.CLASS)]["shared"])
+        shared = not held and bool(self.classes[evidence.fact(Fact.CLASS)]["shared"])
         proven = bool(event["proven"])
         proof = model.proof.explain(evidence)
         recommended, because = recommend(
@@ -101,15 +106,17 @@ class Composer(NamedTuple):
             proven=proven,
             shared=shared,
             grounds=grounds(proof, model.proof.missing(proof), proven, self.enough_proof),
+            lent=event["standing"] == LENT,
+            away=event["standing"] == AWAY,
         )
         return Alert(
-            id=alert_id(host, opened),
+            id=alert_id(about, opened),
             revision=int(event["revision"]),
             ts=ts,
             time=rfc3339(ts),
             opened=opened,
             state=state,  # type: ignore[arg-type]
-            host=host,
+            host=(held.now or about) if held else about,
             severity=_severity(proven, score - model.raise_at),
             score=score / CENTIBANS,
             raise_at=model.raise_at / CENTIBANS,
@@ -131,6 +138,8 @@ class Composer(NamedTuple):
             exchangers=self._exchangers(one),
             # Never the host's name: live and replayed, here or there, alerts are the same.
             sensor=self.sensor or UNSET,
+            customer=about if held else UNSET,
+            addresses=held.all_ if held else UNSET,
         )
 
     def candidate(self, one: Weighed) -> Candidate:
@@ -184,6 +193,14 @@ class Composer(NamedTuple):
         pairs = zip(one.his[:size].tolist(), one.los[:size].tolist(), strict=True)
         names = Counter(name for hi, lo in pairs if (name := self.exchangers.name(hi, lo)))
         return [Exchanger(name, provider(name), count) for name, count in names.most_common()]
+
+
+def _addresses_of(one: Weighed) -> Addresses | None:
+    """Those of a known customer; None where the host is an address by itself."""
+    event = one.event
+    if not is_customer(np.uint64(event["host_hi"])):
+        return None
+    return addresses_of(one.held[: int(event["held"])], int(event["at"]))
 
 
 def _severity(proven: bool, above: int) -> Severity:

@@ -5,8 +5,9 @@
                 contacts the host has proven are enough by themselves to recommend a block; or
                 they were, and the holder of the address has denied them (``proof`` below zero)
     refreshed   at a sweep: ``refresh`` seconds have passed since it was last sent, and the host was
-                active in them
-    closed      at a sweep: the score is at or below the clear level
+                active in them; or a lease of the customer it is about began or ended
+    closed      at a sweep: the score is at or below the clear level; or it is about an address that
+                has become a known customer's
 
 An alert that was sent before a crash and is known from the journal alone is *adopted*: it goes on
 under its id, and for ``refresh`` seconds lost evidence does not close it.
@@ -30,10 +31,12 @@ from sensor.base.kernel import kernel, table
 __all__ = [
     "ALERT",
     "AT_A_SWEEP",
+    "AWAY",
     "CLOSED",
     "ESCALATED",
     "FOLDED",
     "FOLDED_ALERTS",
+    "LENT",
     "NO_CHANGE",
     "OPEN_ALERTS",
     "RAISED",
@@ -45,8 +48,10 @@ __all__ = [
     "AlertTable",
     "Levels",
     "close_alert",
+    "close_lent",
     "new_alert_table",
     "on_evidence",
+    "on_move",
     "on_sweep",
     "open_alert",
 ]
@@ -56,6 +61,9 @@ RAISED: Final = 0
 ESCALATED: Final = 1
 REFRESHED: Final = 2
 CLOSED: Final = 3
+# How it is with the address in an alert, beside nothing special.
+AWAY: Final = 1  # the customer has no address now
+LENT: Final = 2  # the address is a known customer's now
 STATES: Final = ("raised", "escalated", "refreshed", "closed")
 
 SWEEP: Final = 10
@@ -208,6 +216,20 @@ def on_sweep(alerts, levels, a, score, proof, proven, last_seen, tick):
         return NO_CHANGE
     _note_sent(row, levels, score, proof, tick)
     return state
+
+
+@kernel
+def on_move(alerts, levels, a, score, proof, tick):
+    """The customer of open alert ``a`` has other addresses now; its state."""
+    _note_sent(alerts.rows[a], levels, score, proof, tick)
+    return REFRESHED
+
+
+@kernel
+def close_lent(alerts, levels, a, score, tick):
+    """Open alert ``a`` is over, whatever its score; leaves it for the caller."""
+    _note_sent(alerts.rows[a], levels, score, 0, tick)
+    return CLOSED
 
 
 @kernel

@@ -5,6 +5,9 @@ is recommended in one case only:
 
     while the alert stands, enough is proven of the host itself, and the address is one customer's.
 
+Where leases tell whose an address is, it follows him: while he has none, nothing is to be blocked,
+and an alert on an address that has become a known customer's is over.
+
 *Proven* is what nobody else can have done in the host's name (``detectors/proof.py``): a SYN proves
 nothing, since anyone can send it under another's address. Nor do a few proven contacts: an innocent
 who is framed by forged SYNs has some of its own. What is proven must be unusual by itself. Once it
@@ -41,25 +44,37 @@ def grounds(proof: Finding, missing: Sentence | None, proven: bool, enough: int)
 
 
 def recommend(
-    *, closed: bool, cleared: bool, proven: bool, shared: bool, grounds: Sentence
+    *,
+    closed: bool,
+    cleared: bool,
+    proven: bool,
+    shared: bool,
+    grounds: Sentence,
+    lent: bool = False,
+    away: bool = False,
 ) -> Recommendation:
     """The rule, as the module says it.
 
     ``closed``: the alert is over; ``cleared``: because its score fell to the clear level.
     ``proven``: enough is proven of the host itself. ``shared``: many customers are behind the
-    address. ``grounds``: see :func:`grounds`.
+    address. ``grounds``: see :func:`grounds`. ``lent``: the address is a known customer's now.
+    ``away``: the customer has no address now.
 
     >>> before = Sentence("proof.before")
     >>> advice = recommend(closed=False, cleared=False, proven=True, shared=False, grounds=before)
     >>> advice.block, advice.reason.text
     (True, 'the host itself spoke to enough new destinations before')
     """
+    if closed and lent:
+        return Recommendation(False, Sentence("block.lent"))
     if closed and not cleared:
         return Recommendation(False, Sentence("block.silent"))
     if closed:
         return Recommendation(False, Sentence("block.lapsed"))
     if not proven:
         return Recommendation(False, sentence("block.unproven", grounds=grounds))
+    if away:
+        return Recommendation(False, Sentence("block.away"))
     if shared:
         return Recommendation(False, Sentence("block.shared"))
     return Recommendation(True, sentence("block.proven", grounds=grounds))

@@ -65,7 +65,8 @@ _KEPT_SECONDS = 30 * 86_400
 
 _ROOMS = (
     "sensor/base", "sensor/capture", "sensor/decode", "sensor/tcp", "sensor/dns", "sensor/smtp",
-    "sensor/hosts", "sensor/alerts", "sensor/evidence", "sensor/tracking", "detectors",
+    "sensor/hosts", "sensor/customers", "sensor/alerts", "sensor/evidence", "sensor/tracking",
+    "detectors",
 )  # fmt: skip
 """What stands at or below the kernels in the order of the stages."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sensor.alerts.notice import Notice
     from sensor.base.sentences import Sentence
     from sensor.capture.block import Block
+    from sensor.customers.file import LeaseFile
     from sensor.pipeline import Pipeline
     from sensor.settings import Settings
     from sensor.sinks.jsonl import JsonLines
@@ -44,6 +45,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--json", action="store_true", help="alerts as JSON lines, also on a terminal"
+    )
+    parser.add_argument(
+        "--leases", metavar="FILE", help="whose an address was, and when: CSV or JSON lines"
     )
     parser.add_argument("--follow", action="store_true", help="wait for the file to grow")
     parser.add_argument(
@@ -86,6 +90,9 @@ def run(options: argparse.Namespace) -> int:
             raise
         raise Stop(1, f"{fault.filename or options.state}: {fault.strerror or fault}") from None
     pipeline = Pipeline(settings) if state is None else state.pipeline
+    leases = _leases(options.leases, settings)
+    if leases is not None:
+        pipeline.lend(leases.changes, leases.counters)
     captures = Captures(options.files, options.follow)
     blocks: Iterable[Block] = captures if pace is None else paced(captures, pace)
     unread = Unread(settings.ports)
@@ -118,6 +125,12 @@ def run(options: argparse.Namespace) -> int:
     sink.close()
     if strain := pipeline.strain():
         complain(strain.text)
+    for said in (
+        leases.faults(pipeline.leases_refused, pipeline.counters()["customers"])
+        if leases is not None
+        else ()
+    ):
+        complain(said.text)
     if not options.quiet:
         _summary(pipeline, progress.frames, time.monotonic() - started)
     if state is not None:
@@ -126,6 +139,18 @@ def run(options: argparse.Namespace) -> int:
         return 130
     # A file that is followed may have nothing yet.
     return report_faults(captures.faults, None if options.follow else unread)
+
+
+def _leases(path: str | None, settings: Settings) -> LeaseFile | None:
+    """The leases to take from a file. Raises Stop."""
+    if path is None:
+        return None
+    from sensor.customers.file import LeaseFile, LeaseFileError
+
+    try:
+        return LeaseFile(path, settings.customers)
+    except LeaseFileError as fault:
+        raise Stop(1, str(fault)) from None
 
 
 class _State:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sensor.base import addresses
 from sensor.base.kernel import kernel, table
 from sensor.base.units import SECOND
+from sensor.hosts.customer_key import is_customer, parse_pseudonym, pseudonym
 
 __all__ = [
     "CLASS",
@@ -217,7 +218,12 @@ def host_of(segments, watched, subscribers, key, mine):
 
 
 def host_text(hi: int, lo: int, length: int, ports: int) -> str:
-    """A subscriber as people write it: ``192.0.2.1``, ``2001:db8::/64``, ``192.0.2.1:0-2047``."""
+    """A subscriber as people write it: ``192.0.2.1``, ``2001:db8::/64``, ``192.0.2.1:0-2047``.
+
+    A known customer as his pseudonym: ``c-0123456789abcdef01234567``.
+    """
+    if is_customer(np.uint64(hi)):
+        return pseudonym(hi, lo)
     if ports:
         first = (hi - 1) * ports
         return f"{addresses.text(0, lo)}:{first}-{min(first + ports, 65536) - 1}"
@@ -252,6 +258,8 @@ def parse_host(text: str, subscribers: Subscribers) -> tuple[int, int]:
     Takes what :func:`host_text` gives, and plain addresses. Of a shared address with port blocks
     the port must be named: ``192.0.2.1:1024``.
     """
+    if (key := parse_pseudonym(text)) is not None:
+        return key
     port = 0
     if text.count(":") == 1:
         text, _, ports = text.partition(":")

@@ -24,6 +24,7 @@ from sensor.base.free_list import give_row, take_row
 from sensor.base.hash_index import after, home, probe, put, remove
 from sensor.base.kernel import kernel, mix
 from sensor.base.units import HOUR, SECOND
+from sensor.hosts.customer_key import is_customer
 from sensor.hosts.layout import LOOK_AT, META, NO_ALERT, NO_DETAIL
 from sensor.hosts.sketches import free_detail
 from sensor.hosts.subscribers import classify
@@ -181,6 +182,10 @@ def reclassify(table, subscribers, before):
         row = table.rows[h]
         if row.last_seen == 0:
             continue  # a free row
+        if is_customer(row.hi):
+            row.class_ = 0  # for the caller: it is that of an address he has
+            needed = max(needed, 1)
+            continue
         # The upper half of an IPv4 key is a port block, not a part of the address.
         hi = _ZERO if row.lo >> _SHIFT == _MAPPED_PREFIX else row.hi
         c = classify(subscribers, hi, row.lo)

@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 
 from sensor.base.kernel import inner
+from sensor.customers.layout import LEASE_COUNTERS
+from sensor.customers.table import lease_of
 from sensor.hosts import activity
 from sensor.hosts.evidence import Count
 from sensor.hosts.identities import note_shape
@@ -39,6 +41,7 @@ _BY_OWN: Final = COUNTERS["attempts_by_own_servers"]
 _ELSEWHERE: Final = COUNTERS["attempts_from_elsewhere"]
 _UNBACKED: Final = COUNTERS["unbacked"]
 _FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
+_LEASES: Final = LEASE_COUNTERS["leases_live"]
 _MX_LOOKUPS: Final = int(Count.MX_LOOKUPS)
 
 
@@ -57,7 +60,20 @@ def count(owners, h, what, first, tick):
 
 @inner
 def _subscriber(owners, c, hi, lo, port, tick):
-    """The row of the host of class ``c`` that an address and port belong to; -1: no room."""
+    """The row of the host of class ``c`` that an address and port belong to; -1: no room.
+
+    It is the customer's who has them now, where that is known.
+    """
+    leases = owners.leases
+    if leases.meta[_LEASES]:
+        r = lease_of(leases, hi, lo, np.int64(port))
+        if r >= 0:
+            customer = leases.customers[np.int64(leases.rows[r].customer)]
+            customer.at = r
+            h = host_row(owners.hosts, customer.hi, customer.lo, c, tick)
+            if h >= 0:
+                owners.hosts.rows[h].class_ = c
+            return h
     key_hi, key_lo = subscriber_key(owners.subscribers.classes[c], hi, lo, port)
     return host_row(owners.hosts, key_hi, key_lo, c, tick)
 

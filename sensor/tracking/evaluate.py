@@ -14,19 +14,27 @@ from detectors.score import score
 from sensor.alerts.flood import PENDING, emit_flood, note_source
 from sensor.alerts.lifecycle import (
     AT_A_SWEEP,
+    AWAY,
     CLOSED,
     FOLDED,
     FOLDED_ALERTS,
+    LENT,
     NO_CHANGE,
     OPEN_ALERTS,
     close_alert,
+    close_lent,
     on_evidence,
+    on_move,
     on_sweep,
 )
-from sensor.base.kernel import inner
+from sensor.base.kernel import inner, inner_routine
+from sensor.customers.layout import ADDRESS_BITS, LEASE_COUNTERS
+from sensor.customers.table import customer_row, held, lease_of
 from sensor.hosts.activity import collect, is_quiet, recent_destinations
+from sensor.hosts.customer_key import is_customer
 from sensor.hosts.evidence import Fact
 from sensor.hosts.layout import NO_ALERT
+from sensor.hosts.table import forget
 from sensor.tracking.state import (
     ALWAYS,
     AUTO,
@@ -37,7 +45,7 @@ from sensor.tracking.state import (
     WATCHED,
 )
 
-__all__ = ["close", "evaluate", "has_room_for_events", "sweep"]
+__all__ = ["close", "evaluate", "has_room_for_events", "sweep", "tell_moved"]
 
 _ATTEMPTS: Final = COUNTERS["attempts"]
 _ANSWERED: Final = COUNTERS["answered"]
@@ -46,11 +54,15 @@ _ATTEMPTS_OF_PROVEN: Final = COUNTERS["attempts_of_proven"]
 _REPLIES_TO_PROVEN: Final = COUNTERS["replies_to_proven"]
 _SUPPRESSED: Final = COUNTERS["suppressed_by_exemption"]
 _VISIBLE: Final = int(Fact.REPLIES_VISIBLE)
+_LEASES: Final = LEASE_COUNTERS["leases_live"]
 
 _ENOUGH_SEEN: Final = 3
 """Outcomes before the traffic says whether the mirror shows them."""
 _NOTED_STEP: Final = 5
 """Decibans by which a candidate's score must have grown to be emitted again."""
+_SHIFT = np.uint64(32)
+_MAPPED_PREFIX = np.uint64(0xFFFF)
+_ZERO = np.uint64(0)
 _NO_ALERT_ROW: Final = -1
 """Of an event that is no alert's."""
 
@@ -118,6 +130,10 @@ def _emit(judged, h, state, a, total, ts, tick):
         event.opened = alert.opened
         event.revision = alert.revision
         event.proven = alert.proven
+    event.standing = 0
+    event.held = 0
+    if is_customer(row.hi):
+        _say_addresses(judged, row, event, n, ts)
     event.destinations = recent_destinations(
         judged.hosts, h, events.his[n], events.los[n], events.ticks[n]
     )
@@ -129,6 +145,16 @@ def _emit(judged, h, state, a, total, ts, tick):
                 events.counts[n + 1, c, w] = events.counts[n, c, w]
         for f in range(events.facts.shape[1]):
             events.facts[n + 1, f] = events.facts[n, f]
+
+
+@inner_routine
+def _say_addresses(judged, row, event, n, ts):
+    """The addresses of a customer, in an event about him."""
+    found, place = held(judged.leases, row.hi, row.lo, ts, judged.events.held[n])
+    event.held = found
+    event.at = max(0, place)
+    if place < 0 or judged.events.held[n][place].until:
+        event.standing = AWAY
 
 
 @inner
@@ -171,7 +197,44 @@ def _judge(judged, h, total, ts, tick):
     elif a == FOLDED and not row.folded:
         row.folded = 1
         judged.alerts.meta[FOLDED_ALERTS] += 1
-        note_source(judged.flood, row.hi, row.lo, np.int64(row.ttl), tick)
+        hi, lo = _address(judged, row)
+        note_source(judged.flood, hi, lo, np.int64(row.ttl), tick)
+
+
+@inner
+def _address(judged, row):
+    """The address a host was last seen at, as a key."""
+    if not is_customer(row.hi):
+        return row.hi, row.lo
+    c = customer_row(judged.leases, row.hi, row.lo)
+    r = np.int64(judged.leases.customers[c].at) if c >= 0 else c
+    if r < 0:
+        return row.hi, row.lo
+    return judged.leases.rows[r].hi, judged.leases.rows[r].lo
+
+
+@inner_routine
+def tell_moved(judged, h, ts, tick):
+    """A lease of the customer who is host ``h`` began or ended: his open alert is told again."""
+    total = _weigh(judged, h, tick)
+    a = np.int64(judged.hosts.rows[h].alert)
+    state = on_move(judged.alerts, judged.levels, a, total, _proof(judged), tick)
+    _emit(judged, h, state, a, total, ts, tick)
+
+
+@inner
+def _is_lent(judged, row):
+    """Whether an address that is a host by itself is a known customer's now."""
+    if judged.leases.meta[_LEASES] == 0 or is_customer(row.hi):
+        return False
+    hi = row.hi
+    port = np.int64(0)
+    ports = np.int64(judged.subscribers.classes[np.int64(row.class_)].ports)
+    if ports and row.lo >> _SHIFT == _MAPPED_PREFIX:
+        hi = _ZERO
+        port = (np.int64(row.hi) - 1) * ports
+    r = lease_of(judged.leases, hi, row.lo, port)
+    return r >= 0 and (ports > 0 or judged.leases.rows[r].bits <= ADDRESS_BITS)
 
 
 @inner
@@ -209,10 +272,17 @@ def sweep(judged, ts, tick):
             alerts, judged.levels, a, total, _proof(judged), row.proven > 0,
             np.int64(row.last_seen), tick,
         )  # fmt: skip
+        lent = _is_lent(judged, row)
+        if lent:
+            state = close_lent(alerts, judged.levels, a, total, tick)
         if state != NO_CHANGE:
             _emit(judged, h, state, a, total, ts, tick)
+            if lent:
+                judged.events.rows[judged.events.size[0] - 1].standing = LENT
         if state == CLOSED:
             close(judged.hosts, alerts, h)
+            if lent:  # what is known of the address is somebody else's
+                forget(judged.hosts, h)
         else:
             moments[CURSOR] = a + 1
     return True

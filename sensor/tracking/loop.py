@@ -16,6 +16,7 @@ from sensor.alerts.lifecycle import OPEN_ALERTS, SWEEP, open_alert
 from sensor.base.clock import NOW, OFFSET, advance_clock
 from sensor.base.kernel import inner, inner_routine, kernel
 from sensor.base.units import SECOND
+from sensor.customers.layout import LEASE_COUNTERS
 from sensor.decode.segment import DNS, TCP
 from sensor.dns.lookups import ANSWERS_PUT_ASIDE, on_segment
 from sensor.hosts.evidence import Count
@@ -54,6 +55,7 @@ from sensor.tcp.fingerprint import syn_shape
 from sensor.tcp.following import follow
 from sensor.tracking import attribution
 from sensor.tracking.evaluate import close, evaluate, has_room_for_events, sweep
+from sensor.tracking.leasing import NEVER, next_lease, step
 from sensor.tracking.sessions import (
     answered,
     due,
@@ -92,6 +94,7 @@ _UNSOLICITED: Final = COUNTERS["unsolicited_answers"]
 _OUTSIDE: Final = COUNTERS["outside_connections"]
 _MIDSTREAM: Final = COUNTERS["midstream"]
 _IGNORED: Final = COUNTERS["segments_ignored"]
+_BEGAN: Final = LEASE_COUNTERS["_began"]
 _C_RETRIES: Final = int(Count.RETRIES)
 _C_ANSWERED: Final = int(Count.ANSWERED)
 _C_REFUSED: Final = int(Count.REFUSED)
@@ -123,20 +126,29 @@ def _catch_up(t, now):
     moments = t.moments
     if moments[NEXT_SWEEP] == 0:
         moments[NEXT_SWEEP] = (now // SECOND // SWEEP + 1) * SWEEP
+        t.leases.meta[_BEGAN] = now - t.clock[OFFSET]
     while True:
         sweeping = moments[NEXT_SWEEP] * SECOND
         waiting, i = next_due(t.connections, t.timeout)
-        if min(sweeping, waiting) > now:
+        leasing = next_lease(t.leases, t.changes)
+        if leasing < NEVER:
+            leasing += t.clock[OFFSET]
+        first = min(sweeping, waiting, leasing)
+        if first > now:
             # What begins from now on is due at least so much later.
-            moments[DUE] = min(sweeping, waiting, now + min(t.timeout, SECOND))
+            moments[DUE] = min(first, now + min(t.timeout, SECOND))
             return True
         if not _has_room(t):
             return False
-        moment = max(min(sweeping, waiting), moments[TICK] * SECOND)
+        moment = max(first, moments[TICK] * SECOND)
+        if leasing == first:  # what began before the packets begins with them
+            moment = max(moment, t.leases.meta[_BEGAN] + t.clock[OFFSET])
         tick = moment // SECOND
         ts = moment - t.clock[OFFSET]
         _set_tick(t, tick)
-        if sweeping <= waiting:
+        if leasing == first:
+            step(judged_of(t), t.changes, ts, tick)
+        elif sweeping <= waiting:
             if t.alerts.meta[OPEN_ALERTS]:
                 if not sweep(judged_of(t), ts, tick):
                     return False

@@ -105,7 +105,7 @@ class Drain:
         for n in range(int(events.size[0])):
             evidence = Evidence(events.counts[n], events.facts[n])
             last = events.his[n], events.los[n], events.ticks[n]
-            one = Weighed(events.rows[n], evidence, *last)
+            one = Weighed(events.rows[n], evidence, *last, events.held[n])
             kind = one.event["state"]
             if kind == WATCHED:
                 score = int(one.event["score"])

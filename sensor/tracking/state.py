@@ -24,6 +24,7 @@ from detectors.score import ModelTables
 from sensor.alerts.flood import Flood
 from sensor.alerts.lifecycle import AlertTable, Levels
 from sensor.base.kernel import inner, table
+from sensor.customers.layout import HELD, HELD_MOST, Changes, Leases
 from sensor.dns.lookups import Lookups
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.in_use import InUse
@@ -114,6 +115,9 @@ EVENT = np.dtype(
         ("state", np.uint8),  # alerts.lifecycle.STATES, WATCHED or NOTED
         ("destinations", np.uint8),
         ("proven", np.uint8),  # 1: at some time in this alert the proof was enough for a block
+        ("held", np.uint8),  # of a customer: leases in ``Events.held``
+        ("at", np.uint8),  # and which of them stands for him
+        ("standing", np.uint8),  # AWAY, LENT (``alerts.lifecycle``) or 0
     ],
     align=True,
 )
@@ -144,6 +148,8 @@ class Events(NamedTuple):
     """[events, DESTINATIONS], newest first"""
     los: NDArray[np.uint64]
     ticks: NDArray[np.uint32]
+    held: NDArray[np.void]
+    """[events, HELD_MOST] dtype HELD, of a customer the leases"""
     size: NDArray[np.int64]
     """[1]"""
 
@@ -157,6 +163,7 @@ def new_events(events: int) -> Events:
         np.zeros((events, DESTINATIONS), np.uint64),
         np.zeros((events, DESTINATIONS), np.uint64),
         np.zeros((events, DESTINATIONS), np.uint32),
+        table(events * HELD_MOST, HELD).reshape(events, HELD_MOST),
         np.zeros(1, np.int64),
     )
 
@@ -208,6 +215,8 @@ class Tracking(NamedTuple):
     in_use: InUse
     flood: Flood
     levels: Levels
+    leases: Leases
+    changes: Changes
     events: Events
     records: Records
     watched: NDArray[np.bool_]
@@ -238,6 +247,7 @@ class Owners(NamedTuple):
     hosts: HostTable
     subscribers: Subscribers
     in_use: InUse
+    leases: Leases
     counters: NDArray[np.int64]
 
 
@@ -261,6 +271,7 @@ class Judged(NamedTuple):
     proof: ProofTables
     flood: Flood
     levels: Levels
+    leases: Leases
     events: Events
     counters: NDArray[np.int64]
     moments: NDArray[np.int64]
@@ -272,7 +283,7 @@ class Judged(NamedTuple):
 @inner
 def owners_of(t):
     """The view of ``attribution``."""
-    return Owners(t.hosts, t.subscribers, t.in_use, t.counters)
+    return Owners(t.hosts, t.subscribers, t.in_use, t.leases, t.counters)
 
 
 @inner
@@ -285,6 +296,6 @@ def followed_of(t):
 def judged_of(t):
     """The view of ``evaluate``."""
     return Judged(
-        t.hosts, t.subscribers, t.alerts, t.model, t.proof, t.flood, t.levels, t.events,
+        t.hosts, t.subscribers, t.alerts, t.model, t.proof, t.flood, t.levels, t.leases, t.events,
         t.counters, t.moments, t.peers, t.watch, t.visibility,
     )  # fmt: skip
