@@ -64,6 +64,7 @@ _KEPT = (
 _CLASSES = "subscribers.classes"
 _STRAIN = ("hosts_evicted_proven", "details_evicted_proven", "hosts_refused")
 _STRAIN_PAUSE = 600_000_000_000
+_NO_FRAMES = table(0, FRAME)
 _NEVER = 1 << 30
 """centibans"""
 
@@ -317,6 +318,23 @@ class Pipeline:
         """Take one block. At least one output is given, the last with the end of its segments."""
         return self._one_at_a_time(self._feed(block))
 
+    def follow(self, segments: NDArray[np.void], data: NDArray[np.uint8]) -> Iterator[Output]:
+        """Take ``segments`` (dtype SEGMENT, at least one) that were decoded elsewhere.
+
+        ``data`` has their headers and payloads, and what of an IP header says their TTL.
+        """
+        return self._one_at_a_time(self._follow(segments, data))
+
+    def _follow(self, segments: NDArray[np.void], data: NDArray[np.uint8]) -> Iterator[Output]:
+        newest = int(segments["ts"].max())
+        self._last_ts = newest if self._last_ts is None else max(self._last_ts, newest)
+        yield from self._track(Block(data, _NO_FRAMES, 0, ""), segments)
+
+    @property
+    def seed(self) -> np.uint64:
+        """Of the flow hash; segments that are followed must have this one's."""
+        return self.decoder.seed
+
     def catch_up(self, ts: int) -> Iterator[Output]:
         """Nothing more will come that is older than packet time ``ts``: what was due by then."""
         return self._one_at_a_time(self._catch_up(ts))
@@ -344,7 +362,10 @@ class Pipeline:
     def _feed(self, block: Block) -> Iterator[Output]:
         newest = int(block.frames["ts"].max())
         self._last_ts = newest if self._last_ts is None else max(self._last_ts, newest)
-        segments = self.decoder.decode(block)
+        yield from self._track(block, self.decoder.decode(block))
+
+    def _track(self, block: Block, segments: NDArray[np.void]) -> Iterator[Output]:
+        """Take segments whose bytes are those of ``block``."""
         given = at = 0
         while at < len(segments):
             at = track(segments, block.data, at, self._state)

@@ -26,12 +26,13 @@ from sensor.hosts.subscribers import (
     Subscribers,
     compile_subscribers,
 )
-from sensor.sinks.kafka.connection import KafkaSettings
+from sensor.sinks.kafka.connection import KafkaSettings, Topic
 from sensor.sinks.sink import SinkSettings
 
 __all__ = [
     "SINKS",
     "AlertSettings",
+    "ClusterSettings",
     "EvidenceSettings",
     "Limits",
     "LiveSettings",
@@ -135,6 +136,23 @@ class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """records of what was said, kept of each host with an alert or near one, as long; 0: none"""
 
 
+class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Many sensors whose segments come together on Kafka; they take effect at the start."""
+
+    segments_topic: Topic = "port25.segments"
+    """what sensors forward"""
+    partitions: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    """of that topic, where it is made: shares of the subscribers, each followed by one process"""
+    group: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "port25-correlate"
+    """the consumer group of those who correlate"""
+    skew: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.05
+    """seconds by which clocks of sensors may differ"""
+    patience: Annotated[float, msgspec.Meta(ge=0.5, le=3600)] = 5.0
+    """seconds a sensor may be silent before the others go on without it"""
+    held_megabytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 2048
+    """of segments that wait for a slower sensor, in each partition; then they wait no longer"""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set. The defaults work for a first try."""
 
@@ -166,6 +184,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evidence: EvidenceSettings = EvidenceSettings()
     blocking: BlockingSettings = BlockingSettings()
     kafka: KafkaSettings = KafkaSettings()
+    cluster: ClusterSettings = ClusterSettings()
     web: WebSettings = WebSettings()
 
     @property

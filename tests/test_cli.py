@@ -39,9 +39,9 @@ def test_verbs_stand_in_the_order_in_which_they_are_needed():
         if line.startswith("    ") and line[4:5].strip()
     ]
     assert found == list(verbs()) == [
-        "replay", "live", "evidence", "blocklist", "controller", "decisions", "release", "resume",
-        "report", "explain", "impact", "watch", "web", "tune", "sessions", "segments",
-        "check-config",
+        "replay", "live", "evidence", "forward", "correlate", "blocklist", "controller",
+        "decisions", "release", "resume", "report", "explain", "impact", "watch", "web", "tune",
+        "sessions", "segments", "check-config",
     ]  # fmt: skip
 
 

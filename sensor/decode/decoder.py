@@ -12,7 +12,7 @@ from sensor.decode.duplicates import RECENT, REMEMBERED, seen_before
 from sensor.decode.layers import decode_frame
 from sensor.decode.segment import SEGMENT, Outcome, watched_ports
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "flow_hash"]
 
 _SEGMENT = int(Outcome.SEGMENT)
 _ICMP_ERROR = int(Outcome.ICMP_ERROR)
@@ -87,6 +87,11 @@ class Decoder:
         self.watched = watched_ports(None if ports is None else list(ports))
         self._window = round(duplicate_window * 1e9) if duplicate_window else -1
         self._dns = dns
+
+    @property
+    def seed(self) -> np.uint64:
+        """Of the flow hash."""
+        return np.uint64(self._seed[0])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What must be kept to go on after a restart."""

@@ -17,6 +17,7 @@ __all__ = [
     "DNS_PORT",
     "FIN",
     "ICMP_ERROR",
+    "OVERHEARD",
     "RST",
     "SEGMENT",
     "SYN",
@@ -34,6 +35,8 @@ __all__ = [
 TCP: Final = 0
 ICMP_ERROR: Final = 1
 DNS: Final = 2
+OVERHEARD: Final = 3
+"""DNS of a subscriber who is followed elsewhere: it tells names, and counts for nobody."""
 
 FIN: Final = 1
 SYN: Final = 2
@@ -66,7 +69,7 @@ SEGMENT = np.dtype(
         ("sport", np.uint16),
         ("dport", np.uint16),
         ("tcp_flags", np.uint16),  # the twelve bits beside the data offset
-        ("kind", np.uint8),  # TCP, ICMP_ERROR: an error that quotes this segment, or DNS
+        ("kind", np.uint8),  # TCP, ICMP_ERROR: an error that quotes this segment, DNS, OVERHEARD
         ("duplicate", np.uint8),  # 1: the same packet was seen just before
         ("header", np.uint8),  # bytes of the TCP (or UDP) header, right before the payload
     ],

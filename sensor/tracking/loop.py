@@ -17,7 +17,8 @@ from sensor.base.clock import NOW, OFFSET, advance_clock
 from sensor.base.kernel import inner, inner_routine, kernel
 from sensor.base.units import SECOND
 from sensor.customers.layout import LEASE_COUNTERS
-from sensor.decode.segment import DNS, TCP
+from sensor.decode.segment import DNS, OVERHEARD, TCP
+from sensor.decode.sharing import ttl
 from sensor.dns.lookups import ANSWERS_PUT_ASIDE, on_segment
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import NO_ALERT
@@ -168,7 +169,7 @@ def _catch_up(t, now):
 def _looked_up(t, segment, data, tick):
     """A message of DNS: the host whose evidence that changed, or NOBODY."""
     queries, back = on_segment(t.lookups, segment, data)
-    if queries == 0:
+    if queries == 0 or segment.kind == OVERHEARD:
         return NOBODY
     hi, lo, port = segment.src_hi, segment.src_lo, segment.sport
     if back:
@@ -179,17 +180,6 @@ def _looked_up(t, segment, data, tick):
         return NOBODY
     _set_tick(t, tick)
     return attribution.looked_up(owners, c, hi, lo, port, queries, tick)
-
-
-@inner
-def _ttl(segment, data):
-    """The TTL or hop limit of a segment without IP options; 0: not known."""
-    at = segment.payload - segment.header
-    if at >= 20 and data[at - 20] == 0x45 and segment.src_hi == 0:
-        return np.int64(data[at - 12])
-    if at >= 40 and data[at - 40] >> 4 == 6:
-        return np.int64(data[at - 33])
-    return np.int64(0)
 
 
 @inner
@@ -272,10 +262,10 @@ def _on_connection(t, segment, data, ts, now, tick):
     elif event != NOTHING:
         _set_tick(t, tick)
         if event == ATTEMPT:
-            ttl = _ttl(segment, data)
-            shape = syn_shape(segment, data, ttl)
+            hops = ttl(segment, data)
+            shape = syn_shape(segment, data, hops)
             client = t.connections.rows[i]
-            h = _either(h, attribution.attempted(owners_of(t), client, ttl, shape, tick))
+            h = _either(h, attribution.attempted(owners_of(t), client, hops, shape, tick))
         else:
             h = _either(h, _outcome(t, event, i, ts, tick))
     if i >= 0 and segment.kind == TCP and event != REFUSED and event != DISOWNED:
@@ -316,7 +306,7 @@ def track(segments, data, start, t):
         if (now >= t.moments[DUE] and not _catch_up(t, now)) or not _has_room(t):
             return k
         tick = now // SECOND
-        if segment.kind == DNS:
+        if segment.kind >= DNS:
             h = _looked_up(t, segment, data, tick)
         else:
             if full(t.connections):
@@ -324,7 +314,7 @@ def track(segments, data, start, t):
             h = _on_connection(t, segment, data, ts, now, tick)
         if h >= 0:
             evaluate(judged_of(t), h, ts, tick)
-        if segment.kind == DNS and t.lookups.meta[ANSWERS_PUT_ASIDE]:
+        if segment.kind >= DNS and t.lookups.meta[ANSWERS_PUT_ASIDE]:
             return k + 1
     return segments.shape[0]
 

@@ -11,7 +11,7 @@ from sensor.sinks.ocsf import SCHEMA as OCSF
 from sensor.sinks.ocsf import finding
 from sensor.state.journal import Journal
 
-__all__ = ["AlertSource"]
+__all__ = ["AlertSource", "alert_message"]
 
 
 class AlertSource:
@@ -20,9 +20,7 @@ class AlertSource:
     def __init__(self, path: Path, name: str, settings: KafkaSettings) -> None:
         self.name = name
         self._journal = Journal(path, read_only=True)
-        self._topic = settings.alerts_topic
-        self._sensor = settings.sensor
-        self._ocsf = settings.format == "ocsf"
+        self._settings = settings
 
     def changes(self) -> int:
         """See ``Source``."""
@@ -35,18 +33,26 @@ class AlertSource:
     def read(self, after: int, most: int) -> list[Message]:
         """See ``Source``."""
         return [
-            self._message(number, alert) for number, alert in self._journal.page(after, 0, most)
+            alert_message(number, alert, self._settings)
+            for number, alert in self._journal.page(after, 0, most)
         ]
 
     def resend(self) -> list[Message]:
         """Nothing: an alert is told once."""
         return []
 
-    def _message(self, number: int, alert: Alert) -> Message:
-        if alert.sensor is msgspec.UNSET and self._sensor:
-            alert = msgspec.structs.replace(alert, sensor=self._sensor)
-        told = finding(alert) if self._ocsf else alert
-        schema = OCSF if self._ocsf else alert.schema
-        more = headers(schema, id=alert.id, revision=str(alert.revision), sensor=self._sensor)
-        value = msgspec.json.encode(told)
-        return Message(number, self._topic, alert.host.encode(), value, more, alert.ts)
+
+def alert_message(number: int, alert: Alert, settings: KafkaSettings) -> Message:
+    """The message of an alert; where it says no sensor, it is this one's."""
+    if alert.sensor is msgspec.UNSET and settings.sensor:
+        alert = msgspec.structs.replace(alert, sensor=settings.sensor)
+    ocsf = settings.format == "ocsf"
+    told = finding(alert) if ocsf else alert
+    more = headers(
+        OCSF if ocsf else alert.schema,
+        id=alert.id,
+        revision=str(alert.revision),
+        sensor=alert.sensor or settings.sensor,
+    )
+    value = msgspec.json.encode(told)
+    return Message(number, settings.alerts_topic, alert.host.encode(), value, more, alert.ts)

@@ -19,7 +19,7 @@ import msgspec
 from sensor.blocking.decision import SENSOR
 from sensor.sinks.sink import Metrics, Sink, SinkSettings, SinkSettingsError
 
-__all__ = ["NAME", "Connection", "ConnectionSettingsError", "KafkaSettings", "named"]
+__all__ = ["NAME", "Connection", "ConnectionSettingsError", "KafkaSettings", "Topic", "named"]
 
 _BOOTSTRAP: Final = 5000
 """Milliseconds for a first connection."""

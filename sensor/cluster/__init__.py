@@ -1,0 +1,1 @@
+"""Many sensors, one verdict: their segments come together on Kafka, and are followed there."""

@@ -1,0 +1,154 @@
+"""The batch: segments of one share as one message of Kafka; docs/cluster.md shows it.
+
+A line of JSON (:class:`Head`), then zstd of the columns, one after the other, each little-endian in
+the order of ``COLUMNS``, then of the segments' TCP or UDP headers and payloads, each right behind
+the one before. What a reader needs beyond that follows from it: where each segment's bytes lie, and
+its flow hash, which is different in every process.
+"""
+
+import sys
+from typing import Annotated, Final, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor.base.kernel import table
+from sensor.decode.segment import SEGMENT
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+__all__ = [
+    "COLUMNS",
+    "MOST_BYTES",
+    "MOST_SEGMENTS",
+    "SCHEMA",
+    "Batch",
+    "BatchError",
+    "Head",
+    "decode",
+    "encode",
+]
+
+SCHEMA: Final = "port25.segments/1"
+MOST_SEGMENTS: Final = 4096
+MOST_BYTES: Final = 1 << 19
+"""Of headers and payloads; with the columns a batch stays below the megabyte that topics take."""
+
+_TTL: Final = "ttl"
+COLUMNS: Final = (
+    *(
+        (name, SEGMENT[name].newbyteorder("<"))
+        for name in (
+            "ts", "src_hi", "src_lo", "dst_hi", "dst_lo", "tunnels", "seq", "ack", "mark",
+            "length", "captured", "vlan", "sport", "dport", "tcp_flags", "kind", "header",
+        )
+    ),
+    (_TTL, np.dtype(np.uint8)),
+)  # fmt: skip
+"""Fields of a segment by name and type; ``ttl`` is 0 where it is not known."""
+
+_ROW_BYTES: Final = sum(dtype.itemsize for _, dtype in COLUMNS)
+_LARGEST_HEAD: Final = 4096
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is said of a batch."""
+
+    schema: Literal["port25.segments/1"] = SCHEMA
+    sensor: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    run: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,16}$")]
+    """another one each time a sensor begins"""
+    number: Annotated[int, msgspec.Meta(ge=0)]
+    """of this batch among those of the run in this partition, from 0 on: none may be missing"""
+    link: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    """interface or file the packets came from"""
+    first: int = 0
+    last: int = 0
+    """packet time of the oldest and the newest segment, nanoseconds since 1970; 0: none are here"""
+    mark: int = 0
+    """nothing older will come from this sensor into this partition; 0: it cannot say yet"""
+    segments: Annotated[int, msgspec.Meta(ge=0, le=MOST_SEGMENTS)] = 0
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=MOST_BYTES)] = 0
+    """of headers and payloads"""
+    live: bool = False
+    """whether packets come as they are captured, and not from a file"""
+    end: bool = False
+    """the run is over"""
+
+
+class Batch(NamedTuple):
+    """One message, read."""
+
+    head: Head
+    rows: NDArray[np.void]
+    """dtype SEGMENT, without ``payload`` and ``flow``"""
+    ttls: NDArray[np.uint8]
+    packed: NDArray[np.uint8]
+
+
+class BatchError(ValueError):
+    """A message that is no batch; the text says where it is not."""
+
+
+def encode(
+    head: Head, rows: NDArray[np.void], ttls: NDArray[np.uint8], packed: NDArray[np.uint8]
+) -> bytes:
+    """The message."""
+    parts = [
+        np.ascontiguousarray(ttls if name == _TTL else rows[name], dtype).tobytes()
+        for name, dtype in COLUMNS
+    ]
+    body = b"".join([*parts, packed.tobytes()])
+    return msgspec.json.encode(head) + b"\n" + (zstd.compress(body, level=1) if body else b"")
+
+
+def decode(message: bytes) -> Batch:
+    """Read a message. Raises BatchError; takes no more memory than the largest batch does."""
+    line, _, body = message[: _LARGEST_HEAD + 1].partition(b"\n")
+    if len(line) > _LARGEST_HEAD or len(line) == len(message):
+        raise BatchError("expected a line of JSON at byte 0")
+    try:
+        head = msgspec.json.decode(line, type=Head)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BatchError(f"the line of JSON: {error}") from None
+    size = head.segments * _ROW_BYTES + head.bytes
+    raw = b""
+    body = message[len(line) + 1 :]
+    if body:
+        try:
+            raw = zstd.ZstdDecompressor().decompress(body, size + 1)
+        except zstd.ZstdError as error:
+            raise BatchError(f"byte {len(line) + 1}: {error}") from None
+    if len(raw) != size:
+        raise BatchError(f"expected {size:,} bytes of segments, found {len(raw):,} or more")
+    rows = table(head.segments, SEGMENT)
+    ttls = np.zeros(head.segments, np.uint8)
+    at = 0
+    for name, dtype in COLUMNS:
+        column = np.frombuffer(raw, dtype, head.segments, at)
+        if name == _TTL:
+            ttls[:] = column
+        else:
+            rows[name] = column
+        at += column.nbytes
+    if head.segments:
+        _check(head, rows)
+    return Batch(head, rows, ttls, np.frombuffer(raw, np.uint8, head.bytes, at))
+
+
+def _check(head: Head, rows: NDArray[np.void]) -> None:
+    """Kernels read as far as a row tells them to: it must not tell beyond the bytes there are."""
+    captured, length = rows["captured"], rows["length"]
+    if captured.min() < 0 or (captured > np.maximum(length, 0)).any():
+        raise BatchError("column captured: out of bounds")
+    if int(captured.sum(dtype=np.int64) + rows["header"].sum(dtype=np.int64)) != head.bytes:
+        raise BatchError("columns captured and header: they do not add up to the bytes")
+    if rows["kind"].max() > 3 or rows["vlan"].min() < -1 or rows["vlan"].max() > 4095:
+        raise BatchError("column kind or vlan: out of bounds")
+    tcp = rows["kind"] != 1
+    if (rows["header"][tcp] < 8).any() or rows["header"].max() > 60:
+        raise BatchError("column header: out of bounds")

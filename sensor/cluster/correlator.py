@@ -1,0 +1,235 @@
+"""The partitions a process has: read, followed, and their alerts told, each message once.
+
+Alerts go out in a transaction together with the offsets up to which the log was read, so that who
+reads committed messages only gets each once and in order. Beside an offset stands how many alerts
+the partition has told by then. A partition that comes here from elsewhere, or after a crash, is
+followed from where its log begins, and as many alerts are left out.
+
+Whatever Kafka raises, everything is given up and begun anew from what was committed last.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from sensor.alerts.alert import Alert
+from sensor.base.sentences import Sentence
+from sensor.cluster.share import Share
+from sensor.settings import Settings
+from sensor.sinks.kafka.alert_source import alert_message
+from sensor.sinks.kafka.connection import Connection
+
+__all__ = ["Correlator"]
+
+_POLL: Final = 100
+"""Milliseconds."""
+_COMMIT: Final = 1.0
+"""Seconds between commits of offsets when there is nothing to tell."""
+_MOST: Final = 200
+"""Batches read at once."""
+_LARGEST: Final = 8 << 20
+"""Bytes of one partition fetched at once."""
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """What stands beside an offset."""
+
+    alerts: int = 0
+
+
+def _note(text: str) -> _Note:
+    try:
+        return msgspec.json.decode(text or "{}", type=_Note)
+    except msgspec.MsgspecError:  # another program's offsets
+        return _Note()
+
+
+class Correlator:
+    """Raises KafkaError from everything; then a new one is to be made."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        notice: Callable[[Sentence | str], None],
+        waiting: bool = False,
+    ) -> None:
+        """``notice`` tells people; ``waiting``: nothing goes on before :meth:`finish`."""
+        from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
+        from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+        self._settings = settings
+        self._kafka = connection.settings
+        self._notice = notice
+        self._waiting = waiting
+        self._arrived: list[Any] = []
+        self._shares: dict[Any, Share] = {}
+        self._read: dict[Any, int] = {}
+        self._committed: dict[Any, int] = {}
+        self._at = time.monotonic()
+        self._joined = False
+        self.heard = time.monotonic()
+        """when the last message came"""
+        name = self._kafka.sensor
+        self._producer = KafkaProducer(
+            **connection.arguments,
+            client_id=f"port25-correlate-{name}",
+            transactional_id=f"{settings.cluster.group}-{name}",
+            acks="all",
+            compression_type=None if self._kafka.compression == "none" else self._kafka.compression,
+            allow_auto_create_topics=False,
+            max_block_ms=30_000,
+        )
+        self._producer.init_transactions()
+        self._consumer = KafkaConsumer(
+            **connection.arguments,
+            client_id=f"port25-correlate-{name}",
+            group_id=settings.cluster.group,
+            group_instance_id=name,
+            partition_assignment_strategy=(CooperativeStickyAssignor,),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            session_timeout_ms=10_000,
+            max_poll_records=_MOST,
+            max_partition_fetch_bytes=_LARGEST,
+            fetch_max_wait_ms=_POLL,
+        )
+        correlator = self
+
+        class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+            """kafka-python insists on its own class."""
+
+            def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+                correlator.commit()
+                correlator.lose(revoked)
+
+            def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+                correlator.arrive(assigned)
+
+            def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+                correlator.lose(lost)
+
+        self._consumer.subscribe([settings.cluster.segments_topic], listener=Listener())
+
+    # --- whose partitions are ---------------------------------------------------------------------
+
+    def lose(self, parts: Iterable[Any]) -> None:
+        """These are another's now."""
+        for part in parts:
+            for known in (self._shares, self._read, self._committed):
+                known.pop(part, None)
+
+    def arrive(self, parts: Iterable[Any]) -> None:
+        """These are to be ours."""
+        self._joined = True
+        self.heard = time.monotonic()
+        self._arrived += [part for part in parts if part not in self._shares]
+
+    def take_over(self) -> None:
+        """Those that are ours now: follow each from where its log begins.
+
+        Not while the group is being joined, for this asks Kafka, too.
+        """
+        arrived, self._arrived = self._arrived, []
+        for part in arrived:
+            found = self._consumer.committed(part, metadata=True)
+            self._shares[part] = Share(self._settings, _note(found.metadata).alerts if found else 0)
+            self._committed[part] = found.offset if found else 0
+            self._consumer.seek_to_beginning(part)
+            self.heard = time.monotonic()
+
+    @property
+    def partitions(self) -> list[int]:
+        """Numbers of those it has."""
+        return sorted(part.partition for part in self._shares)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether all sensors of all its partitions have said their end."""
+        return all(share.merge.all_ended for share in self._shares.values())
+
+    def silent(self, seconds: float) -> bool:
+        """Whether it has read all there is, and nothing came for so long."""
+        if not self._joined or time.monotonic() - self.heard <= seconds:
+            return False
+        ends = self._consumer.end_offsets(list(self._shares)) if self._shares else {}
+        return all(self._consumer.position(part) >= end for part, end in ends.items())
+
+    @property
+    def waits(self) -> bool:
+        """Whether any segment waits for a sensor."""
+        return any(share.merge.waits for share in self._shares.values())
+
+    # --- the work ---------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Take what has come, follow it, and tell."""
+        for part, records in self._consumer.poll(_POLL).items():
+            if part not in self._shares:
+                continue
+            share = self._shares[part]
+            for record in records:
+                share.add(record.value or b"", record.timestamp, self._waiting)
+                self._read[part] = record.offset + 1
+            self.heard = time.monotonic()
+        self.take_over()
+        self._tell({part: share.turn() for part, share in self._shares.items()})
+
+    def finish(self) -> None:
+        """All have said their end and nothing more comes: the rest."""
+        self._tell({part: share.finish() for part, share in self._shares.items()})
+        self.commit()
+
+    def _tell(self, alerts: dict[Any, list[Alert]]) -> None:
+        for share in self._shares.values():
+            for said in share.notices:
+                self._notice(said)
+            share.notices.clear()
+            for what, tap in share.merge.news:
+                self._notice(f"sensor {tap.name}: {what.replace('_', ' ')}")
+            share.merge.news.clear()
+        if any(alerts.values()) or time.monotonic() - self._at > _COMMIT:
+            self.commit([alert for told in alerts.values() for alert in told])
+
+    def commit(self, alerts: Iterable[Alert] = ()) -> None:
+        """Tell ``alerts`` and how far the log was read, both or neither."""
+        from kafka.structs import OffsetAndMetadata
+
+        self._at = time.monotonic()
+        offsets = {}
+        for part, share in self._shares.items():
+            # Behind what was committed before, alerts are only counted again.
+            if part in self._read and self._read[part] >= self._committed[part]:
+                note = msgspec.json.encode(_Note(share.alerts)).decode()
+                offsets[part] = OffsetAndMetadata(self._read[part], note, -1)
+        alerts = list(alerts)
+        fresh = {part: one for part, one in offsets.items() if one.offset > self._committed[part]}
+        if not alerts and not fresh:
+            return
+        self._producer.begin_transaction()
+        for alert in alerts:
+            message = alert_message(0, alert, self._kafka)
+            self._producer.send(
+                message.topic, message.value, message.key, headers=list(message.headers)
+            )
+        if offsets:
+            self._producer.send_offsets_to_transaction(offsets, self._consumer.group_metadata())
+        self._producer.commit_transaction()
+        self._committed |= {part: one.offset for part, one in offsets.items()}
+
+    def counters(self) -> dict[str, int]:
+        """Of all its partitions together."""
+        total: dict[str, int] = {}
+        for share in self._shares.values():
+            for name, value in share.counters().items():
+                total[name] = total.get(name, 0) + value
+        return total
+
+    def close(self) -> None:
+        """Leave the group. A transaction that is open comes to nothing."""
+        self._consumer.close(autocommit=False)
+        self._producer.close(timeout=5)

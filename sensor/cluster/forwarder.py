@@ -1,0 +1,111 @@
+"""What one sensor decodes, as batches: one after another for each partition.
+
+A batch goes out when it is full and when :meth:`Forwarder.flush` is called, even an empty one, to
+tell how far this sensor is: nothing older than the mark will come.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor.base.kernel import table
+from sensor.cluster.batch import MOST_BYTES, MOST_SEGMENTS, Head, encode
+from sensor.decode.segment import SEGMENT, watched_ports
+from sensor.decode.sharing import pack, share_out
+from sensor.settings import Settings, subscriber_prefixes
+
+__all__ = ["Forwarder"]
+
+_NO_MARK: Final = 0
+
+Send = Callable[[int, bytes], None]
+
+
+class _Share:
+    """The batch of one partition that is being filled."""
+
+    def __init__(self) -> None:
+        self.rows = table(MOST_SEGMENTS, SEGMENT)
+        self.ttls = np.zeros(MOST_SEGMENTS, np.uint8)
+        self.packed = np.zeros(MOST_BYTES, np.uint8)
+        self.fill = np.zeros(2, np.int64)
+        self.number = 0
+
+
+class Forwarder:
+    """Gives ``send`` a partition and a message for it."""
+
+    def __init__(
+        self, settings: Settings, sensor: str, partitions: int, send: Send, live: bool = False
+    ) -> None:
+        self._sensor = sensor
+        self._send = send
+        self._live = live
+        self._run = secrets.token_hex(8)
+        self._watched = watched_ports(list(settings.ports))
+        prefixes = subscriber_prefixes(settings)
+        # As the workers have it: all that one may hold goes one way.
+        self._prefix = min([64, *(p.delegated for p in prefixes if p.delegated)])
+        self._shares = [_Share() for _ in range(partitions)]
+        self._mark = _NO_MARK
+        self.segments = 0
+        """sent, those that go to several partitions as often"""
+        self.batches = 0
+        self.bytes = 0
+
+    def add(
+        self, segments: NDArray[np.void], data: NDArray[np.uint8], newest: int, link: str
+    ) -> None:
+        """Take what was decoded from a block whose newest frame is of packet time ``newest``."""
+        whose = np.zeros(len(segments), np.int64)
+        share_out(segments, self._watched, self._prefix, len(self._shares), whose)
+        for number, share in enumerate(self._shares):
+            at = 0
+            while True:
+                at = pack(
+                    segments, data, whose, number, at,
+                    share.rows, share.ttls, share.packed, share.fill,
+                )  # fmt: skip
+                if at == len(segments):
+                    break
+                self._give(number, share, link, self._mark)
+        self._mark = max(self._mark, newest)
+
+    def flush(self, link: str = "") -> None:
+        """Send what there is, and to each partition how far this sensor is."""
+        for number, share in enumerate(self._shares):
+            self._give(number, share, link, self._mark)
+
+    def end(self, link: str = "") -> None:
+        """The same; and that nothing more will come."""
+        for number, share in enumerate(self._shares):
+            self._give(number, share, link, self._mark, end=True)
+
+    def _give(
+        self, number: int, share: _Share, link: str, mark: int = _NO_MARK, end: bool = False
+    ) -> None:
+        n, size = share.fill.tolist()
+        rows = share.rows[:n]
+        head = Head(
+            sensor=self._sensor,
+            run=self._run,
+            number=share.number,
+            link=link[-200:],
+            first=int(rows["ts"].min()) if n else 0,
+            last=max(int(rows["ts"].max()) if n else 0, mark if end else 0),
+            mark=mark,
+            segments=n,
+            bytes=size,
+            live=self._live,
+            end=end,
+        )
+        message = encode(head, rows, share.ttls[:n], share.packed[:size])
+        share.number += 1
+        share.fill[:] = 0
+        self.batches += 1
+        self.segments += n
+        self.bytes += len(message)
+        self._send(number, message)

@@ -1,0 +1,282 @@
+"""Batches of many sensors as one stream of segments in the order of packet time.
+
+One partition's. Each sensor's own order always stands: a segment's place is the newest packet time
+of that sensor so far; equal places go as ``decode.taps`` says, else by the sensors' names. The
+stream goes on as far as the slowest living sensor has promised (the *frontier*), less the skew that
+clocks may have. What comes for a place the stream has passed is late: left out, and counted.
+
+A sensor is left behind when nothing came from it for ``patience``, by the log's own clock (Kafka's
+time of each message), so that the same log always gives the same stream, whoever reads it and when.
+For as long nothing goes on after the first message: other sensors may only be about to speak. When
+all have said their end, nothing more moves the frontier; who reads calls :meth:`Merge.settle` then.
+
+What waits is bounded: beyond the ceiling the older half waits no longer, and is counted.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor.base.kernel import table
+from sensor.cluster.batch import Batch
+from sensor.decode.segment import SEGMENT
+from sensor.decode.sharing import LEAD, unpack
+from sensor.decode.taps import (
+    BEGUN,
+    BEGUN_ROWS,
+    MOST_TAPS,
+    TAPPED,
+    TAPPED_ROWS,
+    mark_copies,
+    take_turns,
+)
+
+__all__ = ["COUNTERS", "Merge", "Stream", "Tap"]
+
+COUNTERS: Final = (
+    "segments_merged",
+    "segments_copied",  # the same packet, from another sensor
+    "segments_late",
+    "segments_unwaited",  # beyond the ceiling of what may wait
+    "batches_missing",  # numbers that never came
+    "batches_repeated",
+    "sensors_left_behind",  # times
+)
+_MILLISECOND: Final = 1_000_000
+_NEVER: Final = -(1 << 62)
+
+
+class Stream(NamedTuple):
+    """Segments in order, ready to be followed."""
+
+    segments: NDArray[np.void]
+    """dtype SEGMENT"""
+    data: NDArray[np.uint8]
+
+
+class _Part(NamedTuple):
+    """Segments of one batch that wait, in the order of their places."""
+
+    places: NDArray[np.int64]
+    rows: NDArray[np.void]
+    data: NDArray[np.uint8]
+
+
+class _Ordered(NamedTuple):
+    segments: NDArray[np.void]
+    places: NDArray[np.int64]
+    data: NDArray[np.uint8]
+    taps: NDArray[np.int64]
+
+
+class Tap:
+    """One run of one sensor as this partition knows it."""
+
+    def __init__(self, name: str, bit: int) -> None:
+        self.name = name
+        self.bit: Final = bit
+        """that stands for it where copies are looked for"""
+        self.number = 0
+        """of the next batch"""
+        self.highest = _NEVER
+        """newest packet time"""
+        self.mark = _NEVER
+        """nothing older will come"""
+        self.last = 0
+        """packet time of its newest segment, or frame if it said so at its end"""
+        self.heard = 0
+        """when its newest message came, in milliseconds of the log's clock"""
+        self.ended = False
+        self.live = False
+        self.left_behind = False
+        self.waiting: deque[_Part] = deque()
+
+
+class Merge:
+    """Take batches in the order of the log with :meth:`add`; then :meth:`take` what is ready."""
+
+    def __init__(
+        self, seed: np.uint64, skew: float, copies: float, patience: float, ceiling: int
+    ) -> None:
+        """``seed`` of the flow hash; copies of a packet come within ``copies`` s (0: none do).
+
+        ``ceiling``: bytes that may wait.
+        """
+        self._seed = seed
+        self._skew = round(skew * 1e9)
+        self._copies = round((copies + skew) * 1e9) if copies else -1
+        self._patience = round(patience * 1000)
+        self._ceiling = ceiling
+        self._tapped = table(TAPPED_ROWS, TAPPED)
+        self._begun_flows = table(BEGUN_ROWS, BEGUN)
+        self._work = np.zeros((2, MOST_TAPS), np.int64)
+        self._held = 0
+        self._begun: int | None = None
+        self._last = 0
+        self.taps: dict[tuple[str, str], Tap] = {}
+        """by sensor and run"""
+        self.frontier = _NEVER
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.news: list[tuple[str, Tap]] = []
+        """what happened to sensors, for who tells people: left behind, or back"""
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every sensor has said its end, or was left behind."""
+        return all(tap.ended or tap.left_behind for tap in self.taps.values())
+
+    @property
+    def waits(self) -> bool:
+        """Whether any segment waits."""
+        return self._held > 0
+
+    def add(self, batch: Batch, at: int, waiting: bool = False) -> None:
+        """Take a batch, which came at ``at`` (ms of the log's clock); the frontier moves on.
+
+        With ``waiting`` it does not, unless too much waits.
+        """
+        head = batch.head
+        tap = self.taps.get((head.sensor, head.run)) or self._new(head.sensor, head.run)
+        if head.number < tap.number:
+            self.counters["batches_repeated"] += 1
+            return
+        self.counters["batches_missing"] += head.number - tap.number
+        tap.number = head.number + 1
+        self._begun = at if self._begun is None else self._begun
+        tap.heard = at
+        if tap.left_behind:
+            tap.left_behind = False
+            self.news.append(("back", tap))
+        tap.live, tap.ended = head.live, head.end
+        if head.segments:
+            self._put(tap, batch)
+        tap.mark = max(tap.mark, head.mark or _NEVER)
+        # What it sends out of order has its place where the sensor is by then.
+        tap.highest = max(tap.highest, tap.mark)
+        tap.last = max(tap.last, head.last)
+        self._last = max(self._last, head.last)
+        if not waiting:
+            self._go_on(at)
+        if self._held > self._ceiling:
+            self._hurry()
+
+    def _new(self, sensor: str, run: str) -> Tap:
+        """A sensor began; what it was before is over."""
+        for tap in self.taps.values():
+            tap.ended |= tap.name == sensor
+        used = {tap.bit for tap in self.taps.values()}
+        bit = next((bit for bit in range(MOST_TAPS) if bit not in used), 0)
+        tap = self.taps[sensor, run] = Tap(sensor, bit)
+        self.taps = dict(sorted(self.taps.items()))
+        return tap
+
+    def _put(self, tap: Tap, batch: Batch) -> None:
+        """Let the segments of a batch wait, but for those that are late."""
+        rows = batch.rows
+        data = np.zeros(len(batch.packed) + LEAD * len(rows), np.uint8)
+        unpack(rows, batch.ttls, batch.packed, self._seed, 0, data)
+        places = np.maximum(np.maximum.accumulate(rows["ts"]), tap.highest)
+        tap.highest = int(places[-1])
+        late = int(np.searchsorted(places, self.frontier))
+        self.counters["segments_late"] += late
+        if late < len(rows):
+            part = _Part(places[late:], rows[late:], data)
+            tap.waiting.append(part)
+            self._held += _size(part)
+
+    def _go_on(self, at: int) -> None:
+        """Move the frontier on, as a message came at ``at``."""
+        for tap in self.taps.values():
+            if not tap.ended and not tap.left_behind and at - tap.heard > self._patience:
+                tap.left_behind = True
+                self.counters["sensors_left_behind"] += 1
+                self.news.append(("left_behind", tap))
+        if self._begun is None or at - self._begun < self._patience:
+            return
+        marks = [t.mark for t in self.taps.values() if not t.ended and not t.left_behind]
+        if marks:
+            self.frontier = max(self.frontier, min(marks) - self._skew)
+
+    def settle(self) -> None:
+        """All have said their end, and nothing more comes: what waits need not."""
+        for tap in self.taps.values():
+            self.frontier = max(self.frontier, tap.highest + 1)
+
+    def _hurry(self) -> None:
+        """Too much waits: the older half of it no longer does."""
+        places = np.concatenate([p.places for t in self.taps.values() for p in t.waiting])
+        middle = len(places) // 2
+        self.frontier = max(self.frontier, int(np.partition(places, middle)[middle]) + 1)
+        self.counters["segments_unwaited"] += int((places < self.frontier).sum())
+
+    @property
+    def last(self) -> int:
+        """Packet time of the newest segment, or end, of all sensors; 0: none yet."""
+        return self._last
+
+    def take(self) -> Stream | None:
+        """All segments below the frontier, in order; None when there are none."""
+        parts: list[_Part] = []
+        taps: list[int] = []
+        for tap in self.taps.values():
+            for part in self._ready(tap):
+                parts.append(part)
+                taps.append(tap.bit)
+        self.taps = {k: t for k, t in self.taps.items() if t.waiting or not t.ended}
+        if not parts:
+            return None
+        stream = self._in_turn(_together(parts, taps))
+        copies = 0
+        if self._copies >= 0:
+            copies = mark_copies(stream.segments, stream.taps, self._copies, self._tapped)
+        self.counters["segments_copied"] += int(copies)
+        self.counters["segments_merged"] += len(stream.segments)
+        return Stream(stream.segments, stream.data)
+
+    def _in_turn(self, stream: _Ordered) -> _Ordered:
+        """The same, with equal places by turns."""
+        order = np.zeros(len(stream.segments), np.int64)
+        heads, ends = self._work
+        given = stream.segments, stream.places, stream.taps
+        if not take_turns(*given, self._begun_flows, heads, ends, order):
+            return stream
+        rows = table(len(order), SEGMENT)
+        rows[:] = stream.segments[order]
+        return stream._replace(segments=rows, taps=stream.taps[order])
+
+    def _ready(self, tap: Tap) -> Iterable[_Part]:
+        """Take off what one sensor has below the frontier."""
+        while tap.waiting and tap.waiting[0].places[0] < self.frontier:
+            part = tap.waiting.popleft()
+            self._held -= _size(part)
+            n = int(np.searchsorted(part.places, self.frontier))
+            if n < len(part.places):
+                rest = _Part(part.places[n:], part.rows[n:], part.data)
+                tap.waiting.appendleft(rest)
+                self._held += _size(rest)
+            yield _Part(part.places[:n], part.rows[:n], part.data)
+
+
+def _size(part: _Part) -> int:
+    """Bytes it holds: of its rows; those it has in common with what was taken count in full."""
+    return part.rows.nbytes + part.data.nbytes
+
+
+def _together(parts: list[_Part], taps: list[int]) -> _Ordered:
+    """Parts of sensors, given by number, as one, in order."""
+    places = np.concatenate([part.places for part in parts])
+    order = np.argsort(places, kind="stable")
+    rows = table(len(order), SEGMENT)
+    at = shift = 0
+    for part in parts:
+        stop = at + len(part.rows)
+        rows[at:stop] = part.rows
+        rows["payload"][at:stop] += shift
+        at, shift = stop, shift + len(part.data)
+    rows[:] = rows[order]
+    whose = np.repeat(taps, [len(part.rows) for part in parts])[order]
+    data = np.concatenate([part.data for part in parts])
+    return _Ordered(rows, places[order], data, whose.astype(np.int64))

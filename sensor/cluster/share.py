@@ -1,0 +1,97 @@
+"""One partition's traffic followed: batches in, alerts out.
+
+The pipeline is the one of a replay. The stream of a partition depends on its log alone, and so do
+its alerts: who begins again from an earlier place gives the same ones, and leaves out as many as
+were told before.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from sensor.alerts.alert import Alert
+from sensor.base.door import Door
+from sensor.base.sentences import Sentence
+from sensor.cluster.batch import Batch, BatchError, decode
+from sensor.cluster.merge import Merge
+from sensor.pipeline import Pipeline
+from sensor.settings import Settings
+from sensor.tracking.output import Output
+
+__all__ = ["Share"]
+
+_MEGABYTE: Final = 1 << 20
+
+
+class Share:
+    """What is known of one partition."""
+
+    def __init__(self, settings: Settings, told: int = 0) -> None:
+        """``told``: alerts of this partition that were told before."""
+        cluster = settings.cluster
+        self.pipeline = Pipeline(settings)
+        self.merge = Merge(
+            self.pipeline.seed,
+            cluster.skew,
+            settings.duplicate_window,
+            cluster.patience,
+            cluster.held_megabytes * _MEGABYTE,
+        )
+        self.alerts = 0
+        """so far, with those that were told before"""
+        self.notices: list[Sentence] = []
+        self._told = told
+        self._names: set[str] = set()
+        self.door: Final = Door("batches_unreadable")
+        """the reader's, of what nobody thought of"""
+        self.unreadable = 0
+
+    def add(self, message: bytes, at: int, waiting: bool) -> None:
+        """Take a message that came at ``at`` (ms of the log's clock); see ``Merge.add``."""
+        batch = self.door.read(self._read, message)
+        if batch is not None:
+            self._names.add(batch.head.sensor)
+            self.merge.add(batch, at, waiting)
+
+    def _read(self, message: bytes) -> Batch | None:
+        try:
+            return decode(message)
+        except BatchError:
+            self.unreadable += 1
+            return None
+
+    def turn(self) -> list[Alert]:
+        """Follow all that is ready; the alerts that were not told before."""
+        stream = self.merge.take()
+        told: list[Alert] = []
+        if stream is not None:
+            told += self._heard(self.pipeline.follow(stream.segments, stream.data))
+        # What is due by then happens, though nobody says anything.
+        told += self._heard(self.pipeline.catch_up(min(self.merge.frontier, self.merge.last)))
+        return told
+
+    def finish(self) -> list[Alert]:
+        """All sensors have said their end, and nothing more comes: follow the rest."""
+        self.merge.settle()
+        told = self.turn()
+        told += self._heard(self.pipeline.catch_up(self.merge.last))
+        return told + self._heard(self.pipeline.finish())
+
+    def _heard(self, outputs: Iterable[Output]) -> list[Alert]:
+        fresh: list[Alert] = []
+        for output in outputs:
+            self.notices += output.notices
+            for alert in output.alerts:
+                self.alerts += 1
+                if self.alerts > self._told:
+                    fresh.append(msgspec.structs.replace(alert, sensor=self._sensors()))
+        return fresh
+
+    def _sensors(self) -> str:
+        """Names of those that the evidence may come from."""
+        return ",".join(sorted(self._names))
+
+    def counters(self) -> dict[str, int]:
+        """Of the stream."""
+        return self.merge.counters | {"batches_unreadable": self.unreadable + self.door.refused}

@@ -1,0 +1,128 @@
+"""``port25 correlate``: one verdict on what many sensors forward."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from sensor.commands.forward import connection_of
+from sensor.commands.options import settings_argument, settings_from
+from sensor.commands.terminal import announce, complain
+
+if TYPE_CHECKING:
+    from sensor.base.sentences import Sentence
+    from sensor.cluster.correlator import Correlator
+    from sensor.settings import Settings
+    from sensor.sinks.kafka.connection import Connection
+
+__all__ = ["HELP", "PLACE", "arguments", "run"]
+
+HELP: Final = "follow what all sensors forward to Kafka, and tell the alerts there"
+PLACE: Final = 34
+
+_LARGEST_PAUSE: Final = 15.0
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400:
+        raise ValueError(text)
+    return value
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    settings_argument(parser)
+    parser.add_argument(
+        "--until-idle",
+        type=_seconds,
+        metavar="SECONDS",
+        help="wait for all that comes, follow it in order once all sensors have said their end and"
+        " nothing came for so long, and end (archives, tests)",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no summary")
+
+
+class _Ended(Exception):  # noqa: N818 - no error
+    """A signal asked for the end."""
+
+
+def _end(number: int, frame: object) -> None:
+    raise _Ended
+
+
+def run(options: argparse.Namespace) -> int:
+    """Until a signal, or until idle; alerts to Kafka, what happens on standard error."""
+    settings = settings_from(options.config)
+    connection = connection_of(settings)
+    announce()
+    from sensor.pipeline import compile_kernels
+
+    compile_kernels()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    pause = 0.25
+    while True:
+        began = time.monotonic()
+        try:
+            _follow(settings, connection, options)
+            return 0
+        except _Ended:
+            return 0
+        except Exception as error:
+            from kafka.errors import KafkaError
+
+            if not isinstance(error, (KafkaError, OSError)):
+                raise
+            cause = error.__cause__ or error
+            said = f"{type(cause).__name__}: {cause}"
+            complain(f"Kafka: {said}; begins anew from what was committed")
+        pause = 0.25 if time.monotonic() - began > 60 else min(_LARGEST_PAUSE, 2 * pause)
+        try:
+            time.sleep(pause)
+        except _Ended:
+            return 0
+
+
+def _notice(said: Sentence | str) -> None:
+    complain(said if isinstance(said, str) else said.text)
+
+
+def _follow(settings: Settings, connection: Connection, options: argparse.Namespace) -> None:
+    """Follow until the end. Raises KafkaError, and _Ended where a signal asked for it."""
+    from sensor.cluster.correlator import Correlator
+    from sensor.cluster.topics import ensure_segments_topic
+    from sensor.sinks.kafka.topics import ensure_topics
+
+    ensure_segments_topic(connection, settings)
+    for fault in ensure_topics(connection).faults:
+        complain(fault)
+    idle, patience = options.until_idle, settings.cluster.patience
+    correlator = Correlator(connection, settings, _notice, waiting=idle is not None)
+    partitions: list[int] | None = None
+    try:
+        while idle is None or not _is_idle(correlator, idle, patience):
+            correlator.turn()
+            if idle is None and correlator.waits and _is_idle(correlator, patience, patience):
+                correlator.finish()
+            if correlator.partitions != partitions:
+                partitions = correlator.partitions
+                complain(f"follows partitions {', '.join(map(str, partitions)) or 'none yet'}")
+        correlator.finish()
+        if not options.quiet:
+            _summary(correlator)
+    finally:
+        correlator.close()
+
+
+def _is_idle(correlator: Correlator, idle: float, patience: float) -> bool:
+    """Whether nothing came for ``idle`` seconds, and nobody is waited for any more."""
+    return correlator.silent(idle if correlator.all_ended else idle + patience)
+
+
+def _summary(correlator: Correlator) -> None:
+    some = [f"{name} {count:,}" for name, count in correlator.counters().items() if count]
+    print(f"  {', '.join(some) or 'nothing came'}", file=sys.stderr)

@@ -1,0 +1,147 @@
+"""Which share of the traffic a segment is of, and its bytes taken out of a block. Kernels only.
+
+A share is all of one subscriber's: both directions of each connection, errors about them, and the
+lookups. It is found as ``capture.bpf.steering`` finds a worker, by the address of who speaks to a
+watched port or to port 53, else of who is spoken to; where both ports are such, by the smaller
+number of both, so that the two directions still meet.
+
+Messages of DNS go to every share, for each must know the names of mail exchangers; in those that
+are not their own they count for nobody (``OVERHEARD``).
+"""
+
+from typing import Final
+
+import numpy as np
+
+from sensor.base.kernel import kernel
+from sensor.decode.decoder import flow_hash
+from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, OVERHEARD
+
+__all__ = ["LEAD", "pack", "share_out", "ttl", "unpack"]
+
+LEAD: Final = 40
+"""Bytes before each header in what ``unpack`` gives: room for an IP header that has but a TTL."""
+
+_WORD: Final = 0xFFFFFFFF
+_HALF = np.uint64(32)
+_LOW = np.uint64(_WORD)
+_MAPPED_PREFIX = np.uint64(0xFFFF)
+_ZERO = np.uint64(0)
+
+
+@kernel
+def ttl(segment, data):
+    """The TTL or hop limit of a segment without IP options; 0: not known."""
+    at = segment.payload - segment.header
+    if at >= 20 and data[at - 20] == 0x45 and segment.src_hi == 0:
+        return np.int64(data[at - 12])
+    if at >= 40 and data[at - 40] >> 4 == 6:
+        return np.int64(data[at - 33])
+    return np.int64(0)
+
+
+@kernel
+def _number(hi, lo, prefix):
+    """The worker's number of an address; ``prefix``: bits that count of an IPv6 one, 64 at most."""
+    if hi == _ZERO and lo >> _HALF == _MAPPED_PREFIX:
+        word = np.int64(lo & _LOW)
+    else:
+        first = np.int64(hi >> _HALF) & (_WORD << (32 - min(32, prefix))) & _WORD
+        second = np.int64(hi & _LOW) & (_WORD << (64 - max(32, prefix))) & _WORD
+        word = first ^ (second * 0x85EBCA6B & _WORD)
+    return (word * 0x9E3779B1 & _WORD) >> 16  # of a product only the lower word counts
+
+
+@kernel
+def share_out(segments, watched, prefix, count, shares):
+    """Set ``shares`` (int64, one a segment) to numbers below ``count``."""
+    for k in range(segments.shape[0]):
+        s = segments[k]
+        from_client = watched[s.dport] or s.dport == DNS_PORT
+        from_server = watched[s.sport] or s.sport == DNS_PORT
+        number = np.int64(0)
+        if from_client:
+            number = _number(s.src_hi, s.src_lo, prefix)
+            if from_server:
+                number = min(number, _number(s.dst_hi, s.dst_lo, prefix))
+        else:
+            number = _number(s.dst_hi, s.dst_lo, prefix)
+        shares[k] = number % count
+
+
+@kernel
+def pack(segments, data, shares, share, start, rows, ttls, out, fill):
+    """Put the segments of a share, from number ``start`` on, behind those that are packed already.
+
+    ``rows`` (dtype SEGMENT) get them; ``out`` (uint8) their TCP or UDP header and payload, one
+    behind the other. ``fill`` (int64[2]) is how much of both is used. Copies that this sensor's
+    own mirror made are left out. Returns where it stopped: before the end when there is no room.
+    """
+    for k in range(start, segments.shape[0]):
+        s = segments[k]
+        if s.duplicate or (shares[k] != share and s.kind != DNS):
+            continue
+        header = np.int64(0) if s.kind == ICMP_ERROR else np.int64(s.header)
+        a = np.int64(s.payload) - header
+        size = header + np.int64(s.captured)
+        n = fill[0]
+        at = fill[1]
+        if n == rows.shape[0] or at + size > out.shape[0]:
+            return k
+        row = rows[n]
+        row.ts = s.ts
+        row.frame = s.frame
+        row.src_hi = s.src_hi
+        row.src_lo = s.src_lo
+        row.dst_hi = s.dst_hi
+        row.dst_lo = s.dst_lo
+        row.tunnels = s.tunnels
+        row.seq = s.seq
+        row.ack = s.ack
+        row.mark = s.mark
+        row.length = s.length
+        row.captured = s.captured
+        row.vlan = s.vlan
+        row.sport = s.sport
+        row.dport = s.dport
+        row.tcp_flags = s.tcp_flags
+        row.kind = s.kind if shares[k] == share else OVERHEARD
+        row.header = header
+        row.payload = at + header
+        ttls[n] = 0 if s.kind == ICMP_ERROR else ttl(s, data)
+        for j in range(size):
+            # A capture may end inside a header.
+            out[at + j] = data[a + j] if a + j < data.shape[0] else 0
+        fill[0] = n + 1
+        fill[1] = at + size
+    return segments.shape[0]
+
+
+@kernel
+def unpack(rows, ttls, packed, seed, at, data):
+    """The same the other way: the bytes of ``rows``, ``packed``, into ``data`` from ``at`` on.
+
+    Each gets ``LEAD`` bytes before its header, which say its TTL where that is known; ``payload``
+    and ``flow`` are set. Returns where in ``data`` the last ends.
+    """
+    a = np.int64(0)
+    for k in range(rows.shape[0]):
+        row = rows[k]
+        for j in range(LEAD):
+            data[at + j] = 0
+        header = at + LEAD
+        if ttls[k]:
+            if row.src_hi == _ZERO:
+                data[header - 20] = 0x45
+                data[header - 12] = ttls[k]
+            else:
+                data[header - 40] = 0x60
+                data[header - 33] = ttls[k]
+        size = np.int64(row.header) + np.int64(row.captured)
+        for j in range(size):
+            data[header + j] = packed[a + j]
+        row.payload = header + np.int64(row.header)
+        row.flow = flow_hash(row, seed)
+        a += size
+        at = header + size
+    return at

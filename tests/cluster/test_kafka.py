@@ -1,0 +1,122 @@
+"""Sensors, Kafka and who correlates, as processes: what others find on the topic of alerts."""
+
+import json
+import uuid
+from pathlib import Path
+
+from kafka import KafkaConsumer, TopicPartition
+
+from lab.splitting import by_direction, doubled, split
+from tests.conftest import PCAPS, port25
+
+WHOLE = PCAPS / "fast_bot.pcap"
+
+
+class Cluster:
+    """Topics and a group of its own on a broker."""
+
+    def __init__(self, broker, folder: Path, more: str = "") -> None:
+        run = uuid.uuid4().hex[:8]
+        self.broker, self.run = broker, run
+        self.alerts = f"alerts-{run}"
+        self.config = folder / "cluster.toml"
+        self.config.write_text(
+            f'[kafka]\nbootstrap = ["{broker.bootstrap}"]\nalerts_topic = "{self.alerts}"\n'
+            f'blocklist_topic = "blocklist-{run}"\nhealth_topic = "health-{run}"\n'
+            f'desk_topic = "desk-{run}"\n'
+            f'[cluster]\nsegments_topic = "segments-{run}"\ngroup = "group-{run}"\n{more}\n'
+        )
+
+    def forward(self, capture: Path, sensor: str):
+        done = port25("forward", str(capture), "--sensor", sensor, "-c", str(self.config))
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def correlate(self, *words: str):
+        done = port25("correlate", "-c", str(self.config), "--until-idle", "2", *words, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def committed(self) -> list:
+        """The alerts, as who reads committed messages only finds them, partition by partition."""
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.broker.bootstrap, isolation_level="read_committed"
+        )
+        numbers = consumer.partitions_for_topic(self.alerts) or ()
+        parts = [TopicPartition(self.alerts, number) for number in sorted(numbers)]
+        found = []
+        for part in parts:
+            consumer.assign([part])
+            consumer.seek_to_beginning(part)
+            while consumer.position(part) < consumer.end_offsets([part])[part]:
+                for records in consumer.poll(timeout_ms=500).values():
+                    found += records
+        consumer.close()
+        return found
+
+
+def without_sensors(line: bytes) -> bytes:
+    told = json.loads(line)
+    told.pop("sensor", None)
+    return json.dumps(told).encode()
+
+
+def by_host(lines: list[bytes]) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    for line in lines:
+        found.setdefault(json.loads(line)["host"], []).append(without_sensors(line))
+    return found
+
+
+def replayed(capture: Path = WHOLE) -> list[bytes]:
+    return port25("replay", "-q", "--json", str(capture)).stdout.splitlines()
+
+
+def test_two_directions_give_the_alerts_of_a_replay(broker, tmp_path):
+    cluster = Cluster(broker, tmp_path)
+    for path, name in zip(split(WHOLE, tmp_path, by_direction), ("north", "south"), strict=True):
+        cluster.forward(path, name)
+    cluster.correlate()
+    records = cluster.committed()
+    assert by_host([r.value for r in records]) == by_host(replayed())
+    for record in records:
+        told = json.loads(record.value)
+        headers = {name: value.decode() for name, value in record.headers}
+        assert told["sensor"] == headers["sensor"] == "north,south"
+        assert headers["id"] == told["id"]
+        assert record.key.decode() == told["host"]
+
+
+def test_who_correlates_again_tells_nothing_twice(broker, tmp_path):
+    cluster = Cluster(broker, tmp_path)
+    for path, name in zip(split(WHOLE, tmp_path, doubled), ("north", "south"), strict=True):
+        cluster.forward(path, name)
+    cluster.correlate()
+    first = [r.value for r in cluster.committed()]
+    again = cluster.correlate()
+    assert b"segments_copied" in again.stderr
+    assert [r.value for r in cluster.committed()] == first
+    assert by_host(first) == by_host(replayed())
+
+
+def test_shares_of_several_partitions_go_to_any_number(broker, tmp_path):
+    cluster = Cluster(broker, tmp_path, "partitions = 4")
+    demo = PCAPS / "demo.pcap"
+    for path, name in zip(split(demo, tmp_path, by_direction), ("north", "south"), strict=True):
+        cluster.forward(path, name)
+    cluster.correlate()
+    hosts = by_host([r.value for r in cluster.committed()])
+    assert hosts.keys() == by_host(replayed(demo)).keys()
+
+
+def test_without_brokers_it_says_what_is_missing(tmp_path):
+    for verb in (["forward", str(WHOLE)], ["correlate"]):
+        done = port25(*verb)
+        assert done.returncode == 2
+        assert b"kafka.bootstrap" in done.stderr
+
+
+def test_a_sensor_needs_a_name_that_can_be_one(tmp_path):
+    done = port25("forward", str(WHOLE), "--sensor", "../x")
+    assert done.returncode == 2
+    assert b"--sensor" in done.stderr
