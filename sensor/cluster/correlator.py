@@ -16,6 +16,7 @@ import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.base.sentences import Sentence
+from sensor.base.units import SECOND
 from sensor.cluster.share import Share
 from sensor.settings import Settings
 from sensor.sinks.kafka.alert_source import alert_message
@@ -29,6 +30,10 @@ _COMMIT: Final = 1.0
 """Seconds between commits of offsets when there is nothing to tell."""
 _MOST: Final = 200
 """Batches read at once."""
+_SKEW: Final = 1_000_000
+"""Nanoseconds by which clocks differ that are worth a word."""
+_NEARLY: Final = 0.8
+"""Of ``cluster.skew``: beyond it answers will no longer find what they answer."""
 _LARGEST: Final = 8 << 20
 """Bytes of one partition fetched at once."""
 
@@ -73,6 +78,7 @@ class Correlator:
         self.heard = time.monotonic()
         """when the last message came"""
         name = self._kafka.sensor
+        self._skew: dict[str, int] = {}
         self._producer = KafkaProducer(
             **connection.arguments,
             client_id=f"port25-correlate-{name}",
@@ -192,8 +198,21 @@ class Correlator:
             for what, tap in share.merge.news:
                 self._notice(f"sensor {tap.name}: {what.replace('_', ' ')}")
             share.merge.news.clear()
+            for sensor, ahead in share.merge.skew().items():
+                self._tell_skew(sensor, ahead)
         if any(alerts.values()) or time.monotonic() - self._at > _COMMIT:
             self.commit([alert for told in alerts.values() for alert in told])
+
+    def _tell_skew(self, sensor: str, ahead: int) -> None:
+        """A sensor's clock is so many ns ahead of another's: say it, and again when it doubles."""
+        if ahead < max(_SKEW, 2 * self._skew.get(sensor, 0)):
+            return
+        self._skew[sensor] = ahead
+        most = self._settings.cluster.skew
+        alarm = f"; cluster.skew is {most} s" if ahead > _NEARLY * most * SECOND else ""
+        self._notice(
+            f"sensor {sensor}: its clock is {ahead / 1e6:.0f} ms or more ahead of another's{alarm}"
+        )
 
     def commit(self, alerts: Iterable[Alert] = ()) -> None:
         """Tell ``alerts`` and how far the log was read, both or neither."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from sensor.base.kernel import table
 from sensor.cluster.batch import Batch
+from sensor.decode.causes import ENDS, ENDS_ROWS, put_right
 from sensor.decode.segment import SEGMENT
 from sensor.decode.sharing import LEAD, unpack
 from sensor.decode.taps import (
@@ -39,6 +40,7 @@ __all__ = ["COUNTERS", "Merge", "Stream", "Tap"]
 COUNTERS: Final = (
     "segments_merged",
     "segments_copied",  # the same packet, from another sensor
+    "segments_put_right",  # stamped after what answers them
     "segments_late",
     "segments_unwaited",  # beyond the ceiling of what may wait
     "batches_missing",  # numbers that never came
@@ -63,6 +65,8 @@ class _Part(NamedTuple):
     places: NDArray[np.int64]
     rows: NDArray[np.void]
     data: NDArray[np.uint8]
+    gone: NDArray[np.bool_]
+    """which of them had their turn before it was their place's"""
 
 
 class _Ordered(NamedTuple):
@@ -70,6 +74,8 @@ class _Ordered(NamedTuple):
     places: NDArray[np.int64]
     data: NDArray[np.uint8]
     taps: NDArray[np.int64]
+    origin: NDArray[np.int64]
+    """of each segment, its number among those of all parts together"""
 
 
 class Tap:
@@ -112,7 +118,10 @@ class Merge:
         self._ceiling = ceiling
         self._tapped = table(TAPPED_ROWS, TAPPED)
         self._begun_flows = table(BEGUN_ROWS, BEGUN)
+        self._ends = table(ENDS_ROWS, ENDS)
         self._work = np.zeros((2, MOST_TAPS), np.int64)
+        self.ahead = np.zeros((MOST_TAPS, MOST_TAPS), np.int64)
+        """by how many nanoseconds, at least, the clock of the first is ahead of the second's"""
         self._held = 0
         self._begun: int | None = None
         self._last = 0
@@ -183,7 +192,7 @@ class Merge:
         late = int(np.searchsorted(places, self.frontier))
         self.counters["segments_late"] += late
         if late < len(rows):
-            part = _Part(places[late:], rows[late:], data)
+            part = _Part(places[late:], rows[late:], data, np.zeros(len(rows) - late, np.bool_))
             tap.waiting.append(part)
             self._held += _size(part)
 
@@ -218,23 +227,54 @@ class Merge:
         return self._last
 
     def take(self) -> Stream | None:
-        """All segments below the frontier, in order; None when there are none."""
+        """All segments below the frontier, in order; None when there are none.
+
+        Those within ``skew`` beyond it are looked at, for one may be what another answers.
+        """
         parts: list[_Part] = []
         taps: list[int] = []
+        if any(t.waiting and t.waiting[0].places[0] < self.frontier for t in self.taps.values()):
+            for tap in self.taps.values():
+                for part in _below(tap, self.frontier + self._skew):
+                    parts.append(part)
+                    taps.append(tap.bit)
+        stream = self._emit(parts, taps) if parts else None
         for tap in self.taps.values():
-            for part in self._ready(tap):
-                parts.append(part)
-                taps.append(tap.bit)
+            self._drop(tap)
         self.taps = {k: t for k, t in self.taps.items() if t.waiting or not t.ended}
-        if not parts:
-            return None
-        stream = self._in_turn(_together(parts, taps))
+        return stream
+
+    def _emit(self, parts: list[_Part], taps: list[int]) -> Stream:
+        whole = self._in_turn(_together(parts, taps))
+        stop = int(np.searchsorted(whole.places, self.frontier))
+        segments, whose = whole.segments[:stop], whole.taps[:stop]
+        if len(set(taps)) > 1 and (order := self._put_right(whole, stop)) is not None:
+            segments = table(len(order), SEGMENT)
+            segments[:] = whole.segments[order]
+            whose = whole.taps[order]
+            _go(parts, whole.origin[order[order >= stop]])
         copies = 0
         if self._copies >= 0:
-            copies = mark_copies(stream.segments, stream.taps, self._copies, self._tapped)
+            copies = mark_copies(segments, whose, self._copies, self._tapped)
         self.counters["segments_copied"] += int(copies)
-        self.counters["segments_merged"] += len(stream.segments)
-        return Stream(stream.segments, stream.data)
+        self.counters["segments_merged"] += len(segments)
+        return Stream(segments, whole.data)
+
+    def _put_right(self, whole: _Ordered, stop: int) -> NDArray[np.int64] | None:
+        """The numbers of those whose turn it is, where clocks differ; None: as they stand."""
+        new = np.zeros(len(whole.segments), np.int64)
+        first = np.zeros(len(whole.segments), np.int64)
+        given = whole.segments, whole.data, whole.places, whole.taps
+        moved = put_right(*given, stop, self._skew, self._ends, self.ahead, new, first)
+        if not moved:
+            return None
+        self.counters["segments_put_right"] += int(moved)
+        order = np.lexsort((first, new))
+        return order[new[order] < self.frontier].astype(np.int64)
+
+    def skew(self) -> dict[str, int]:
+        """Of each sensor, by how many nanoseconds at least its clock is ahead of another's."""
+        return {tap.name: int(self.ahead[tap.bit].max()) for tap in self.taps.values()}
 
     def _in_turn(self, stream: _Ordered) -> _Ordered:
         """The same, with equal places by turns."""
@@ -245,19 +285,36 @@ class Merge:
             return stream
         rows = table(len(order), SEGMENT)
         rows[:] = stream.segments[order]
-        return stream._replace(segments=rows, taps=stream.taps[order])
+        taps, origin = stream.taps[order], stream.origin[order]
+        return stream._replace(segments=rows, taps=taps, origin=origin)
 
-    def _ready(self, tap: Tap) -> Iterable[_Part]:
-        """Take off what one sensor has below the frontier."""
+    def _drop(self, tap: Tap) -> None:
+        """Forget what one sensor had below the frontier."""
         while tap.waiting and tap.waiting[0].places[0] < self.frontier:
             part = tap.waiting.popleft()
             self._held -= _size(part)
             n = int(np.searchsorted(part.places, self.frontier))
             if n < len(part.places):
-                rest = _Part(part.places[n:], part.rows[n:], part.data)
+                rest = _Part(part.places[n:], part.rows[n:], part.data, part.gone[n:])
                 tap.waiting.appendleft(rest)
                 self._held += _size(rest)
-            yield _Part(part.places[:n], part.rows[:n], part.data)
+
+
+def _below(tap: Tap, place: int) -> Iterable[_Part]:
+    """What one sensor has below a place and was not taken yet."""
+    for part in tap.waiting:
+        if part.places[0] >= place:
+            return
+        n = int(np.searchsorted(part.places, place))
+        yield _Part(part.places[:n], part.rows[:n], part.data, part.gone[:n])
+
+
+def _go(parts: list[_Part], numbers: NDArray[np.int64]) -> None:
+    """Segments, by their numbers among those of all ``parts``, had their turn."""
+    starts = np.cumsum([0, *(len(part.rows) for part in parts)])
+    for number in numbers.tolist():
+        k = int(np.searchsorted(starts, number, "right")) - 1
+        parts[k].gone[number - starts[k]] = True
 
 
 def _size(part: _Part) -> int:
@@ -276,7 +333,9 @@ def _together(parts: list[_Part], taps: list[int]) -> _Ordered:
         rows[at:stop] = part.rows
         rows["payload"][at:stop] += shift
         at, shift = stop, shift + len(part.data)
-    rows[:] = rows[order]
-    whose = np.repeat(taps, [len(part.rows) for part in parts])[order]
+    order = order[~np.concatenate([part.gone for part in parts])[order]]
+    chosen = table(len(order), SEGMENT)
+    chosen[:] = rows[order]
+    whose = np.repeat(taps, [len(part.rows) for part in parts])[order].astype(np.int64)
     data = np.concatenate([part.data for part in parts])
-    return _Ordered(rows, places[order], data, whose.astype(np.int64))
+    return _Ordered(chosen, places[order], data, whose, order.astype(np.int64))

@@ -26,10 +26,12 @@ from sensor.decode.taps import (
 
 LINK_LAYER = 0xFFE00000
 SEED = np.uint64(7)
+# With both addresses: scapy would ask the network for one it does not know.
+ETHERNET = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
 
 
 def decoded(*packets):
-    frames = block([bytes(Ether() / packet) for packet in packets])
+    frames = block([bytes(Ether(**ETHERNET) / packet) for packet in packets])
     return Decoder((25,), 0, True).decode(frames), frames.data
 
 
@@ -46,7 +48,7 @@ def test_the_share_is_the_workers_hash():
         six = IPv6(src=f"2001:db8:{k}:9::1", dst="2001:db8:ffff::1") / TCP(sport=4000, dport=25)
         for packet in (four, six):
             segments, _ = decoded(packet)
-            worker = run(program, bytes(Ether() / packet), LINK_LAYER)
+            worker = run(program, bytes(Ether(**ETHERNET) / packet), LINK_LAYER)
             assert shares(segments, 1 << 20) == [worker]
 
 
