@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from detectors.detector import CENTIBANS
 from detectors.score import Model
+from sensor.alerts.abuse import KINDS
 from sensor.alerts.alert import Alert
 from sensor.alerts.compose import Composer
 from sensor.alerts.flood import emit_flood, new_flood
@@ -89,7 +90,7 @@ def compile_kernels() -> None:
     pipeline.fan_out()
     state = pipeline._state
     zero = np.uint64(0)
-    adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, True)
+    adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, True)
     watch_name(state.lookups, np.frombuffer(b"\0", np.uint8))
     clear_answers(state.lookups)
     evidence = Evidence(
@@ -189,6 +190,7 @@ class Pipeline:
             state.subscribers.classes,
             self._exchangers,
             self.settings.kafka.sensor,
+            frozenset(self.settings.blocking.kinds),
         )
 
     def _set(self) -> dict[str, Any]:
@@ -274,7 +276,7 @@ class Pipeline:
             alert.opened,
             alert.revision,
             round(alert.score * CENTIBANS), alert.ts // SECOND, alert.severity != "medium",
-            alert.state == "closed",
+            KINDS.index(alert.abuse), alert.state == "closed",
         )  # fmt: skip
         return done
 

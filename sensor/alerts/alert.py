@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 import detectors.registry  # noqa: F401 (its sentences are the lines of alerts)
+from sensor.alerts.abuse import Abuse
 from sensor.base.json_schema import published
 from sensor.base.units import SECOND
 from sensor.customers.words import Address
@@ -81,6 +82,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     host: str
     """the subscriber: an address, an IPv6 prefix, or an address with a port block"""
+    abuse: Abuse = "unknown"
+    """what kind of it is seen; in messages of old not known"""
     severity: Severity
     score: float
     """decibans; the sum of ``evidence``"""
@@ -94,7 +97,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     disowned: int
     """answers the host reset, as one does whose address was forged (or one that scans)"""
     shared_address: bool
-    """many customers behind this address"""
+    """many customers are behind this address: declared, or by what is seen of it"""
     block_recommended: bool
     block_reason: str
     """a sentence in English, made of ``block_code`` and ``block_figures``"""

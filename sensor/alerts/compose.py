@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from detectors.detector import CENTIBANS
 from detectors.score import Model
+from sensor.alerts.abuse import BLOCKED, KINDS, Abuse
 from sensor.alerts.alert import (
     Alert,
     Destination,
@@ -27,6 +28,7 @@ from sensor.alerts.alert import (
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.lifecycle import AWAY, LENT, STATES
 from sensor.alerts.recommend import grounds, recommend
+from sensor.alerts.shared import looks_shared
 from sensor.base import addresses
 from sensor.base.units import SECOND
 from sensor.customers.layout import HELD
@@ -83,6 +85,8 @@ class Composer(NamedTuple):
     exchangers: Exchangers
     sensor: str
     """name of the sensor; empty: it has none"""
+    kinds: frozenset[Abuse] = frozenset(BLOCKED)
+    """of abuse that may be blocked"""
 
     def host(self, hi: int, lo: int, row: int) -> str:
         """A subscriber in words, whose class is row ``row``."""
@@ -97,14 +101,20 @@ class Composer(NamedTuple):
         ahead = int(event["tick"]) - ts // SECOND
         about, held = self._host_of(one), _addresses_of(one)
         state = STATES[event["state"]]
-        shared = not held and bool(self.classes[evidence.fact(Fact.CLASS)]["shared"])
+        declared = bool(self.classes[evidence.fact(Fact.CLASS)]["shared"])
+        seems_shared = None if declared else looks_shared(evidence)
+        shared = not held and (declared or seems_shared is not None)
         proven = bool(event["proven"])
+        abuse = KINDS[event["abuse"]]
         proof = model.proof.explain(evidence)
         recommended, because = recommend(
             closed=state == "closed",
             cleared=score <= model.clear_at,
             proven=proven,
             shared=shared,
+            seems_shared=seems_shared,
+            abuse=abuse,
+            allowed=abuse in self.kinds,
             grounds=grounds(proof, model.proof.missing(proof), proven, self.enough_proof),
             lent=event["standing"] == LENT,
             away=event["standing"] == AWAY,
@@ -117,6 +127,7 @@ class Composer(NamedTuple):
             opened=opened,
             state=state,  # type: ignore[arg-type]
             host=(held.now or about) if held else about,
+            abuse=abuse,
             severity=_severity(proven, score - model.raise_at),
             score=score / CENTIBANS,
             raise_at=model.raise_at / CENTIBANS,

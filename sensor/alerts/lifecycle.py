@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.alerts.abuse import UNKNOWN
 from sensor.base.kernel import kernel, table
 
 __all__ = [
@@ -87,6 +88,7 @@ ALERT = np.dtype(
         ("keep_until", np.uint32),  # tick before which it is not closed
         ("proven", np.uint8),  # 1: sent with enough proof
         ("forgeable", np.uint8),  # 1: of its host no handshake is proven yet
+        ("abuse", np.uint8),  # the kind of it that was seen last (``abuse``)
     ],
     align=True,
 )
@@ -147,6 +149,7 @@ def open_alert(alerts, levels, host, ts, proven):
     row.revision = 0
     row.proven = 0
     row.keep_until = 0
+    row.abuse = UNKNOWN
     row.forgeable = not proven
     return a
 

@@ -3,7 +3,8 @@
 To block a customer is an act a provider answers for, and a false one harms an innocent. So a block
 is recommended in one case only:
 
-    while the alert stands, enough is proven of the host itself, and the address is one customer's.
+    while the alert stands, enough is proven of the host itself, the address is one customer's, and
+    what it does is of a kind that may be blocked.
 
 Where leases tell whose an address is, it follows him: while he has none, nothing is to be blocked,
 and an alert on an address that has become a known customer's is over.
@@ -13,12 +14,17 @@ nothing, since anyone can send it under another's address. Nor do a few proven c
 who is framed by forged SYNs has some of its own. What is proven must be unusual by itself. Once it
 was, it stays so for as long as the alert, unless the holder of the address denies it by resets.
 
+The kind (``abuse``) is what was seen last of what it may be; ``blocking.kinds`` says which may be
+blocked. Where nothing was seen that tells, nothing is recommended: proven contacts alone say that a
+host speaks to many servers, which is what mail servers do.
+
 A recommendation is words to a person or to a policy (``sensor/blocking``), never an act.
 """
 
 from typing import NamedTuple
 
 from detectors.detector import Finding
+from sensor.alerts.abuse import Abuse, kind_in_words
 from sensor.base.sentences import Sentence, sentence
 
 __all__ = ["Recommendation", "grounds", "recommend"]
@@ -49,16 +55,20 @@ def recommend(
     cleared: bool,
     proven: bool,
     shared: bool,
+    seems_shared: Sentence | None = None,
     grounds: Sentence,
     lent: bool = False,
     away: bool = False,
+    abuse: Abuse = "spam",
+    allowed: bool = True,
 ) -> Recommendation:
     """The rule, as the module says it.
 
     ``closed``: the alert is over; ``cleared``: because its score fell to the clear level.
     ``proven``: enough is proven of the host itself. ``shared``: many customers are behind the
-    address. ``grounds``: see :func:`grounds`. ``lent``: the address is a known customer's now.
-    ``away``: the customer has no address now.
+    address, by what was seen of it where ``seems_shared`` says so. ``grounds``: see
+    :func:`grounds`. ``lent``: the address is a known customer's now. ``away``: the customer has no
+    address now. ``allowed``: ``abuse`` may be blocked.
 
     >>> before = Sentence("proof.before")
     >>> advice = recommend(closed=False, cleared=False, proven=True, shared=False, grounds=before)
@@ -76,5 +86,8 @@ def recommend(
     if away:
         return Recommendation(False, Sentence("block.away"))
     if shared:
-        return Recommendation(False, Sentence("block.shared"))
+        return Recommendation(False, seems_shared or Sentence("block.shared"))
+    if not allowed:
+        code = "block.unknown" if abuse == "unknown" else "block.kind"
+        return Recommendation(False, sentence(code, abuse=kind_in_words(abuse), grounds=grounds))
     return Recommendation(True, sentence("block.proven", grounds=grounds))

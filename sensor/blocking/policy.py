@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeGuard
 import msgspec
 from msgspec import UNSET
 
+from sensor.alerts.abuse import BLOCKED, Abuse
 from sensor.alerts.alert import Alert
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import HOUR, MINUTE, SECOND
@@ -39,6 +40,10 @@ class BlockingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Literal["off", "dry-run", "enforce"] = "dry-run"
     """``dry-run``: decide and write down, block nothing"""
+    kinds: tuple[Abuse, ...] = BLOCKED
+    """of abuse for which an alert may recommend a block: spam, worm, credential guessing, scanning,
+    relay testing, unknown
+    """
     ttl: Annotated[tuple[Seconds, ...], msgspec.Meta(min_length=1, max_length=16)] = (
         3600,
         21_600,

@@ -55,7 +55,10 @@ def run(options: argparse.Namespace) -> int:
         _print(printable(options.host), pipeline.model, watched)
         for alert in alerts:
             if alert.host == watched.host:
-                print(f"{alert.time}  {alert.state:<10} {alert.score:+6.1f}  {alert.block_reason}")
+                print(
+                    f"{alert.time}  {alert.state:<10} {alert.score:+6.1f}  "
+                    f"{alert.abuse}: {alert.block_reason}"
+                )
     return report_faults(captures.faults, unread)
 
 

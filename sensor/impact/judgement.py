@@ -15,6 +15,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from sensor.alerts.abuse import kind_in_words
 from sensor.alerts.alert import Alert
 from sensor.impact.usage import Usage
 
@@ -89,7 +90,8 @@ def judge(usage: Usage, alert: Alert | None, blocked: bool) -> Judgement:
 def _kind(usage: Usage, alert: Alert | None, blocked: bool) -> tuple[Kind, list[str]]:
     if blocked and alert is not None:
         against = [line.reason for line in alert.against]
-        return "spam source", against or ["an alert recommended a block"]
+        kind = [] if alert.abuse == "unknown" else [kind_in_words(alert.abuse).text]
+        return "spam source", kind + (against or ["an alert recommended a block"])
     if usage.shared:
         return "unclear", ["many customers share the address: ask who, by port and time"]
     if not usage.spoken:

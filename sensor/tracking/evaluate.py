@@ -11,6 +11,7 @@ import numpy as np
 from detectors.detector import CENTIBANS
 from detectors.proof import proof
 from detectors.score import score
+from sensor.alerts.abuse import UNKNOWN, kind_of
 from sensor.alerts.flood import PENDING, emit_flood, note_source
 from sensor.alerts.lifecycle import (
     AT_A_SWEEP,
@@ -130,6 +131,10 @@ def _emit(judged, h, state, a, total, ts, tick):
         event.opened = alert.opened
         event.revision = alert.revision
         event.proven = alert.proven
+        abuse = kind_of(events.counts[n], events.facts[n])
+        if abuse != UNKNOWN:
+            alert.abuse = abuse
+        event.abuse = alert.abuse
     event.standing = 0
     event.held = 0
     if is_customer(row.hi):

@@ -345,7 +345,7 @@ def end_all(t, ts):
 
 
 @kernel
-def adopt(t, hi, lo, class_, opened, revision, total, sent, proven, closed):
+def adopt(t, hi, lo, class_, opened, revision, total, sent, proven, abuse, closed):
     """Take over an alert that the journal knows and this state does not, or not as new.
 
     ``sent`` is the tick of its last message. False when there is no room.
@@ -371,4 +371,5 @@ def adopt(t, hi, lo, class_, opened, revision, total, sent, proven, closed):
     alert.sent = sent
     alert.keep_until = sent + t.levels.refresh
     alert.proven = proven
+    alert.abuse = abuse
     return True

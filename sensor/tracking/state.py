@@ -114,6 +114,7 @@ EVENT = np.dtype(
         ("tick", np.uint32),
         ("state", np.uint8),  # alerts.lifecycle.STATES, WATCHED or NOTED
         ("destinations", np.uint8),
+        ("abuse", np.uint8),  # number of its kind (``alerts.abuse.KINDS``)
         ("proven", np.uint8),  # 1: at some time in this alert the proof was enough for a block
         ("held", np.uint8),  # of a customer: leases in ``Events.held``
         ("at", np.uint8),  # and which of them stands for him

@@ -5,6 +5,7 @@ import pytest
 from msgspec import UNSET
 
 from detectors.score import Model
+from sensor.alerts.abuse import KINDS
 from sensor.alerts.compose import Composer, Weighed
 from sensor.alerts.lifecycle import STATES
 from sensor.dns.exchangers import Exchangers
@@ -28,12 +29,15 @@ def composer() -> Composer:
     return Composer(Model(), 200, compile_subscribers(prefixes).classes, exchangers, "")
 
 
-def weighed(state="raised", score=3000, proven=0, tick=1_000, counts=(), **facts) -> Weighed:
+def weighed(
+    state="raised", score=3000, proven=0, tick=1_000, counts=(), abuse="spam", **facts
+) -> Weighed:
     event = np.zeros(1, EVENT)[0]
     event["ts"], event["opened"] = 1_000 * 10**9, 900 * 10**9
     event["host_lo"], event["score"], event["tick"] = HOST, score, tick
     event["state"], event["proven"] = STATES.index(state), proven
     event["revision"], event["destinations"] = 3, len(SERVERS)
+    event["abuse"] = KINDS.index(abuse)
     evidence = Evidence(
         np.zeros((len(Count), len(WINDOWS)), np.int64), np.zeros(len(Fact), np.int64)
     )
@@ -104,3 +108,33 @@ def test_what_is_kept_of_a_watched_host_is_its_own(composer):
     assert not watched.evidence.counts.any()
     assert watched.evidence.fact(Fact.CLASS) == 1
     assert (watched.host, watched.score, len(watched.exchangers)) == ("203.0.113.9", 3000, 2)
+
+
+@pytest.mark.parametrize("abuse", KINDS)
+def test_what_may_be_blocked_is_a_setting(composer, abuse):
+    one = weighed(proven=1, counts=[(Count.FIRST_PROVEN, 200)], abuse=abuse)
+    allowed = abuse in ("spam", "worm", "credential guessing")
+    alert = composer.alert(one)
+    assert (alert.abuse, alert.block_recommended) == (abuse, allowed)
+    if not allowed:
+        assert "200 new destinations" in alert.block_reason
+        assert alert.block_code == ("block.unknown" if abuse == "unknown" else "block.kind")
+    assert composer._replace(kinds=frozenset({abuse})).alert(one).block_recommended
+    assert not composer._replace(kinds=frozenset()).alert(one).block_recommended
+
+
+@pytest.mark.parametrize(
+    ("seen", "shared"),
+    [
+        ({"helo_names": 30, "syn_shapes": 4}, True),
+        ({"helo_names": 8, "logins_taken": 9}, True),
+        ({"helo_names": 500, "syn_shapes": 1}, False),  # a bot that makes them up
+        ({"helo_names": 1, "logins_taken": 40}, False),  # stolen accounts that work
+        ({"helo_names": 3, "syn_shapes": 3, "logins_taken": 3}, False),  # a home
+    ],
+)
+def test_an_address_that_looks_shared_is_never_recommended_for_a_block(composer, seen, shared):
+    alert = composer.alert(weighed(proven=1, counts=[(Count.FIRST_PROVEN, 200)], **seen))
+    assert alert.shared_address is shared
+    assert alert.block_recommended is not shared
+    assert (alert.block_code == "block.seems_shared") is shared

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import UNSET
 
+from sensor.alerts.abuse import kind_in_words
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.base.terminal import printable
@@ -136,6 +137,7 @@ def detail(
     yield f"  {'score':<14}{last.score:+8.1f}  {levels}"
     yield ""
     recommended = "recommended" if last.block_recommended else "not recommended"
+    yield printable(kind_in_words(last.abuse).text)
     yield printable(f"block {recommended}: {last.block_reason}")
     if one is not None and one.block.state not in ("undecided", "not_recommended"):
         until = f" until {clock(one.block.until)} UTC" if "block" in one.block.state else ""

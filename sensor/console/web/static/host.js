@@ -36,7 +36,8 @@ function Host({ host, whole, who, theme, tell }) {
       <${Actions} host=${host} listed=${listed} who=${who} tell=${tell} exempted=${data?.exempted} again=${again} />
     </div>
     <${Done} notes=${whole?.notes ?? []} exempted=${data?.exempted} />
-    ${alert && html`<p class="verdict ${alert.block_recommended ? "bad" : ""}">
+    ${alert && html`<p class="verdict"><${Sentence} of=${alert.abuse} code=${`abuse.${(alert.abuse ?? "unknown").replace(" ", "_")}`} figures=${{}} /></p>
+      <p class="verdict ${alert.block_recommended ? "bad" : ""}">
         ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} code=${alert.block_code} figures=${alert.block_figures} /></p>
       <p class="verdict">${t("state")}: <${Standing} of=${listed} /></p>`}
     <${Fault} error=${whole ? null : error} />
