@@ -26,6 +26,7 @@ PAGES: Final = (
     "wordless",
     "mx_lookups",
     "regularity",
+    "campaign",
     "submission",
 )
 """Names of the files, in the order in which reasons are shown."""

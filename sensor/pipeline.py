@@ -40,6 +40,7 @@ from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.histogram import STEPS, fan_out
 from sensor.hosts.in_use import new_in_use
 from sensor.hosts.layout import META, new_host_table
+from sensor.hosts.meetings import MEETINGS, new_meetings
 from sensor.hosts.subscribers import CLASS, class_of, classify, parse_host
 from sensor.hosts.table import reclassify
 from sensor.hosts.windows import WINDOWS
@@ -59,8 +60,8 @@ _EVENTS = 1024
 _RECORDS = 4096
 _VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
 _KEPT = (
-    "connections", "sessions", "lookups", "hosts", "in_use", "alerts", "flood", "leases",
-    "clock", "counters", "moments",
+    "connections", "sessions", "lookups", "hosts", "in_use", "meetings", "alerts", "flood",
+    "leases", "clock", "counters", "moments",
 )  # fmt: skip
 _CLASSES = "subscribers.classes"
 _STRAIN = ("hosts_evicted_proven", "details_evicted_proven", "hosts_refused")
@@ -166,6 +167,7 @@ class Pipeline:
             hosts=new_host_table(limits.max_hosts, limits.max_details, limits.max_sketches),
             alerts=new_alert_table(limits.max_alerts),
             in_use=new_in_use(),
+            meetings=new_meetings(),
             flood=new_flood(),
             leases=new_lease_table(limits.max_leases),
             changes=new_changes(),
@@ -437,7 +439,8 @@ class Pipeline:
                 name: int(state.hosts.meta[i])
                 for name, i in META.items()
                 if not name.startswith("_")
-            },
+            }
+            | {name: int(state.meetings.meta[i]) for name, i in MEETINGS.items()},
             "customers": {
                 name: int(state.leases.meta[i])
                 for name, i in LEASE_COUNTERS.items()

@@ -31,6 +31,7 @@ from sensor.hosts.layout import (
     PLACE,
     WHICH,
 )
+from sensor.hosts.met import collect_met
 from sensor.hosts.proof import collect_proof
 from sensor.hosts.windows import DAY, PANES, WINDOWS, place
 
@@ -158,6 +159,7 @@ def collect(table, h, tick, counts, facts):
         collect_proof(table.details[d], tick, facts)
         collect_conduct(table.details[d], tick, facts)
         collect_identities(table.details[d], tick, facts)
+        collect_met(table.details[d], tick, facts)
         for w in range(_N):
             for c in range(COUNTERS):
                 counts[_SYNS + c, w] = table.details[d].sums[w, c]

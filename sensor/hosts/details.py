@@ -30,6 +30,7 @@ from sensor.hosts.layout import (
     PLACE,
     WHICH,
 )
+from sensor.hosts.met import clear_met
 from sensor.hosts.proof import clear
 from sensor.hosts.sketches import free_detail, free_sketch, new_sketch
 from sensor.hosts.table import PROVEN_WORTH, forget
@@ -116,6 +117,7 @@ def _new_detail(table, h, tick):
     clear(detail, tick)
     clear_conduct(detail, tick)
     clear_identities(detail, tick)
+    clear_met(detail, tick)
     return d
 
 

@@ -73,6 +73,10 @@ class Fact(IntEnum):
     SYN_SHAPES = 21  # different shapes of SYNs
     MAILS = 22  # MAIL commands
     RECIPIENTS = 23  # RCPT commands
+    MEETINGS = 24  # unusual networks where it met others of its make (``hosts/meetings``)
+    PEERS = 25  # whom it met
+    VISITS = 26  # unusual networks it was at, under a name
+    MAKE = 27  # of those it met last; 0: nobody
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from sensor.hosts.conduct import CONDUCT
 from sensor.hosts.distinct import EXACT, MEMORY, RANKS, REGISTERS
 from sensor.hosts.evidence import MOST, Count
 from sensor.hosts.identities import IDENTITIES
+from sensor.hosts.met import MET
 from sensor.hosts.proof import PROOF
 from sensor.hosts.windows import PANES_IN_ALL, WINDOWS
 
@@ -104,6 +105,7 @@ DETAIL = np.dtype(
         *PROOF,
         *CONDUCT,
         *IDENTITIES,
+        *MET,
     ],
     align=True,
 )

@@ -17,6 +17,7 @@ from sensor.hosts.identities import (
     note_mails,
 )
 from sensor.hosts.layout import NO_DETAIL
+from sensor.hosts.meetings import make_of, visit
 from sensor.smtp.manners import left_wordless
 from sensor.smtp.session import AUTH_ACCEPTED
 from sensor.tcp.connections import BOTH_SEEN
@@ -38,6 +39,9 @@ def conducted(owners, connection, h, s, tick):
     elif s.commands:
         fresh |= note_conduct(detail, KNOWN, hi, lo, tick)
         _identified(detail, s, tick)
+        if connection.first and s.helo_size:
+            make = make_of(s.helo, s.helo_size, s.ehlo_commands > 0, detail.last_shape)
+            fresh |= visit(owners.meetings, owners.hosts, h, hi, lo, make, tick)
     if s.credentials_refused:
         fresh |= note_conduct(detail, LOGIN_REFUSED, hi, lo, tick)
     if s.auth == AUTH_ACCEPTED:

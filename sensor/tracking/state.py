@@ -29,6 +29,7 @@ from sensor.dns.lookups import Lookups
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.in_use import InUse
 from sensor.hosts.layout import HostTable
+from sensor.hosts.meetings import Meetings
 from sensor.hosts.subscribers import Subscribers
 from sensor.smtp.session import SESSION, Sessions
 from sensor.tcp.connections import CONNECTION, Connections
@@ -214,6 +215,7 @@ class Tracking(NamedTuple):
     model: ModelTables
     proof: ProofTables
     in_use: InUse
+    meetings: Meetings
     flood: Flood
     levels: Levels
     leases: Leases
@@ -248,6 +250,7 @@ class Owners(NamedTuple):
     hosts: HostTable
     subscribers: Subscribers
     in_use: InUse
+    meetings: Meetings
     leases: Leases
     counters: NDArray[np.int64]
 
@@ -284,7 +287,7 @@ class Judged(NamedTuple):
 @inner
 def owners_of(t):
     """The view of ``attribution``."""
-    return Owners(t.hosts, t.subscribers, t.in_use, t.leases, t.counters)
+    return Owners(t.hosts, t.subscribers, t.in_use, t.meetings, t.leases, t.counters)
 
 
 @inner
