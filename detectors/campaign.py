@@ -19,12 +19,12 @@ that its mail is taken; so this never says more than ``most``, and is no proof f
 >>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
 >>> facts = np.zeros(len(Fact), np.int64)
->>> facts[Fact.MEETINGS], facts[Fact.PEERS], facts[Fact.VISITS], facts[Fact.MAKE] = 6, 4, 8, 4711
+>>> facts[Fact.MEETINGS], facts[Fact.PEERS], facts[Fact.VISITS], facts[Fact.MAKE] = 5, 4, 6, 4711
 >>> finding = Campaign().explain(Evidence(np.zeros((len(Count), 5), np.int64), facts))
 >>> finding.centibans, finding.figures["campaign"]
-(200, '00001267')
+(151, '00001267')
 >>> finding.reason.partition(": ")[2]
-'met 4 others of its make at 6 of 8 networks within minutes: 3 x +10.0 (3 are spared) and 2 x -4.9'
+'met 4 others of its make at 5 of 6 networks within minutes: 2 x +10.0 (3 are spared) and 1 x -4.9'
 """
 
 from typing import Annotated, Any, Final

@@ -22,6 +22,7 @@ PAGES: Final = (
     "rejections",
     "deliveries",
     "dialogue",
+    "senders",
     "logins",
     "wordless",
     "mx_lookups",

@@ -10,8 +10,9 @@ what one has in half a day to a day:
     servers that took a log-in  a family has some accounts
 
 One alone is not enough: a bot that makes its names up has many, and still one system; who sends
-through stolen accounts logs in to many servers, and still by one name. Who counterfeits two of them
-is no more recommended for a block, and is still alerted.
+through stolen accounts logs in to many servers, and still by one name. With many names a second
+system is enough. Who counterfeits two of them is no more recommended for a block, and is still
+alerted.
 """
 
 from typing import Final
@@ -23,6 +24,8 @@ __all__ = ["looks_shared"]
 
 _NAMES: Final = 6
 _SHAPES: Final = 3
+_SYSTEMS: Final = 2
+"""Shapes that are enough with many names."""
 _LOGINS: Final = 6
 
 
@@ -31,6 +34,7 @@ def looks_shared(evidence: Evidence) -> Sentence | None:
     names = evidence.fact(Fact.HELO_NAMES)
     shapes = evidence.fact(Fact.SYN_SHAPES)
     logins = evidence.fact(Fact.LOGINS_TAKEN)
-    if (names >= _NAMES) + (shapes >= _SHAPES) + (logins >= _LOGINS) < 2:
+    several = logins >= _LOGINS or shapes >= _SYSTEMS
+    if not (names >= _NAMES and several) and not (shapes >= _SHAPES and logins >= _LOGINS):
         return None
     return Sentence("block.seems_shared", {"names": names, "shapes": shapes, "logins": logins})

@@ -109,7 +109,7 @@ DETAIL = np.dtype(
     ],
     align=True,
 )
-"""What a busy host has beside its row (7.2 kB): counters by pane, lists of destinations."""
+"""What a busy host has beside its row (7.1 kB): counters by pane, lists of destinations."""
 
 META: Final = {
     "hosts": 0,  # rows in use

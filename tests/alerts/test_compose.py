@@ -128,6 +128,8 @@ def test_what_may_be_blocked_is_a_setting(composer, abuse):
     [
         ({"helo_names": 30, "syn_shapes": 4}, True),
         ({"helo_names": 8, "logins_taken": 9}, True),
+        ({"helo_names": 8, "syn_shapes": 2}, True),
+        ({"helo_names": 1, "syn_shapes": 3, "logins_taken": 6}, True),
         ({"helo_names": 500, "syn_shapes": 1}, False),  # a bot that makes them up
         ({"helo_names": 1, "logins_taken": 40}, False),  # stolen accounts that work
         ({"helo_names": 3, "syn_shapes": 3, "logins_taken": 3}, False),  # a home

@@ -215,3 +215,22 @@ def test_who_encrypts_and_delivers_is_a_mail_server_and_who_encrypts_and_does_no
     assert held.explain(evidence(mailed=90, unmailed=10)).centibans == -150
     assert held.explain(evidence(mailed=20, unmailed=20)).centibans == 200
     assert held.explain(evidence()).centibans == 0
+
+
+def test_sender_domains_count_only_where_servers_refuse_the_mail():
+    bot = evidence(rejected=60, accepted=2)
+    bot.facts[Fact.FROM_DOMAINS] = 200
+    forwarder = evidence(rejected=20, accepted=40)
+    forwarder.facts[Fact.FROM_DOMAINS] = 400
+    office = evidence(rejected=20)
+    office.facts[Fact.FROM_DOMAINS] = 3
+    few = evidence(rejected=4)
+    few.facts[Fact.FROM_DOMAINS] = 200
+    found = {
+        name: next(f for f in Model().explain(e) if f.detector == "senders")
+        for name, e in {"bot": bot, "forwarder": forwarder, "office": office, "few": few}.items()
+    }
+    assert {name: f.centibans for name, f in found.items()} == {
+        "bot": 240, "forwarder": 0, "office": 0, "few": 0
+    }  # fmt: skip
+    assert found["forwarder"].code == "senders.taken"
