@@ -15,6 +15,7 @@ import msgspec
 
 from sensor.base.database import Book
 from sensor.base.units import DAY
+from sensor.blocking.handling import TABLES, Act, ActName, Handling, Verdict, after
 from sensor.hosts.subscribers import Exemption, where
 from sensor.state.folder import StateFolder
 
@@ -67,16 +68,24 @@ _MIGRATIONS: Final = (
     INSERT INTO words (host, ts, until, by, reason, sensor)
         SELECT host, ts, until, by, reason, '' FROM exempted ORDER BY number;
     """,
+    TABLES,
 )
+_NOTE: Final = "ts, by, reason, act, verdict, owner, until"
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
-    """Somebody has seen to an alert."""
+    """Somebody has done, or said, something about an alert."""
 
     ts: int
     """wall time, nanoseconds since 1970"""
     by: str
     reason: str
+    act: ActName = "done"
+    verdict: Verdict = ""
+    owner: str = ""
+    """of ``assign``: to whom"""
+    until: int = 0
+    """of ``snooze``: wall time, nanoseconds since 1970"""
 
 
 class Exempted(msgspec.Struct, frozen=True):
@@ -96,24 +105,55 @@ class Desk(Book):
     migrations = _MIGRATIONS
     rows = "words"
 
-    def acknowledge(self, alert: str, ts: int, by: str, reason: str) -> None:
-        """An alert is seen to; what was said of it before stays."""
-        sql = "INSERT INTO acknowledged (alert, ts, by, reason) VALUES (?, ?, ?, ?)"
+    def act(self, alerts: dict[str, int], ts: int, act: Act) -> None:
+        """What a person does about some alerts, by id with the newest revision; all or none.
+
+        What was done and said before stays. Raises ActError.
+        """
+        before = self.handling(list(alerts))
+        note = (
+            "INSERT INTO acknowledged (alert, ts, by, reason, act, verdict, owner, until)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
         with self.db.transaction():
-            self.db.run(sql, alert, ts, by, reason)
+            for alert, revision in alerts.items():
+                now, known = before.get(alert, (Handling(), revision))
+                if act.act != "note":
+                    known = revision
+                made = after(now, act)
+                said = act.by, act.reason, act.act, act.verdict, act.owner, act.until
+                self.db.run(note, alert, ts, *said)
+                self.db.run(
+                    "INSERT OR REPLACE INTO handling VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    *(alert, ts, made.state, made.owner, made.until, made.verdict, known),
+                )
+
+    def handling(self, alerts: list[str]) -> dict[str, tuple[Handling, int]]:
+        """How far it is with some alerts, and at which revision, by id; new ones are left out."""
+        rows = self.db.rows(
+            "SELECT alert, revision, state, owner, until, verdict FROM handling"
+            " WHERE alert IN (SELECT value FROM json_each(?))",
+            json.dumps(alerts),
+        )
+        return {alert: (Handling(*rest), revision) for alert, revision, *rest in rows}
+
+    def verdicts(self, since: int) -> dict[str, Verdict]:
+        """The last verdict on each alert that had one since ``since`` (ns), by id."""
+        sql = "SELECT alert, verdict FROM handling WHERE verdict <> '' AND ts >= ?"
+        return dict(self.db.rows(sql, since))
 
     def acknowledged(self, alerts: list[str]) -> dict[str, Acknowledged]:
-        """What was said last of those of some alerts that were seen to, by id."""
+        """What was said or done last about some alerts, by id."""
         rows = self.db.rows(
-            "SELECT alert, ts, by, reason FROM acknowledged WHERE number IN (SELECT max(number)"
+            f"SELECT alert, {_NOTE} FROM acknowledged WHERE number IN (SELECT max(number)"  # noqa: S608
             " FROM acknowledged WHERE alert IN (SELECT value FROM json_each(?)) GROUP BY alert)",
             json.dumps(alerts),
         )
         return {alert: Acknowledged(*rest) for alert, *rest in rows}
 
     def notes(self, alert: str) -> list[Acknowledged]:
-        """All that was said of an alert, the oldest first."""
-        sql = "SELECT ts, by, reason FROM acknowledged WHERE alert = ? ORDER BY number"
+        """All that was said and done about an alert, the oldest first."""
+        sql = f"SELECT {_NOTE} FROM acknowledged WHERE alert = ? ORDER BY number"  # noqa: S608
         return [Acknowledged(*row) for row in self.db.rows(sql, alert)]
 
     def exempt(self, host: str, days: int, ts: int, by: str, reason: str) -> Exempted:

@@ -4,14 +4,15 @@ Everything is read from the files a sensor writes, so a slow or dead screen slow
 several workers their journals are seen as one.
 """
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 
-from sensor.alerts.alert import Alert, AlertHead
+from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.base.addresses import network_of
@@ -20,9 +21,10 @@ from sensor.base.sentences import sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Desk, Exempted
+from sensor.blocking.handling import Act
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.recovery import Pause
-from sensor.console.standing import Block, block_of
+from sensor.console.listing import Asked, Listing, Seen
 from sensor.sinks.outbox import Outbox
 from sensor.smtp.record import Session
 from sensor.state.folder import StateFolder
@@ -68,15 +70,6 @@ class Status(msgspec.Struct, frozen=True):
     """why the state folder cannot be read; the rest is then not known"""
     step: int = 0
     """the step by which it goes on since"""
-
-
-class Seen(NamedTuple):
-    """One alert in a list."""
-
-    head: AlertHead
-    acknowledged: Acknowledged | None
-    exempted: Exempted | None
-    block: Block
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -135,7 +128,6 @@ class View:
         self._ledger: Ledger | None = None
         self._desk: Desk | None = None
         self._stores: dict[Path, SessionStore] = {}
-        self._attached: set[Path] = set()
         self._changes: list[int] = []
         self._files: dict[Path, tuple[int, int]] = {}
         self.refresh()
@@ -159,20 +151,29 @@ class View:
         if self._ledger is None and (path := self._state.ledger).exists():
             self._ledger = Ledger(path, read_only=True)
         if self._desk is None and (path := self._state.desk).exists():
+            with contextlib.suppress(DatabaseError):
+                Desk(path).close()  # brings one of before up to date, where we may
             self._desk = Desk(path, read_only=True)
         opened = [*self._journals, *self._stores]
         opened += [self._state.ledger] if self._ledger is not None else []
         opened += [self._state.desk] if self._desk is not None else []
         for path in opened:
             self._files.setdefault(path, _inode(path))
-        if self._desk is not None:
-            for path in self._journals.keys() - self._attached:
-                self._journals[path].attach(self._state.desk)
-                self._attached.add(path)
+        self._attach()
         files = [*self._journals.values(), self._ledger, self._desk]
         changes = [file.changes for file in files if file is not None]
         changed, self._changes = changes != self._changes, changes
         return changed
+
+    def _attach(self) -> None:
+        """Have journals know of what else lists are searched by."""
+        for path, journal in self._journals.items():
+            others = {"sessions": path.with_name(self._state.sessions.name)}
+            others = {name: file for name, file in others.items() if file in self._stores}
+            others |= {"desk": self._state.desk} if self._desk is not None else {}
+            others |= {"ledger": self._state.ledger} if self._ledger is not None else {}
+            for name in others.keys() - journal.attached:
+                journal.attach(name, others[name])
 
     def look_again(self) -> None:
         """Have :meth:`refresh` say yes once more."""
@@ -188,7 +189,7 @@ class View:
     def newest(self) -> int:
         """Packet time of the newest thing known, ns."""
         newest = [v.ts for journal in self._journals.values() for v in journal.vitals(1)]
-        newest += [head.ts for head in self._heads(1)]
+        newest += [head.ts for j in self._journals.values() for head in j.heads(1)]
         return max(newest, default=time.time_ns())
 
     @property
@@ -232,42 +233,26 @@ class View:
             step=self.step(),
         )
 
-    def _heads(self, most: int, wanted: Wanted | None = None) -> list[AlertHead]:
-        found = [head for j in self._journals.values() for head in j.heads(most, wanted)]
-        return sorted(found, key=lambda h: (h.opened, h.id), reverse=True)[:most]
-
-    def _seen(self, heads: list[AlertHead]) -> list[Seen]:
-        ids = [head.id for head in heads]
-        done = self._desk.acknowledged(ids) if self._desk is not None else {}
-        exempted = {one.host: one for one in self.exempted()}
-        ledger, now = self._ledger, self.now
-        words = ledger.last_words([h.host for h in heads], now) if ledger is not None else {}
-        return [
-            Seen(
-                head,
-                done.get(head.id),
-                exempted.get(head.host),
-                block_of(head.block_recommended, words.get(head.host), now),
-            )
-            for head in heads
-        ]
+    @property
+    def listing(self) -> Listing:
+        """For lists of alerts."""
+        journals = list(self._journals.values())
+        return Listing(journals, self._desk, self._ledger, self.now, self.exempted())
 
     def alerts(self, most: int, wanted: Wanted | None = None) -> list[Seen]:
-        """Those raised last."""
-        wanted = wanted or Wanted()
-        if self._desk is None and wanted.seen_to is not None:
-            return [] if wanted.seen_to else self.alerts(most, wanted._replace(seen_to=None))
-        return self._seen(self._heads(most, wanted))
+        """Those raised last, or as they are wanted. Raises SearchError."""
+        listing = self.listing
+        return listing.seen(listing.heads(most, Asked(wanted or Wanted())))
 
     def of_host(self, host: str) -> list[Seen]:
         """All alerts on a host."""
         found = [head for journal in self._journals.values() for head in journal.heads_of(host)]
-        return self._seen(sorted(found, key=lambda h: (h.opened, h.id), reverse=True))
+        return self.listing.seen(sorted(found, key=lambda h: (h.opened, h.id), reverse=True))
 
     def alert(self, id_: str) -> Seen | None:
         """One of them."""
         heads = [h for j in self._journals.values() if (h := j.head(id_)) is not None]
-        return self._seen(heads)[0] if heads else None
+        return next(iter(self.listing.seen(heads)), None)
 
     def messages(self, id_: str) -> list[Alert]:
         """Of one alert, in order."""
@@ -411,10 +396,18 @@ class View:
                 file.close()
 
     def acknowledge(self, alert: str, by: str, reason: str) -> None:
-        """Note that somebody has seen to an alert; what was noted before stays."""
+        """Somebody is done with an alert; what was noted before stays."""
+        self.act([alert], Act("done", by, reason))
+
+    def act(self, alerts: Sequence[str], act: Act) -> int:
+        """What a person does about some alerts; how many of them there are. Raises ActError."""
+        known: dict[str, int] = {}
+        for journal in self._journals.values():
+            known |= journal.revisions(list(alerts))
         desk = Desk(self._state.desk)
-        desk.acknowledge(alert, time.time_ns(), by, reason)
+        desk.act(known, time.time_ns(), act)
         desk.close()
+        return len(known)
 
     def exempt(self, host: str, days: int, by: str, reason: str) -> Exempted:
         """Exempt a host, and end its block. Raises ValueError for a port block."""

@@ -6,21 +6,23 @@ time and keep positions of their own (:class:`sensor.sinks.outbox.Outbox`): the 
 row they are done with.
 """
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from sensor.alerts.alert import Alert, AlertHead
 from sensor.alerts.candidate import Candidate
+from sensor.alerts.gist import Body, Gist, gist
 from sensor.alerts.vitals import Vitals
 from sensor.base.addresses import span
 from sensor.base.database import Book
 from sensor.base.units import DAY
 
-__all__ = ["Journal", "Row", "Wanted"]
+__all__ = ["Condition", "Journal", "Row", "Sort", "Wanted", "place"]
 
 _MIGRATIONS: Final = (
     """
@@ -94,12 +96,24 @@ class Row(NamedTuple):
     alert: Alert
 
 
+Condition = tuple[str, tuple[Any, ...]]
+"""A condition in SQL on ``heads``, and its values."""
+Sort = Literal["raised", "active", "score", "host"]
+_ORDERS: Final[dict[str, tuple[str, str]]] = {
+    "raised": ("opened", "DESC"),
+    "active": ("ts", "DESC"),
+    "score": ("score", "DESC"),
+    "host": ("place(host)", "ASC"),
+}
+"""What a list is sorted by, and which way; among equals by id, the same way."""
+
+
 class Wanted(NamedTuple):
     """Which alerts a list is to hold: those that fit all of it."""
 
     text: str = ""
-    """in host, severity, state or id; or an IPv6 address or a prefix that the host shares addresses
-    with
+    """words, each of them in host, severity, state or id; or an address or a prefix that the host
+    shares addresses with
     """
     state: str = ""
     """one of the alert's states, or ``open``: any but closed"""
@@ -108,25 +122,54 @@ class Wanted(NamedTuple):
     since: int | None = None
     until: int | None = None
     """raised at ``since`` or later and before ``until``, ns"""
+    active: int | None = None
+    """with a message at that time or later, ns"""
     seen_to: bool | None = None
     """by the desk, once it is attached (``Journal.attach``)"""
-    below: tuple[int, str] | None = None
-    """after the alert raised then (ns) with this id, in the list's order"""
+    below: tuple[int | float | str, str] | None = None
+    """after the alert with this value of what is sorted by, and this id, in the list's order"""
+    sort: Sort = "raised"
+    more: tuple[Condition, ...] = ()
+    """on ``heads``, and on what is attached"""
 
     @property
-    def addresses(self) -> tuple[int, int] | None:
-        """First and last address asked for."""
-        return span(self.text) if "/" in self.text or ":" in self.text else None
+    def words(self) -> list[tuple[str, tuple[int, int] | None]]:
+        """The words asked for; of one that is an address or a prefix its first and last address."""
+        return [(word, span(word)) for word in self.text.split()]
 
-    def sql(self) -> tuple[str, list[Any]]:
+    @property
+    def order(self) -> str:
+        """The order of the list, in SQL."""
+        column, way = _ORDERS[self.sort]
+        return f"ORDER BY {column} {way}, id {way}"
+
+    def key(self, head: AlertHead) -> tuple[int | float | str, str]:
+        """The place of an alert in the order; see ``descending``."""
+        values: dict[str, int | float | str] = {
+            "raised": head.opened,
+            "active": head.ts,
+            "score": head.score,
+            "host": place(head.host),
+        }
+        return values[self.sort], head.id
+
+    @property
+    def descending(self) -> bool:
+        """Which way."""
+        return _ORDERS[self.sort][1] == "DESC"
+
+    def sql(self) -> Condition:
         """A condition on ``heads``, and its values."""
-        parts: list[tuple[str, tuple[Any, ...]]] = [("1", ())]
+        parts: list[Condition] = [("1", ()), *self.more]
         if self.since is not None:
             parts.append(("opened >= ?", (self.since,)))
         if self.until is not None:
             parts.append(("opened < ?", (self.until,)))
+        if self.active is not None:
+            parts.append(("ts >= ?", (self.active,)))
         if self.below is not None:
-            parts.append(("(opened, id) < (?, ?)", self.below))
+            column, way = _ORDERS[self.sort]
+            parts.append((f"({column}, id) {'<' if way == 'DESC' else '>'} (?, ?)", self.below))
         if self.state == "open":
             parts.append(("state <> 'closed'", ()))
         elif self.state:
@@ -138,11 +181,25 @@ class Wanted(NamedTuple):
         if self.seen_to is not None:
             seen = "id IN (SELECT alert FROM desk.acknowledged)"
             parts.append((seen if self.seen_to else f"NOT {seen}", ()))
-        if self.text:
-            held = " OR ".join(f"instr({name}, ?)" for name in ("host", "severity", "state", "id"))
-            near = " OR shares(host)" if self.addresses else ""
-            parts.append((f"({held}{near})", (self.text,) * 4))
-        return " AND ".join(part for part, _ in parts), [v for _, values in parts for v in values]
+        for number, (word, addresses) in enumerate(self.words):
+            if addresses is not None:
+                parts.append((f"shares{number}(host)", ()))
+            else:
+                fields = ("host", "severity", "state", "id")
+                held = " OR ".join(f"instr({name}, ?)" for name in fields)
+                parts.append((f"({held})", (word,) * 4))
+        values = tuple(value for _, given in parts for value in given)
+        return " AND ".join(part for part, _ in parts), values
+
+
+def place(host: str) -> str:
+    """What hosts are sorted by: their first address, then as they are written.
+
+    >>> sorted(["203.0.113.10", "203.0.113.9", "2001:db8::/56"], key=place)
+    ['203.0.113.9', '203.0.113.10', '2001:db8::/56']
+    """
+    found = span(host)
+    return f"{found[0] if found else 0:032x} {host}"
 
 
 def _shares(asked: tuple[int, int], host: str) -> bool:
@@ -159,6 +216,11 @@ class Journal(Book):
 
     migrations = _MIGRATIONS
     rows = "alerts"
+
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        super().__init__(path, read_only)
+        self.attached: set[str] = set()
+        """names of files that lists know of as well"""
 
     def write(self, alerts: list[Alert]) -> list[Alert]:
         """Put messages on disk, all or none; those that were new."""
@@ -183,20 +245,62 @@ class Journal(Book):
                 )
         return fresh
 
+    def _asked(self, wanted: Wanted) -> Condition:
+        """The condition of a question, once SQL knows the functions in it."""
+        for number, (_, addresses) in enumerate(wanted.words):
+            if addresses is not None:
+                self.db.teach(f"shares{number}", partial(_shares, addresses))
+        if wanted.sort == "host":
+            self.db.teach("place", place)
+        return wanted.sql()
+
     def heads(self, most: int, wanted: Wanted | None = None) -> list[AlertHead]:
-        """Alerts as they stand, those raised last first."""
+        """Alerts as they stand, in the order asked for: those raised last first."""
         wanted = wanted or Wanted()
-        condition, values = wanted.sql()
-        if asked := wanted.addresses:
-            self.db.teach("shares", partial(_shares, asked))
-        order = "ORDER BY opened DESC, id DESC"
+        condition, values = self._asked(wanted)
+        order = wanted.order
         listed = f"SELECT id FROM heads WHERE {condition} {order} LIMIT ?"  # noqa: S608
         rows = self.db.rows(f"{_HEAD} WHERE id IN ({listed}) {order}", *values, most)
         return [_head(row) for row in rows]
 
-    def attach(self, desk: Path) -> None:
-        """Have lists know what was seen to: ``desk`` is the file of :mod:`sensor.blocking.desk`."""
-        self.db.run("ATTACH ? AS desk", f"{desk.absolute().as_uri()}?mode=ro")
+    def count(self, wanted: Wanted) -> int:
+        """How many fit, wherever the page begins."""
+        condition, values = self._asked(wanted._replace(below=None))
+        return int(self.db.row(f"SELECT count(*) FROM heads WHERE {condition}", *values)[0])  # noqa: S608
+
+    def gists(self, ids: list[str]) -> dict[str, Gist]:
+        """What the last messages of some alerts say in short, by id."""
+        rows = self.db.rows(
+            "SELECT id, message FROM alerts WHERE number IN"
+            " (SELECT number FROM heads WHERE id IN (SELECT value FROM json_each(?)))",
+            json.dumps(ids),
+        )
+        return {id_: gist(msgspec.json.decode(message, type=Body)) for id_, message in rows}
+
+    def escalated(self, ids: list[str]) -> dict[str, int]:
+        """The newest revision by which some alerts escalated, by id."""
+        return dict(
+            self.db.rows(
+                "SELECT id, max(revision) FROM alerts WHERE state = 'escalated'"
+                " AND id IN (SELECT value FROM json_each(?)) GROUP BY id",
+                json.dumps(ids),
+            )
+        )
+
+    def revisions(self, ids: list[str]) -> dict[str, int]:
+        """The newest revision of some alerts, by id; those it does not know are left out."""
+        return dict(
+            self.db.rows(
+                "SELECT id, max(revision) FROM alerts"
+                " WHERE id IN (SELECT value FROM json_each(?)) GROUP BY id",
+                json.dumps(ids),
+            )
+        )
+
+    def attach(self, name: str, file: Path) -> None:
+        """Have lists know of another file, whose tables are ``name.table`` then."""
+        self.db.run(f"ATTACH ? AS {name}", f"{file.absolute().as_uri()}?mode=ro")
+        self.attached.add(name)
 
     def heads_of(self, host: str) -> list[AlertHead]:
         """All alerts on a host, those raised last first."""

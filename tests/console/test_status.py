@@ -11,6 +11,7 @@ from lab.alerts import SECOND, T0, alert
 from sensor.base.database import Database, DatabaseError
 from sensor.blocking.decision import decision
 from sensor.blocking.desk import Desk
+from sensor.blocking.handling import Act
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import released
 from sensor.console.standing import block_of
@@ -119,7 +120,7 @@ def test_notes_of_before_stay(tmp_path):
     old.run("INSERT INTO acknowledged VALUES ('a', 7, 'ann', 'called')")
     old.close()
     now = Desk(path)
-    now.acknowledge("a", 8, "bob", "again")
+    now.act({"a": 1}, 8, Act("done", "bob", "again"))
     assert [one.reason for one in now.notes("a")] == ["called", "again"]
 
 

@@ -29,7 +29,8 @@ def test_alerts_are_listed_as_they_stand(state):
         assert (one.head.state, one.head.score, one.head.severity, one.head.block_recommended) == (
             last.state, last.score, last.severity, last.block_recommended,
         )  # fmt: skip
-    assert [one.head.host for one in view.alerts(100, Wanted("203.0.113.4"))] == ["203.0.113.40"]
+    assert [one.head.host for one in view.alerts(100, Wanted("113.4"))] == ["203.0.113.40"]
+    assert view.alerts(100, Wanted("203.0.113.4")) == []  # a whole address is that one alone
     assert view.alerts(100, Wanted("nothing")) == []
     assert len(view.alerts(2)) == 2
 

@@ -1,106 +1,31 @@
 """The API's operations: what each takes, who may, what it gives, what it does.
 
-``OPERATIONS`` is the whole of it; routes and the OpenAPI document are made from the table. A
-handler runs in a thread with a :class:`View` and gives a struct; what it cannot do raises
-:class:`ApiError`.
+``OPERATIONS`` is the whole of it; routes and the OpenAPI document are made from the table.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET
 
-from sensor.base.access import Person, Role
 from sensor.base.database import DatabaseError
-from sensor.console.view import Seen, Status, View
+from sensor.console.view import Seen, Status
 from sensor.console.web import schemas
-from sensor.console.web.app_state import ApiError, AppState
+from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed
+from sensor.console.web.app_state import ApiError
 from sensor.console.web.health import health
+from sensor.console.web.operation import ApiRequest, Download, Operation
 from sensor.console.web.packets import DissectionError, dissected
 from sensor.console.web.stream import place_of, place_text
 from sensor.hosts.subscribers import where
 from sensor.impact.formats.csv import render as as_csv
 from sensor.impact.formats.json import render as as_json
 from sensor.settings import Settings
-from sensor.state.journal import Wanted
 
-__all__ = ["OPERATIONS", "ApiRequest", "Download", "Operation"]
+__all__ = ["OPERATIONS"]
 
-
-class ApiRequest(NamedTuple):
-    """A request, checked."""
-
-    app: AppState
-    view: View
-    person: Person
-    path: dict[str, str]
-    query: Any
-    body: Any
-
-
-class Download(NamedTuple):
-    """A file to keep: its kind, its name, itself."""
-
-    kind: str
-    name: str
-    content: bytes | Path
-
-
-class Operation(NamedTuple):
-    """One thing the API does."""
-
-    method: str
-    path: str
-    does: Callable[[ApiRequest], Any]
-    role: Role
-    summary: str
-    gives: Any = None
-    query: type[schemas.Query] | None = None
-    body: type[schemas.Body] | None = None
-    faults: tuple[int, ...] = ()
-    """besides 400, 401, 403 and those of bodies"""
-    slow: bool = False
-    """it may take seconds, and must not keep others waiting"""
-
-    @property
-    def shared(self) -> bool:
-        """Whether everybody gets the same answer until something changes."""
-        return self.method == "GET" and not self.slow and self.does not in (_health, _status)
-
-
-_LATEST: Final = (1 << 63) - 1
 
 # --- reading --------------------------------------------------------------------------------------
-
-
-def _listed(one: Seen) -> schemas.Listed:
-    head = msgspec.structs.asdict(one.head)
-    return schemas.Listed(
-        **head, acknowledged=one.acknowledged, exempted=one.exempted, block=one.block
-    )
-
-
-def _alerts(request: ApiRequest) -> schemas.Alerts:
-    q: schemas.AlertsQuery = request.query
-    wanted = Wanted(
-        text=q.text,
-        state=q.state or "",
-        severity=q.severity or "",
-        recommended=None if q.recommended is UNSET else q.recommended,
-        seen_to=None if q.seen_to is UNSET else q.seen_to,
-        since=None if q.since is UNSET else q.since,
-        until=None if q.until is UNSET else q.until,
-    )
-    if q.after is not UNSET:
-        opened, _, id_ = q.after.partition("-")
-        wanted = wanted._replace(below=(min(int(opened), _LATEST), id_))
-    found = request.view.alerts(q.limit, wanted)
-    last = found[-1].head if len(found) == q.limit else None
-    return schemas.Alerts(
-        [_listed(one) for one in found], f"{last.opened}-{last.id}" if last else None
-    )
 
 
 def _one(request: ApiRequest) -> Seen:
@@ -111,13 +36,13 @@ def _one(request: ApiRequest) -> Seen:
 
 
 def _alert(request: ApiRequest) -> schemas.AlertDetail:
-    listed = _listed(_one(request))
-    messages = request.view.messages(listed.id)
+    one = listed(_one(request))
+    messages = request.view.messages(one.id)
     course = [
         schemas.Step(a.ts, a.state, a.score, {w: c["networks"] for w, c in a.windows.items()})
         for a in messages
     ]
-    return schemas.AlertDetail(listed, messages[-1], course, request.view.notes(listed.id))
+    return schemas.AlertDetail(one, messages[-1], course, request.view.notes(one.id))
 
 
 def _messages(request: ApiRequest) -> schemas.Messages:
@@ -136,7 +61,7 @@ def _host(request: ApiRequest) -> schemas.HostPage:
     exempted = next((one for one in view.exempted() if one.host == host), None)
     return schemas.HostPage(
         host=host,
-        alerts=[_listed(one) for one in alerts],
+        alerts=[listed(one) for one in alerts],
         candidate=candidate,
         sessions=view.sessions(host, limit),
         decisions=decisions,
@@ -251,7 +176,7 @@ def _acknowledge(request: ApiRequest) -> schemas.Listed:
     id_ = _one(request).head.id
     request.view.acknowledge(id_, request.person.name, request.body.reason)
     request.view.refresh()
-    return _listed(_one(request))
+    return listed(_one(request))
 
 
 def _known(request: ApiRequest, host: str) -> None:
@@ -288,8 +213,11 @@ def _release(request: ApiRequest) -> schemas.Released:
 
 
 OPERATIONS: Final = (
-    Operation("GET", "/api/v1/alerts", _alerts, "viewer", "Alerts, those raised last first",
+    Operation("GET", "/api/v1/alerts", alerts, "viewer", "Alerts, those raised last first",
               schemas.Alerts, schemas.AlertsQuery),
+    Operation("GET", "/api/v1/alerts.csv", alerts_csv, "viewer",
+              "The same, a line an alert; texts are safe to open in a spreadsheet", "text/csv",
+              schemas.AlertsFilter, slow=True),
     Operation("GET", "/api/v1/alerts/{id}", _alert, "viewer", "One alert, and its course",
               schemas.AlertDetail, faults=(404,)),
     Operation("GET", "/api/v1/messages", _messages, "viewer",
@@ -308,9 +236,9 @@ OPERATIONS: Final = (
     Operation("GET", "/api/v1/vitals", _vitals, "viewer", "How it went", schemas.Course,
               schemas.VitalsQuery),
     Operation("GET", "/api/v1/status", _status, "viewer",
-              "Whether a sensor runs, and whether blocks are carried out", Status),
+              "Whether a sensor runs, and whether blocks are carried out", Status, fleeting=True),
     Operation("GET", "/api/v1/health", _health, "viewer", "How sensor, disk and sinks are",
-              schemas.Health),
+              schemas.Health, fleeting=True),
     Operation("GET", "/api/v1/settings", _settings, "viewer", "The settings", schemas.SettingsPage),
     Operation("GET", "/api/v1/impact", _impact, "analyst",
               "Who would be hit if the port were closed", schemas.Impact, schemas.SinceQuery,
@@ -323,8 +251,11 @@ OPERATIONS: Final = (
     Operation("GET", "/api/v1/alerts/{id}/evidence.pcapng", _evidence, "analyst",
               "An alert's packets as a capture; the access is logged", "application/octet-stream",
               faults=(404, 503), slow=True),
+    Operation("POST", "/api/v1/acts", acts, "analyst",
+              "Take, assign, note, put off, be done with, or reopen some alerts", schemas.Acted,
+              body=schemas.Acts, faults=(404,)),
     Operation("PUT", "/api/v1/alerts/{id}/acknowledgement", _acknowledge, "analyst",
-              "Note what was done about an alert; earlier notes stay", schemas.Listed,
+              "Be done with an alert; earlier notes stay", schemas.Listed,
               body=schemas.Reason, faults=(404,)),
     Operation("POST", "/api/v1/exemptions", _exempt, "operator",
               "Exempt a host, and end its block", schemas.Exemptions, body=schemas.Exempt,

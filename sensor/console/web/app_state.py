@@ -25,6 +25,8 @@ _FILES: Final = 8
 """Captures kept for who turns the pages; the oldest go first."""
 _ANSWERS: Final = 256
 """Kept at most; those worked out longest ago go first."""
+_ANSWER_AGE: Final = 5.0
+"""Seconds an answer is good for: what was put off comes back, and blocks end, by time alone."""
 _REPORT_AGE: Final = 60.0
 """Seconds an impact report is good for."""
 
@@ -52,7 +54,9 @@ class AppState:
         self._files: collections.OrderedDict[tuple[str, int, str], tuple[Path, int]]
         self._files = collections.OrderedDict()
         self._answering = threading.Lock()
-        self._answers: collections.OrderedDict[str, tuple[int, bytes]] = collections.OrderedDict()
+        self._answers: collections.OrderedDict[str, tuple[int, float, bytes]] = (
+            collections.OrderedDict()
+        )
         self._surveying = threading.Lock()
         self._report: tuple[float, int, Report] | None = None
 
@@ -61,14 +65,14 @@ class AppState:
 
         Two hundred pages ask for the same when an event tells them to.
         """
-        generation = self.follower.generation
+        generation, now = self.follower.generation, time.monotonic()
         with self._answering:
-            made, kept = self._answers.get(question, (-1, b""))
-            if made == generation:
+            made, until, kept = self._answers.get(question, (-1, 0.0, b""))
+            if made == generation and now < until:
                 return kept
         fresh = answer()
         with self._answering:
-            self._answers[question] = generation, fresh
+            self._answers[question] = generation, now + _ANSWER_AGE, fresh
             self._answers.move_to_end(question)
             while len(self._answers) > _ANSWERS:
                 self._answers.popitem(last=False)

@@ -68,7 +68,7 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
-_OPEN: Final = ("/login", "/api/v1/login", "/healthz", "/openapi.json")
+_OPEN: Final = ("/login", "/api/v1/login", "/healthz", "/readyz", "/openapi.json")
 """Paths for which nobody need be known; and all below /static/."""
 _MOST_LOGINS: Final = 10_000
 _MOST_ADDRESSES: Final = 10_000

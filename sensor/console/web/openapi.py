@@ -7,7 +7,8 @@ import msgspec
 from sensor import __version__
 from sensor.base.json_schema import components
 from sensor.console.web import schemas
-from sensor.console.web.api import OPERATIONS, Operation
+from sensor.console.web.api import OPERATIONS
+from sensor.console.web.operation import Operation
 
 __all__ = ["document"]
 

@@ -10,14 +10,17 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sensor.alerts.alert import Alert, AlertHead, Severity
 from sensor.alerts.candidate import Candidate
+from sensor.alerts.gist import Gist
 from sensor.alerts.vitals import Vitals
 from sensor.base.access import Role
 from sensor.base.sentences import Sentence
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
-from sensor.console.standing import Block
+from sensor.blocking.handling import ActName, Handling, HandlingState, Verdict
+from sensor.console.standing import Block, BlockState
 from sensor.console.view import Range
 from sensor.smtp.record import Session
+from sensor.state.journal import Sort
 
 Time = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -25,7 +28,7 @@ ReasonText = Annotated[str, Meta(min_length=1, max_length=500)]
 Host = Annotated[str, Meta(min_length=2, max_length=60)]
 """As alerts name it: an address, an IPv6 prefix, or an address with a port block."""
 AlertId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-Cursor = Annotated[str, Meta(pattern="^[0-9]{1,19}-[0-9a-f]{32}$")]
+Cursor = Annotated[str, Meta(pattern="^.{1,120}-[0-9a-f]{32}$")]
 """Where a page ended, from the page before."""
 _ONE = "[A-Za-z0-9_-]+:[0-9]{1,18}"
 PlaceText = Annotated[str, Meta(pattern=f"^({_ONE}(,{_ONE})*)?$", max_length=4000)]
@@ -43,21 +46,35 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # --- asked ----------------------------------------------------------------------------------------
 
 
-class AlertsQuery(Query, frozen=True):
+class AlertsFilter(Query, frozen=True):
     """Which alerts."""
 
     text: Annotated[str, Meta(max_length=200)] = ""
-    """in host, severity, state or id; or an IPv6 address or a prefix that the host shares addresses
-    with
+    """words, each in host, severity, state or id; an address or a prefix that the host shares
+    addresses with; or a key with a value: dst, helo, domain, by, owner, note, why, verdict, is
     """
     state: Literal["open", "raised", "escalated", "refreshed", "closed"] | UnsetType = UNSET
     severity: Severity | UnsetType = UNSET
     recommended: bool | UnsetType = UNSET
     """whether a block is recommended"""
+    block: BlockState | UnsetType = UNSET
+    """what became of that"""
+    handled: HandlingState | UnsetType = UNSET
+    """how far the desk is"""
+    owner: Annotated[str, Meta(max_length=64)] = ""
     seen_to: bool | UnsetType = UNSET
-    """whether somebody has acknowledged it"""
+    """whether somebody has done or said something about it"""
     since: Time | UnsetType = UNSET
     until: Time | UnsetType = UNSET
+    last: Annotated[int, Meta(ge=1, le=31_622_400)] | UnsetType = UNSET
+    """with a message within so many seconds of packet time"""
+    sort: Sort = "raised"
+    """active: by the last message; host: by address, ascending"""
+
+
+class AlertsQuery(AlertsFilter, frozen=True):
+    """Which alerts, from where on."""
+
     after: Cursor | UnsetType = UNSET
     limit: Limit = 100
 
@@ -118,6 +135,21 @@ class Reason(Body, frozen=True):
     reason: ReasonText
 
 
+class Acts(Body, frozen=True):
+    """What somebody does about some alerts."""
+
+    alerts: Annotated[list[AlertId], Meta(min_length=1, max_length=1000)]
+    act: ActName
+    """take: it is mine; assign: it is the owner's; done: with a verdict or a text; snooze: for some
+    hours; reopen: it is not done; note: a text, and nothing else changes
+    """
+    reason: Annotated[str, Meta(max_length=500)] = ""
+    owner: Annotated[str, Meta(max_length=64)] = ""
+    hours: Annotated[int, Meta(ge=0, le=8760)] = 0
+    verdict: Verdict = ""
+    """what it was"""
+
+
 class Exempt(Body, frozen=True):
     """Never alert on a host, nor block it, for some days."""
 
@@ -167,13 +199,16 @@ class AlertEvent(AlertHead, frozen=True):
     """A message of an alert, as the stream tells it."""
 
     revision: int
+    gist: Gist
 
 
 class Listed(AlertHead, frozen=True):
     """An alert as its last message left it, and what persons did."""
 
+    gist: Gist
     acknowledged: Acknowledged | None
-    """what was noted last"""
+    """what was done or noted last"""
+    handling: Handling
     exempted: Exempted | None
     block: Block
 
@@ -184,6 +219,16 @@ class Alerts(msgspec.Struct, frozen=True):
     alerts: list[Listed]
     next: str | None
     """cursor of the next page"""
+    total: int
+    """that fit, on all pages"""
+    all: int
+    """alerts there are"""
+
+
+class Acted(msgspec.Struct, frozen=True):
+    """How many alerts that was done to."""
+
+    alerts: int
 
 
 class Messages(msgspec.Struct, frozen=True):

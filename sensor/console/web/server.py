@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from sensor import __version__
@@ -20,10 +20,11 @@ from sensor.base.access import Person
 from sensor.base.database import DatabaseError
 from sensor.console.view import View
 from sensor.console.web import schemas
-from sensor.console.web.api import OPERATIONS, ApiRequest, Download, Operation
+from sensor.console.web.api import OPERATIONS
 from sensor.console.web.app_state import ApiError, AppState
 from sensor.console.web.auth import Guard, Logins, ThrottledError, fault
 from sensor.console.web.openapi import document
+from sensor.console.web.operation import ApiRequest, Download, Operation
 from sensor.console.web.static_files import Endpoint, fixed, pages
 from sensor.console.web.stream import place_of
 from sensor.service import systemd
@@ -56,6 +57,7 @@ def application(app: AppState, logins: Logins, key: str, owner: Person) -> Starl
         Route("/api/v1/stream", _stream(app, logins), methods=["GET"]),
         Route("/openapi.json", fixed(msgspec.json.encode(document()), "application/json")),
         Route("/healthz", fixed(b"ok\n", "text/plain")),
+        Route("/readyz", _ready(app), methods=["GET"]),
         *pages(),
     ]
     return Starlette(
@@ -220,6 +222,20 @@ def _logout(logins: Logins) -> Endpoint:
 
 
 # --- the rest -------------------------------------------------------------------------------------
+
+
+def _ready(app: AppState) -> Endpoint:
+    """Whether what is shown is of now; ``/healthz`` says that the page itself answers."""
+
+    async def endpoint(_: Request) -> Response:
+        status = await app.views.read(lambda view: view.status(app.settings.blocking.mode))
+        if status.running:
+            return PlainTextResponse("ok\n")
+        if status.silent is None:
+            raise ApiError(503, "no sensor has run here")
+        raise ApiError(503, f"the sensor has been silent for {status.silent:.0f} s")
+
+    return endpoint
 
 
 def _stream(app: AppState, logins: Logins) -> Endpoint:

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from sensor.alerts.alert import Alert
+from sensor.alerts.gist import gist
 from sensor.base.database import DatabaseError
 from sensor.console.view import Mode, Place, StateGoneError, Status, View
 from sensor.console.web.auth import log
@@ -62,7 +63,8 @@ def place_of(text: str) -> Place:
 
 def alert_event(alert: Alert) -> AlertEvent:
     """What the stream tells of a message."""
-    return AlertEvent(**{field: getattr(alert, field) for field in AlertEvent.__struct_fields__})
+    fields = [name for name in AlertEvent.__struct_fields__ if name != "gist"]
+    return AlertEvent(**{name: getattr(alert, name) for name in fields}, gist=gist(alert))
 
 
 def _event(name: str, data: object, id_: str = "") -> bytes:

@@ -1,9 +1,11 @@
 """The API: what it gives, page by page, who may do what, and what it refuses."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import time
 
 import msgspec
 import pytest
@@ -16,7 +18,7 @@ from sensor.console.view import View
 from sensor.console.web.openapi import document
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usage
-from sensor.state.journal import Journal
+from sensor.state.journal import Journal, place
 from tests.conftest import ROOT
 from tests.console.test_view import HOSTILE
 
@@ -63,6 +65,14 @@ def test_pages_hold_each_alert_once_and_in_order(server, state):
         ("recommended=false", lambda a: not a.block_recommended),
         (f"since={T0 + 20 * 10**9}", lambda a: a.opened >= T0 + 20 * 10**9),
         (f"until={T0 + 20 * 10**9}", lambda a: a.opened < T0 + 20 * 10**9),
+        ("text=is:open high", lambda a: a.state != "closed" and a.severity == "high"),
+        ("text=is:closed", lambda a: a.state == "closed"),
+        ("block=undecided&text=198.51.100.0/24", lambda a: a.host.startswith("198.51.100.")),
+        (
+            "text=dst:192.0.2.0/24",
+            lambda a: any(d.address[:8] == "192.0.2." for d in a.destinations),
+        ),
+        ("text=why:destinations", lambda a: "destinations" in a.block_reason),
     ],
 )
 def test_filters(server, state, query, fits):
@@ -297,3 +307,73 @@ def test_several_workers_are_seen_as_one(state, tmp_path):
     assert view.folder(other.id) == whole / "worker-2-of-2"
     told = list(view.each_after({}, 1000))
     assert told[-1][1] == view.end and len(told) == sum(view.end.values())
+
+
+@pytest.mark.parametrize("sort", ["raised", "active", "score", "host"])
+def test_pages_of_every_order_hold_each_alert_once(server, state, sort):
+    many(state, 130)
+    found, after = [], ""
+    while True:
+        page = server.get(f"/api/v1/alerts?limit=40&sort={sort}{after}").json()
+        assert (page["total"], page["all"]) == (135, 135)
+        found += page["alerts"]
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+    key = {
+        "raised": lambda a: -a["opened"], "active": lambda a: -a["ts"],
+        "score": lambda a: -a["score"], "host": lambda a: place(a["host"]),
+    }[sort]  # fmt: skip
+    assert [key(a) for a in found] == sorted(key(a) for a in found)
+    assert len({a["id"] for a in found}) == len(found) == 135
+    assert server.get(f"/api/v1/alerts?sort=score&after=x-{'0' * 32}").status_code == 400
+
+
+def test_what_the_ledger_says_is_searched_by_as_it_is_shown(server):
+    everything = server.get("/api/v1/alerts").json()["alerts"]
+    for state in {one["block"]["state"] for one in everything} | {"blocked", "released"}:
+        found = server.get(f"/api/v1/alerts?block={state}").json()["alerts"]
+        assert {a["id"] for a in found} == {
+            a["id"] for a in everything if a["block"]["state"] == state
+        }, state
+    hosts = {a["host"] for a in server.get("/api/v1/alerts?text=helo:localhost").json()["alerts"]}
+    assert "203.0.113.10" in hosts
+    assert server.get("/api/v1/alerts?text=nonsense:x").status_code == 400
+    assert server.get("/api/v1/alerts?text=is:x").json()["detail"].startswith("text: is:x")
+
+
+def test_acts_on_many(server, state):
+    made = many(state, 60)
+    ids = [one.id for one in made]
+
+    def act(role="analyst", **body):
+        asked = {"alerts": ids[:40], **body}
+        return server.get("/api/v1/acts", role, method="POST", json=asked)
+
+    assert act("viewer", act="take").status_code == 403
+    assert act(act="take").json() == {"alerts": 40}
+    mine = server.get("/api/v1/alerts?owner=analyst-bot&limit=1000").json()
+    assert mine["total"] == 40 and {a["handling"]["state"] for a in mine["alerts"]} == {"working"}
+    assert act(act="done").status_code == 400, "neither a verdict nor a text"
+    assert act(act="snooze").status_code == 400
+    assert act(act="done", verdict="false_alarm").status_code == 200
+    assert server.get("/api/v1/alerts?handled=done").json()["total"] == 40
+    assert act(act="snooze", hours=3, reason="asked him").status_code == 200
+    assert server.get("/api/v1/alerts?text=is:snoozed note:ASKED").json()["total"] == 40
+    one = server.get(f"/api/v1/alerts/{ids[0]}").json()
+    assert [note["act"] for note in one["notes"]] == ["take", "done", "snooze"]
+    assert one["listed"]["handling"]["verdict"] == "false_alarm", "the last word on that stays"
+    assert act(act="take", alerts=["0" * 32]).status_code == 404
+    lines = server.get("/api/v1/alerts.csv?handled=snoozed").text.splitlines()
+    assert len(lines) == 41 and "asked him" in lines[1]
+
+
+def test_ready_while_a_sensor_writes(server, state):
+    os.utime(state / "journal.sqlite")
+    assert server.get("/readyz", None).text == "ok\n"
+    then = time.time() - 400
+    for file in state.glob("journal.sqlite*"):
+        os.utime(file, (then, then))
+    answer = server.get("/readyz", None)
+    assert answer.status_code == 503 and "silent for 40" in answer.json()["detail"]
+    assert server.get("/healthz", None).status_code == 200

@@ -15,6 +15,7 @@ import requests
 from lab.alerts import alert
 from lab.web import TOKENS
 from sensor.blocking.desk import Desk
+from sensor.blocking.handling import Act
 from sensor.console.web.stream import Follower, place_of, place_text
 from sensor.console.web.view_pool import ViewPool
 from sensor.state.journal import Journal
@@ -97,7 +98,7 @@ def test_who_was_away_too_long_or_comes_from_elsewhere_begins_anew(server, state
 def test_what_persons_do_and_how_it_goes_is_told(server, state):
     listener = Listener(server)
     desk = Desk(state / "desk.sqlite")
-    desk.acknowledge("f" * 32, 1, "ann", "x")
+    desk.act({"f" * 32: 1}, 1, Act("done", "ann", "x"))
     listener.wait("desk")
     body = {"host": "203.0.113.10", "reason": "x"}
     server.get("/api/v1/releases", "operator", method="POST", json=body)

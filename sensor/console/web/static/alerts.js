@@ -1,144 +1,141 @@
-// The list: filters live in the URL, alerts come in by the stream.
+// The list: filters live in the address, alerts come in by the stream, acts on one row or many.
 import { html, useEffect, useMemo, useRef, useState } from "./dom.js";
-import { get } from "./api.js";
-import { decibans } from "./format.js";
+import { may, query } from "./api.js";
+import { ACTS, ActButtons, ActOn } from "./acts.js";
+import { count, decibans, printable } from "./format.js";
+import { Filters, addressOf, fits, simple, wantedOf } from "./filters.js";
 import { go, useFetched, useKeys, useTitle } from "./hooks.js";
 import { on } from "./live.js";
-import { Fault, HostLink, Loading, Moment, Severity, Standing, Table } from "./parts.js";
+import { Fault, Handled, HostLink, Loading, Moment, Sentence, Severity, Standing, Table } from "./parts.js";
 import { t } from "./words.js";
 
-const FILTERS = {
-  state: ["open", "raised", "escalated", "refreshed", "closed"],
-  severity: ["critical", "high", "medium"],
-  recommended: ["true", "false"],
-  seen_to: ["false", "true"],
-};
-const NAMES = {
-  state: "state", severity: "severity", recommended: "advice", seen_to: "seen_to",
-  "recommended true": "yes", "recommended false": "no",
-  "seen_to true": "somebody", "seen_to false": "nobody",
-};
+const FIRST = 100;
 const MOST = 1000;
 const RECENT = 5000;
+const SORTS = { raised: "descending", active: "descending", host: "ascending", score: "descending" };
+const NEW = { acknowledged: null, exempted: null, handling: { state: "new", owner: "", verdict: "" } };
 
-// Whether an alert fits the filters: as the server says it.
-function fits(one, wanted) {
-  const texts = [one.host, one.severity, one.state, one.id];
-  if (wanted.text && !texts.some((text) => text.includes(wanted.text))) return false;
-  if (wanted.state === "open" ? one.state === "closed" : wanted.state && one.state !== wanted.state) return false;
-  if (wanted.severity && one.severity !== wanted.severity) return false;
-  if (wanted.recommended && String(one.block_recommended) !== wanted.recommended) return false;
-  return !(wanted.seen_to && String(one.acknowledged !== null) !== wanted.seen_to);
-}
-
-function placed(list, told, wanted) {
+function placed(list, told, wanted, most) {
   const before = list.find((one) => one.id === told.id);
   if (before && before.ts > told.ts) return list;
-  const now = { acknowledged: null, exempted: null, ...before, ...told };
+  const now = { ...NEW, ...before, ...told };
   const rest = list.filter((one) => one.id !== told.id);
   if (!fits(now, wanted)) return rest;
   // Times are too large for a double: of those raised in the same microsecond the newest leads.
   const at = before ? list.indexOf(before) : rest.findIndex((one) => one.opened <= now.opened);
   rest.splice(at < 0 ? rest.length : at, 0, { ...now, fresh: !before });
-  return rest.slice(0, MOST);
+  return rest.slice(0, most);
 }
 
-export function Alerts({ params }) {
-  useTitle(t("alerts"));
-  const wanted = useMemo(
-    () => Object.fromEntries(["text", ...Object.keys(FILTERS)].map((k) => [k, params.get(k) ?? ""])),
-    [params.toString()],
-  );
-  const { data, error, loading } = useFetched("alerts", wanted, ["desk", "blocks"]);
+export function Alerts({ params, who, tell }) {
+  const wanted = useMemo(() => wantedOf(params), [params.toString()]);
+  const [most, setMost] = useState(FIRST);
+  const live = simple(wanted);
+  const asked = { ...wanted, limit: most };
+  const { data, error, loading, again } = useFetched("alerts", asked, ["desk", "blocks", ...(live ? [] : ["alert"])]);
   const [list, setList] = useState([]);
-  const [next, setNext] = useState(null);
+  const [chosen, choose] = useState(new Set());
+  const [act, setAct] = useState(null);
   const [said, say] = useState("");
   const body = useRef(null);
   const search = useRef(null);
   const recent = useRef([]);
+  const last = useRef(null);
+  useTitle(data ? `(${count(data.total)}) ${t("alerts")}` : t("alerts"));
+  useEffect(() => setMost(FIRST), [wanted]);
   useEffect(() => {
-    if (data) {
-      // What was told while the answer was on its way may not be in it.
-      recent.current = recent.current.filter(({ at }) => at > performance.now() - RECENT);
-      setList(recent.current.reduce((sum, { told }) => placed(sum, told, wanted), data.alerts));
-      setNext(data.next);
-    }
+    if (!data) return;
+    // What was told while the answer was on its way may not be in it.
+    recent.current = recent.current.filter(({ at }) => at > performance.now() - RECENT);
+    const told = live ? recent.current : [];
+    setList(told.reduce((sum, one) => placed(sum, one.told, wanted, MOST), data.alerts));
+    choose((before) => new Set(data.alerts.map((one) => one.id).filter((id) => before.has(id))));
   }, [data]);
   useEffect(
     () =>
       on(["alert"], (told) => {
         recent.current = [...recent.current.slice(-MOST), { told, at: performance.now() }];
-        setList((before) => placed(before, told, wanted));
-        if (told.state === "raised" && fits({ acknowledged: null, ...told }, wanted))
-          say(t("new_alert", told.host, t(told.severity)));
+        if (live) setList((before) => placed(before, told, wanted, MOST));
+        if (told.state === "raised" && fits(told, wanted)) say(t("new_alert", told.host, t(told.severity)));
       }),
     [wanted],
   );
+  const focused = () => document.activeElement?.closest?.("tr[data-id]")?.dataset.id;
   const step = (by) => () => {
     const links = [...body.current.querySelectorAll("tbody a")];
-    const at = links.indexOf(document.activeElement);
+    const at = links.findIndex((one) => one.closest("tr").dataset.id === focused());
     links[Math.min(Math.max(at + by, 0), links.length - 1)]?.focus();
   };
-  useKeys({ j: step(1), k: step(-1), "/": () => search.current.focus() });
-  const more = async () => {
-    const page = await get("alerts", { ...wanted, after: next });
-    setList((before) => [...before, ...page.alerts]);
-    setNext(page.next);
+  const analyst = may(who, "analyst");
+  const ids = list.map((one) => one.id);
+  const toggle = (id, range) => {
+    const [from, to] = [ids.indexOf(last.current), ids.indexOf(id)].sort((a, b) => a - b);
+    choose((before) => {
+      const after = new Set(before);
+      if (range && from >= 0) ids.slice(from, to + 1).forEach((one) => after.add(one));
+      else if (!after.delete(id)) after.add(id);
+      return after;
+    });
+    last.current = id;
   };
-  const filtered = Object.values(wanted).some(Boolean);
-  return html`<h1>${t("alerts")}</h1>
-    <${Filters} wanted=${wanted} search=${search} filtered=${filtered} />
+  const begin = (name) => {
+    const which = chosen.size ? list.filter((one) => chosen.has(one.id)) : list.filter((one) => one.id === focused());
+    if (analyst && which.length) setAct({ name, alerts: which });
+  };
+  const every = () => choose(chosen.size === ids.length ? new Set() : new Set(ids));
+  useKeys({
+    j: step(1), k: step(-1), "/": () => search.current.focus(),
+    x: () => analyst && focused() && toggle(focused()), X: () => analyst && focused() && toggle(focused(), true),
+    "*": () => analyst && every(), Escape: () => choose(new Set()),
+    ...Object.fromEntries(Object.entries(ACTS).map(([name, { key }]) => [key, () => begin(name)])),
+  });
+  const sort = wanted.sort || "raised";
+  const sorting = (name) => ({ now: sort === name, way: SORTS[name], does: () => go(addressOf({ ...wanted, sort: name === "raised" ? "" : name }), true) });
+  return html`<div class="heading"><h1>${t("alerts")}</h1>
+      <span class="muted">${data && html`<span id="total">${t("of_all", count(data.total), count(data.all))}</span> · `}<a download
+        href=${`/api/v1/alerts.csv${query(wanted)}`}>${t("as_csv")}</a></span></div>
+    <${Filters} wanted=${wanted} search=${search} who=${who} />
     <${Fault} error=${error} />
+    ${analyst && chosen.size > 0 && html`<div class="buttons bulk" role="toolbar" aria-label=${t("chosen", count(chosen.size))}>
+      <b>${t("chosen", count(chosen.size))}</b><${ActButtons} ask=${begin} />
+      <button type="button" onClick=${() => choose(new Set())}>${t("choose_none")}</button></div>`}
     <div ref=${body} aria-busy=${loading}>
       ${data === null && !error
         ? html`<${Loading} />`
         : html`<${Table} caption=${t("alerts")} heads=${[
-              [t("when_raised"), "wide"], [t("host")], [t("severity")], [t("score"), "n"],
-              [t("state"), "wide"], [t("block")], [t("seen_to"), "wide"],
+              ...(analyst ? [[html`<input type="checkbox" aria-label=${t("choose_all")} checked=${ids.length > 0 && chosen.size === ids.length} onChange=${every} />`]] : []),
+              [t("when_raised"), "wide", sorting("raised")], [t("last_active"), "wide", sorting("active")],
+              [t("host"), "", sorting("host")], [t("severity")], [t("score"), "n", sorting("score")],
+              [t("state"), "wide"], [t("networks_1h"), "n wide"], [t("why_short"), "wide"], [t("block"), "wide"], [t("handled"), "wide"],
             ]}>
-            ${list.map((one) => html`<${Row} key=${one.id} one=${one} />`)}
+            ${list.map((one) => html`<${Row} key=${one.id} one=${one} chosen=${chosen.has(one.id)} toggle=${analyst && toggle} />`)}
           </${Table}>`}
       ${data && list.length === 0 && html`<p class="muted">${t("none_fit")}</p>`}
-      ${next && html`<button type="button" onClick=${more}>${t("more")}</button>`}
+      ${data?.next && most < MOST && html`<button type="button" onClick=${() => setMost(Math.min(MOST, most * 3))}>${t("more")}</button>`}
+      ${data?.next && most >= MOST && html`<p class="muted">${t("narrow_down", count(MOST))}</p>`}
     </div>
+    ${act && html`<${ActOn} ...${act} tell=${tell} close=${() => setAct(null)} after=${() => { choose(new Set()); again(); }} />`}
     <p class="unseen" role="status" aria-live="polite">${said}</p>`;
 }
 
-function Row({ one }) {
-  const seen = one.exempted ? t("exempt") : one.acknowledged ? one.acknowledged.by : "";
-  return html`<tr class=${`${one.fresh ? "fresh" : ""} ${one.state === "closed" || one.acknowledged ? "done" : ""}`}>
+const Blocked = ({ of }) =>
+  of.exempted ? html`<span class="standing released">${t("exempt")}</span>` : html`<${Standing} of=${of} />`;
+
+function Row({ one, chosen, toggle }) {
+  const done = one.state === "closed" || ["done", "snoozed"].includes(one.handling.state) || one.exempted;
+  const strongest = one.gist?.strongest;
+  return html`<tr data-id=${one.id} class=${`${one.fresh ? "fresh" : ""} ${done ? "done" : ""} ${chosen ? "chosen" : ""}`}>
+    ${toggle && html`<td><input type="checkbox" aria-label=${t("choose", printable(one.host))} checked=${chosen} onClick=${(event) => toggle(one.id, event.shiftKey)} /></td>`}
     <td class="wide"><${Moment} ns=${one.opened} /></td>
-    <td><${HostLink} host=${one.host} alert=${one.id} /></td>
+    <td class="wide"><${Moment} ns=${one.ts} /></td>
+    <td><${HostLink} host=${one.host} alert=${one.id} />
+      <div class="narrow muted"><${Moment} ns=${one.ts} /> · ${t(one.state)} · <${Handled} of=${one} /><br /><${Blocked} of=${one} /></div></td>
     <td><${Severity} of=${one.severity} /></td>
     <td class="n">${decibans(one.score)}</td>
     <td class="wide">${t(one.state)}</td>
-    <td><${Standing} of=${one} /></td>
-    <td class="wide">${seen}</td>
+    <td class="n wide">${one.gist && count(one.gist.networks)}</td>
+    <td class="wide reason">${strongest && html`<${Sentence} of=${strongest.reason} ...${strongest} />`}</td>
+    <td class="wide standing-cell"><${Blocked} of=${one} /></td>
+    <td class="wide"><${Handled} of=${one} /></td>
   </tr>`;
-}
-
-function Filters({ wanted, search, filtered }) {
-  const timer = useRef(0);
-  const set = (name, value) => {
-    const params = new URLSearchParams(Object.entries({ ...wanted, [name]: value }).filter(([, v]) => v));
-    go(`/${params.size ? `?${params}` : ""}`, true);
-  };
-  const type = (event) => {
-    clearTimeout(timer.current);
-    const { value } = event.target;
-    timer.current = setTimeout(() => set("text", value.trim()), 100);
-  };
-  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-    <input type="search" ref=${search} value=${wanted.text} onInput=${type} maxlength="200"
-      aria-label=${t("search")} placeholder=${t("search")} autocomplete="off" spellcheck=${false} />
-    ${Object.entries(FILTERS).map(
-      ([name, values]) => html`<label key=${name}>${t(NAMES[name])}
-        <select name=${name} value=${wanted[name]} onChange=${(event) => set(name, event.target.value)}>
-          <option value="">${t("any")}</option>
-          ${values.map((v) => html`<option value=${v} selected=${wanted[name] === v}>${t(NAMES[`${name} ${v}`] ?? v)}</option>`)}
-        </select>
-      </label>`,
-    )}
-    ${filtered && html`<button type="button" onClick=${() => go("/", true)}>${t("clear_filter")}</button>`}
-  </form>`;
 }

@@ -1,5 +1,6 @@
 // Numbers, times and texts as people read them. Times come as nanoseconds of packet time.
 import { language } from "./words.js";
+import { inZone, written, zoneName } from "./zone.js";
 
 const locale = () => (language() === "ja" ? "ja-JP" : "en-GB");
 
@@ -24,13 +25,21 @@ export function bytes(n) {
   return `${fixed(n, unit && n < 100 ? 1 : 0)} ${units[unit]}`;
 }
 
-// UTC, as in the journal and in Wireshark: an abuse desk writes it into mails.
-export const clock = (ns) => new Date(ns / 1e6).toISOString().slice(0, 19).replace("T", " ");
-export const short = (ns) => clock(ns).slice(5);
+const utc = (ns) => new Date(ns / 1e6).toISOString().slice(0, 19).replace("T", " ");
+const local = (ns) => written(new Date(ns / 1e6));
+
+export const clock = (ns) => (inZone() === "utc" ? utc(ns) : local(ns));
+export const both = (ns) => `${utc(ns)} UTC = ${local(ns)} ${zoneName(ns, "local")}`;
+// Without the year, if it is this one.
+export const short = (ns) => {
+  const text = clock(ns);
+  return text.slice(0, 4) === clock(Date.now() * 1e6).slice(0, 4) ? text.slice(5) : text;
+};
 
 export function span(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  if (s >= 86400) return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
-  if (s >= 3600) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return s >= 60 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${s} s`;
+  const [d, h, m, sec] = language() === "ja" ? [" 日", " 時間", " 分", " 秒"] : [" d", " h", " min", " s"];
+  if (s >= 86400) return `${Math.floor(s / 86400)}${d} ${Math.floor((s % 86400) / 3600)}${h}`;
+  if (s >= 3600) return `${Math.floor(s / 3600)}${h} ${Math.floor((s % 3600) / 60)}${m}`;
+  return s >= 60 ? `${Math.floor(s / 60)}${m} ${s % 60}${sec}` : `${s}${sec}`;
 }

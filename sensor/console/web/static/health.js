@@ -4,6 +4,7 @@ import { bytes, clock, count, fixed, percent } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
 import { Fault, Loading, Section, Sentence, Table } from "./parts.js";
 import { t } from "./words.js";
+import { zoneName } from "./zone.js";
 
 export function Health() {
   useTitle(t("health"));
@@ -18,7 +19,7 @@ export function Health() {
       hosts: count(v.hosts),
       alerts_open: count(v.alerts_open),
     }),
-    packet_time: `${clock(data.now)} UTC`,
+    packet_time: `${clock(data.now)} ${zoneName()}`,
     written_seconds_ago: data.vitals_age === null ? "" : fixed(data.vitals_age, 0),
     journal: bytes(data.journal_bytes),
     evidence: bytes(data.evidence_bytes),

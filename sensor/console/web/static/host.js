@@ -1,15 +1,18 @@
 // One alert, or one host: why, what happened, where it went, what it said, what was decided.
 import { html, useEffect, useMemo, useState } from "./dom.js";
 import { may, query, send } from "./api.js";
+import { ACTS, ActButtons, ActOn } from "./acts.js";
 import { clock, count, decibans, printable } from "./format.js";
 import { useFetched, useKeys, useTitle } from "./hooks.js";
 import { on } from "./live.js";
-import { Ask, Because, Fault, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Sum, Table, Text } from "./parts.js";
+import { Ask, Because, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text } from "./parts.js";
 import { Packets } from "./packets.js";
 import { Plot } from "./plot.js";
 import { Sessions } from "./sessions.js";
+import { Sum } from "./sum.js";
 import { windowName } from "./sentences.js";
 import { t } from "./words.js";
+import { zoneName } from "./zone.js";
 
 export function AlertPage({ id, who, theme, tell }) {
   const { data, error, again } = useFetched(`alerts/${id}`, {}, ["desk", "blocks"]);
@@ -37,9 +40,10 @@ function Host({ host, whole, who, theme, tell }) {
     </div>
     <${Done} notes=${whole?.notes ?? []} exempted=${data?.exempted} />
     ${alert && html`<p class="verdict"><${Sentence} of=${alert.abuse} code=${`abuse.${(alert.abuse ?? "unknown").replace(" ", "_")}`} figures=${{}} /></p>
-      <p class="verdict ${alert.block_recommended ? "bad" : ""}">
+      <p class="verdict">${t("handled")}: <${Handled} of=${listed} /></p>
+      <p class="verdict ${alert.block_recommended && !data?.exempted ? "bad" : ""}">
         ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} code=${alert.block_code} figures=${alert.block_figures} /></p>
-      <p class="verdict">${t("state")}: <${Standing} of=${listed} /></p>`}
+      <p class="verdict">${t("block")}: <${Standing} of=${listed} /></p>`}
     <${Fault} error=${whole ? null : error} />
     ${sum && html`<${Section} title=${t("why")} id="why">
         <${Sum} evidence=${sum.evidence} score=${sum.score} raise=${alert?.raise_at} clear=${alert?.clear_at} />
@@ -55,23 +59,21 @@ function Host({ host, whole, who, theme, tell }) {
 }
 
 function Done({ notes, exempted }) {
-  return html`${notes.map((one) => html`<p class="note" key=${one.ts}>${t("acknowledged_by", printable(one.by), printable(one.reason), clock(one.ts))}</p>`)}
+  return html`${notes.map((one) => html`<p class="note" key=${one.ts}>${t("acted_by", clock(one.ts), zoneName(one.ts), printable(one.by),
+      t(`past_${one.act}`, printable(one.owner), clock(one.until)))}${one.verdict && html`: <b>${t(`verdict_${one.verdict}`)}</b>`}${one.reason && html`: <${Text} of=${one.reason} />`}</p>`)}
     ${exempted && html`<p class="note">${t("exempted_by", clock(exempted.until), printable(exempted.by), printable(exempted.reason))}</p>`}`;
 }
 
 function Actions({ host, listed, who, tell, exempted, again }) {
   const [asked, ask] = useState(null);
+  const [act, setAct] = useState(null);
+  const analyst = listed && may(who, "analyst");
   const acts = {
-    acknowledge: listed && may(who, "analyst"),
     exempt: may(who, "operator") && !exempted,
     lift: may(who, "operator") && exempted,
     release: may(who, "operator") && (!listed || ["blocked", "would_block", "lookup"].includes(listed.block.state)),
   };
   const does = {
-    acknowledge: async ({ reason }) => {
-      await send("PUT", `alerts/${listed.id}/acknowledgement`, { reason });
-      return t("done_acknowledge");
-    },
     exempt: async ({ reason, days }) => {
       await send("POST", "exemptions", { host, days, reason });
       return t("done_exempt", host);
@@ -83,12 +85,17 @@ function Actions({ host, listed, who, tell, exempted, again }) {
     release: async ({ reason }) => t("done_release", (await send("POST", "releases", { host, reason })).blocks),
   };
   const key = (name) => () => acts[name] && ask(name);
-  useKeys({ a: key("acknowledge"), e: key("exempt"), r: key("release") });
+  useKeys({
+    e: key("exempt"), r: key("release"),
+    ...Object.fromEntries(Object.entries(ACTS).map(([name, one]) => [one.key, () => analyst && setAct(name)])),
+  });
   const label = (name) => t(name === "exempt" ? "do_exempt" : name);
   return html`<div class="buttons">
+    ${analyst && html`<${ActButtons} ask=${setAct} />`}
     ${Object.keys(acts).filter((name) => acts[name]).map(
       (name) => html`<button type="button" key=${name} onClick=${() => ask(name)}>${label(name)}</button>`,
     )}
+    ${act && html`<${ActOn} name=${act} alerts=${[listed]} tell=${tell} close=${() => setAct(null)} after=${again} />`}
     ${asked && html`<${Ask} question=${t(`ask_${asked}`, printable(host))} days=${asked === "exempt"}
         needsReason=${asked !== "lift"} action=${label(asked)} close=${() => ask(null)}
         does=${async (given) => {

@@ -5,6 +5,7 @@ import { clock, count } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
 import { Fault, HostLink, Loading, Section, Table, Text } from "./parts.js";
 import { t } from "./words.js";
+import { zoneName } from "./zone.js";
 
 const PAGE = 100;
 
@@ -21,7 +22,7 @@ function Report() {
   if (!data) return html`<${Loading} />`;
   const { report } = data;
   if (!report) return html`<p class="note"><${Text} of=${data.missing} /></p>`;
-  return html`<p class="muted">${clock(report.first)} – ${clock(report.last)} UTC</p>
+  return html`<p class="muted">${clock(report.first)} – ${clock(report.last)} ${zoneName()}</p>
     <p class="buttons"><a class="button" download href="/api/v1/impact.csv">${t("as_csv")}</a></p>
     <ul class="tiles">${Object.entries(report.totals).map(
       ([kind, n]) => html`<li key=${kind}><b>${count(n)}</b> ${t(kind)}</li>`,

@@ -5,6 +5,7 @@ import { clock, count, fixed, percent, printable, span } from "./format.js";
 import { catchClicks, go, useKeys, useLocation, useTitle } from "./hooks.js";
 import { connect, connected, on } from "./live.js";
 import { language, speak, t } from "./words.js";
+import { inZone, setZone, zoneName } from "./zone.js";
 import { Alerts } from "./alerts.js";
 import { AlertPage, HostPage } from "./host.js";
 import { Blocks } from "./blocks.js";
@@ -40,6 +41,7 @@ function App() {
   const [error, setError] = useState(null);
   const [theme, setTheme] = useState(localStorage.getItem("theme") ?? "auto");
   const [, setLanguage] = useState(language());
+  const [zone, showIn] = useState(inZone());
   const [said, say] = useState("");
   const [help, setHelp] = useState(false);
   const timer = useRef(0);
@@ -70,6 +72,11 @@ function App() {
       <select name="language" onChange=${(e) => { speak(e.target.value); setLanguage(e.target.value); }}>
         <option value="en" lang="en" selected=${language() === "en"}>English</option>
         <option value="ja" lang="ja" selected=${language() === "ja"}>日本語</option>
+      </select></label>
+    <label><span class="unseen">${t("zone")}</span>
+      <select name="zone" onChange=${(e) => { setZone(e.target.value); showIn(e.target.value); }}>
+        <option value="utc" selected=${zone === "utc"}>UTC</option>
+        <option value="local" selected=${zone === "local"}>${t("zone_local", zoneName(undefined, "local"))}</option>
       </select></label>
     <label><span class="unseen">${t("theme")}</span>
       <select name="theme" onChange=${(e) => setTheme(e.target.value)}>
@@ -140,7 +147,7 @@ function Strip() {
     ${status?.mode === "off" && status.blocked === 0 && !status.fault && html`<p class="banner">${t("off_banner")}</p>`}
     <dl class="strip" data-connected=${live ? "" : undefined}>
       <div><dt class="unseen">${t("sensor")}</dt><dd class=${well ? "live" : "bad"}>${state(live, status)}</dd></div>
-      ${figures.map(([name, value, bad]) => html`<div key=${name}><dt>${name}</dt><dd class=${bad ? "bad" : ""}>${value}</dd></div>`)}
+      ${figures.map(([name, value, bad]) => html`<div key=${name} class=${bad || name === t("alerts_open") ? "" : "rate"}><dt>${name}</dt><dd class=${bad ? "bad" : ""}>${value}</dd></div>`)}
       ${status?.blocked > 0 && html`<div><dt>${t("blocked")}</dt><dd>${count(status.blocked)}</dd></div>`}
       ${status?.would_block > 0 && html`<div><dt>${t("would_block")}</dt><dd>${count(status.would_block)}</dd></div>`}
     </dl>`;
@@ -153,13 +160,13 @@ function state(live, status) {
   if (status.running) return t("live");
   if (status.silent === null) return t("sensor_never");
   const silent = status.silent + (performance.now() - status.at) / 1000;
-  return t("sensor_silent", span(silent), clock(status.now));
+  return t("sensor_silent", span(silent), clock(status.now), zoneName(status.now));
 }
 
 function Help({ close }) {
   const dialog = useRef(null);
   useEffect(() => dialog.current.showModal(), []);
-  const rows = [["j k", "key_list"], ["/", "key_search"], ["a e r", "key_act"], ["1–7", "key_pages"], ["?", "key_help"]];
+  const rows = [["j k", "key_list"], ["x X *", "key_choose"], ["/", "key_search"], ["t a n", "key_act"], ["s w o", "key_act2"], ["e r", "key_operator"], ["1–7", "key_pages"], ["?", "key_help"]];
   return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="keys">
     <h2 id="keys">${t("keys")}</h2>
     <dl class="keys">${rows.map(([key, what]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl>

@@ -1,6 +1,6 @@
 // Pieces that several pages show.
 import { html, useEffect, useRef, useState } from "./dom.js";
-import { decibans, printable, short } from "./format.js";
+import { both, decibans, printable, short } from "./format.js";
 import { said } from "./sentences.js";
 import { language, t } from "./words.js";
 
@@ -26,14 +26,26 @@ export const HostLink = ({ host, alert }) =>
   html`<a href=${alert ? `/alerts/${alert}` : `/host?host=${encodeURIComponent(host)}`}>${printable(host)}</a>`;
 
 export const Moment = ({ ns }) =>
-  html`<time datetime=${new Date(ns / 1e6).toISOString()}>${short(ns)}</time>`;
+  html`<time datetime=${new Date(ns / 1e6).toISOString()} title=${both(ns)}>${short(ns)}</time>`;
 
 // What became of the advice to block: the ledger's word, not the alert's.
 export function Standing({ of }) {
   const { state, until, reason, cause } = of.block ?? { state: of.block_recommended ? "undecided" : "not_recommended" };
   const holds = state === "blocked" || state === "would_block";
-  return html`<span class=${`standing ${state}`} title=${reason ? printable(said(cause?.code, cause?.figures, reason)) : undefined}>${
-    holds ? t("until_time", t(state), short(until)) : t(state)}</span>`;
+  const { gist } = of;
+  const why = state === "not_recommended"
+    ? gist && said(gist.block_code, gist.block_figures, gist.block_reason)
+    : state !== "expired" && reason && said(cause?.code, cause?.figures, reason);
+  return html`<span class=${`standing ${state}`} title=${holds ? both(until) : undefined}>${
+    holds ? t("until_time", t(state), short(until)) : t(state)}${why && html`<span class="why">: <bdi>${printable(why)}</bdi></span>`}</span>`;
+}
+
+// How far the desk is with an alert, and whose it is.
+export function Handled({ of }) {
+  const { state, owner, verdict, reopened, until } = of.handling ?? { state: "new" };
+  return html`<span class=${`handled ${state}`} title=${state === "snoozed" ? both(until) : undefined}>${
+    reopened ? t("reopened") : t(`handled_${state}`)}${owner && html` <bdi>${printable(owner)}</bdi>`}${
+    verdict && html` · ${t(`verdict_${verdict}`)}`}</span>`;
 }
 
 // A scrollable table with a caption; `wide` columns are left out on a telephone.
@@ -41,7 +53,10 @@ export function Table({ caption, heads, children, hidden = true }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${caption}>
     <table>
       <caption class=${hidden ? "unseen" : ""}>${caption}</caption>
-      <thead><tr>${heads.map(([name, kind]) => html`<th scope="col" class=${kind ?? ""}>${name}</th>`)}</tr></thead>
+      <thead><tr>${heads.map(([name, kind, sorting]) => html`<th scope="col" class=${kind ?? ""}
+        aria-sort=${sorting?.now ? sorting.way : undefined}>${sorting
+          ? html`<button type="button" class="link sort" onClick=${sorting.does}>${name}${sorting.now && html`<span aria-hidden="true"> ${sorting.way === "ascending" ? "▴" : "▾"}</span>`}</button>`
+          : name}</th>`)}</tr></thead>
       <tbody>${children}</tbody>
     </table>
   </div>`;
@@ -57,46 +72,23 @@ export const Section = ({ title, id, aside, children }) => html`<section aria-la
   ${children}
 </section>`;
 
-// The sum that makes a score, drawn and written.
-export function Sum({ evidence, score, raise, clear }) {
-  const most = Math.max(10, ...evidence.map((line) => Math.abs(line.decibans)));
-  return html`<${Table} caption=${t("why")}
-      heads=${[[t("detector")], [t("decibans"), "n"], ["", "bars wide"], [t("reason")]]}>
-    ${evidence.map(
-      (line) => html`<tr key=${line.detector}>
-        <th scope="row"><code>${line.detector}</code></th>
-        <td class="n">${decibans(line.decibans)}</td>
-        <td class="bars wide"><${Bar} value=${line.decibans} most=${most} /></td>
-        <td><${Sentence} of=${line.reason} ...${line} /></td>
-      </tr>`,
-    )}
-    <tr class="total">
-      <th scope="row">${t("score")}</th>
-      <td class="n">${decibans(score)}</td>
-      <td class="bars wide"></td>
-      <td>${t("adds_up")}${raise === undefined
-        ? null
-        : html`; ${t("levels", decibans(raise), decibans(clear))}`}</td>
-    </tr>
-  </${Table}>`;
-}
+const VERDICTS = ["bot", "compromised", "bulk_mail", "own_server", "misconfigured", "test", "false_alarm", "unclear"];
 
-function Bar({ value, most }) {
-  const width = `${(Math.abs(value) / most) * 50}%`;
-  const style = value < 0 ? { right: "50%", width } : { left: "50%", width };
-  return html`<span class="bar" aria-hidden="true"><span class=${value < 0 ? "for" : "against"} style=${style}></span></span>`;
-}
-
-// A question with a reason, and days where asked for; `does` may fail, and says why then.
-export function Ask({ question, days, action, does, close, needsReason = true }) {
+// A question with a reason, and with days, hours, a person or a verdict where asked for; `does` may
+// fail, and says why then.
+export function Ask({ question, days, hours, owner, verdict, name, action, does, close, needsReason = true, reason = needsReason, noted = true }) {
   const dialog = useRef(null);
   const [error, setError] = useState(null);
   useEffect(() => dialog.current.showModal(), []);
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
+    const text = (name) => String(form.get(name) ?? "").trim();
     try {
-      await does({ reason: String(form.get("reason") ?? "").trim(), days: Number(form.get("days")) });
+      await does({
+        reason: text("reason"), days: Number(form.get("days")), hours: Number(form.get("hours")),
+        owner: text("owner"), verdict: text("verdict"), name: text("name"),
+      });
       close();
     } catch (fault) {
       setError(fault);
@@ -106,9 +98,14 @@ export function Ask({ question, days, action, does, close, needsReason = true })
     <form onSubmit=${submit}>
       <p id="question">${question}</p>
       ${days && html`<label>${t("days")} <input name="days" type="number" min="1" max="3650" value="30" required /></label>`}
-      ${needsReason &&
-      html`<label>${t("reason")} <input name="reason" required maxlength="500" autocomplete="off" /></label>
-        <p class="muted">${t("kept")}</p>`}
+      ${hours && html`<label>${t("hours")} <input name="hours" type="number" min="1" max="8760" value="8" required /></label>`}
+      ${name && html`<label>${t("name")} <input name="name" required maxlength="40" autocomplete="off" /></label>`}
+      ${owner && html`<label>${t("owner")} <input name="owner" required maxlength="64" autocomplete="off" /></label>`}
+      ${verdict && html`<label>${t("verdict")} <select name="verdict"><option value="">${t("verdict_none")}</option>
+        ${VERDICTS.map((one) => html`<option value=${one}>${t(`verdict_${one}`)}</option>`)}</select></label>`}
+      ${reason &&
+      html`<label>${t("reason")} <input name="reason" required=${needsReason} maxlength="500" autocomplete="off" autofocus /></label>`}
+      ${noted && html`<p class="muted">${t("kept")}</p>`}
       <${Fault} error=${error} />
       <p class="buttons">
         <button type="submit" class="main">${action}</button>

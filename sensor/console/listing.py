@@ -1,0 +1,131 @@
+"""Lists of alerts: what a sensor said of each, what became of it, and what the desk did."""
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from sensor.alerts.alert import AlertHead
+from sensor.alerts.gist import Gist
+from sensor.blocking.desk import Acknowledged, Desk, Exempted
+from sensor.blocking.handling import Handling
+from sensor.blocking.ledger import Ledger
+from sensor.console.search import Around, blocked, handled, owned, parsed
+from sensor.console.standing import Block, block_of
+from sensor.state.journal import Journal, Wanted
+
+__all__ = ["Asked", "Listing", "Seen"]
+
+
+class Seen(NamedTuple):
+    """One alert in a list."""
+
+    head: AlertHead
+    gist: Gist
+    acknowledged: Acknowledged | None
+    handling: Handling
+    exempted: Exempted | None
+    block: Block
+
+
+class Asked(NamedTuple):
+    """Which alerts: what the journal knows, and what others know."""
+
+    wanted: Wanted = Wanted()
+    """its text may have keys (:mod:`sensor.console.search`)"""
+    block: str = ""
+    """what became of its recommendation (``BlockState``)"""
+    handled: str = ""
+    """how far the desk is (``HandlingState``)"""
+    owner: str = ""
+
+
+class Listing(NamedTuple):
+    """The files a list is made of, and the time."""
+
+    journals: Sequence[Journal]
+    desk: Desk | None
+    ledger: Ledger | None
+    now: int
+    """packet time, ns"""
+    exempted: Sequence[Exempted]
+
+    def _of(self, asked: Asked, journal: Journal) -> Wanted | None:
+        """What a journal is asked for; None: nothing in it can fit. Raises SearchError."""
+        search = parsed(asked.wanted.text)
+        around = Around(journal.attached, self.now, time.time_ns())
+        more = list(search.conditions(around))
+        if asked.block:
+            more.append(blocked(asked.block, around))
+        if asked.handled:
+            more.append(handled(asked.handled, around))
+        if asked.owner:
+            more.append(owned(asked.owner, around))
+        wanted = asked.wanted._replace(text=search.words, more=tuple(more))
+        if "desk" not in journal.attached and wanted.seen_to is not None:
+            return None if wanted.seen_to else wanted._replace(seen_to=None)
+        return wanted
+
+    def _each(self, asked: Asked) -> list[tuple[Journal, Wanted]]:
+        found = [(journal, self._of(asked, journal)) for journal in self.journals]
+        return [(journal, wanted) for journal, wanted in found if wanted is not None]
+
+    def heads(self, most: int, asked: Asked) -> list[AlertHead]:
+        """Those that fit, in order. Raises SearchError."""
+        found = [head for j, wanted in self._each(asked) for head in j.heads(most, wanted)]
+        found.sort(key=asked.wanted.key, reverse=asked.wanted.descending)
+        return found[:most]
+
+    def count(self, asked: Asked) -> int:
+        """How many fit. Raises SearchError."""
+        return sum(journal.count(wanted) for journal, wanted in self._each(asked))
+
+    def seen(self, heads: Sequence[AlertHead]) -> list[Seen]:
+        """Alerts with all that is known of them."""
+        ids = [head.id for head in heads]
+        gists: dict[str, Gist] = {}
+        for journal in self.journals:
+            gists |= journal.gists(ids)
+        done = self.desk.acknowledged(ids) if self.desk is not None else {}
+        exempted = {one.host: one for one in self.exempted}
+        ledger, now = self.ledger, self.now
+        words = ledger.last_words([h.host for h in heads], now) if ledger is not None else {}
+        handling = self._handling(ids)
+        return [
+            Seen(
+                head,
+                gists[head.id],
+                done.get(head.id),
+                handling.get(head.id, Handling()),
+                exempted.get(head.host),
+                block_of(head.block_recommended, words.get(head.host), now),
+            )
+            for head in heads
+            if head.id in gists
+        ]
+
+    def _handling(self, ids: list[str]) -> dict[str, Handling]:
+        """As it is now: what escalated since, or was put off until now, is new again."""
+        if self.desk is None:
+            return {}
+        known = self.desk.handling(ids)
+        over = [id_ for id_, (one, _) in known.items() if one.state in ("done", "snoozed")]
+        escalated: dict[str, int] = {}
+        for journal in self.journals:
+            escalated |= journal.escalated(over)
+        clock = time.time_ns()
+        found = {}
+        for id_, (one, revision) in known.items():
+            if one.state in ("done", "snoozed") and escalated.get(id_, 0) > revision:
+                one = msgspec.structs.replace(one, state="new", reopened=True)
+            elif one.state == "snoozed" and one.until <= clock:
+                one = msgspec.structs.replace(one, state="working" if one.owner else "new")
+            found[id_] = one
+        return found
+
+    def every(self, asked: Asked, most: int, page: int) -> list[Seen]:
+        """All that fit, ``most`` at most, read so many at a time. Raises SearchError."""
+        heads = self.heads(most, asked)
+        parts = [self.seen(heads[at : at + page]) for at in range(0, len(heads), page)]
+        return [one for part in parts for one in part]
