@@ -149,6 +149,10 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """seconds by which clocks of sensors may differ"""
     patience: Annotated[float, msgspec.Meta(ge=0.5, le=3600)] = 5.0
     """seconds a sensor may be silent before the others go on without it"""
+    key_file: str = ""
+    """the provider's secret, the same at all sensors: the hash of local parts depends on it. None:
+    they become filler
+    """
     held_megabytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 2048
     """of segments that wait for a slower sensor, in each partition; then they wait no longer"""
 

@@ -1,11 +1,16 @@
 """What one sensor decodes, as batches: one after another for each partition.
 
+No mail leaves here: payloads are masked (``smtp.mask``), of DNS only what has to do with mail goes
+out (``dns.mail_only``), and at ``privacy = "headers"`` no payload at all.
+
 A batch goes out when it is full and when :meth:`Forwarder.flush` is called, even an empty one, to
 tell how far this sensor is: nothing older than the mark will come.
 """
 
+import hashlib
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,13 +20,26 @@ from sensor.base.kernel import table
 from sensor.cluster.batch import MOST_BYTES, MOST_SEGMENTS, Head, encode
 from sensor.decode.segment import SEGMENT, watched_ports
 from sensor.decode.sharing import pack, share_out
+from sensor.dns.mail_only import ASKER, ASKERS, withhold
 from sensor.settings import Settings, subscriber_prefixes
+from sensor.smtp.mask import MASKED, MASKED_ROWS, NO_KEY, mask
 
-__all__ = ["Forwarder"]
+__all__ = ["Forwarder", "read_key"]
 
 _NO_MARK: Final = 0
 
 Send = Callable[[int, bytes], None]
+
+
+def read_key(settings: Settings) -> np.uint64:
+    """The provider's key, of the file the settings name. Raises OSError.
+
+    ``NO_KEY`` where they name none: then nothing tells that two local parts are the same.
+    """
+    if not settings.cluster.key_file:
+        return NO_KEY
+    secret = Path(settings.cluster.key_file).read_bytes().strip()
+    return np.uint64(int.from_bytes(hashlib.blake2b(secret, digest_size=8).digest()) | 1)
 
 
 class _Share:
@@ -39,7 +57,13 @@ class Forwarder:
     """Gives ``send`` a partition and a message for it."""
 
     def __init__(
-        self, settings: Settings, sensor: str, partitions: int, send: Send, live: bool = False
+        self,
+        settings: Settings,
+        sensor: str,
+        partitions: int,
+        send: Send,
+        key: np.uint64 = NO_KEY,
+        live: bool = False,
     ) -> None:
         self._sensor = sensor
         self._send = send
@@ -51,6 +75,13 @@ class Forwarder:
         self._prefix = min([64, *(p.delegated for p in prefixes if p.delegated)])
         self._shares = [_Share() for _ in range(partitions)]
         self._mark = _NO_MARK
+        self._most = MOST_BYTES if settings.reads else 0
+        self._key = key
+        self._seed = np.uint64(secrets.randbits(64))
+        self._streams = table(MASKED_ROWS + 1, MASKED)
+        self._askers = table(ASKERS, ASKER)
+        self.withheld = 0
+        """messages of DNS that stayed here"""
         self.segments = 0
         """sent, those that go to several partitions as often"""
         self.batches = 0
@@ -62,17 +93,34 @@ class Forwarder:
         """Take what was decoded from a block whose newest frame is of packet time ``newest``."""
         whose = np.zeros(len(segments), np.int64)
         share_out(segments, self._watched, self._prefix, len(self._shares), whose)
+        self.withheld += int(withhold(segments, data, self._askers, whose))
         for number, share in enumerate(self._shares):
             at = 0
             while True:
-                at = pack(
-                    segments, data, whose, number, at,
-                    share.rows, share.ttls, share.packed, share.fill,
-                )  # fmt: skip
+                at = self._take(segments, data, whose, number, at, share)
                 if at == len(segments):
                     break
                 self._give(number, share, link, self._mark)
         self._mark = max(self._mark, newest)
+
+    def _take(
+        self,
+        segments: NDArray[np.void],
+        data: NDArray[np.uint8],
+        whose: NDArray[np.int64],
+        number: int,
+        at: int,
+        share: _Share,
+    ) -> int:
+        """Pack what a share has from segment ``at`` on, masked; where it stopped."""
+        before = int(share.fill[0])
+        at = pack(
+            segments, data, whose, number, at, self._most,
+            share.rows, share.ttls, share.packed, share.fill,
+        )  # fmt: skip
+        fresh = share.rows[before : int(share.fill[0])]
+        mask(fresh, share.packed, self._watched, self._seed, self._key, self._streams)
+        return int(at)
 
     def flush(self, link: str = "") -> None:
         """Send what there is, and to each partition how far this sensor is."""

@@ -81,7 +81,8 @@ def run(options: argparse.Namespace) -> int:
         seconds = time.monotonic() - started
         print(
             f"{progress.frames:,} frames in {seconds:.2f} s: {forwarder.segments:,} segments in"
-            f" {forwarder.batches:,} batches, {forwarder.bytes:,} bytes",
+            f" {forwarder.batches:,} batches, {forwarder.bytes:,} bytes;"
+            f" {forwarder.withheld:,} messages of DNS stayed here",
             file=sys.stderr,
         )
     return report_faults(captures.faults, unread)
@@ -98,16 +99,21 @@ def _sent(
     """Send everything, and the end. Raises Stop when Kafka does not take it."""
     from kafka.errors import KafkaError
 
-    from sensor.cluster.forwarder import Forwarder
+    from sensor.cluster.forwarder import Forwarder, read_key
     from sensor.cluster.sending import Sender
     from sensor.cluster.topics import ensure_segments_topic
 
     name = connection.settings.sensor
     try:
+        key = read_key(settings)
+    except OSError as error:
+        file = settings.cluster.key_file
+        raise Stop(2, f"cluster.key_file: {file}: {error.strerror or error}") from None
+    try:
         partitions = ensure_segments_topic(connection, settings)
         sender = Sender(connection, settings.cluster.segments_topic, name)
         try:
-            forwarder = Forwarder(settings, name, partitions, sender.send)
+            forwarder = Forwarder(settings, name, partitions, sender.send, key)
             link, flushed = "", time.monotonic()
             for block in unread.watch(captures, decoder):
                 link = block.source

@@ -70,20 +70,22 @@ def share_out(segments, watched, prefix, count, shares):
 
 
 @kernel
-def pack(segments, data, shares, share, start, rows, ttls, out, fill):
+def pack(segments, data, shares, share, start, most, rows, ttls, out, fill):
     """Put the segments of a share, from number ``start`` on, behind those that are packed already.
 
     ``rows`` (dtype SEGMENT) get them; ``out`` (uint8) their TCP or UDP header and payload, one
-    behind the other. ``fill`` (int64[2]) is how much of both is used. Copies that this sensor's
-    own mirror made are left out. Returns where it stopped: before the end when there is no room.
+    behind the other, and ``most`` bytes of each payload at most. ``fill`` (int64[2]) is how much of
+    both is used. Copies that this sensor's own mirror made are left out, and what has a share below
+    zero. Returns where it stopped: before the end when there is no room.
     """
     for k in range(start, segments.shape[0]):
         s = segments[k]
-        if s.duplicate or (shares[k] != share and s.kind != DNS):
+        if s.duplicate or shares[k] < 0 or (shares[k] != share and s.kind != DNS):
             continue
         header = np.int64(0) if s.kind == ICMP_ERROR else np.int64(s.header)
         a = np.int64(s.payload) - header
-        size = header + np.int64(s.captured)
+        captured = min(np.int64(s.captured), most)
+        size = header + captured
         n = fill[0]
         at = fill[1]
         if n == rows.shape[0] or at + size > out.shape[0]:
@@ -100,7 +102,7 @@ def pack(segments, data, shares, share, start, rows, ttls, out, fill):
         row.ack = s.ack
         row.mark = s.mark
         row.length = s.length
-        row.captured = s.captured
+        row.captured = captured
         row.vlan = s.vlan
         row.sport = s.sport
         row.dport = s.dport

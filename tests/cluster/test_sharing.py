@@ -82,7 +82,7 @@ def test_both_directions_meet_where_both_ports_are_watched():
 def packed(segments, data, share, whose):
     rows, ttls = table(64, SEGMENT), np.zeros(64, np.uint8)
     out, fill = np.zeros(8192, np.uint8), np.zeros(2, np.int64)
-    assert pack(segments, data, whose, share, 0, rows, ttls, out, fill) == len(segments)
+    assert pack(segments, data, whose, share, 0, 65536, rows, ttls, out, fill) == len(segments)
     n, size = fill.tolist()
     return rows[:n], ttls[:n], out[:size]
 
