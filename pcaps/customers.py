@@ -26,7 +26,9 @@ def time(seconds: float) -> str:
 def bot_session(s: Scenario, t: float, host: str, server: str, sport: int = 0) -> None:
     """One of a bot's: half of the servers answer, and refuse."""
     outcome = s.random.choices(OUTCOMES[:3], (50, 20, 30))[0]
-    lines = dialogue(s.random, helo="localhost", verb="HELO", code=550, quits=False)
+    said = dialogue(s.random, helo="localhost", verb="HELO", code=550, quits=False)
+    domain = f"d{s.random.randrange(1000)}.example>".encode()
+    lines = [(side, text.replace(b"receiver.example>", domain)) for side, text in said]
     s.session(t, host, server, lines, outcome, sport)
 
 

@@ -143,6 +143,8 @@ class AlertHead(msgspec.Struct, frozen=True):
     score: float
     """decibans"""
     block_recommended: bool
+    customer: str
+    """pseudonym of the customer, where leases tell; else empty"""
 
 
 def alert_id(host: str, opened: int) -> str:

@@ -71,6 +71,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """of a person's release: when the subscriber may be blocked again, nanoseconds since 1970"""
     desk: str = ""
     """of a person's release or exemption at another sensor: the name of that"""
+    customer: str | msgspec.UnsetType = msgspec.UNSET
+    """pseudonym of the customer, where leases tell whose the address is"""
 
     def in_force(self, ts: int) -> bool:
         """Whether this, as the last word on its host, holds at ``ts`` (ns)."""

@@ -70,6 +70,10 @@ _MIGRATIONS: Final = (
     UPDATE decisions SET cause = '{"code":"recovery.used_up","figures":{}}' WHERE reason =
         'blocking goes on by steps: the blocks of this step are used up';
     """,
+    """
+    ALTER TABLE decisions ADD COLUMN customer TEXT NOT NULL DEFAULT '';
+    CREATE INDEX decisions_by_customer ON decisions (customer, host) WHERE customer <> '';
+    """,
 )
 _NAMES_KEPT: Final = LONGEST * SECOND + 2 * DAY
 """After so long no block made under a name is in force."""
@@ -106,6 +110,14 @@ class _Book:
         sql = "SELECT message FROM standing WHERE host = ? AND enforced = ?"
         found = _decisions(self._db, sql, host, self._enforced)
         return found[0] if found else None
+
+    def of_customer(self, customer: str) -> list[Decision]:
+        sql = (
+            "SELECT message FROM decisions WHERE number IN (SELECT max(number) FROM decisions"
+            " WHERE customer = ? AND customer <> '' AND enforced = ?"
+            " AND action IN ('block', 'lookup', 'release') GROUP BY host) ORDER BY number DESC"
+        )
+        return _decisions(self._db, sql, customer, self._enforced)
 
     def refused(self, alert: str, reason: Sentence) -> bool:
         sql = "SELECT 1 FROM decisions WHERE alert = ? AND action = 'refuse' AND enforced = ?"
@@ -217,8 +229,8 @@ class Ledger(Book):
         fresh = one.since == one.ts
         self.db.run(
             "INSERT INTO decisions"
-            " (ts, action, enforced, fresh, host, alert, reason, message, cause)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " (ts, action, enforced, fresh, host, alert, reason, message, cause, customer)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *(
                 one.ts,
                 one.action,
@@ -229,6 +241,7 @@ class Ledger(Book):
                 one.reasons[0],
                 message,
                 _cause(one.causes[0]) if one.causes else "",
+                one.customer or "",
             ),
         )
         if one.action in ("block", "lookup", "release"):

@@ -5,6 +5,9 @@ bounds do not object. It lasts as long as the rung of a ladder says; who comes b
 ``memory`` gets the next rung; an alert that goes on renews its block. A block ends when it expires,
 when its alert closes, or by a person, whose word holds for ``hold`` seconds.
 
+Where an alert is about a known customer, so is all of this: he is blocked where he sends from, what
+he no longer has is freed first, and at his next address the block goes on as it was, no new one.
+
 Three ceilings guard against what nobody foresaw (a wrong prefix in the settings, a detector gone
 wrong, an outbreak): blocks in force, their share of all subscribers, new blocks a minute. The one
 that is reached *stops* the policy: nothing new is blocked, and only blocks from well before are
@@ -15,7 +18,7 @@ an outbreak) is an alarm by itself.
 The policy holds no state: what was decided is the ledger's (:class:`Book`).
 """
 
-from typing import Annotated, Any, Literal, Protocol, TypeGuard
+from typing import Annotated, Any, Final, Literal, Protocol, TypeGuard
 
 import msgspec
 from msgspec import UNSET
@@ -31,6 +34,9 @@ from sensor.hosts.subscribers import where
 
 __all__ = ["BlockingSettings", "Book", "Policy", "released"]
 
+
+_MOVED: Final = sentence("policy.moved")
+"""Why a block ends that goes on at the customer's next address."""
 
 Seconds = Annotated[int, msgspec.Meta(ge=10, le=LONGEST)]
 
@@ -79,6 +85,9 @@ class Book(recovery.PauseBook, Protocol):
     def standing(self, host: str) -> Decision | None:
         """The last block, lookup or release of a host."""
 
+    def of_customer(self, customer: str) -> list[Decision]:
+        """The last block, lookup or release of a customer at each address, the newest first."""
+
     def refused(self, alert: str, reason: Sentence) -> bool:
         """Whether a block for an alert (its id) was refused for this reason before."""
 
@@ -105,7 +114,7 @@ def released(standing: Decision, ts: int, reason: Sentence | str, by: str = "por
         "release", ts, enforced=standing.enforced, host=standing.host, source=standing.source,
         ports=standing.ports, since=standing.since, expires=ts, level=standing.level,
         alert=standing.alert, revision=standing.revision, score=standing.score,
-        by=by, sensor=standing.sensor, **because,
+        by=by, sensor=standing.sensor, customer=standing.customer, **because,
     )  # fmt: skip
 
 
@@ -142,11 +151,17 @@ class Policy:
             return []
         made = self._flood(alert, book) if alert.state == "raised" else []
         standing = book.standing(alert.host)
+        his = book.of_customer(alert.customer) if alert.customer else []
+        if alert.customer:
+            made += _freed(alert, standing, his)
+            if standing is None or standing.customer != alert.customer:
+                standing = his[0] if his else None
         if alert.state == "closed":
-            if self._settings.release_on_clear and _rests_on(standing, alert):
-                made.append(released(standing, alert.ts, sentence("policy.closed")))
+            lent = alert.block_code == "block.lent"
+            if self._settings.release_on_clear or lent:
+                made += _ended(alert, standing, his, made, sentence("policy.closed"))
         elif alert.severity == "medium" and _rests_on(standing, alert):
-            made.append(released(standing, alert.ts, _advice(alert)))
+            made += _ended(alert, standing, his, made, _advice(alert))
         elif alert.block_recommended and alert.handshake_proven:
             made += self._block(alert, standing, book)
         elif alert.shared_address and alert.severity != "medium":
@@ -166,7 +181,9 @@ class Policy:
         ts = alert.ts
         renewed = standing is not None and standing.action == "block" and standing.in_force(ts)
         level, since = 0, ts
-        if standing is not None and renewed:
+        if standing is not None and _goes_on(standing, alert):
+            renewed, level, since = True, standing.level, standing.since
+        elif standing is not None and renewed:
             level, since = standing.level, standing.since
             ttl = self._end(alert, level) - ts
             if ts + ttl < standing.expires + min(MINUTE, ttl // 2):
@@ -232,8 +249,40 @@ class Policy:
             action, alert.ts, causes, enforced=self.enforced, host=alert.host, source=str(source),
             ports=ports, since=since, expires=expires, level=level, alert=alert.id,
             revision=alert.revision, score=alert.score,
-            sensor="" if alert.sensor is UNSET else alert.sensor,
+            sensor="" if alert.sensor is UNSET else alert.sensor, customer=alert.customer,
         )  # fmt: skip
+
+
+def _freed(alert: Alert, here: Decision | None, his: list[Decision]) -> list[Decision]:
+    """What ends before a message about a customer is judged.
+
+    ``here``: how the address it names stands; ``his``: how he stands, by address.
+    """
+    has = {one.address for one in alert.addresses or () if one.until is None}
+    made = []
+    if here is not None and here.in_force(alert.ts) and here.customer != alert.customer:
+        made.append(released(here, alert.ts, sentence("policy.others")))
+    gone = [one for one in his if one.in_force(alert.ts) and one.host not in has]
+    return made + [released(one, alert.ts, _MOVED) for one in gone]
+
+
+def _ended(
+    alert: Alert, standing: Decision | None, his: list[Decision], freed: list[Decision],
+    why: Sentence,
+) -> list[Decision]:  # fmt: skip
+    """The end of all that rests on an alert and was not ended before: a customer's may be many."""
+    gone = {one.host for one in freed}
+    found = {one.host: one for one in (*his, standing) if _rests_on(one, alert)}
+    return [released(one, alert.ts, why) for host, one in found.items() if host not in gone]
+
+
+def _goes_on(standing: Decision, alert: Alert) -> bool:
+    """Whether a customer's block goes on, at another address than it was."""
+    if not alert.customer or standing.alert != alert.id:
+        return False
+    if standing.in_force(alert.ts):
+        return standing.host != alert.host and standing.action == "block"
+    return standing.action == "release" and standing.causes == [_MOVED]
 
 
 def _rests_on(standing: Decision | None, alert: Alert) -> TypeGuard[Decision]:

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from sensor.commands.options import settings_argument, settings_from
+from sensor.commands.options import leases_argument, leases_from, settings_argument, settings_from
 from sensor.commands.terminal import Stop, announce, printable, report_faults
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ _EXCHANGERS: Final = 10
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     settings_argument(parser)
-    parser.add_argument("host", metavar="HOST", help="an address of the host")
+    parser.add_argument("host", metavar="HOST", help="an address of the host, or a customer")
+    leases_argument(parser)
     parser.add_argument(
         "-r", dest="files", nargs="+", required=True, metavar="FILE", help="captures"
     )
@@ -35,10 +36,14 @@ def run(options: argparse.Namespace) -> int:
     from sensor.pipeline import Pipeline
 
     settings = settings_from(options.config)
+    leases = leases_from(options, settings)
     try:
-        pipeline = Pipeline(settings, watch=options.host)
+        host = leases.whose(options.host) if leases is not None else options.host
+        pipeline = Pipeline(settings, watch=host)
     except ValueError as error:
         raise Stop(2, f"{options.host}: {error}") from None
+    if leases is not None:
+        pipeline.lend(leases.changes, leases.counters)
     announce()
     captures = Captures(options.files)
     alerts: list[Alert] = []
@@ -54,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(printable(options.host), pipeline.model, watched)
         for alert in alerts:
-            if alert.host == watched.host:
+            if (alert.customer or alert.host) == watched.host:
                 print(
                     f"{alert.time}  {alert.state:<10} {alert.score:+6.1f}  "
                     f"{alert.abuse}: {alert.block_reason}"

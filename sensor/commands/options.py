@@ -12,12 +12,15 @@ from sensor.commands.terminal import Stop
 if TYPE_CHECKING:
     from sensor.alerts.alert import Alert
     from sensor.blocking.ledger import Ledger
+    from sensor.customers.file import LeaseFile
     from sensor.settings import Settings
 
 __all__ = [
     "Found",
     "alert_argument",
     "find_alert",
+    "leases_argument",
+    "leases_from",
     "ledger_from",
     "moment",
     "person",
@@ -43,6 +46,25 @@ def settings_from(path: str | None) -> "Settings":
         return load_settings(path)
     except SettingsError as error:
         raise Stop(2, *error.mistakes) from None
+
+
+def leases_argument(parser: argparse.ArgumentParser) -> None:
+    """``--leases``; see :func:`leases_from`."""
+    parser.add_argument(
+        "--leases", metavar="FILE", help="whose an address was, and when: CSV or JSON lines"
+    )
+
+
+def leases_from(options: argparse.Namespace, settings: "Settings") -> "LeaseFile | None":
+    """The leases of a file, None without one. Raises Stop."""
+    from sensor.customers.file import LeaseFile, LeaseFileError
+
+    if options.leases is None:
+        return None
+    try:
+        return LeaseFile(options.leases, settings.customers)
+    except LeaseFileError as fault:
+        raise Stop(1, str(fault)) from None
 
 
 def state_argument(

@@ -29,7 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     settings_argument(parser)
     state_argument(parser)
     person_arguments(parser)
-    parser.add_argument("host", nargs="?", metavar="HOST", help="an address of the host")
+    parser.add_argument(
+        "host", nargs="?", metavar="HOST", help="an address of the host, or a customer"
+    )
     parser.add_argument("--all", action="store_true", help="every block in force")
 
 
@@ -52,7 +54,7 @@ def _release(ledger: "Ledger", by: str, options: argparse.Namespace) -> int:
         address = None  # an address with ports: as alerts name it
 
     def which(one: "Decision") -> bool:
-        if options.all or one.host == options.host:
+        if options.all or options.host in (one.host, one.customer):
             return True
         return address is not None and address in ipaddress.ip_network(one.source)
 

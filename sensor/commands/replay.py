@@ -10,7 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sensor.commands.options import settings_argument, settings_from, state_argument
+from sensor.commands.options import (
+    leases_argument,
+    leases_from,
+    settings_argument,
+    settings_from,
+    state_argument,
+)
 from sensor.commands.progress import Progress
 from sensor.commands.terminal import Stop, announce, complain, report_faults
 
@@ -19,7 +25,6 @@ if TYPE_CHECKING:
     from sensor.alerts.notice import Notice
     from sensor.base.sentences import Sentence
     from sensor.capture.block import Block
-    from sensor.customers.file import LeaseFile
     from sensor.pipeline import Pipeline
     from sensor.settings import Settings
     from sensor.sinks.jsonl import JsonLines
@@ -46,9 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="alerts as JSON lines, also on a terminal"
     )
-    parser.add_argument(
-        "--leases", metavar="FILE", help="whose an address was, and when: CSV or JSON lines"
-    )
+    leases_argument(parser)
     parser.add_argument("--follow", action="store_true", help="wait for the file to grow")
     parser.add_argument(
         "--pace", metavar="10x", help="as slowly as it was, or so many times faster"
@@ -90,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
             raise
         raise Stop(1, f"{fault.filename or options.state}: {fault.strerror or fault}") from None
     pipeline = Pipeline(settings) if state is None else state.pipeline
-    leases = _leases(options.leases, settings)
+    leases = leases_from(options, settings)
     if leases is not None:
         pipeline.lend(leases.changes, leases.counters)
     captures = Captures(options.files, options.follow)
@@ -139,18 +142,6 @@ def run(options: argparse.Namespace) -> int:
         return 130
     # A file that is followed may have nothing yet.
     return report_faults(captures.faults, None if options.follow else unread)
-
-
-def _leases(path: str | None, settings: Settings) -> LeaseFile | None:
-    """The leases to take from a file. Raises Stop."""
-    if path is None:
-        return None
-    from sensor.customers.file import LeaseFile, LeaseFileError
-
-    try:
-        return LeaseFile(path, settings.customers)
-    except LeaseFileError as fault:
-        raise Stop(1, str(fault)) from None
 
 
 class _State:

@@ -5,6 +5,7 @@ of *one* prefix must come in the order of time: a line that begins ``late`` seco
 it that names the same prefix is a straggler, which knows nothing of what came after it.
 """
 
+import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,17 +13,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base import addresses
 from sensor.base.kernel import table
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
-from sensor.customers.layout import CHANGE, REASONS, UNFIT
+from sensor.customers.layout import ADDRESS_BITS, CHANGE, MOST_BITS, REASONS, UNFIT
 from sensor.customers.lines import HEADER, LONGEST_LINE, LineError, Reader
 from sensor.customers.settings import CustomerSettings
+from sensor.hosts.customer_key import customer_key, parse_pseudonym, pseudonym
 
 __all__ = ["LeaseFile", "LeaseFileError", "secret_of"]
 
 _LEAST_SECRET: Final = 16
 _AT_ONCE: Final = 1 << 16
+_PORT_BITS: Final = MOST_BITS - ADDRESS_BITS
 
 
 class LeaseFileError(Exception):
@@ -48,8 +52,9 @@ class LeaseFile:
     def __init__(self, path: str, settings: CustomerSettings) -> None:
         """Read it. Raises LeaseFileError."""
         self._path = path
+        self._secret = secret_of(settings)
         self._unfit: dict[str, tuple[int, int, Sentence]] = {}
-        reader = Reader(secret_of(settings), settings.widest_ipv4, settings.widest_ipv6)
+        reader = Reader(self._secret, settings.widest_ipv4, settings.widest_ipv6)
         try:
             rows = self._read(reader)
         except OSError as error:
@@ -104,6 +109,32 @@ class LeaseFile:
     def counters(self) -> dict[str, int]:
         """Lines that were not taken, by reason."""
         return {name: self._unfit.get(name.removeprefix("leases_"), (0, 0))[1] for name in UNFIT}
+
+    def whose(self, text: str) -> str:
+        """The customer a person means, by name, by pseudonym or by an address of his.
+
+        An address nobody had stays what it is. ValueError names those who had it by turns.
+        """
+        if parse_pseudonym(text) is not None:
+            return text
+        base, _, port = text.partition(":") if text.count(":") == 1 else (text, "", "")
+        try:
+            number = addresses.as_int(ipaddress.ip_address(base.partition("/")[0]))
+        except ValueError:
+            return pseudonym(*customer_key(text, self._secret))
+        found: dict[str, None] = {}
+        at = number << _PORT_BITS | int(port.partition("-")[0] or 0)
+        for bits in np.unique(self.changes["bits"]).tolist():
+            if port or bits <= ADDRESS_BITS:
+                cut = at >> (MOST_BITS - bits) << (MOST_BITS - bits)
+                hi, lo = cut >> _PORT_BITS + 64, cut >> _PORT_BITS & (1 << 64) - 1
+                rows = self.changes[self.changes["bits"] == bits]
+                same = (rows["hi"] == hi) & (rows["lo"] == lo) & (rows["port"] == cut & 0xFFFF)
+                for row in rows[same][["who_hi", "who_lo"]].tolist():
+                    found[pseudonym(*row)] = None
+        if len(found) > 1:
+            raise ValueError(f"several had it by turns, name one: {', '.join(found)}")
+        return next(iter(found), text)
 
     def faults(self, refused: dict[int, int], counts: dict[str, int]) -> Iterator[Sentence]:
         """What was not taken, a sentence a reason.

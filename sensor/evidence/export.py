@@ -11,15 +11,18 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from sensor.alerts.alert import Alert
+from sensor.base.addresses import as_int
 from sensor.base.kernel import table
 from sensor.base.units import SECOND
 from sensor.capture.block import FRAME, CaptureError
 from sensor.capture.merge import Captures
+from sensor.customers.words import Address
 from sensor.decode.decoder import Decoder
 from sensor.evidence.store import Writer, frames_of, stored_files
-from sensor.hosts.subscribers import Subscribers, host_of, parse_host
+from sensor.hosts.subscribers import Subscribers, host_of, parse_host, where
 from sensor.state.folder import StateFolder
 
 __all__ = ["EvidenceError", "Export", "get_ready"]
@@ -40,12 +43,14 @@ class Export(NamedTuple):
     ) -> tuple[int, list[CaptureError]]:
         """Write the stored packets of an alert's host, up to its last message, as pcapng.
 
+        Of a known customer those of each address while it was his; at other times it was others'.
         ``folder`` is the state folder of the worker that raised it. How many there were, and what
         was wrong with the store. Raises EvidenceError, and leaves no file then, where the access
         cannot be logged.
         """
         span = alert.first_seen * SECOND, alert.ts
-        written, faults = self._copy(folder, alert.host, span, _comment(alert), output)
+        held = alert.addresses or None
+        written, faults = self._copy(folder, alert.host, span, _comment(alert), output, held)
         try:
             _note_access(folder, alert, by, written)
         except EvidenceError:
@@ -54,10 +59,16 @@ class Export(NamedTuple):
         return written, faults
 
     def _copy(
-        self, folder: Path, host: str, span: tuple[int, int], comment: str, output: Path
+        self,
+        folder: Path,
+        host: str,
+        span: tuple[int, int],
+        comment: str,
+        output: Path,
+        held: Sequence[Address] | None = None,
     ) -> tuple[int, list[CaptureError]]:
         first, last = span
-        key = parse_host(host, self.subscribers)
+        key = parse_host(host, self.subscribers) if held is None else (0, 0)
         files = stored_files(StateFolder(folder).evidence)
         decoder = Decoder(self.ports, duplicate_window=0)
         captures = Captures([str(file) for file in files])
@@ -69,11 +80,37 @@ class Export(NamedTuple):
                 times = segments["ts"]
                 segments = segments[(times >= first) & (times <= last)]
                 mine = np.zeros(len(segments), np.bool_)
-                host_of(segments, decoder.watched, self.subscribers, np.array(key, np.uint64), mine)
+                if held is None:
+                    key_ = np.array(key, np.uint64)
+                    host_of(segments, decoder.watched, self.subscribers, key_, mine)
+                for one in held or ():
+                    mine |= _while_his(segments, decoder.watched, one)
                 frames, _ = frames_of(block, segments[mine], True)
                 writer.write(block.data, frames, frames["captured"].astype(np.int64))
                 count += len(frames)
         return count, captures.faults
+
+
+def _while_his(
+    segments: NDArray[np.void], watched: NDArray[np.bool_], one: Address
+) -> NDArray[np.bool_]:
+    """Which segments are of an address while a customer had it: bool, one a segment."""
+    network, ports = where(one.address)
+    first = as_int(network.network_address)
+    spare = network.max_prefixlen - network.prefixlen
+    mask = (1 << 128) - (1 << spare)
+    by_client = watched[segments["dport"]]
+    same = segments["ts"] >= one.since
+    if one.until is not None:
+        same &= segments["ts"] < one.until
+    for half, shift in (("hi", 64), ("lo", 0)):
+        cut, wanted = (np.uint64(n >> shift & (1 << 64) - 1) for n in (mask, first))
+        client = np.where(by_client, segments[f"src_{half}"], segments[f"dst_{half}"])
+        same &= client & cut == wanted
+    if ports:
+        port = np.where(by_client, segments["sport"], segments["dport"])
+        same &= (port >= ports[0]) & (port <= ports[1])
+    return same
 
 
 def _comment(alert: Alert) -> str:

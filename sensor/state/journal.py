@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from sensor.alerts.alert import Alert, AlertHead
 from sensor.alerts.candidate import Candidate
@@ -74,6 +75,14 @@ _MIGRATIONS: Final = (
     CREATE INDEX heads_by_opened ON heads (opened, id, host, severity, state, recommended);
     CREATE INDEX candidates_by_score ON candidates (score, host, ts);
     """,  # all that lists are asked for: whole rows are read only of those shown
+    """
+    ALTER TABLE heads ADD COLUMN customer TEXT NOT NULL DEFAULT '';
+    ALTER TABLE alerts ADD COLUMN customer TEXT NOT NULL DEFAULT '';
+    CREATE INDEX alerts_by_customer ON alerts (customer, ts) WHERE customer <> '';
+    DROP INDEX heads_by_opened;
+    CREATE INDEX heads_by_opened
+        ON heads (opened, id, host, severity, state, recommended, customer);
+    """,
 )
 _CANDIDATES: Final = 100_000
 """Of candidates the newest are kept."""
@@ -112,8 +121,8 @@ class Wanted(NamedTuple):
     """Which alerts a list is to hold: those that fit all of it."""
 
     text: str = ""
-    """words, each of them in host, severity, state or id; or an address or a prefix that the host
-    shares addresses with
+    """words, each of them in host, customer, severity, state or id; or an address or a prefix that
+    the host shares addresses with, or once shared where it is a known customer
     """
     state: str = ""
     """one of the alert's states, or ``open``: any but closed"""
@@ -183,11 +192,13 @@ class Wanted(NamedTuple):
             parts.append((seen if self.seen_to else f"NOT {seen}", ()))
         for number, (word, addresses) in enumerate(self.words):
             if addresses is not None:
-                parts.append((f"shares{number}(host)", ()))
+                # Of a customer each message names the address he had.
+                had = f"SELECT id FROM alerts WHERE customer <> '' AND shares{number}(host)"  # noqa: S608
+                parts.append((f"(shares{number}(host) OR customer <> '' AND id IN ({had}))", ()))
             else:
-                fields = ("host", "severity", "state", "id")
+                fields = ("host", "customer", "severity", "state", "id")
                 held = " OR ".join(f"instr({name}, ?)" for name in fields)
-                parts.append((f"({held})", (word,) * 4))
+                parts.append((f"({held})", (word,) * len(fields)))
         values = tuple(value for _, given in parts for value in given)
         return " AND ".join(part for part, _ in parts), values
 
@@ -230,9 +241,10 @@ class Journal(Book):
                 a
                 for a in alerts
                 if self.db.run(
-                    "INSERT OR IGNORE INTO alerts (id, revision, ts, host, state, message)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
-                    *(a.id, a.revision, a.ts, a.host, a.state, encode(a)),
+                    "INSERT OR IGNORE INTO alerts"
+                    " (id, revision, ts, host, state, message, customer)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    *(a.id, a.revision, a.ts, a.host, a.state, encode(a), a.customer or ""),
                 )
             ]
             places = ", ".join("?" * len(_COLUMNS))
@@ -240,7 +252,7 @@ class Journal(Book):
                 self.db.run(
                     f"INSERT OR REPLACE INTO heads (number, {', '.join(_COLUMNS)})"  # noqa: S608
                     f" SELECT max(number), {places} FROM alerts WHERE id = ?",
-                    *(getattr(a, field) for field in _FIELDS),
+                    *("" if (v := getattr(a, field)) is UNSET else v for field in _FIELDS),
                     a.id,
                 )
         return fresh
@@ -303,9 +315,9 @@ class Journal(Book):
         self.attached.add(name)
 
     def heads_of(self, host: str) -> list[AlertHead]:
-        """All alerts on a host, those raised last first."""
-        his = "id IN (SELECT id FROM alerts WHERE host = ?)"
-        rows = self.db.rows(f"{_HEAD} WHERE {his} ORDER BY opened DESC", host)
+        """All alerts on a host, or on a customer by his pseudonym, those raised last first."""
+        his = "id IN (SELECT id FROM alerts WHERE host = ? OR customer = ? AND customer <> '')"
+        rows = self.db.rows(f"{_HEAD} WHERE {his} ORDER BY opened DESC", host, host)
         return [_head(row) for row in rows]
 
     def open_hosts(self) -> list[tuple[str, bool]]:

@@ -26,7 +26,7 @@ def test_lines_in_any_order_take_effect_in_that_of_time(tmp_path):
 
 
 def test_what_comes_late_about_a_prefix_is_not_taken(tmp_path):
-    lines = [lease(10 * HOUR), lease(5 * HOUR), lease(9 * HOUR), lease(HOUR, ports="1-1")]
+    lines = [lease(10 * HOUR), lease(5 * HOUR), lease(9 * HOUR + SECOND), lease(HOUR, ports="1-1")]
     file = read(tmp_path / "l", *lines)
     assert file.counters["leases_late"] == 1
     (said,) = file.faults({}, {})

@@ -55,4 +55,5 @@ def alert_message(number: int, alert: Alert, settings: KafkaSettings) -> Message
         sensor=alert.sensor or settings.sensor,
     )
     value = msgspec.json.encode(told)
-    return Message(number, settings.alerts_topic, alert.host.encode(), value, more, alert.ts)
+    key = (alert.customer or alert.host).encode()
+    return Message(number, settings.alerts_topic, key, value, more, alert.ts)
