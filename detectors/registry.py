@@ -25,9 +25,9 @@ PAGES: Final = (
     "senders",
     "logins",
     "wordless",
+    "campaign",
     "mx_lookups",
     "regularity",
-    "campaign",
     "submission",
 )
 """Names of the files, in the order in which reasons are shown."""
