@@ -41,7 +41,7 @@ from sensor.hosts.histogram import STEPS, fan_out
 from sensor.hosts.in_use import new_in_use
 from sensor.hosts.layout import META, new_host_table
 from sensor.hosts.meetings import MEETINGS, new_meetings
-from sensor.hosts.subscribers import CLASS, class_of, classify, parse_host
+from sensor.hosts.subscribers import CLASS, class_of, classify, host_text, parse_host
 from sensor.hosts.table import reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.settings import Limits, Settings, subscribers_of
@@ -92,6 +92,7 @@ def compile_kernels() -> None:
     state = pipeline._state
     zero = np.uint64(0)
     adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, True)
+    host_text(0, 0, 128, 0)
     watch_name(state.lookups, np.frombuffer(b"\0", np.uint8))
     clear_answers(state.lookups)
     evidence = Evidence(

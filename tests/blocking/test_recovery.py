@@ -201,6 +201,8 @@ def test_old_steps_are_kept_while_they_hold(desk):
 def test_a_stop_written_before_decisions_had_codes_goes_on_all_the_same(desk, tmp_path):
     desk.ledger.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "blocking.sqlite")) as db, db:
+        db.execute("DROP INDEX decisions_by_customer")
+        db.execute("ALTER TABLE decisions DROP COLUMN customer")
         db.execute("ALTER TABLE decisions DROP COLUMN cause")
         db.execute("UPDATE decisions SET message = json_remove(message, '$.causes')")
         db.execute("UPDATE standing SET message = json_remove(message, '$.causes')")

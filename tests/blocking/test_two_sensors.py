@@ -241,6 +241,8 @@ def test_records_of_before_are_understood_and_released(tmp_path, topics, b):
     ledger.take("journal", [Row(1, alert(at=0)), Row(2, alert("203.0.113.9", at=0))], policy)
     ledger.db.run("DROP TABLE makers")
     ledger.db.run("DROP TABLE kept")
+    ledger.db.run("DROP INDEX decisions_by_customer")
+    ledger.db.run("ALTER TABLE decisions DROP COLUMN customer")
     ledger.db.run("ALTER TABLE decisions DROP COLUMN cause")
     ledger.db.run("PRAGMA user_version = 1")
     for one in ledger.in_force(at(1)):

@@ -57,6 +57,8 @@ def test_a_journal_of_before_gets_its_heads(state):
     for table in ("heads", "vitals"):
         old.db.run(f"DROP TABLE {table}")
     old.db.run("DROP INDEX candidates_by_score")
+    old.db.run("DROP INDEX alerts_by_customer")
+    old.db.run("ALTER TABLE alerts DROP COLUMN customer")
     old.db.run("PRAGMA user_version = 2")
     old.close()
     assert Journal(path).heads(100) == expected

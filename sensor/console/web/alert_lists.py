@@ -66,7 +66,7 @@ def _below(cursor: str, sort: Sort) -> tuple[int | float | str, str]:
             raise ValueError
         return min(int(value), _LATEST), id_
     except ValueError:
-        raise ApiError(400, f"after: no cursor of a list sorted by {sort}") from None
+        raise ApiError(409, f"after: no cursor of a list sorted by {sort}") from None
 
 
 def alerts(request: ApiRequest) -> schemas.Alerts:

@@ -214,7 +214,7 @@ def _release(request: ApiRequest) -> schemas.Released:
 
 OPERATIONS: Final = (
     Operation("GET", "/api/v1/alerts", alerts, "viewer", "Alerts, those raised last first",
-              schemas.Alerts, schemas.AlertsQuery),
+              schemas.Alerts, schemas.AlertsQuery, faults=(409,)),
     Operation("GET", "/api/v1/alerts.csv", alerts_csv, "viewer",
               "The same, a line an alert; texts are safe to open in a spreadsheet", "text/csv",
               schemas.AlertsFilter, slow=True),

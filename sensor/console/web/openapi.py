@@ -17,7 +17,7 @@ _MEANINGS: Final = {
     401: "nobody known asks",
     403: "this needs a higher role, or did not come from the page itself",
     404: "there is none",
-    409: "this cannot be done with this host",
+    409: "this cannot be done with this host, or `after` is of a list in another order",
     413: "the body is too large",
     415: "the body is not JSON",
     429: "too many wrong passwords from there",

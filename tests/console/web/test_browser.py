@@ -346,7 +346,7 @@ def test_an_alert_that_escalates_after_it_was_done_is_new_again(desk, state):
     Journal(state / "journal.sqlite").write([worse])
     expect(page.locator("tbody tr")).to_have_count(0)
     page = desk.go("/?text=is:reopened")
-    page.get_by_text("new again: escalated").first.wait_for()
+    page.get_by_text("new again: escalated").filter(visible=True).first.wait_for()
 
 
 @pytest.mark.slow

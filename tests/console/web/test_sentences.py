@@ -56,7 +56,9 @@ def alike(page, sentences):
 
 
 def untranslated(texts) -> list[str]:
-    return [t for t in texts if re.search("[A-Za-z]{2}", re.sub(rf"{NAMES}|SYN|MX|Kafka", "", t))]
+    return [
+        t for t in texts if re.search("[A-Za-z]{2}", re.sub(rf"{NAMES}|SYN|RST|MX|Kafka", "", t))
+    ]
 
 
 def evidences(number: int):
