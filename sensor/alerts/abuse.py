@@ -35,10 +35,11 @@ KINDS: Final[tuple[Abuse, ...]] = get_args(Abuse)
 """By the numbers kernels know them by."""
 UNKNOWN, _SPAM, _WORM, _GUESSING, _SCANNING, _RELAY_TESTING = range(len(KINDS))
 
-BLOCKED: Final[tuple[Abuse, ...]] = ("spam", "worm", "credential guessing")
-"""What may be blocked unless the settings say otherwise. Closing port 25 stops these. Who scans, or
-tests relays, may be a researcher or somebody's monitoring, and does no harm that cannot wait for a
-person; and who does not know what it is does not cut off a customer for it.
+BLOCKED: Final[tuple[Abuse, ...]] = ("spam", "worm", "credential guessing", "relay testing")
+"""What may be blocked unless the settings say otherwise. Closing port 25 stops these; a bot whose
+list is of one domain looks like who tests relays. Who scans may be a researcher or somebody's
+monitoring, and does no harm that cannot wait for a person; and who does not know what it is does
+not cut off a customer for it.
 """
 
 _LOGINS: Final = 3

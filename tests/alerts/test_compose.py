@@ -113,7 +113,7 @@ def test_what_is_kept_of_a_watched_host_is_its_own(composer):
 @pytest.mark.parametrize("abuse", KINDS)
 def test_what_may_be_blocked_is_a_setting(composer, abuse):
     one = weighed(proven=1, counts=[(Count.FIRST_PROVEN, 200)], abuse=abuse)
-    allowed = abuse in ("spam", "worm", "credential guessing")
+    allowed = abuse in ("spam", "worm", "credential guessing", "relay testing")
     alert = composer.alert(one)
     assert (alert.abuse, alert.block_recommended) == (abuse, allowed)
     if not allowed:
