@@ -1,5 +1,5 @@
 // What pages have in common: where we are, what was fetched, what is done with keys.
-import { useCallback, useEffect, useRef, useState } from "./dom.js";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "./dom.js";
 import { get } from "./api.js";
 import { on } from "./live.js";
 
@@ -85,7 +85,8 @@ const typing = (event) => event.target.closest?.("input, select, textarea, dialo
 
 // Single keys, as in less and k9s; not while somebody types.
 export function useKeys(keys) {
-  useEffect(() => {
+  // With the drawing itself: a key pressed right after another acts on what is drawn by then.
+  useLayoutEffect(() => {
     const press = (event) => {
       if (typing(event) || event.ctrlKey || event.metaKey || event.altKey) return;
       const does = keys[event.key];
