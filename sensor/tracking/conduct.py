@@ -26,12 +26,12 @@ __all__ = ["conducted"]
 
 
 @inner_routine
-def conducted(owners, connection, h, s, tick):
+def conducted(hosts, meetings, connection, h, s, tick):
     """Session ``s`` of host ``h`` is over; whether there is new evidence for a detector."""
-    d = np.int64(owners.hosts.rows[h].detail)
+    d = np.int64(hosts.rows[h].detail)
     if d == NO_DETAIL:
         return False
-    detail = owners.hosts.details[d]
+    detail = hosts.details[d]
     hi, lo = connection.server_hi, connection.server_lo
     fresh = False
     if left_wordless(s, connection.seen == BOTH_SEEN):
@@ -41,7 +41,7 @@ def conducted(owners, connection, h, s, tick):
         _identified(detail, s, tick)
         if connection.first and s.helo_size:
             make = make_of(s.helo, s.helo_size, s.ehlo_commands > 0, detail.last_shape)
-            fresh |= visit(owners.meetings, owners.hosts, h, hi, lo, make, tick)
+            fresh |= visit(meetings, hosts, h, hi, lo, make, tick)
     if s.credentials_refused:
         fresh |= note_conduct(detail, LOGIN_REFUSED, hi, lo, tick)
     if s.auth == AUTH_ACCEPTED:

@@ -318,7 +318,7 @@ def _conclude(followed, i, ts, tick):
     h = owner(owners, connection)
     if h < 0:
         return _decided(followed, connection, s, tick)
-    fresh = conducted(owners, connection, h, s, tick)
+    fresh = conducted(owners.hosts, followed.meetings, connection, h, s, tick)
     if not connection.first:
         changed = _decided(followed, connection, s, tick)
         return h if fresh else changed

@@ -250,7 +250,6 @@ class Owners(NamedTuple):
     hosts: HostTable
     subscribers: Subscribers
     in_use: InUse
-    meetings: Meetings
     leases: Leases
     counters: NDArray[np.int64]
 
@@ -261,6 +260,7 @@ class Followed(NamedTuple):
     connections: Connections
     sessions: Sessions
     records: Records
+    meetings: Meetings
     counters: NDArray[np.int64]
     owners: Owners
 
@@ -287,13 +287,13 @@ class Judged(NamedTuple):
 @inner
 def owners_of(t):
     """The view of ``attribution``."""
-    return Owners(t.hosts, t.subscribers, t.in_use, t.meetings, t.leases, t.counters)
+    return Owners(t.hosts, t.subscribers, t.in_use, t.leases, t.counters)
 
 
 @inner
 def followed_of(t):
     """The view of ``sessions``."""
-    return Followed(t.connections, t.sessions, t.records, t.counters, owners_of(t))
+    return Followed(t.connections, t.sessions, t.records, t.meetings, t.counters, owners_of(t))
 
 
 @inner
