@@ -4,6 +4,7 @@ from typing import Final
 
 from sensor.settings import Settings
 from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.topics import make_topic
 
 __all__ = ["ensure_segments_topic"]
 
@@ -20,8 +21,7 @@ _CONFIG: Final = {
 def ensure_segments_topic(connection: Connection, settings: Settings) -> int:
     """The partitions the topic has. Raises KafkaError."""
     from kafka import KafkaAdminClient
-    from kafka.admin import NewTopic
-    from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+    from kafka.errors import UnknownTopicOrPartitionError
 
     name = settings.cluster.segments_topic
     admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
@@ -29,17 +29,9 @@ def ensure_segments_topic(connection: Connection, settings: Settings) -> int:
         if name not in set(admin.list_topics()):
             if not settings.kafka.create_topics:
                 raise UnknownTopicOrPartitionError(f"no topic {name}")
-            new = NewTopic(
-                name,
-                settings.cluster.partitions,
-                settings.kafka.replication or -1,
-                topic_configs=_CONFIG,
-            )
-            try:
-                admin.create_topics([new])
-            except TopicAlreadyExistsError:  # by another, just now
-                return _count(admin, name)
-            return settings.cluster.partitions
+            wanted = settings.cluster.partitions
+            if make_topic(admin, name, wanted, settings.kafka.replication, _CONFIG):
+                return wanted
         return _count(admin, name)
     finally:
         admin.close()

@@ -19,6 +19,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel, mix
 from sensor.hosts.evidence import Fact
+from sensor.hosts.halves import HALF_DAY, both, half_days, mark, turn
 
 __all__ = [
     "CONDUCT",
@@ -45,36 +46,26 @@ CONDUCT: Final[list[tuple[Any, ...]]] = [
 ]
 """Fields of a detail. Past some 300 servers bits are found taken: counts are then lower bounds."""
 
-_HALF_DAY: Final = 12 * 3600
 _LOGINS_REFUSED: Final = int(Fact.LOGINS_REFUSED)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-_LOW = np.uint64(63)
-_PLACES = np.uint64(_WORDS - 1)
-_SHIFT = np.uint64(8)
 
 
 @kernel
 def clear_conduct(detail, tick):
     """Of a new detail."""
-    detail.done_half = tick // _HALF_DAY
+    detail.done_half = tick // HALF_DAY
     detail.done[:, :] = 0
     detail.met[:, :] = _ZERO
 
 
 @kernel
 def _turn(detail, tick):
-    half = tick // _HALF_DAY
-    past = half - np.int64(detail.done_half)
-    if past == 0:
-        return
-    for k in range(_KINDS):
-        detail.done[1, k] = detail.done[0, k] if past == 1 else 0
-        detail.done[0, k] = 0
-    for k in range(_WORDS):
-        detail.met[1, k] = detail.met[0, k] if past == 1 else _ZERO
-        detail.met[0, k] = _ZERO
-    detail.done_half = half
+    past = half_days(detail.done_half, tick)
+    if past != 0:
+        turn(detail.done, past)
+        turn(detail.met, past)
+        detail.done_half = tick // HALF_DAY
 
 
 @kernel
@@ -82,10 +73,7 @@ def note_conduct(detail, kind, hi, lo, tick):
     """A host did something of ``kind`` at a server; whether for the first time there today."""
     _turn(detail, tick)
     hashed = mix(mix(mix(_ONE, np.uint64(kind)), np.uint64(hi)), np.uint64(lo))
-    word = np.int64(hashed & _PLACES)
-    bit = _ONE << ((hashed >> _SHIFT) & _LOW)
-    fresh = (detail.met[0, word] | detail.met[1, word]) & bit == _ZERO
-    detail.met[0, word] |= bit
+    fresh = mark(detail.met, hashed)
     if fresh:
         detail.done[0, kind] += 1
     elif kind == WORDLESS:
@@ -98,4 +86,4 @@ def collect_conduct(detail, tick, facts):
     """Fill the facts from LOGINS_REFUSED to KNOWN."""
     _turn(detail, tick)
     for k in range(_KINDS):
-        facts[_LOGINS_REFUSED + k] = np.int64(detail.done[0, k]) + np.int64(detail.done[1, k])
+        facts[_LOGINS_REFUSED + k] = both(detail.done, k)

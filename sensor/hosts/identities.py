@@ -22,6 +22,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Fact
+from sensor.hosts.halves import HALF_DAY, both, half_days, ones, place_of, turn, turn_word
 
 __all__ = [
     "ASKED",
@@ -54,7 +55,6 @@ IDENTITIES: Final[list[tuple[Any, ...]]] = [
 ]
 """Fields of a detail."""
 
-_HALF_DAY: Final = 12 * 3600
 _NAMES: Final = int(Fact.HELO_NAMES)
 _SHAPES: Final = int(Fact.SYN_SHAPES)
 _MAILS: Final = int(Fact.MAILS)
@@ -62,8 +62,6 @@ _RECIPIENTS: Final = int(Fact.RECIPIENTS)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _LOW = np.uint64(63)
-_PLACES = np.uint64(_WORDS - 1)
-_SHIFT = np.uint64(8)
 _FNV = np.uint64(0x100000001B3)
 _OFFSET = np.uint64(0xCBF29CE484222325)
 _UPPER_A, _UPPER_Z, _TO_LOWER = 0x41, 0x5A, 0x20
@@ -86,18 +84,9 @@ def hash_name(text, size):
 
 
 @kernel
-def _ones(word):
-    n = 0
-    while word != _ZERO:
-        word &= word - _ONE
-        n += 1
-    return n
-
-
-@kernel
 def clear_identities(detail, tick):
     """Of a new detail."""
-    detail.set_half = tick // _HALF_DAY
+    detail.set_half = tick // HALF_DAY
     detail.sets[:, :, :] = _ZERO
     detail.shapes[:] = _ZERO
     detail.mails[:, :] = 0
@@ -108,8 +97,7 @@ def clear_identities(detail, tick):
 
 @kernel
 def _turn(detail, tick):
-    half = tick // _HALF_DAY
-    past = half - np.int64(detail.set_half)
+    past = half_days(detail.set_half, tick)
     if past == 0:
         return
     for which in range(_SETS):
@@ -118,23 +106,19 @@ def _turn(detail, tick):
             word = detail.sets[0, which, k] if past == 1 else _ZERO
             detail.sets[1, which, k] = word
             detail.sets[0, which, k] = _ZERO
-            size += _ones(word)
+            size += ones(word)
         detail.set_sizes[which] = size
-    detail.shapes[1] = detail.shapes[0] if past == 1 else _ZERO
-    detail.shapes[0] = _ZERO
-    detail.shape_size = _ones(detail.shapes[1])
-    for k in range(2):
-        detail.mails[1, k] = detail.mails[0, k] if past == 1 else 0
-        detail.mails[0, k] = 0
-    detail.set_half = half
+    turn_word(detail.shapes, past)
+    detail.shape_size = ones(detail.shapes[1])
+    turn(detail.mails, past)
+    detail.set_half = tick // HALF_DAY
 
 
 @kernel
 def note_identity(detail, which, hashed, tick):
     """A name or a domain, by its hash, belongs to set ``which``; whether it is new there today."""
     _turn(detail, tick)
-    word = np.int64(hashed & _PLACES)
-    bit = _ONE << ((hashed >> _SHIFT) & _LOW)
+    word, bit = place_of(hashed, _WORDS)
     fresh = (detail.sets[0, which, word] | detail.sets[1, which, word]) & bit == _ZERO
     detail.sets[0, which, word] |= bit
     detail.set_sizes[which] += fresh
@@ -168,5 +152,5 @@ def collect_identities(detail, tick, facts):
     for which in range(_SETS):
         facts[_NAMES + which] = _SIZES[detail.set_sizes[which]]
     facts[_SHAPES] = detail.shape_size
-    facts[_MAILS] = np.int64(detail.mails[0, 0]) + np.int64(detail.mails[1, 0])
-    facts[_RECIPIENTS] = np.int64(detail.mails[0, 1]) + np.int64(detail.mails[1, 1])
+    facts[_MAILS] = both(detail.mails, 0)
+    facts[_RECIPIENTS] = both(detail.mails, 1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Fact
+from sensor.hosts.halves import HALF_DAY, both, half_days, ones, turn, turn_word
 
 __all__ = ["MET", "clear_met", "collect_met", "note_meeting", "note_visit"]
 
@@ -23,7 +24,6 @@ MET: Final[list[tuple[Any, ...]]] = [
 ]
 """Fields of a detail."""
 
-_HALF_DAY: Final = 12 * 3600
 _MEETINGS: Final = int(Fact.MEETINGS)
 _F_PEERS: Final = int(Fact.PEERS)
 _VISITS: Final = int(Fact.VISITS)
@@ -39,21 +39,16 @@ def clear_met(detail, tick):
     detail.peers[:] = _ZERO
     detail.visits[:, :] = 0
     detail.make = 0
-    detail.met_half = tick // _HALF_DAY
+    detail.met_half = tick // HALF_DAY
 
 
 @kernel
 def _turn(detail, tick):
-    half = tick // _HALF_DAY
-    past = half - np.int64(detail.met_half)
-    if past == 0:
-        return
-    detail.peers[1] = detail.peers[0] if past == 1 else _ZERO
-    detail.peers[0] = _ZERO
-    for k in range(_KINDS):
-        detail.visits[1, k] = detail.visits[0, k] if past == 1 else 0
-        detail.visits[0, k] = 0
-    detail.met_half = half
+    past = half_days(detail.met_half, tick)
+    if past != 0:
+        turn_word(detail.peers, past)
+        turn(detail.visits, past)
+        detail.met_half = tick // HALF_DAY
 
 
 @kernel
@@ -73,19 +68,10 @@ def note_meeting(detail, peer, make, first, tick):
 
 
 @kernel
-def _ones(word):
-    n = 0
-    while word != _ZERO:
-        word &= word - _ONE
-        n += 1
-    return n
-
-
-@kernel
 def collect_met(detail, tick, facts):
     """Fill the facts from MEETINGS to MAKE."""
     _turn(detail, tick)
-    facts[_VISITS] = np.int64(detail.visits[0, _VISITED]) + np.int64(detail.visits[1, _VISITED])
-    facts[_MEETINGS] = np.int64(detail.visits[0, _MET]) + np.int64(detail.visits[1, _MET])
-    facts[_F_PEERS] = _ones(detail.peers[0] | detail.peers[1])
+    facts[_VISITS] = both(detail.visits, _VISITED)
+    facts[_MEETINGS] = both(detail.visits, _MET)
+    facts[_F_PEERS] = ones(detail.peers[0] | detail.peers[1])
     facts[_MAKE] = detail.make

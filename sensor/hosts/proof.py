@@ -16,6 +16,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Fact
+from sensor.hosts.halves import HALF_DAY, both, half_days, mark, turn
 
 __all__ = [
     "DENIED",
@@ -45,34 +46,25 @@ PROOF: Final[list[tuple[Any, ...]]] = [
 ]
 """Fields of a detail."""
 
-_HALF_DAY: Final = 12 * 3600
 _PROVEN_REFUSED: Final = int(Fact.PROVEN_REFUSED)
 _ZERO = np.uint64(0)
-_ONE = np.uint64(1)
-_LOW = np.uint64(63)
 
 
 @kernel
 def clear(detail, tick):
     """Of a new detail."""
-    detail.half = tick // _HALF_DAY
+    detail.half = tick // HALF_DAY
     detail.weighed[:, :] = 0
     detail.wide[:, :] = _ZERO
 
 
 @kernel
 def _turn(detail, tick):
-    half = tick // _HALF_DAY
-    past = half - np.int64(detail.half)
-    if past == 0:
-        return
-    for k in range(_KINDS):
-        detail.weighed[1, k] = detail.weighed[0, k] if past == 1 else 0
-        detail.weighed[0, k] = 0
-    for k in range(_WORDS):
-        detail.wide[1, k] = detail.wide[0, k] if past == 1 else _ZERO
-        detail.wide[0, k] = _ZERO
-    detail.half = half
+    past = half_days(detail.half, tick)
+    if past != 0:
+        turn(detail.weighed, past)
+        turn(detail.wide, past)
+        detail.half = tick // HALF_DAY
 
 
 @kernel
@@ -86,11 +78,7 @@ def weigh(detail, kind, tick):
 def new_wide(detail, hashed, tick):
     """Whether a wide network (by its hash) is new to the host today; it is not any more."""
     _turn(detail, tick)
-    word = np.int64(hashed & np.uint64(_WORDS - 1))
-    bit = _ONE << ((hashed >> np.uint64(8)) & _LOW)
-    known = (detail.wide[0, word] | detail.wide[1, word]) & bit
-    detail.wide[0, word] |= bit
-    return known == _ZERO
+    return mark(detail.wide, hashed)
 
 
 @kernel
@@ -98,4 +86,4 @@ def collect_proof(detail, tick, facts):
     """Fill the facts from PROVEN_REFUSED to DENIED."""
     _turn(detail, tick)
     for k in range(_KINDS):
-        facts[_PROVEN_REFUSED + k] = np.int64(detail.weighed[0, k]) + np.int64(detail.weighed[1, k])
+        facts[_PROVEN_REFUSED + k] = both(detail.weighed, k)

@@ -134,6 +134,15 @@ def filler(byte):
 
 
 @kernel
+def _begins(words, k, row, n):
+    """Whether word ``k`` begins with the ``n`` characters there are."""
+    for j in range(n):
+        if words[k, j] != row.word[j]:
+            return False
+    return True
+
+
+@kernel
 def _fits(words, row, byte):
     """Whether the word so far, and this byte behind it, begin one of ``words``."""
     n = np.int64(row.chars)
@@ -141,14 +150,7 @@ def _fits(words, row, byte):
         return False
     byte = upper(byte)
     for k in range(words.shape[0]):
-        if words[k, n] != byte:
-            continue
-        same = True
-        for j in range(n):
-            if words[k, j] != row.word[j]:
-                same = False
-                break
-        if same:
+        if words[k, n] == byte and _begins(words, k, row, n):
             return True
     return False
 
@@ -167,12 +169,7 @@ def _which(words, row):
     for k in range(words.shape[0]):
         if n < words.shape[1] and words[k, n] != 0:
             continue
-        same = n > 0
-        for j in range(n):
-            if words[k, j] != row.word[j]:
-                same = False
-                break
-        if same:
+        if n > 0 and _begins(words, k, row, n):
             return k
     return -1
 

@@ -291,23 +291,19 @@ class Journal(Book):
 
     def escalated(self, ids: list[str]) -> dict[str, int]:
         """The newest revision by which some alerts escalated, by id."""
-        return dict(
-            self.db.rows(
-                "SELECT id, max(revision) FROM alerts WHERE state = 'escalated'"
-                " AND id IN (SELECT value FROM json_each(?)) GROUP BY id",
-                json.dumps(ids),
-            )
-        )
+        return self._newest(ids, "state = 'escalated'")
 
     def revisions(self, ids: list[str]) -> dict[str, int]:
         """The newest revision of some alerts, by id; those it does not know are left out."""
-        return dict(
-            self.db.rows(
-                "SELECT id, max(revision) FROM alerts"
-                " WHERE id IN (SELECT value FROM json_each(?)) GROUP BY id",
-                json.dumps(ids),
-            )
+        return self._newest(ids, "1")
+
+    def _newest(self, ids: list[str], condition: str) -> dict[str, int]:
+        rows = self.db.rows(
+            f"SELECT id, max(revision) FROM alerts WHERE {condition}"  # noqa: S608
+            " AND id IN (SELECT value FROM json_each(?)) GROUP BY id",
+            json.dumps(ids),
         )
+        return dict(rows)
 
     def attach(self, name: str, file: Path) -> None:
         """Have lists know of another file, whose tables are ``name.table`` then."""

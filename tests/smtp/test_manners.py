@@ -1,16 +1,10 @@
 """What a session says of its client: manners, and whether a message was sent where replies hide."""
 
-import ipaddress
-
-import numpy as np
 import pytest
 
 from lab.conversation import Conversation, block
-from lab.outputs import feed, finish
-from sensor.base.addresses import MAPPED
-from sensor.hosts.activity import collect
-from sensor.hosts.evidence import Count, Fact
-from sensor.hosts.table import lookup
+from lab.outputs import evidence_of, feed, finish
+from sensor.hosts.evidence import Count
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 
@@ -47,11 +41,7 @@ def told(talk: Conversation, one_way: bool = False) -> set[str]:
     pipeline = Pipeline(Settings())
     feed(pipeline, block(frames))
     finish(pipeline)
-    hosts = pipeline._state.hosts
-    address = MAPPED + int(ipaddress.ip_address("203.0.113.7"))
-    h = lookup(hosts, np.uint64(0), np.uint64(address))
-    counts, facts = np.zeros((len(Count), 5), np.int64), np.zeros(len(Fact), np.int64)
-    collect(hosts, h, int(pipeline._state.clock[0]) // 10**9, counts, facts)
+    counts = evidence_of(pipeline, "203.0.113.7").counts
     session = (Count.RUDE, Count.POLITE, Count.MAILED, Count.UNMAILED, Count.REJECTED,
                Count.ACCEPTED)  # fmt: skip
     return {what.name for what in session if counts[what, 4]}

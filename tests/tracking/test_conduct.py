@@ -1,16 +1,9 @@
 """Log-ins that servers refuse, and servers left without a word: what counts, and what does not."""
 
-from ipaddress import ip_address
-
-import numpy as np
 import pytest
 
 from lab.conversation import Conversation, block
-from lab.outputs import feed, finish
-from sensor.base.addresses import MAPPED
-from sensor.hosts.activity import collect
-from sensor.hosts.evidence import Count, Evidence, Fact
-from sensor.hosts.table import lookup
+from lab.outputs import evidence_of, feed, finish
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 
@@ -67,11 +60,8 @@ def lines(visits: list, step: int = 0) -> dict[str, dict]:
     for at in range(0, len(frames), step):
         feed(pipeline, block(frames[at : at + step]))
     finish(pipeline)
-    state = pipeline._state
-    h = lookup(state.hosts, np.uint64(0), np.uint64(MAPPED + int(ip_address("203.0.113.7"))))
-    counts, facts = np.zeros((len(Count), 5), np.int64), np.zeros(len(Fact), np.int64)
-    collect(state.hosts, h, int(state.clock[0]) // 10**9, counts, facts)
-    return {f.detector: f for f in pipeline.model.explain(Evidence(counts, facts))}
+    evidence = evidence_of(pipeline, "203.0.113.7")
+    return {f.detector: f for f in pipeline.model.explain(evidence)}
 
 
 def test_log_ins_refused_by_server_after_server_are_evidence():

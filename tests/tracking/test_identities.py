@@ -1,16 +1,10 @@
 """Names, domains and shapes of SYNs of a host, as sets; and when an address looks shared."""
 
-from ipaddress import ip_address
-
-import numpy as np
 import pytest
 
 from lab.conversation import Conversation, block
-from lab.outputs import feed, finish
-from sensor.base.addresses import MAPPED
-from sensor.hosts.activity import collect
-from sensor.hosts.evidence import Count, Fact
-from sensor.hosts.table import lookup
+from lab.outputs import evidence_of, feed, finish
+from sensor.hosts.evidence import Fact
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 
@@ -48,11 +42,8 @@ def facts(visits: list, step: int = 0) -> dict[str, int]:
     for at in range(0, len(frames), step):
         feed(pipeline, block(frames[at : at + step]))
     finish(pipeline)
-    state = pipeline._state
-    h = lookup(state.hosts, np.uint64(0), np.uint64(MAPPED + int(ip_address("203.0.113.7"))))
-    counts, known = np.zeros((len(Count), 5), np.int64), np.zeros(len(Fact), np.int64)
-    collect(state.hosts, h, int(state.clock[0]) // 10**9, counts, known)
-    return {what.name.lower(): int(known[what]) for what in Fact}
+    evidence = evidence_of(pipeline, "203.0.113.7")
+    return {what.name.lower(): evidence.fact(what) for what in Fact}
 
 
 def test_a_server_is_one_name_one_domain_one_shape():

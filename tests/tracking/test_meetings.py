@@ -1,18 +1,12 @@
 """Subscribers of one make that meet at unusual servers within minutes, and those who do not."""
 
 import random
-from ipaddress import ip_address
 
-import numpy as np
 import pytest
 
 from lab.conversation import Conversation, block
-from lab.outputs import feed, finish
+from lab.outputs import evidence_of, feed, finish
 from sensor.alerts.alert import Alert
-from sensor.base.addresses import MAPPED
-from sensor.hosts.activity import collect
-from sensor.hosts.evidence import Count, Evidence, Fact
-from sensor.hosts.table import lookup
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 
@@ -57,12 +51,7 @@ def run(visits: list[Frames], step: int = 0) -> tuple[Pipeline, list[Alert]]:
 
 
 def found(pipeline: Pipeline, host: int):
-    state = pipeline._state
-    address = MAPPED + int(ip_address(f"203.0.113.{host}"))
-    h = lookup(state.hosts, np.uint64(0), np.uint64(address))
-    counts, facts = np.zeros((len(Count), 5), np.int64), np.zeros(len(Fact), np.int64)
-    collect(state.hosts, h, int(state.clock[0]) // 10**9, counts, facts)
-    findings = pipeline.model.explain(Evidence(counts, facts))
+    findings = pipeline.model.explain(evidence_of(pipeline, f"203.0.113.{host}"))
     return next(f for f in findings if f.detector == "campaign")
 
 

@@ -100,10 +100,8 @@ def plain_cell(value: object) -> object:
     >>> plain_cell('=HYPERLINK("http://192.0.2.1")'), plain_cell(-6.0)
     ('\'=HYPERLINK("http://192.0.2.1")', -6.0)
     """
-    if isinstance(value, str) and value.lstrip()[:1] in tuple(
-        "=+-@|%\t\r\n\uff1d\uff0b\uff0d\uff20"
-    ):
-        return f"'{value}" if value else value
+    if isinstance(value, str) and value.lstrip()[:1] in _BEGINS:
+        return f"'{value}"
     return value
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sensor.sinks.kafka.connection import Connection, KafkaSettings
 
-__all__ = ["Topics", "ensure_topics", "wanted"]
+__all__ = ["Topics", "ensure_topics", "make_topic", "wanted"]
 
 _USUAL_LARGEST: Final = 1_048_588
 """Bytes: ``max.message.bytes`` where nobody set it."""
@@ -53,8 +53,8 @@ def ensure_topics(connection: Connection) -> Topics:
     topics by hand may not have made it.
     """
     from kafka import KafkaAdminClient
-    from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
-    from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+    from kafka.admin import ConfigResource, ConfigResourceType
+    from kafka.errors import UnknownTopicOrPartitionError
 
     settings = connection.settings
     topics = wanted(settings)
@@ -68,13 +68,7 @@ def ensure_topics(connection: Connection) -> Topics:
         if missing and not settings.create_topics:
             raise UnknownTopicOrPartitionError(f"no topic {', '.join(missing)}")
         for name in missing:
-            new = NewTopic(
-                name, settings.partitions, settings.replication or -1, topic_configs=topics[name]
-            )
-            try:
-                admin.create_topics([new])
-            except TopicAlreadyExistsError:  # by another sensor, just now
-                continue
+            make_topic(admin, name, settings.partitions, settings.replication, topics[name])
         asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
         for _ in range(_PATIENCE):  # not every broker knows a new one at once
             found = admin.describe_configs(asked, config_filter="all")["topic"]
@@ -93,19 +87,31 @@ def ensure_topics(connection: Connection) -> Topics:
 
 def _made(admin: Any, settings: KafkaSettings, config: dict[str, str]) -> bool:
     """Make the desk's topic, if that may be."""
-    from kafka.admin import NewTopic
-    from kafka.errors import KafkaError, TopicAlreadyExistsError
+    from kafka.errors import KafkaError
 
     if not settings.create_topics:
         return False
-    new = NewTopic(
-        settings.desk_topic, settings.partitions, settings.replication or -1, topic_configs=config
-    )
+    try:
+        make_topic(admin, settings.desk_topic, settings.partitions, settings.replication, config)
+    except KafkaError:
+        return False
+    return True
+
+
+def make_topic(
+    admin: Any, name: str, partitions: int, replication: int, config: Mapping[str, str]
+) -> bool:
+    """Make a topic; False: another did so just now. ``replication`` 0: as the brokers have it.
+
+    Raises KafkaError.
+    """
+    from kafka.admin import NewTopic
+    from kafka.errors import TopicAlreadyExistsError
+
+    new = NewTopic(name, partitions, replication or -1, topic_configs=dict(config))
     try:
         admin.create_topics([new])
     except TopicAlreadyExistsError:
-        return True
-    except KafkaError:
         return False
     return True
 
