@@ -291,7 +291,7 @@ def test_a_dead_sensor_and_a_dry_run_are_in_sight_on_every_page(desk, state):
         assert page.get_by_text("blocks in force").count() == 0
     desk.go("/blocks").get_by_role("heading", name="Would be blocked (dry run)").wait_for()
     page = desk.go("/")
-    assert page.locator(".standing.would_block").count() > 0
+    expect(page.locator(".standing.would_block")).not_to_have_count(0)
     assert page.locator(".standing.blocked").count() == 0
     open_bot(page)
     page.get_by_text(re.compile("would block until")).wait_for()

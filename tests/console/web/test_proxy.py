@@ -75,8 +75,8 @@ def test_log_in_see_and_act_behind_nginx(state, tmp_path):
         new = alert("198.51.100.9", opened=10**9)
         Journal(state / "journal.sqlite").write([new])
         page.get_by_role("link", name=new.host, exact=True).click()  # the stream is not held back
-        page.get_by_role("button", name="Acknowledge").click()
+        page.get_by_role("button", name="Done").click()
         page.get_by_label("Reason").fill("told the customer")
-        page.get_by_role("dialog").get_by_role("button", name="Acknowledge").click()
-        page.get_by_text("Seen to by operator: told the customer").wait_for()
+        page.get_by_role("dialog").get_by_role("button", name="Done").click()
+        page.get_by_text("operator is done with it: told the customer").wait_for()
         assert browser.complaints == []
