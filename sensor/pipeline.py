@@ -54,7 +54,13 @@ from sensor.tracking.loop import adopt, catch_up, end_all, track
 from sensor.tracking.output import Drain, Output
 from sensor.tracking.state import COUNTERS, DUE, MOMENTS, Tracking, new_events, new_records
 
-__all__ = ["Pipeline", "compile_kernels"]
+__all__ = ["LEAST", "Pipeline", "compile_kernels", "one_syn"]
+
+LEAST = Limits(
+    max_hosts=16, max_details=16, max_sketches=0, max_connections=64, max_sessions=16,
+    max_pieces=16, max_exchangers=16, max_alerts=1, max_leases=16,
+)  # fmt: skip
+"""The smallest pipeline there is."""
 
 _EVENTS = 1024
 _RECORDS = 4096
@@ -76,13 +82,9 @@ def compile_kernels() -> None:
 
     And all modules imported: who has given up its privileges may not be able to read them.
     """
-    least = Limits(
-        max_hosts=16, max_details=16, max_sketches=0, max_connections=64, max_sessions=16,
-        max_pieces=16, max_exchangers=16, max_alerts=1, max_leases=16,
-    )  # fmt: skip
     get_ready()
-    pipeline = Pipeline(Settings(limits=least))
-    block = _one_syn()
+    pipeline = Pipeline(Settings(limits=LEAST))
+    block = one_syn()
     for _ in pipeline.run([block]):
         pass
     for _ in pipeline.catch_up(int(block.frames["ts"][0]) + 1):
@@ -105,7 +107,7 @@ def compile_kernels() -> None:
     emit_flood(state.flood)
 
 
-def _one_syn() -> Block:
+def one_syn() -> Block:
     """A packet on its way through every stage: Ethernet, IPv4, TCP, a SYN to port 25."""
     ethernet = bytes(12) + b"\x08\x00"
     ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0, b"\xc0\0\2\1", b"\xc6\x33\x64\1")

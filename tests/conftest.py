@@ -32,6 +32,8 @@ T = TypeVar("T")
 _COST = pytest.StashKey[tuple[list, float]]()
 
 COMPILE = """
+from sensor.service.compiling import ensure
+ensure(lambda said: None, lambda line: None)
 from sensor.capture.merge import Captures
 from sensor.service.live import compile_all
 from sensor.pipeline import Pipeline

@@ -235,6 +235,7 @@ def test_the_compile_cache_lies_outside_a_read_only_package(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
     environment["XDG_CACHE_HOME"] = str(caches)
     assert port25("segments", str(capture), env=environment).returncode == 0
+    assert not any((ROOT / "sensor").rglob("*.so"))
     first = {p: p.stat().st_mtime_ns for p in caches.rglob("*.nb[ic]")}
     assert first
     assert port25("segments", str(capture), env=environment).returncode == 0

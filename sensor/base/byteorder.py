@@ -14,38 +14,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
-from sensor.base.kernel import INTERPRETED, kernel
+from sensor.base.kernel import INTERPRETED, Intrinsic, kernel
 
 __all__ = ["u8", "u16be", "u16le", "u32be", "u32le", "u64be", "u64le"]
 
 CHECKED = INTERPRETED or os.environ.get("PORT25_CHECKED_LOADS") == "1"
 
 
-def _compiled(bits: int, swap: bool, result: Any) -> Callable[[Any, Any], Any]:
-    @intrinsic
-    def load(_typing, data, i):
-        def codegen(context, builder, signature, arguments):
-            view = context.make_array(signature.args[0])(context, builder, arguments[0])
-            pointer = builder.gep(view.data, [arguments[1]])
-            pointer = builder.bitcast(pointer, ir.IntType(bits).as_pointer())
-            value = builder.load(pointer)
-            value.align = 1
-            if swap:
-                value = builder.bswap(value)
-            return value if bits == 64 else builder.zext(value, ir.IntType(64))
-
-        return result(data, types.int64), codegen
-
-    loaded: Callable[[Any, Any], Any] = load
-    return loaded
-
-
 def _checked_64(size: int, big: bool) -> Callable[[Any, Any], Any]:
-    @kernel
     def load(data, i):
         if i < 0 or i + size > data.shape[0]:
             raise IndexError("load outside the buffer")
@@ -58,25 +35,27 @@ def _checked_64(size: int, big: bool) -> Callable[[Any, Any], Any]:
     return load
 
 
-def _checked(size: int, big: bool) -> Callable[[Any, Any], Any]:
+def _load(size: int, big: bool) -> Callable[[Any, Any], Any]:
     load_64 = _checked_64(size, big)
+    if CHECKED:
+        load_64 = kernel(load_64)
 
-    @kernel
     def load(data, i):
         return np.int64(load_64(data, i))
 
-    return load
+    twin = load_64 if size == 8 else load
+    if CHECKED:
+        return twin if size == 8 else kernel(twin)
+
+    def made() -> Any:
+        from sensor.base import intrinsics
+
+        # The machines that are compiled for are little-endian.
+        return intrinsics.load(8 * size, big and size > 1)
+
+    return Intrinsic(twin, made)
 
 
-if CHECKED:
-    u8 = _checked(1, True)
-    u16be, u32be, u64be = _checked(2, True), _checked(4, True), _checked_64(8, True)
-    u16le, u32le, u64le = _checked(2, False), _checked(4, False), _checked_64(8, False)
-else:  # the machines Numba compiles for are little-endian
-    u8 = _compiled(8, False, types.int64)
-    u16be = _compiled(16, True, types.int64)
-    u32be = _compiled(32, True, types.int64)
-    u64be = _compiled(64, True, types.uint64)
-    u16le = _compiled(16, False, types.int64)
-    u32le = _compiled(32, False, types.int64)
-    u64le = _compiled(64, False, types.uint64)
+u8 = _load(1, True)
+u16be, u32be, u64be = _load(2, True), _load(4, True), _load(8, True)
+u16le, u32le, u64le = _load(2, False), _load(4, False), _load(8, False)

@@ -10,33 +10,54 @@ A kernel called by Python and by kernels is compiled as both. Parts are not made
 literal among the arguments: an inlined one is specialized by LLVM anyhow.
 
 This leans on insides of Numba, so it is done for the versions named in :data:`VERSIONS` only;
-with others, :mod:`sensor.base.kernel` leaves all to Numba, which is slower and does the same.
+with others, all is left to Numba, which is slower and does the same.
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
+import numba
 from numba.core import compiler, environment, itanium_mangler, sigutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import CPUDispatcher
+from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.types.misc import unliteral
 
-__all__ = ["VERSIONS", "EntryPoint", "Part"]
+from sensor.base.cache import cache_folder
+from sensor.base.kernel import Kernel
+
+__all__ = ["VERSIONS", "WHOLE", "EntryPoint", "Part", "dispatcher_of", "type_of_intrinsic"]
 
 VERSIONS = ("0.68.",)
 """How the versions of Numba begin with which this was tried."""
 
+WHOLE: bool = numba.__version__.startswith(VERSIONS) and not os.environ.get("PORT25_NUMBA_ALONE")
+"""True when entry points are compiled whole, else by Numba's way.
+
+``PORT25_NUMBA_ALONE=1`` asks for Numba's way, to compare.
+"""
+
+numba.config.CACHE_DIR = str(cache_folder())
+
+_OPTIONS: Any = {
+    "nogil": True,
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+}
 _WRAPPER = "_ZN7cpython"
 _ENVIRONMENT = "_ZN08NumbaEnv"
 
 
-class _Module(JITCodeLibrary):  # type: ignore[misc]
+class Module(JITCodeLibrary):  # type: ignore[misc]
     """The code of one kernel; when finalized, with that of all its parts."""
 
     _linking_libraries: list[Any]
+    shown: str = _WRAPPER
+    """how the names of those functions begin that something outside calls"""
 
     def finalize(self) -> None:
         found: dict[Any, None] = {}
@@ -47,7 +68,7 @@ class _Module(JITCodeLibrary):  # type: ignore[misc]
                     found[library] = None
                     waiting.append(library)
         # Numba's own libraries last: of those only what is called by then is taken.
-        self._linking_libraries = sorted(found, key=lambda lib: not isinstance(lib, _Module))
+        self._linking_libraries = sorted(found, key=lambda lib: not isinstance(lib, Module))
         super().finalize()
         for variable in self._final_module.global_variables:
             known = variable.name.startswith(_ENVIRONMENT)
@@ -71,7 +92,7 @@ class _Module(JITCodeLibrary):  # type: ignore[misc]
     def _optimize_final_module(self) -> None:
         """Optimize once; of what nothing outside can call, only what is called stays."""
         for function in self._final_module.functions:
-            if not function.is_declaration and not function.name.startswith(_WRAPPER):
+            if not function.is_declaration and not function.name.startswith(self.shown):
                 function.linkage = "internal"
         for variable in self._final_module.global_variables:
             if variable.name.startswith(_ENVIRONMENT):
@@ -104,7 +125,7 @@ class _Whole(compiler.Compiler):  # type: ignore[misc]
     def compile_extra(self, function: Callable[..., Any]) -> Any:
         context = self.state.targetctx  # a copy made for this kernel
         context.mangler = _short
-        self.state.library = _Module(context.codegen(), function.__qualname__)
+        self.state.library = Module(context.codegen(), function.__qualname__)
         self.state.library.enable_object_caching()
         return super().compile_extra(function)
 
@@ -117,6 +138,10 @@ class _Apart(_Whole):
 
 class Part(CPUDispatcher):  # type: ignore[misc]
     """A kernel that only kernels call."""
+
+    made = 0
+    lowered: Callable[[int], None] | None = None
+    """is told how many there are, whenever one more is lowered"""
 
     def __init__(self, py_func: Any, locals: Any = None, targetoptions: Any = None) -> None:
         options = {**targetoptions, "no_cpython_wrapper": True}
@@ -140,6 +165,9 @@ class Part(CPUDispatcher):  # type: ignore[misc]
                 context = self.targetctx
                 context.insert_user_function(known.entry_point, known.fndesc, [known.library])
                 self.overloads[tuple(arguments)] = known
+                Part.made += 1
+                if Part.lowered is not None:
+                    Part.lowered(Part.made)
         return known.entry_point
 
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
@@ -160,3 +188,23 @@ class EntryPoint(CPUDispatcher):  # type: ignore[misc]
     def get_overload(self, sig: Any) -> Any:
         """What a kernel's call is compiled to."""
         return self._part.get_overload(sig)
+
+
+def dispatcher_of(kernel: Kernel) -> Any:
+    """What Numba calls to compile a kernel."""
+    if not WHOLE:
+        return numba.njit(
+            forceinline=kernel.inline, no_cpython_wrapper=not kernel.called, cache=True, **_OPTIONS
+        )(kernel.py_func)
+    options = {**_OPTIONS, "forceinline": kernel.inline, "nopython": True, "boundscheck": None}
+    made = (EntryPoint if kernel.called else Part)(kernel.py_func, targetoptions=options)
+    if kernel.called:
+        made.enable_caching()
+    return made
+
+
+def type_of_intrinsic(made: Any) -> Any:
+    """How Numba sees a function of its own kind."""
+    typing = cpu_target.typing_context
+    typing.refresh()
+    return typing.resolve_value_type(made)

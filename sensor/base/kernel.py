@@ -1,158 +1,155 @@
-"""How a kernel is compiled, and where its machine code is kept.
+"""What a kernel is, and what happens when it is called.
 
-A *kernel* is a plain loop over arrays, written in Python and compiled by Numba. A kernel never
-raises: it returns counts and reasons, and the Python around it decides.
+A *kernel* is a plain loop over arrays, written in Python and compiled. A kernel never raises: it
+returns counts and reasons, and the Python around it decides.
 
-The compile cache lies outside the package, so that an installation may be read-only:
-``$NUMBA_CACHE_DIR``, else ``$CACHE_DIRECTORY`` (set by systemd), else ``$XDG_CACHE_HOME/port25``,
-else ``~/.cache/port25``; where none can be written, a private folder that ends with the process.
-Below it, each state of the sources has a folder of its own. Numba looks only at the file a kernel
-stands in, not at those of the kernels it calls, and would run stale code after an edit elsewhere.
+Called from Python, its machine code is looked for in the library made in advance
+(:mod:`sensor.base.machine_code`); a form that is not there is compiled by Numba, which is imported
+then and not before: importing it takes longer than reading most captures.
 
 Integers: Numba makes ``uint64 + int64`` a float64. Kernels therefore keep to int64, and to uint64
 only for addresses and hashes, with every operand cast.
 """
 
-import hashlib
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from sensor.base.entry_point import VERSIONS, EntryPoint, Part
+from sensor.base.machine_code import Caller
 
 __all__ = [
-    "COLD",
     "INTERPRETED",
-    "WHOLE",
+    "Intrinsic",
+    "Kernel",
+    "Rehearsal",
     "inner",
     "inner_routine",
     "kernel",
     "mix",
     "prefetch",
+    "rehearse",
     "routine",
-    "sources",
     "table",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-INTERPRETED: bool = bool(numba.config.DISABLE_JIT)
+INTERPRETED: bool = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 """True when kernels run as plain Python (``NUMBA_DISABLE_JIT=1``), for tests."""
-WHOLE: bool = (
-    not INTERPRETED
-    and numba.__version__.startswith(VERSIONS)
-    and not os.environ.get("PORT25_NUMBA_ALONE")
-)
-"""True when entry points are compiled whole (:mod:`sensor.base.entry_point`), else by Numba's way.
-
-``PORT25_NUMBA_ALONE=1`` asks for Numba's way, to compare.
-"""
-
-_KEPT_SECONDS = 30 * 86_400
-"""Code of source states that nobody has used for this long is deleted from the cache."""
 
 
-_ROOMS = (
-    "sensor/base", "sensor/capture", "sensor/decode", "sensor/tcp", "sensor/dns", "sensor/smtp",
-    "sensor/hosts", "sensor/customers", "sensor/alerts", "sensor/evidence", "sensor/tracking",
-    "detectors",
-)  # fmt: skip
-"""What stands at or below the kernels in the order of the stages."""
+class Rehearsal:
+    """Kernels run as plain Python for once, and each call from Python is noted."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Kernel, tuple[Any, ...]]] = []
+        self.depth = 0
+
+    def run(self, one: "Kernel", arguments: tuple[Any, ...]) -> Any:
+        """A kernel is called, by Python or by a kernel."""
+        if self.depth == 0:
+            self.calls.append((one, arguments))
+        self.depth += 1
+        try:
+            return one.py_func(*arguments)
+        finally:
+            self.depth -= 1
 
 
-def sources() -> list[Path]:
-    """Every source that can end up in a kernel, in a fixed order."""
-    root = Path(__file__).parents[2]
-    return sorted(source for room in _ROOMS for source in (root / room).rglob("*.py"))
+_rehearsal: Rehearsal | None = None
 
 
-def _stamp() -> str:
-    """Digest of :func:`sources`, and of what shapes the machine code."""
-    digest = hashlib.blake2b(digest_size=8)
-    for source in sources():
-        digest.update(source.read_bytes())
-    for name in ("NUMBA_BOUNDSCHECK", "PORT25_CHECKED_LOADS", "NUMBA_OPT", "PORT25_NUMBA_ALONE"):
-        digest.update(f"{name}={os.environ.get(name)}".encode())
-    return digest.hexdigest()
-
-
-def _cache_root() -> Path:
-    for name, leaf in (
-        ("NUMBA_CACHE_DIR", ""),
-        ("CACHE_DIRECTORY", ""),
-        ("XDG_CACHE_HOME", "port25"),
-    ):
-        if value := os.environ.get(name):
-            return Path(value) / leaf
-    return Path("~/.cache/port25").expanduser()
-
-
-def _cache_folder() -> Path:
+def rehearse(play: Callable[[], None]) -> list[tuple["Kernel", tuple[Any, ...]]]:
+    """Which kernels ``play`` calls, and with what: each call, in order. Nothing is compiled."""
+    global _rehearsal
+    _rehearsal = Rehearsal()
     try:
-        root = _cache_root()
-        folder = root / _stamp()
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(folder)
-        os.utime(folder)
-        _forget_old_states(root)
-    except (OSError, RuntimeError):  # RuntimeError: no home directory
-        # Never a shared, guessable name: the cache holds pickles, which run code when read.
-        import atexit
-
-        folder = Path(tempfile.mkdtemp(prefix="port25-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+        with np.errstate(over="ignore"):  # hashes wrap on purpose
+            play()
+        return _rehearsal.calls
+    finally:
+        _rehearsal = None
 
 
-def _forget_old_states(root: Path) -> None:
-    for state in root.iterdir():
-        if len(state.name) == 16 and state.stat().st_mtime < time.time() - _KEPT_SECONDS:
-            shutil.rmtree(state, ignore_errors=True)
+class Kernel:
+    """A function that is compiled when it is called.
+
+    ``called``: by Python, else by kernels only. ``inline``: into each of its callers.
+    """
+
+    count = 0
+    """how many there are"""
+
+    def __init__(self, function: Callable[..., Any], *, called: bool, inline: bool) -> None:
+        self.py_func = function
+        self.called = called
+        self.inline = inline
+        self.__name__ = function.__name__
+        self.__qualname__ = function.__qualname__
+        self.__module__ = function.__module__
+        self.__doc__ = function.__doc__
+        self._caller = Caller(f"{function.__module__}.{function.__qualname__}")
+        self._dispatcher: Any = None
+        Kernel.count += 1
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it."""
+        if _rehearsal is not None:
+            return _rehearsal.run(self, arguments)
+        entry, words = self._caller.entry(arguments)
+        if entry is not None:
+            return entry(words)
+        return self.dispatcher(*arguments)
+
+    @property
+    def dispatcher(self) -> Any:
+        """What Numba makes of it."""
+        if self._dispatcher is None:
+            from sensor.base.entry_point import dispatcher_of
+
+            self._dispatcher = dispatcher_of(self)
+        return self._dispatcher
+
+    @property
+    def _numba_type_(self) -> Any:
+        """How Numba sees it in the kernels that call it."""
+        return self.dispatcher._numba_type_
 
 
-COLD: bool = False
-"""True when no kernel of this state of the sources was compiled yet."""
+class Intrinsic:
+    """A function of a few machine instructions, with a twin in plain Python.
 
-if not INTERPRETED:
-    numba.config.CACHE_DIR = str(_cache_folder())
-    COLD = not any(Path(numba.config.CACHE_DIR).iterdir())
+    ``made`` makes of it what Numba calls, when it is asked for; ``twin`` runs in its stead where
+    kernels are not compiled.
+    """
 
+    def __init__(self, twin: Callable[..., Any], made: Callable[[], Any]) -> None:
+        self.twin = twin
+        self._made = made
+        self._type: Any = None
 
-_OPTIONS: Any = {
-    "nogil": True,
-    "error_model": "numpy",
-    "_nrt": False,
-    "no_cfunc_wrapper": True,
-}
+    def __call__(self, *arguments: Any) -> Any:
+        """What it does, done by Python."""
+        return self.twin(*arguments)
+
+    @property
+    def _numba_type_(self) -> Any:
+        if self._type is None:
+            from sensor.base.entry_point import type_of_intrinsic
+
+            self._type = type_of_intrinsic(self._made())
+        return self._type
 
 
 def _compiled(function: Function, *, called: bool, inline: bool) -> Function:
     """``function``, to be compiled when it is first called; ``called`` by Python, or by kernels."""
-    compiled: Any
     if INTERPRETED:
         return function
-    if WHOLE:
-        options = {**_OPTIONS, "forceinline": inline, "nopython": True, "boundscheck": None}
-        compiled = (EntryPoint if called else Part)(function, targetoptions=options)
-        if called:
-            compiled.enable_caching()
-    else:
-        compiled = numba.njit(
-            forceinline=inline, no_cpython_wrapper=not called, cache=True, **_OPTIONS
-        )(function)
-    return compiled  # type: ignore[no-any-return]
+    made: Any = Kernel(function, called=called, inline=inline)
+    return made  # type: ignore[no-any-return]
 
 
 def kernel(function: Function) -> Function:
@@ -188,7 +185,7 @@ def table(rows: int, dtype: Any) -> NDArray[Any]:
     Kernels write ``row.field``, which interpreted NumPy understands of a record array only.
     """
     zeros = np.zeros(rows, dtype)
-    return zeros.view(np.recarray) if INTERPRETED else zeros
+    return zeros.view(np.recarray) if INTERPRETED or _rehearsal is not None else zeros
 
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -208,29 +205,16 @@ if INTERPRETED:
     # Hashes wrap on purpose; NumPy scalars warn when they do.
     warnings.filterwarnings("ignore", message="overflow encountered", category=RuntimeWarning)
 
-    def prefetch(array: Any, i: Any) -> None:
-        """Ask the processor to fetch ``array[i]``; nothing to do when interpreted."""
 
-else:
+def _prefetch(array: Any, i: Any) -> None:
+    """Nothing to do."""
 
-    @intrinsic
-    def prefetch(_typing, array, i):
-        """Ask the processor to fetch ``array[i]`` (1-D, contiguous); never faults."""
 
-        def codegen(context, builder, signature, arguments):
-            array_type = signature.args[0]
-            view = context.make_array(array_type)(context, builder, arguments[0])
-            pointer = builder.gep(
-                builder.bitcast(view.data, ir.IntType(8).as_pointer()),
-                [builder.mul(arguments[1], view.itemsize)],
-            )
-            i32 = ir.IntType(32)
-            fetch = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), i32, i32, i32]),
-                "llvm.prefetch.p0",
-            )
-            builder.call(fetch, [pointer, i32(1), i32(3), i32(1)])
-            return context.get_dummy_value()
+def _compiled_prefetch() -> Any:
+    from sensor.base.intrinsics import prefetch
 
-        return types.void(array, types.int64), codegen
+    return prefetch()
+
+
+prefetch = Intrinsic(_prefetch, _compiled_prefetch)
+"""Ask the processor to fetch ``array[i]`` (1-D, contiguous); never faults."""

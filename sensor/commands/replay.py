@@ -73,7 +73,6 @@ def run(options: argparse.Namespace) -> int:
     from sensor.pipeline import Pipeline
     from sensor.sinks.jsonl import JsonLines
     from sensor.sinks.sink import SinkSettingsError
-    from sensor.sinks.table import Table
     from sensor.state.lock import StateInUseError
 
     settings = settings_from(options.config)
@@ -100,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     blocks: Iterable[Block] = captures if pace is None else paced(captures, pace)
     unread = Unread(settings.ports)
     lines = options.json or not sys.stdout.isatty()
-    sink: JsonLines | Table = JsonLines(sys.stdout.buffer) if lines else Table()
+    sink: JsonLines | Table = JsonLines(sys.stdout.buffer) if lines else _table()
 
     def tell(outputs: Iterable[Output]) -> None:
         for output in outputs:
@@ -142,6 +141,12 @@ def run(options: argparse.Namespace) -> int:
         return 130
     # A file that is followed may have nothing yet.
     return report_faults(captures.faults, None if options.follow else unread)
+
+
+def _table() -> Table:
+    from sensor.sinks.table import Table
+
+    return Table()
 
 
 class _State:

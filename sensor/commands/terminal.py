@@ -25,11 +25,21 @@ class Stop(Exception):  # noqa: N818 - no error but an end
 
 
 def announce() -> None:
-    """Where the kernels are yet to be compiled, tell who waits at a terminal."""
-    from sensor.base.kernel import COLD
+    """Where the kernels are yet to be compiled, do it now, and tell who waits at a terminal."""
+    from sensor.base.machine_code import is_missing
 
-    if COLD and sys.stderr.isatty():
-        complain("compiling, about a minute; later starts take a second")
+    if not is_missing():
+        return
+    from sensor.service.compiling import ensure
+
+    shown = sys.stderr.isatty()
+
+    def progress(line: str) -> None:
+        if shown:
+            print(f"\r{line}", end="", file=sys.stderr, flush=True)
+
+    ensure(complain if shown else lambda said: None, progress)
+    progress(f"{'':40}\r")
 
 
 def report_faults(faults: "Iterable[CaptureError]", unread: "Unread | None" = None) -> int:

@@ -1,5 +1,6 @@
 """Blocks of frames to batches of segments."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ class Decoder:
         With ``dns``, datagrams and segments of port 53 are given as well.
         """
         self.set(ports, duplicate_window, dns)
-        self._seed = np.frombuffer(np.random.default_rng().bytes(8), np.uint64).copy()
+        self._seed = np.frombuffer(os.urandom(8), np.uint64).copy()
         self._recent = table(REMEMBERED, RECENT)
         self._rows = table(FRAMES_PER_BLOCK, SEGMENT)
         self.counts = np.zeros(len(Outcome), np.int64)

@@ -5,6 +5,7 @@ happened and up to ``DESTINATIONS`` destinations. Anything more moves it, losing
 *detail*: counters by pane and lists of destinations; and a very busy one gets *sketches*.
 """
 
+import os
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -175,5 +176,5 @@ def new_host_table(max_hosts: int, max_details: int, max_sketches: int) -> HostT
         cutoffs=np.zeros(_N, np.int64),
         work=np.zeros((2, _N)),
         meta=np.zeros(len(META), np.int64),
-        seed=np.frombuffer(np.random.default_rng().bytes(8), np.uint64).copy(),
+        seed=np.frombuffer(os.urandom(8), np.uint64).copy(),
     )

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sensor.base.kernel import INTERPRETED, WHOLE
+from sensor.base.kernel import INTERPRETED
+
+if INTERPRETED:
+    WHOLE = False
+else:
+    from sensor.base.entry_point import WHOLE
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="kernels run as plain Python")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sensor.base import kernel
+from sensor.base import cache, kernel
 
 _ROOT = Path(kernel.__file__).parents[2]
 
@@ -35,8 +35,8 @@ def test_nothing_a_kernel_can_call_is_left_out_of_the_digest():
             found.append(file)
     assert _ROOT / "sensor" / "tracking" / "loop.py" in kernels
     assert _ROOT / "sensor" / "hosts" / "evidence.py" in seen
-    assert seen <= set(kernel.sources())
-    assert _ROOT / "sensor" / "commands" / "replay.py" not in kernel.sources()
+    assert seen <= set(cache.sources())
+    assert _ROOT / "sensor" / "commands" / "replay.py" not in cache.sources()
 
 
 @kernel.inner
@@ -66,13 +66,28 @@ def test_a_kernel_is_the_same_called_by_python_and_by_a_kernel():
     assert _both(values, 1) == sum(int(v) ^ (int(v) << 1) for v in values)
 
 
-@pytest.mark.skipif(not kernel.WHOLE, reason="this version of Numba compiles by its own way")
+@pytest.mark.skipif(kernel.INTERPRETED, reason="kernels run as plain Python")
 def test_only_what_python_calls_becomes_machine_code():
+    from sensor.base.entry_point import WHOLE
+
+    if not WHOLE:
+        pytest.skip("this version of Numba compiles by its own way")
     _sum(np.arange(1, 9))
-    (compiled,) = _sum.overloads.values()
+    (compiled,) = _sum.dispatcher.overloads.values()
     code = [
         f.name for f in compiled.library.get_defined_functions() if f.linkage.name == "external"
     ]
     assert code == [compiled.fndesc.llvm_cpython_wrapper_name]
     with pytest.raises(TypeError, match="_turn is for kernels to call"):
         _turn(1, 2)
+
+
+def test_a_rehearsal_notes_what_python_calls_and_compiles_nothing():
+    values = np.arange(1, 9)
+    calls = kernel.rehearse(lambda: _sum(values))
+    if kernel.INTERPRETED:
+        assert calls == []
+    else:
+        assert [(one.__name__, arguments[0] is values) for one, arguments in calls] == [
+            ("_sum", True)
+        ]

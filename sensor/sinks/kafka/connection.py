@@ -6,18 +6,17 @@ Secrets are in files, read once while the process may still read them.
 import json
 import re
 import socket
-import ssl
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
 from sensor.blocking.decision import SENSOR
 from sensor.sinks.sink import Metrics, Sink, SinkSettings, SinkSettingsError
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["NAME", "Connection", "ConnectionSettingsError", "KafkaSettings", "Topic", "named"]
 
@@ -129,7 +128,7 @@ class _Tokens:
     discovery and sessions that nothing here uses.
     """
 
-    def __init__(self, settings: KafkaSettings, secret: str, context: ssl.SSLContext) -> None:
+    def __init__(self, settings: KafkaSettings, secret: str, context: "ssl.SSLContext") -> None:
         self._settings = settings
         self._secret = secret
         self._context = context
@@ -138,6 +137,9 @@ class _Tokens:
 
     def token(self) -> str:
         """For kafka-python; raises OSError or ValueError."""
+        import urllib.parse
+        import urllib.request
+
         if time.monotonic() < self._until:
             return self._token
         form = {"grant_type": "client_credentials", "client_id": self._settings.user}
@@ -180,7 +182,9 @@ class Connection:
         if settings.sasl != "none":
             self._sasl(context)
 
-    def _tls(self) -> ssl.SSLContext:
+    def _tls(self) -> "ssl.SSLContext":
+        import ssl
+
         settings = self.settings
         try:
             context = ssl.create_default_context(cafile=settings.ca_file or None)
@@ -192,7 +196,7 @@ class Connection:
             ) from None
         return context
 
-    def _sasl(self, context: ssl.SSLContext | None) -> None:
+    def _sasl(self, context: "ssl.SSLContext | None") -> None:
         settings = self.settings
         if not settings.user:
             raise ConnectionSettingsError("kafka.user: missing")
@@ -203,6 +207,9 @@ class Connection:
             return
         if not settings.token_endpoint.startswith(("https://", "http://")):
             raise ConnectionSettingsError("kafka.token_endpoint: expected an https:// URL")
+        # Here, while the installation can be read.
+        import urllib.request  # noqa: F401
+
         from kafka.net.sasl.oauth import AbstractTokenProvider
 
         class Provider(_Tokens, AbstractTokenProvider):  # type: ignore[misc]

@@ -1,0 +1,75 @@
+"""How long it takes to start, as ratios to importing Numba and NumPy, in one run.
+
+    python -m benchmarks.start [--runs N] [--page]
+
+Processor seconds of whole processes, one after the other in turns; the best of each counts.
+Bytecode of modules is kept, as an installation has it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+from benchmarks.page import part
+from sensor.service.compiling import ensure
+
+CAPTURE = "pcaps/home_user.pcap"
+_MAIN = "from sensor.cli import main; raise SystemExit(main())"
+PROGRAMS = {
+    "`python -c pass`": ("-c", "pass"),
+    "`python -c 'import numpy'`": ("-c", "import numpy"),
+    "`python -c 'import numba'`": ("-c", "import numba"),
+    "`port25 --version`": ("-c", _MAIN, "--version"),
+    "`port25 replay --help`": ("-c", _MAIN, "replay", "--help"),
+    "`port25 replay` of 27 kB": ("-c", _MAIN, "replay", "-q", CAPTURE),
+    "`port25 sessions` of 27 kB": ("-c", _MAIN, "sessions", CAPTURE),
+}
+
+
+def seconds(arguments: tuple[str, ...], environment: dict[str, str]) -> float:
+    """Processor seconds of one process."""
+    before = os.times()
+    subprocess.run(
+        [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment
+    )
+    after = os.times()
+    return (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
+
+
+def table(runs: int, say: Callable[[str], object]) -> dict[str, float]:
+    """Measure and print; the best of each."""
+    with tempfile.TemporaryDirectory() as bytecode:
+        environment = os.environ | {"PYTHONPYCACHEPREFIX": bytecode}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        best: dict[str, float] = {}
+        for turn in range(runs + 1):
+            for name, arguments in PROGRAMS.items():
+                one = seconds(arguments, environment)
+                if turn:  # the first writes bytecode
+                    best[name] = min(one, best.get(name, one))
+    numba = best["`python -c 'import numba'`"]
+    say("| | processor seconds | of importing Numba |")
+    say("| --- | ---: | ---: |")
+    for name, one in best.items():
+        say(f"| {name} | {one:.2f} | {one / numba:.2f} x |")
+    return best
+
+
+def main() -> None:
+    """The table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--page", action="store_true", help="into docs/performance.md")
+    options = parser.parse_args()
+    ensure(print, lambda line: None)
+    with part("start", options.page):
+        table(options.runs, print)
+
+
+if __name__ == "__main__":
+    main()

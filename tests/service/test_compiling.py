@@ -1,0 +1,78 @@
+"""Where a library was made, no verb imports Numba; where none was, one is made, once."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sensor.base.kernel import INTERPRETED
+from sensor.base.machine_code import is_missing, level
+from tests.conftest import PCAPS, ROOT
+
+pytestmark = pytest.mark.skipif(
+    INTERPRETED or level() is None or is_missing(), reason="no library is used here"
+)
+
+_PROGRAM = """
+import sys
+from sensor.cli import main
+code = main(sys.argv[1:])
+gone = {"numba", "llvmlite", "rich", "pyshark", "dns", "kafka", "starlette", "ssl"}
+print(*sorted(gone & set(sys.modules)), file=sys.stderr)
+raise SystemExit(code)
+"""
+
+
+def _run(*arguments: str, expected: int = 0) -> str:
+    run = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True, cwd=ROOT
+    )
+    assert run.returncode == expected, run.stderr
+    return run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay", "-q", "pcaps/slow_bot.pcap"],
+        ["replay", "-q", "-c", "pcaps/cgn.toml", "pcaps/cgn.pcap"],
+        ["replay", "-q", "pcaps/mx_lookups.pcap", "pcaps/one_direction.pcap"],
+        ["sessions", "pcaps/home_user.pcap"],
+        ["segments", "pcaps/home_user.pcap"],
+        ["explain", "203.0.113.20", "-r", "pcaps/slow_bot.pcap"],
+        ["impact", "pcaps/provider_bot.pcap"],
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_a_verb_starts_without_numba(arguments):
+    left = _run(*arguments).split()
+    assert "numba" not in left and "llvmlite" not in left
+    if arguments[0] == "replay":
+        assert left == []
+
+
+def test_a_state_folder_with_evidence_is_written_and_read_without_numba(tmp_path):
+    state = str(tmp_path / "state")
+    assert "numba" not in _run("replay", "-q", "--state", state, str(PCAPS / "slow_bot.pcap"))
+
+
+def test_pcapng_is_read_without_numba(tmp_path):
+    from sensor.capture.merge import Captures
+    from sensor.evidence.store import Writer
+
+    path = tmp_path / "a.pcapng"
+    with path.open("wb") as file:
+        writer = Writer(file)
+        for block in Captures([str(PCAPS / "slow_bot.pcap")]):
+            writer.write(block.data, block.frames, block.frames["captured"].astype("i8"))
+    assert _run("replay", "-q", str(path)) == ""
+
+
+def test_flags_that_change_the_code_leave_the_library_aside():
+    program = "from sensor.base.machine_code import library; print(library())"
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"NUMBA_BOUNDSCHECK": "1"}, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert run.stdout == "None\n"
