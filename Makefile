@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality wheel kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 help: ## what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,9 @@ bench-web: .venv/ready ## the page with 100,000 alerts, and with 200 who follow 
 
 quality: .venv/ready ## docs/quality.md: found, missed, falsely accused, on simulated traffic (15 minutes)
 	$(BIN)/python -m benchmarks.evaluate
+
+wheel: .venv/ready ## an installation with machine code, into dist/ (two minutes)
+	deploy/wheel
 
 kafka: ## Apache Kafka on 127.0.0.1:9092, from Maven Central (needs Java 17 and Maven)
 	deploy/kafka/broker

@@ -19,6 +19,17 @@ from sensor.commands.terminal import Stop, complain, complain_of_permission
 
 __all__ = ["main", "parser", "verbs"]
 
+_EXTRAS = {
+    "kafka": "kafka",
+    "starlette": "web",
+    "uvicorn": "web",
+    "argon2": "web",
+    "pyshark": "web",
+    "textual": "watch",
+    "pyarrow": "parquet",
+}
+"""Packages that not every installation has, and what brings them."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code."""
@@ -30,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in stop.lines:
             complain(line)
         return stop.code
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        complain(f"{package} is not installed: pip install 'port25[{_EXTRAS[package]}]'")
+        return 1
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

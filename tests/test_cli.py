@@ -247,3 +247,13 @@ def test_without_any_place_for_a_cache_it_still_works(tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": "/proc/nowhere"}
     run = port25("segments", str(capture), env=environment)
     assert run.returncode == 0, run.stderr
+
+
+def test_what_is_not_installed_says_what_brings_it():
+    program = (
+        "import sys; sys.modules['starlette'] = None\n"
+        "from sensor.cli import main; raise SystemExit(main(['web', '--state', '.']))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "starlette is not installed: pip install 'port25[web]'" in run.stderr
