@@ -26,6 +26,7 @@ from sensor.hosts.subscribers import (
     Subscribers,
     compile_subscribers,
 )
+from sensor.notify.sink import NotifySettings
 from sensor.sinks.kafka.connection import KafkaSettings, Topic
 from sensor.sinks.sink import SinkSettings
 
@@ -188,6 +189,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evidence: EvidenceSettings = EvidenceSettings()
     blocking: BlockingSettings = BlockingSettings()
     kafka: KafkaSettings = KafkaSettings()
+    notify: NotifySettings = NotifySettings()
     cluster: ClusterSettings = ClusterSettings()
     web: WebSettings = WebSettings()
 

@@ -42,6 +42,11 @@ class Outbox(Book):
         sql = "SELECT coalesce(max(number), 0) FROM positions WHERE sink = ? AND source = ?"
         return int(self.db.row(sql, sink, source)[0])
 
+    def knows(self, sink: str, source: str) -> bool:
+        """Whether it ever had a position."""
+        sql = "SELECT 1 FROM positions WHERE sink = ? AND source = ?"
+        return bool(self.db.rows(sql, sink, source))
+
     def sinks(self) -> list[str]:
         """Those that ever had a position."""
         return [

@@ -1,0 +1,1 @@
+"""Who is told of alerts, and how: mail, web servers, syslog; a destination is one file."""

@@ -1,0 +1,90 @@
+"""What every destination has: a name, rules for what it is told, and a way to be told.
+
+A destination is a struct of the settings (``[[notify.mail]]`` and so on) with ``send``.
+It may be slow, it may fail; its lane (:mod:`sensor.notify.lane`) tries again.
+"""
+
+import datetime
+import ipaddress
+import zoneinfo
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from sensor.alerts.abuse import Abuse
+from sensor.alerts.alert import Alert, Severity, State
+from sensor.base.units import SECOND
+from sensor.hosts.subscribers import where
+
+__all__ = ["Destination", "NotTakenError", "RefusedError"]
+
+Hour = Annotated[int, msgspec.Meta(ge=0, le=24)]
+
+
+class NotTakenError(Exception):
+    """It could not be sent now; the text says why."""
+
+
+class RefusedError(Exception):
+    """It will never be taken; the text says why."""
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told, and of what. Raises ValueError where the rules make no sense."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+    """under which it is kept how far it is; a new name begins with what is raised from then on"""
+    severities: tuple[Severity, ...] = ("medium", "high", "critical")
+    states: tuple[State, ...] = ("raised", "escalated", "closed")
+    abuse: tuple[Abuse, ...] = ()
+    """kinds of abuse; none: all"""
+    prefixes: tuple[str, ...] = ()
+    """of subscribers; none: all"""
+    hours: tuple[Hour, Hour] = (0, 24)
+    """from and to, of the day; what is raised outside of them waits until they begin"""
+    zone: str = "UTC"
+    """of the hours, as ``Asia/Tokyo``"""
+    group_wait: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
+    """seconds that the first of a message waits for more"""
+    group_most: Annotated[int, msgspec.Meta(ge=1, le=500)] = 1
+    """alerts in a message"""
+
+    def __post_init__(self) -> None:
+        for prefix in self.prefixes:
+            ipaddress.ip_network(prefix)
+        if self.hours[0] >= self.hours[1]:
+            raise ValueError(f"{self.name}: hours end before they begin")
+        try:
+            zoneinfo.ZoneInfo(self.zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{self.name}: there is no time zone {self.zone}") from None
+
+    def wants(self, alert: Alert) -> bool:
+        """Whether it is to be told."""
+        if alert.severity not in self.severities or alert.state not in self.states:
+            return False
+        if self.abuse and alert.abuse not in self.abuse:
+            return False
+        return not self.prefixes or self._within(alert.host)
+
+    def _within(self, host: str) -> bool:
+        try:
+            source, _ = where(host)
+        except ValueError:  # a customer by name
+            return False
+        networks = map(ipaddress.ip_network, self.prefixes)
+        return any(n.version == source.version and n.overlaps(source) for n in networks)
+
+    def awake(self, clock: int) -> bool:
+        """Whether it may be told at a wall time (ns)."""
+        zone = zoneinfo.ZoneInfo(self.zone)
+        hour = datetime.datetime.fromtimestamp(clock // SECOND, zone).hour
+        return self.hours[0] <= hour < self.hours[1]
+
+    def check(self) -> None:
+        """Read secrets, import what is needed. Raises OSError, ValueError."""
+
+    def send(self, alerts: Sequence[Alert], mode: str) -> None:
+        """Tell it. Raises NotTakenError, RefusedError."""
+        raise NotImplementedError

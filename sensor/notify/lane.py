@@ -1,0 +1,148 @@
+"""A destination's own way through the journals: at least once, in order, tried again until taken.
+
+It notes in the outbox how far it is (as ``notify/NAME``), after a message was taken. A destination
+that was never told anything begins with the end of the journals: nobody wants a year of alerts.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sensor.alerts.alert import Alert
+from sensor.base.database import DatabaseError
+from sensor.base.sentences import Sentence
+from sensor.blocking.ledger import Ledger
+from sensor.notify.destination import Destination, NotTakenError, RefusedError
+from sensor.notify.forms import ENFORCED
+from sensor.sinks.outbox import Outbox
+from sensor.sinks.sink import Around
+from sensor.state.journal import Journal
+
+__all__ = ["Lane", "mode_of"]
+
+_LOOK: Final = 0.2
+_PAGE: Final = 200
+_LONGEST: Final = 60.0
+"""Seconds between tries, at most."""
+_DRY: Final = "dry run: nothing is blocked"
+
+
+def mode_of(ledger: Ledger) -> str:
+    """What every message says of blocking."""
+    return ENFORCED if ledger.enforcing else _DRY
+
+
+class Lane:
+    """One destination's thread."""
+
+    def __init__(
+        self, destination: Destination, around: Around, told: Callable[[Sentence], None]
+    ) -> None:
+        self.destination = destination
+        self.key = f"notify/{destination.name}"
+        self.sent = self.failed = self.refused = self.unwanted = 0
+        self._around = around
+        self._told = told
+        self._stopping = threading.Event()
+        self._sick = ""
+        self._first: float | None = None
+        """when the first of what waits for more was seen"""
+        self._thread = threading.Thread(target=self._run, name=self.key, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """After what is on its way, for a moment."""
+        self._stopping.set()
+        self._thread.join(2)
+
+    def _run(self) -> None:
+        wait = 1.0
+        while not self._stopping.wait(_LOOK):
+            try:
+                with contextlib.closing(Outbox(self._around.state.outbox)) as outbox:
+                    self._follow(outbox)
+            except (NotTakenError, DatabaseError, OSError) as error:
+                self.failed += isinstance(error, NotTakenError)
+                if not self._sick:
+                    self._told(_sentence("away", self.destination.name, str(error)))
+                self._sick = str(error)
+                self._stopping.wait(wait)
+                wait = min(2 * wait, _LONGEST)
+            else:
+                wait = 1.0
+
+    def _follow(self, outbox: Outbox) -> None:
+        """Until told to stop, or something is wrong."""
+        state = self._around.state
+        journals: dict[str, Journal] = {}
+        ledger = Ledger(state.ledger, read_only=True)
+        changes: dict[str, int] = {}
+        while not self._stopping.is_set():
+            for path in state.journals:
+                source = state.source(path)
+                if source not in journals:
+                    journals[source] = Journal(path, read_only=True)
+                    self._begin(outbox, source, journals[source])
+                changed = journals[source].changes
+                if changes.get(source) != changed and self.destination.awake(time.time_ns()):
+                    if self._pass_on(outbox, source, journals[source], mode_of(ledger)):
+                        changes[source] = changed
+            self._stopping.wait(_LOOK)
+
+    def _begin(self, outbox: Outbox, source: str, journal: Journal) -> None:
+        if not outbox.knows(self.key, source):
+            end = journal.last if self._around.live else 0
+            outbox.done(self.key, source, end, {})
+
+    def _pass_on(self, outbox: Outbox, source: str, journal: Journal, mode: str) -> bool:
+        """Some of what is new; whether that was all."""
+        one = self.destination
+        rows = journal.page(outbox.position(self.key, source), most=_PAGE)
+        batch: list[Alert] = []
+        unwanted = 0
+        for k, row in enumerate(rows):
+            if one.wants(row.alert):
+                batch.append(row.alert)
+            else:
+                unwanted += 1
+            full, last = len(batch) >= one.group_most, k == len(rows) - 1
+            if batch and last and not full and self._early():
+                return False
+            if full or last:
+                refused = self._send(batch, mode) if batch else ""
+                outbox.done(self.key, source, row.number, {row.number: refused} if refused else {})
+                self.unwanted += unwanted
+                self._first = None
+                batch, unwanted = [], 0
+            if self._stopping.is_set():
+                return False
+        return len(rows) < _PAGE
+
+    def _early(self) -> bool:
+        """Whether what is there is to wait for more."""
+        now = time.monotonic()
+        self._first = now if self._first is None else self._first
+        return now - self._first < self.destination.group_wait
+
+    def _send(self, batch: list[Alert], mode: str) -> str:
+        """Why it will never be taken, if so. Raises NotTakenError."""
+        try:
+            self.destination.send(batch, mode)
+        except RefusedError as error:
+            self.refused += len(batch)
+            self._told(_sentence("refused", self.destination.name, str(error)))
+            return str(error)
+        self.sent += len(batch)
+        if self._sick:
+            self._told(_sentence("again", self.destination.name, ""))
+            self._sick = ""
+        return ""
+
+
+def _sentence(code: str, name: str, error: str) -> Sentence:
+    return Sentence(f"notify.{code}", {"name": name, "error": error[:300]})

@@ -1,0 +1,86 @@
+"""Mail: submitted to a server, with STARTTLS, TLS from the start (465), or neither.
+
+Where TLS is asked for and the server does not speak it, or is not whom it says, nothing is sent.
+"""
+
+import smtplib
+import ssl
+from collections.abc import Sequence
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from sensor.alerts.alert import Alert
+from sensor.notify.destination import Destination, NotTakenError, RefusedError
+from sensor.notify.forms import body, subject
+
+__all__ = ["Mail"]
+
+Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s<>,]+@[^\s<>,]+$", max_length=254)]
+_TIMEOUT: Final = 20.0
+
+
+class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """See the module."""
+
+    server: Annotated[str, msgspec.Meta(pattern=r"^.+:\d{1,5}$")]
+    """host and port"""
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    authority: str = ""
+    """PEM file of whom to trust, instead of whom the system trusts"""
+    user: str = ""
+    password_file: str = ""
+    sender: Address
+    to: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1, max_length=100)]
+
+    def __post_init__(self) -> None:
+        Destination.__post_init__(self)
+        if self.tls == "none" and self.user:
+            raise ValueError(f"{self.name}: a password is not sent without TLS")
+
+    def check(self) -> None:
+        """See ``Destination``."""
+        self._password()
+        ssl.create_default_context(cafile=self.authority or None)
+
+    def _password(self) -> str:
+        return Path(self.password_file).read_text().strip() if self.password_file else ""
+
+    def message(self, alerts: Sequence[Alert], mode: str) -> EmailMessage:
+        """The mail."""
+        made = EmailMessage()
+        made["From"] = self.sender
+        made["To"] = ", ".join(self.to)
+        made["Subject"] = subject(alerts, mode)
+        made["Date"] = formatdate(localtime=True)
+        made["Message-ID"] = make_msgid(alerts[0].id, self.sender.rpartition("@")[2])
+        made["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it by itself
+        made["X-Port25-Alert"] = alerts[0].id
+        made.set_content(body(alerts, mode))
+        return made
+
+    def send(self, alerts: Sequence[Alert], mode: str) -> None:
+        """See ``Destination``."""
+        host, _, port = self.server.rpartition(":")
+        host = host.strip("[]")
+        try:
+            trust = ssl.create_default_context(cafile=self.authority or None)
+            server: smtplib.SMTP
+            if self.tls == "tls":
+                server = smtplib.SMTP_SSL(host, int(port), timeout=_TIMEOUT, context=trust)
+            else:
+                server = smtplib.SMTP(host, int(port), timeout=_TIMEOUT)
+            with server:
+                if self.tls == "starttls":
+                    server.starttls(context=trust)
+                if self.user:
+                    server.login(self.user, self._password())
+                server.send_message(self.message(alerts, mode), self.sender, list(self.to))
+        except smtplib.SMTPDataError as error:
+            kind = RefusedError if error.smtp_code in (552, 554) else NotTakenError
+            raise kind(f"{error.smtp_code} {error.smtp_error!r}") from None
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            raise NotTakenError(str(error)) from None

@@ -1,0 +1,91 @@
+"""The sink ``notify``: a lane for each destination; the settings of all."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+from sensor.alerts.notice import Health, Notice
+from sensor.notify.destination import Destination
+from sensor.notify.lane import Lane
+from sensor.notify.mail import Mail
+from sensor.notify.syslog import Syslog
+from sensor.notify.webhook import Webhook
+from sensor.sinks.outbox import Outbox
+from sensor.sinks.sink import Around, Metrics, Sink, SinkSettings, SinkSettingsError
+
+__all__ = ["Notify", "NotifySettings"]
+
+_COUNTERS: Final = {
+    "notify_sent": "alert messages that destinations have taken",
+    "notify_failed": "tries that were not taken; they are made again",
+    "notify_refused": "alert messages that a destination will never take",
+    "notify_unwanted": "alert messages that a destination's rules leave out",
+}
+
+
+class NotifySettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
+    """Who is told of alerts; it takes effect at the start."""
+
+    title: ClassVar[str] = "notifications"
+    metrics: ClassVar[Metrics] = Metrics(counters=_COUNTERS)
+
+    mail: tuple[Mail, ...] = ()
+    webhook: tuple[Webhook, ...] = ()
+    syslog: tuple[Syslog, ...] = ()
+
+    @property
+    def to(self) -> list[Destination]:
+        """All of them."""
+        return [*self.mail, *self.webhook, *self.syslog]
+
+    def prepare(self) -> Sink | None:
+        """See ``SinkSettings``."""
+        names = [one.name for one in self.to]
+        for name in names:
+            if names.count(name) > 1:
+                raise SinkSettingsError(f"notify: {name} is there twice")
+        for one in self.to:
+            try:
+                one.check()
+            except (OSError, ValueError) as error:
+                raise SinkSettingsError(f"notify: {one.name}: {error}") from None
+        return Notify(self.to) if self.to else None
+
+
+class Notify(Sink):
+    """See :class:`sensor.sinks.sink.Sink`."""
+
+    name = "notify"
+    title = "notifications"
+
+    def __init__(self, destinations: Sequence[Destination]) -> None:
+        self._destinations = destinations
+        self._lanes: list[Lane] = []
+
+    def start(self, around: Around) -> None:
+        """A thread for each."""
+        self._outbox = Outbox(around.state.outbox)
+        self._lanes = [Lane(one, around, around.notice) for one in self._destinations]
+        for lane in self._lanes:
+            lane.start()
+
+    def position(self, source: str) -> int:
+        """Of the slowest: what it has not seen must not be forgotten."""
+        return min(self._outbox.position(lane.key, source) for lane in self._lanes)
+
+    def counters(self) -> dict[str, Any]:
+        """Of all together."""
+        names = [name.removeprefix("notify_") for name in _COUNTERS]
+        return {f"notify_{n}": sum(getattr(one, n) for one in self._lanes) for n in names}
+
+    def tell(self, what: Notice | Health) -> None:
+        """Of alerts alone."""
+        return
+
+    def obeyed(self) -> None:
+        """Nothing is heard."""
+        return
+
+    def stop(self) -> None:
+        """See ``Sink``."""
+        for lane in self._lanes:
+            lane.stop()

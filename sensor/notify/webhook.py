@@ -1,0 +1,82 @@
+"""A web server: POST, JSON, signed.
+
+``X-Port25-Signature: sha256=HEX`` is the HMAC of ``TIMESTAMP.BODY`` with the secret, and
+``X-Port25-Timestamp`` the wall time in seconds, so that an old request cannot be sent again.
+``Idempotency-Key`` is the same whenever the same alerts are sent.
+"""
+
+import hashlib
+import hmac
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from sensor import __version__
+from sensor.alerts.alert import Alert
+from sensor.notify.destination import Destination, NotTakenError, RefusedError
+from sensor.notify.forms import Form, json_form
+
+__all__ = ["Webhook"]
+
+_NEVER: Final = (400, 413, 415, 422)
+"""Answers that no repetition would change."""
+_TIMEOUT: Final = 10.0
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """What is signed is for one address."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Nowhere."""
+        return None
+
+
+class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """See the module."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^https?://.+")]
+    secret_file: str = ""
+    """holds what requests are signed with; empty: they are not"""
+    form: Form = "text"
+    """text: the alert as it is; ecs, ocsf"""
+
+    def __post_init__(self) -> None:
+        Destination.__post_init__(self)
+        if self.form == "cef":
+            raise ValueError(f"{self.name}: CEF is no JSON; form is text, ecs or ocsf")
+
+    def check(self) -> None:
+        """See ``Destination``."""
+        self._secret()
+
+    def _secret(self) -> bytes:
+        return Path(self.secret_file).read_bytes().strip() if self.secret_file else b""
+
+    def send(self, alerts: Sequence[Alert], mode: str) -> None:
+        """See ``Destination``."""
+        shown = [json_form(one, self.form, mode) for one in alerts]
+        content = msgspec.json.encode({"mode": mode, "alerts": shown})
+        stamp = str(int(time.time()))
+        ids = "|".join(f"{one.id}:{one.revision}" for one in alerts)
+        head = {
+            "Content-Type": "application/json",
+            "User-Agent": f"port25/{__version__}",
+            "Idempotency-Key": hashlib.sha256(ids.encode()).hexdigest(),
+            "X-Port25-Timestamp": stamp,
+        }
+        try:
+            if secret := self._secret():
+                signed = hmac.new(secret, f"{stamp}.".encode() + content, hashlib.sha256)
+                head["X-Port25-Signature"] = f"sha256={signed.hexdigest()}"
+            request = urllib.request.Request(self.url, content, head)  # noqa: S310 (settings)
+            urllib.request.build_opener(_NoRedirect).open(request, timeout=_TIMEOUT).close()
+        except urllib.error.HTTPError as error:
+            kind = RefusedError if error.code in _NEVER else NotTakenError
+            raise kind(f"it answered {error.code}") from None
+        except (OSError, ValueError) as error:
+            raise NotTakenError(str(error)) from None

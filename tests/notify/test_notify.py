@@ -1,0 +1,240 @@
+"""Destinations are told everything, in order, by real servers' word; what is hostile stays text."""
+
+import contextlib
+import hashlib
+import hmac
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+import time
+from typing import ClassVar
+
+import msgspec
+import pytest
+
+from lab.alerts import alert
+from lab.mail_servers import postfix, program
+from lab.waiting import wait_for
+from sensor.blocking.ledger import Ledger
+from sensor.notify.forms import body, cef, ecs, shaped, subject
+from sensor.notify.syslog import record
+from sensor.settings import SettingsError, parse_settings
+from sensor.sinks.outbox import Outbox
+from sensor.sinks.sink import Around
+from sensor.state.folder import StateFolder
+from sensor.state.journal import Journal
+from tests.conftest import cannot
+
+DRY = "dry run: nothing is blocked"
+EVIL = 'a|b=c\\]"\r\nBcc: x@example.com\x1b[2J\u202e<script>'
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    """Fails every other time."""
+
+    asked = 0
+    taken: ClassVar[list[dict]] = []
+
+    def do_POST(self):
+        text = self.rfile.read(int(self.headers["Content-Length"]))
+        Hook.asked += 1
+        self.send_response(503 if Hook.asked % 2 else 204)
+        self.end_headers()
+        if Hook.asked % 2 == 0:
+            stamp = self.headers["X-Port25-Timestamp"].encode()
+            signed = hmac.new(b"a secret", stamp + b"." + text, hashlib.sha256).hexdigest()
+            assert self.headers["X-Port25-Signature"] == f"sha256={signed}"
+            Hook.taken.append(json.loads(text))
+
+    def log_message(self, *words):
+        """Not here."""
+
+
+@contextlib.contextmanager
+def hook():
+    Hook.asked, Hook.taken = 0, []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@contextlib.contextmanager
+def told(folder, text):
+    """The sink at work on a new state folder; what it said."""
+    state = StateFolder(folder)
+    Ledger(state.ledger).close()
+    said = []
+    sink = parse_settings(text).notify.prepare()
+    sink.start(Around(state, said.append, False, 0))
+    try:
+        yield Journal(state.journal), sink, said
+    finally:
+        sink.stop()
+
+
+def done(journal, sink, folder):
+    source = StateFolder(folder).source(StateFolder(folder).journal)
+    return lambda: sink.waiting({source: journal.last}) == 0
+
+
+def hosts(count):
+    return [f"203.0.113.{n}" for n in range(count)]
+
+
+def test_a_web_server_that_fails_half_the_time_gets_everything_in_order(tmp_path):
+    (tmp_path / "secret").write_text("a secret\n")
+    with hook() as url:
+        text = (
+            f'[[notify.webhook]]\nname = "hook"\nurl = "{url}"\nsecret_file = "{tmp_path}/secret"'
+        )
+        with told(tmp_path, text) as (journal, sink, said):
+            journal.write([alert(host, at=k) for k, host in enumerate(hosts(4))])
+            wait_for(done(journal, sink, tmp_path), 60)
+    assert [one["alerts"][0]["host"] for one in Hook.taken] == hosts(4)
+    assert {one["mode"] for one in Hook.taken} == {DRY}
+    counts = sink.counters()
+    assert (counts["notify_sent"], counts["notify_failed"]) == (4, 4)
+    assert said[0].code == "notify.away" and said[-1].code == "notify.again"
+
+
+def test_rules_digest_and_what_waits(tmp_path):
+    (tmp_path / "secret").write_text("a secret\n")
+    rules = 'severities = ["high"]\nprefixes = ["203.0.113.0/24"]\ngroup_wait = 1\ngroup_most = 50'
+    with hook() as url:
+        text = f'[[notify.webhook]]\nname = "hook"\nurl = "{url}"\n{rules}\n'
+        Hook.asked = 1  # the next is taken
+        with told(tmp_path, f'{text}secret_file = "{tmp_path}/secret"') as (journal, sink, _):
+            made = [alert(host, at=k) for k, host in enumerate(hosts(3))]
+            made.append(alert("198.51.100.1"))
+            made.append(alert("203.0.113.9", severity="medium"))
+            made.append(alert("203.0.113.8", state="refreshed"))
+            journal.write(made)
+            time.sleep(0.5)
+            assert Hook.taken == [], "it waits for more"
+            wait_for(done(journal, sink, tmp_path), 60)
+    (one,) = Hook.taken
+    assert [a["host"] for a in one["alerts"]] == hosts(3)
+    assert sink.counters()["notify_unwanted"] == 3
+    assert Outbox(StateFolder(tmp_path).outbox).sinks() == ["notify/hook"]
+
+
+def signed_for_here(folder):
+    """Key and certificate of 127.0.0.1."""
+    key, crt = folder / "here.key", folder / "here.crt"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1,IP:127.0.0.25", "-keyout", str(key),
+         "-out", str(crt)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return key, crt
+
+
+def test_rsyslog_takes_it_over_tls(tmp_path):
+    if shutil.which("rsyslogd") is None:
+        cannot("rsyslogd is not installed")
+    key, crt = signed_for_here(tmp_path)
+    out, config = tmp_path / "out.log", tmp_path / "rsyslog.conf"
+    config.write_text(
+        f"""global(workDirectory="{tmp_path}" defaultNetstreamDriver="ossl"
+  defaultNetstreamDriverCAFile="{crt}" defaultNetstreamDriverCertFile="{crt}"
+  defaultNetstreamDriverKeyFile="{key}")
+module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon")
+input(type="imtcp" port="16514" address="127.0.0.1")
+template(name="all" type="string" string="%app-name%|%msgid%|%structured-data%|%msg%\\n")
+*.* action(type="omfile" file="{out}" template="all")
+"""
+    )
+    command = ["rsyslogd", "-n", "-f", str(config), "-i", str(tmp_path / "pid")]
+    text = (
+        '[[notify.syslog]]\nname = "siem"\nserver = "127.0.0.1:16514"\nform = "cef"\n'
+        f'authority = "{crt}"'
+    )
+    with told(tmp_path, text) as (journal, sink, said):
+        journal.write([alert(host, at=k) for k, host in enumerate(hosts(5))])
+        wait_for(lambda: said, 60)  # nobody is there yet
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+            try:
+                wait_for(done(journal, sink, tmp_path), 90)
+                wait_for(lambda: out.exists() and len(out.read_text().splitlines()) >= 5, 30)
+            finally:
+                server.terminate()
+    lines = [line.split("|", 3) for line in out.read_text().splitlines() if line[:6] == "port25"]
+    assert [line[2].partition('host="')[2].partition('"')[0] for line in lines] == hosts(5)
+    assert all(f'mode="{DRY}"' in line[2] and "CEF:0|port25" in line[3] for line in lines)
+
+
+def test_postfix_takes_mail_with_starttls_and_only_from_whom_it_says_it_is(tmp_path):
+    if program("postfix") is None:
+        cannot("postfix is not installed")
+    key, crt = signed_for_here(tmp_path)
+    folder = tmp_path / "postfix"
+    folder.mkdir()
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    command = postfix(None, folder, "127.0.0.25")
+    shutil.copy(key, folder / "mx.key")
+    shutil.copy(crt, folder / "mx.crt")
+    (folder / "headers").write_text("/^(Subject|Bcc|Auto-Submitted):/ WARN\n")
+    with (folder / "main.cf").open("a") as more:
+        more.write(f"header_checks = regexp:{folder}/headers\n")
+    mail = (
+        '[[notify.mail]]\nname = "{}"\nserver = "{}:587"\nsender = "port25@isp.example"\n'
+        'to = ["alice@receiver.example"]\nauthority = "{}"\n'
+    )
+    text = mail.format("desk", "127.0.0.25", crt)
+    log = tmp_path / "log"
+    evil = msgspec.structs.replace(alert(hosts(1)[0]), block_reason=EVIL)
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as server:
+        try:
+            with told(tmp_path, text) as (journal, sink, _):
+                journal.write([evil])
+                wait_for(done(journal, sink, tmp_path), 90)
+            wait_for(lambda: "status=sent" in log.read_text(), 60)
+            other = tmp_path / "other"
+            other.mkdir()
+            with told(other, mail.format("liar", "127.0.0.25", "")) as (journal, sink, said):
+                journal.write([evil])
+                wait_for(lambda: said, 60)
+                assert "certificate" in said[0].figures["error"].lower()
+                assert sink.counters()["notify_sent"] == 0
+        finally:
+            server.terminate()
+    told_by = log.read_text()
+    assert f"Subject: [{DRY}] port25 high alert raised: 203.0.113.0 +37.6" in told_by
+    assert "header Bcc" not in told_by and "Auto-Submitted: auto-generated" in told_by
+
+
+def test_hostile_text_is_escaped_in_every_form():
+    one = alert("203.0.113.7", block_reason=EVIL)
+    for form in ("text", "cef", "ecs", "ocsf"):
+        line = shaped(one, form, DRY)
+        assert not any(ord(c) < 32 for c in line), form
+        assert DRY in line, form
+    line = cef(one, DRY)
+    assert line.count("|") - line.count("\\|") - EVIL.count("|") == 7
+    assert "b\\=c" in line and "Bcc: x@example.com" in line
+    made = record(one, "cef", 'a"]\\', 16, "a host")
+    assert b'mode="a\\"\\]\\\\"' in made and b" a-host port25 " in made and b"\n" not in made
+    assert "\n" not in subject([one], DRY) and "\x1b" not in body([one], DRY)
+    assert ecs(one, DRY)["event"]["severity"] == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[notify.webhook]]\nname="a"\nurl="http://x/"\nzone="Mars/Olympus"', "time zone"),
+        ('[[notify.webhook]]\nname="a"\nurl="http://x/"\nhours=[9, 9]', "hours"),
+        ('[[notify.webhook]]\nname="a"\nurl="http://x/"\nprefixes=["x"]', "x"),
+        ('[[notify.webhook]]\nname="a"\nurl="ftp://x/"', "url"),
+        ('[[notify.mail]]\nname="a"\nserver="x:25"\nsender="a@b"\nto=["a@b"]\ntls="none"\nuser="u"',
+         "password"),
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense(text, said):
+    with pytest.raises(SettingsError, match=said):
+        parse_settings(text)
