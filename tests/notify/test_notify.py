@@ -11,11 +11,9 @@ import threading
 import time
 from typing import ClassVar
 
-import msgspec
 import pytest
 
 from lab.alerts import alert
-from lab.mail_servers import postfix, program
 from lab.waiting import wait_for
 from sensor.blocking.ledger import Ledger
 from sensor.notify.forms import body, cef, ecs, shaped, subject
@@ -165,48 +163,6 @@ template(name="all" type="string" string="%app-name%|%msgid%|%structured-data%|%
     lines = [line.split("|", 3) for line in out.read_text().splitlines() if line[:6] == "port25"]
     assert [line[2].partition('host="')[2].partition('"')[0] for line in lines] == hosts(5)
     assert all(f'mode="{DRY}"' in line[2] and "CEF:0|port25" in line[3] for line in lines)
-
-
-def test_postfix_takes_mail_with_starttls_and_only_from_whom_it_says_it_is(tmp_path):
-    if program("postfix") is None:
-        cannot("postfix is not installed")
-    key, crt = signed_for_here(tmp_path)
-    folder = tmp_path / "postfix"
-    folder.mkdir()
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    command = postfix(None, folder, "127.0.0.25")
-    shutil.copy(key, folder / "mx.key")
-    shutil.copy(crt, folder / "mx.crt")
-    (folder / "headers").write_text("/^(Subject|Bcc|Auto-Submitted):/ WARN\n")
-    with (folder / "main.cf").open("a") as more:
-        more.write(f"header_checks = regexp:{folder}/headers\n")
-    mail = (
-        '[[notify.mail]]\nname = "{}"\nserver = "{}:587"\nsender = "port25@isp.example"\n'
-        'to = ["alice@receiver.example"]\nauthority = "{}"\n'
-    )
-    text = mail.format("desk", "127.0.0.25", crt)
-    log = tmp_path / "log"
-    evil = msgspec.structs.replace(alert(hosts(1)[0]), block_reason=EVIL)
-    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as server:
-        try:
-            with told(tmp_path, text) as (journal, sink, _):
-                journal.write([evil])
-                wait_for(done(journal, sink, tmp_path), 90)
-            wait_for(lambda: "status=sent" in log.read_text(), 60)
-            other = tmp_path / "other"
-            other.mkdir()
-            with told(other, mail.format("liar", "127.0.0.25", "")) as (journal, sink, said):
-                journal.write([evil])
-                wait_for(lambda: said, 60)
-                assert "certificate" in said[0].figures["error"].lower()
-                assert sink.counters()["notify_sent"] == 0
-        finally:
-            server.terminate()
-    told_by = log.read_text()
-    assert f"Subject: [{DRY}] port25 high alert raised: 203.0.113.0 +37.6" in told_by
-    assert "header Bcc" not in told_by and "Auto-Submitted: auto-generated" in told_by
 
 
 def test_hostile_text_is_escaped_in_every_form():
