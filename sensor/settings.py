@@ -270,7 +270,11 @@ def _convert(raw: Any, kind: Any, key: str, mistakes: list[str]) -> Any:
         mistakes.extend(f"{key}.{name}: missing" for name in sorted(required - raw.keys()))
         if any(name not in values for name in required):
             return None
-        return bare(**values)
+        try:
+            return bare(**values)
+        except ValueError as error:  # each is right by itself, and together they are not
+            mistakes.append(f"{key}: {error}")
+            return None
     arguments = typing.get_args(bare)
     if isinstance(raw, list) and typing.get_origin(bare) is tuple and arguments[-1] is Ellipsis:
         items = [
