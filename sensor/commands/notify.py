@@ -35,8 +35,7 @@ def run(options: argparse.Namespace) -> int:
         line = f"{one.name} ({kind}): {', '.join(one.severities)}; {', '.join(one.states)}"
         if options.test:
             try:
-                one.check()
-                one.send([trial(time.time_ns())], "TEST, dry run: nothing is blocked")
+                one.opened()([trial(time.time_ns())], "TEST, dry run: nothing is blocked")
                 line = f"{one.name} ({kind}): taken"
             except (NotTakenError, RefusedError, OSError, ValueError) as error:
                 line, code = f"{one.name} ({kind}): {error}", 1

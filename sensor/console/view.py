@@ -25,7 +25,7 @@ from sensor.blocking.handling import Act
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.recovery import Pause
 from sensor.console.listing import Asked, Listing, Seen
-from sensor.sinks.outbox import Outbox
+from sensor.sinks.outbox import Away, Outbox
 from sensor.smtp.record import Session
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal, Wanted
@@ -377,6 +377,19 @@ class View:
         }
         outbox.close()
         return left
+
+    def away(self) -> list[Away]:
+        """Sinks that take nothing now."""
+        path = self._state.outbox
+        if not path.exists():
+            return []
+        # A file that no sensor has opened since it has this table has none.
+        with (
+            contextlib.suppress(DatabaseError),
+            contextlib.closing(Outbox(path, read_only=True)) as outbox,
+        ):
+            return outbox.away()
+        return []
 
     def notes(self, id_: str) -> list[Acknowledged]:
         """All that persons said of an alert, the oldest first."""

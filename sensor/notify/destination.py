@@ -1,14 +1,14 @@
 """What every destination has: a name, rules for what it is told, and a way to be told.
 
-A destination is a struct of the settings (``[[notify.mail]]`` and so on) with ``send``.
-It may be slow, it may fail; its lane (:mod:`sensor.notify.lane`) tries again.
+A destination is a struct of the settings (``[[notify.mail]]`` and so on); opened, it is a way to
+send. That may be slow, it may fail; its lane (:mod:`sensor.notify.lane`) tries again.
 """
 
 import datetime
 import ipaddress
 import zoneinfo
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,9 +17,11 @@ from sensor.alerts.alert import Alert, Severity, State
 from sensor.base.units import SECOND
 from sensor.hosts.subscribers import where
 
-__all__ = ["Destination", "NotTakenError", "RefusedError"]
+__all__ = ["Destination", "NotTakenError", "RefusedError", "Way"]
 
 Hour = Annotated[int, msgspec.Meta(ge=0, le=24)]
+Way = Callable[[Sequence[Alert], str], None]
+"""Tell it of alerts, and what is said of blocking. Raises NotTakenError, RefusedError."""
 
 
 class NotTakenError(Exception):
@@ -41,8 +43,12 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """kinds of abuse; none: all"""
     prefixes: tuple[str, ...] = ()
     """of subscribers; none: all"""
+    customers: tuple[str, ...] = ()
+    """pseudonyms, where leases tell whose an address is; none: all"""
     hours: tuple[Hour, Hour] = (0, 24)
-    """from and to, of the day; what is raised outside of them waits until they begin"""
+    """from and to, of the day or, as (18, 8), of the night; what is raised outside of them waits
+    until they begin
+    """
     zone: str = "UTC"
     """of the hours, as ``Asia/Tokyo``"""
     group_wait: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
@@ -53,8 +59,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         for prefix in self.prefixes:
             ipaddress.ip_network(prefix)
-        if self.hours[0] >= self.hours[1]:
-            raise ValueError(f"{self.name}: hours end before they begin")
+        if self.hours[0] == self.hours[1]:
+            raise ValueError(f"{self.name}: hours end where they begin")
         try:
             zoneinfo.ZoneInfo(self.zone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -65,6 +71,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if alert.severity not in self.severities or alert.state not in self.states:
             return False
         if self.abuse and alert.abuse not in self.abuse:
+            return False
+        if self.customers and alert.customer not in self.customers:
             return False
         return not self.prefixes or self._within(alert.host)
 
@@ -80,11 +88,18 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Whether it may be told at a wall time (ns)."""
         zone = zoneinfo.ZoneInfo(self.zone)
         hour = datetime.datetime.fromtimestamp(clock // SECOND, zone).hour
-        return self.hours[0] <= hour < self.hours[1]
+        first, last = self.hours
+        return first <= hour < last if first < last else hour >= first or hour < last
 
-    def check(self) -> None:
-        """Read secrets, import what is needed. Raises OSError, ValueError."""
+    def opened(self) -> Way:
+        """The way to tell it. Secrets are read here: later the sensor may not read its own files.
 
-    def send(self, alerts: Sequence[Alert], mode: str) -> None:
-        """Tell it. Raises NotTakenError, RefusedError."""
+        Raises OSError, ValueError.
+        """
         raise NotImplementedError
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The settings as anybody may see them."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found

@@ -5,6 +5,7 @@ that was never told anything begins with the end of the journals: nobody wants a
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from sensor.alerts.alert import Alert
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence
 from sensor.blocking.ledger import Ledger
-from sensor.notify.destination import Destination, NotTakenError, RefusedError
+from sensor.notify.destination import Destination, NotTakenError, RefusedError, Way
 from sensor.notify.forms import ENFORCED
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.sink import Around
@@ -24,8 +25,10 @@ __all__ = ["Lane", "mode_of"]
 
 _LOOK: Final = 0.2
 _PAGE: Final = 200
-_LONGEST: Final = 60.0
+_LONGEST: Final = 30.0
 """Seconds between tries, at most."""
+_UNREAD: Final = 4
+"""Times in a row that what it reads may not be there: at the start it comes to be."""
 _DRY: Final = "dry run: nothing is blocked"
 
 
@@ -38,17 +41,24 @@ class Lane:
     """One destination's thread."""
 
     def __init__(
-        self, destination: Destination, around: Around, told: Callable[[Sentence], None]
+        self,
+        destination: Destination,
+        way: Way,
+        around: Around,
+        told: Callable[[Sentence], None],
     ) -> None:
         self.destination = destination
         self.key = f"notify/{destination.name}"
         self.sent = self.failed = self.refused = self.unwanted = 0
+        self.holding = False
+        """whether what it has not passed on waits for more, or for an hour of the day"""
+        self._way = way
         self._around = around
         self._told = told
         self._stopping = threading.Event()
         self._sick = ""
-        self._first: float | None = None
-        """when the first of what waits for more was seen"""
+        self._first: dict[str, float] = {}
+        """when the first of what waits for more was seen, by journal"""
         self._thread = threading.Thread(target=self._run, name=self.key, daemon=True)
 
     def start(self) -> None:
@@ -61,20 +71,29 @@ class Lane:
         self._thread.join(2)
 
     def _run(self) -> None:
-        wait = 1.0
+        wait, unread = 1.0, 0
         while not self._stopping.wait(_LOOK):
             try:
                 with contextlib.closing(Outbox(self._around.state.outbox)) as outbox:
                     self._follow(outbox)
             except (NotTakenError, DatabaseError, OSError) as error:
                 self.failed += isinstance(error, NotTakenError)
-                if not self._sick:
-                    self._told(_sentence("away", self.destination.name, str(error)))
-                self._sick = str(error)
+                unread += 1
+                if isinstance(error, NotTakenError) or unread >= _UNREAD:
+                    self._fell_sick(error)
                 self._stopping.wait(wait)
                 wait = min(2 * wait, _LONGEST)
             else:
-                wait = 1.0
+                wait, unread = 1.0, 0
+
+    def _fell_sick(self, error: Exception) -> None:
+        """Said once; the page shows it until it is over."""
+        if not self._sick:
+            self._told(_sentence("away", self.destination.name, str(error)))
+        self._sick = str(error) or type(error).__name__
+        path = self._around.state.outbox
+        with contextlib.suppress(DatabaseError), contextlib.closing(Outbox(path)) as outbox:
+            outbox.failed(self.key, self._sick[:300])
 
     def _follow(self, outbox: Outbox) -> None:
         """Until told to stop, or something is wrong."""
@@ -89,9 +108,12 @@ class Lane:
                     journals[source] = Journal(path, read_only=True)
                     self._begin(outbox, source, journals[source])
                 changed = journals[source].changes
-                if changes.get(source) != changed and self.destination.awake(time.time_ns()):
-                    if self._pass_on(outbox, source, journals[source], mode_of(ledger)):
-                        changes[source] = changed
+                if not (changes.get(source) != changed or self._due(source)):
+                    continue
+                if not self.destination.awake(time.time_ns()):
+                    self.holding = True
+                elif self._pass_on(outbox, source, journals[source], mode_of(ledger)):
+                    changes[source] = changed
             self._stopping.wait(_LOOK)
 
     def _begin(self, outbox: Outbox, source: str, journal: Journal) -> None:
@@ -100,10 +122,11 @@ class Lane:
             outbox.done(self.key, source, end, {})
 
     def _pass_on(self, outbox: Outbox, source: str, journal: Journal, mode: str) -> bool:
-        """Some of what is new; whether that was all."""
+        """Some of what is new; whether nothing can be done until there is more."""
         one = self.destination
         rows = journal.page(outbox.position(self.key, source), most=_PAGE)
         batch: list[Alert] = []
+        self.holding = False
         unwanted = 0
         for k, row in enumerate(rows):
             if one.wants(row.alert):
@@ -111,28 +134,33 @@ class Lane:
             else:
                 unwanted += 1
             full, last = len(batch) >= one.group_most, k == len(rows) - 1
-            if batch and last and not full and self._early():
-                return False
+            if batch and last and not full and len(rows) < _PAGE and self._early(source):
+                self.holding = True
+                return True
             if full or last:
                 refused = self._send(batch, mode) if batch else ""
                 outbox.done(self.key, source, row.number, {row.number: refused} if refused else {})
                 self.unwanted += unwanted
-                self._first = None
+                self._first.pop(source, None)
                 batch, unwanted = [], 0
             if self._stopping.is_set():
                 return False
         return len(rows) < _PAGE
 
-    def _early(self) -> bool:
+    def _early(self, source: str) -> bool:
         """Whether what is there is to wait for more."""
-        now = time.monotonic()
-        self._first = now if self._first is None else self._first
-        return now - self._first < self.destination.group_wait
+        self._first.setdefault(source, time.monotonic())
+        return not self._due(source)
+
+    def _due(self, source: str) -> bool:
+        """Whether something has waited for more long enough."""
+        first = self._first.get(source, math.inf)
+        return time.monotonic() - first >= self.destination.group_wait
 
     def _send(self, batch: list[Alert], mode: str) -> str:
         """Why it will never be taken, if so. Raises NotTakenError."""
         try:
-            self.destination.send(batch, mode)
+            self._way(batch, mode)
         except RefusedError as error:
             self.refused += len(batch)
             self._told(_sentence("refused", self.destination.name, str(error)))

@@ -6,21 +6,24 @@ Where TLS is asked for and the server does not speak it, or is not whom it says,
 import smtplib
 import ssl
 from collections.abc import Sequence
+from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from sensor.alerts.alert import Alert
-from sensor.notify.destination import Destination, NotTakenError, RefusedError
+from sensor.notify.destination import Destination, NotTakenError, RefusedError, Way
 from sensor.notify.forms import body, subject
+from sensor.notify.trust import secret, trust
 
 __all__ = ["Mail"]
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s<>,]+@[^\s<>,]+$", max_length=254)]
 _TIMEOUT: Final = 20.0
+_UNFOLDED: Final = policy.SMTP.clone(max_line_length=990)
+"""A subject is a line: some clients show a fold. RFC 5322 has 998 at most."""
 
 
 class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,17 +44,14 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.tls == "none" and self.user:
             raise ValueError(f"{self.name}: a password is not sent without TLS")
 
-    def check(self) -> None:
+    def opened(self) -> Way:
         """See ``Destination``."""
-        self._password()
-        ssl.create_default_context(cafile=self.authority or None)
-
-    def _password(self) -> str:
-        return Path(self.password_file).read_text().strip() if self.password_file else ""
+        password, context = secret(self.password_file).decode(), trust(self.authority)
+        return lambda alerts, mode: self._send(self.message(alerts, mode), context, password)
 
     def message(self, alerts: Sequence[Alert], mode: str) -> EmailMessage:
         """The mail."""
-        made = EmailMessage()
+        made = EmailMessage(_UNFOLDED)
         made["From"] = self.sender
         made["To"] = ", ".join(self.to)
         made["Subject"] = subject(alerts, mode)
@@ -62,25 +62,26 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         made.set_content(body(alerts, mode))
         return made
 
-    def send(self, alerts: Sequence[Alert], mode: str) -> None:
-        """See ``Destination``."""
+    def _send(self, made: EmailMessage, context: ssl.SSLContext, password: str) -> None:
         host, _, port = self.server.rpartition(":")
         host = host.strip("[]")
         try:
-            trust = ssl.create_default_context(cafile=self.authority or None)
             server: smtplib.SMTP
             if self.tls == "tls":
-                server = smtplib.SMTP_SSL(host, int(port), timeout=_TIMEOUT, context=trust)
+                server = smtplib.SMTP_SSL(host, int(port), timeout=_TIMEOUT, context=context)
             else:
                 server = smtplib.SMTP(host, int(port), timeout=_TIMEOUT)
             with server:
                 if self.tls == "starttls":
-                    server.starttls(context=trust)
+                    server.starttls(context=context)
                 if self.user:
-                    server.login(self.user, self._password())
-                server.send_message(self.message(alerts, mode), self.sender, list(self.to))
+                    server.login(self.user, password)
+                left_out = server.send_message(made, self.sender, list(self.to))
         except smtplib.SMTPDataError as error:
             kind = RefusedError if error.smtp_code in (552, 554) else NotTakenError
             raise kind(f"{error.smtp_code} {error.smtp_error!r}") from None
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise NotTakenError(str(error)) from None
+        if left_out:  # the others have it
+            said = (f"{to}: {code} {text!r}" for to, (code, text) in left_out.items())
+            raise RefusedError("; ".join(said))

@@ -1,16 +1,16 @@
 """The sink ``notify``: a lane for each destination; the settings of all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from sensor.alerts.notice import Health, Notice
-from sensor.notify.destination import Destination
+from sensor.notify.destination import Destination, Way
 from sensor.notify.lane import Lane
 from sensor.notify.mail import Mail
 from sensor.notify.syslog import Syslog
 from sensor.notify.webhook import Webhook
 from sensor.sinks.outbox import Outbox
-from sensor.sinks.sink import Around, Metrics, Sink, SinkSettings, SinkSettingsError
+from sensor.sinks.sink import LEDGER, Around, Metrics, Sink, SinkSettings, SinkSettingsError
 
 __all__ = ["Notify", "NotifySettings"]
 
@@ -43,12 +43,13 @@ class NotifySettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
         for name in names:
             if names.count(name) > 1:
                 raise SinkSettingsError(f"notify: {name} is there twice")
+        ways = []
         for one in self.to:
             try:
-                one.check()
+                ways.append((one, one.opened()))
             except (OSError, ValueError) as error:
                 raise SinkSettingsError(f"notify: {one.name}: {error}") from None
-        return Notify(self.to) if self.to else None
+        return Notify(ways) if ways else None
 
 
 class Notify(Sink):
@@ -57,20 +58,30 @@ class Notify(Sink):
     name = "notify"
     title = "notifications"
 
-    def __init__(self, destinations: Sequence[Destination]) -> None:
-        self._destinations = destinations
+    def __init__(self, ways: Sequence[tuple[Destination, Way]]) -> None:
+        self._ways = ways
         self._lanes: list[Lane] = []
 
     def start(self, around: Around) -> None:
         """A thread for each."""
         self._outbox = Outbox(around.state.outbox)
-        self._lanes = [Lane(one, around, around.notice) for one in self._destinations]
+        self._lanes = [Lane(*one, around, around.notice) for one in self._ways]
+        self._outbox.keep("notify/", [lane.key for lane in self._lanes])
         for lane in self._lanes:
             lane.start()
 
     def position(self, source: str) -> int:
         """Of the slowest: what it has not seen must not be forgotten."""
         return min(self._outbox.position(lane.key, source) for lane in self._lanes)
+
+    def waiting(self, newest: Mapping[str, int]) -> int:
+        """Of the slowest, without what waits for more or for an hour of the day."""
+        busy = [lane.key for lane in self._lanes if not lane.holding]
+        return sum(
+            max((max(0, last - self._outbox.position(key, name)) for key in busy), default=0)
+            for name, last in newest.items()
+            if name != LEDGER
+        )
 
     def counters(self) -> dict[str, Any]:
         """Of all together."""

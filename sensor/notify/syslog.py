@@ -15,8 +15,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from sensor.alerts.alert import Alert
-from sensor.notify.destination import Destination, NotTakenError
+from sensor.notify.destination import Destination, NotTakenError, Way
 from sensor.notify.forms import Form, shaped
+from sensor.notify.trust import trust
 
 __all__ = ["Syslog", "record"]
 
@@ -59,21 +60,17 @@ class Syslog(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True)
         host, _, port = self.server.rpartition(":")
         return host.strip("[]"), int(port)
 
-    def check(self) -> None:
+    def opened(self) -> Way:
         """See ``Destination``."""
-        if self.transport == "tls":
-            ssl.create_default_context(cafile=self.authority or None)
+        context = trust(self.authority) if self.transport == "tls" else None
+        return lambda alerts, mode: self._send(alerts, mode, context)
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, context: ssl.SSLContext | None) -> socket.socket:
         host, port = self._where()
         plain = socket.create_connection((host, port), _TIMEOUT)
-        if self.transport == "tcp":
-            return plain
-        trust = ssl.create_default_context(cafile=self.authority or None)
-        return trust.wrap_socket(plain, server_hostname=host)
+        return context.wrap_socket(plain, server_hostname=host) if context else plain
 
-    def send(self, alerts: Sequence[Alert], mode: str) -> None:
-        """See ``Destination``."""
+    def _send(self, alerts: Sequence[Alert], mode: str, context: ssl.SSLContext | None) -> None:
         name = socket.gethostname()
         records = [record(one, self.form, mode, self.facility, name) for one in alerts]
         try:
@@ -84,7 +81,7 @@ class Syslog(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True)
                     for one in records:
                         sender.sendto(one, family[4])
                 return
-            with self._connect() as stream:
+            with self._connect(context) as stream:
                 for one in records:
                     stream.sendall(f"{len(one)} ".encode() + one)
                 stream.settimeout(_LAST_WORD)

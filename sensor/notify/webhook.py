@@ -11,15 +11,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 from sensor import __version__
 from sensor.alerts.alert import Alert
-from sensor.notify.destination import Destination, NotTakenError, RefusedError
+from sensor.notify.destination import Destination, NotTakenError, RefusedError, Way
 from sensor.notify.forms import Form, json_form
+from sensor.notify.trust import secret, trust
 
 __all__ = ["Webhook"]
 
@@ -42,6 +43,8 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
     url: Annotated[str, msgspec.Meta(pattern="^https?://.+")]
     secret_file: str = ""
     """holds what requests are signed with; empty: they are not"""
+    authority: str = ""
+    """PEM file of whom to trust, besides whom the system trusts"""
     form: Form = "text"
     """text: the alert as it is; ecs, ocsf"""
 
@@ -50,15 +53,26 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.form == "cef":
             raise ValueError(f"{self.name}: CEF is no JSON; form is text, ecs or ocsf")
 
-    def check(self) -> None:
-        """See ``Destination``."""
-        self._secret()
+    @property
+    def shown(self) -> dict[str, Any]:
+        """See ``Destination``. Paths are often secret."""
+        whole = urlsplit(self.url)
+        return super().shown | {"url": f"{whole.scheme}://{whole.hostname}/..."}
 
-    def _secret(self) -> bytes:
-        return Path(self.secret_file).read_bytes().strip() if self.secret_file else b""
-
-    def send(self, alerts: Sequence[Alert], mode: str) -> None:
+    def opened(self) -> Way:
         """See ``Destination``."""
+        key = secret(self.secret_file)
+        https = urllib.request.HTTPSHandler(context=trust(self.authority))
+        opener = urllib.request.build_opener(_NoRedirect, https)
+        return lambda alerts, mode: self._send(alerts, mode, opener, key)
+
+    def _send(
+        self,
+        alerts: Sequence[Alert],
+        mode: str,
+        opener: urllib.request.OpenerDirector,
+        key: bytes,
+    ) -> None:
         shown = [json_form(one, self.form, mode) for one in alerts]
         content = msgspec.json.encode({"mode": mode, "alerts": shown})
         stamp = str(int(time.time()))
@@ -70,11 +84,11 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
             "X-Port25-Timestamp": stamp,
         }
         try:
-            if secret := self._secret():
-                signed = hmac.new(secret, f"{stamp}.".encode() + content, hashlib.sha256)
+            if key:
+                signed = hmac.new(key, f"{stamp}.".encode() + content, hashlib.sha256)
                 head["X-Port25-Signature"] = f"sha256={signed.hexdigest()}"
             request = urllib.request.Request(self.url, content, head)  # noqa: S310 (settings)
-            urllib.request.build_opener(_NoRedirect).open(request, timeout=_TIMEOUT).close()
+            opener.open(request, timeout=_TIMEOUT).close()
         except urllib.error.HTTPError as error:
             kind = RefusedError if error.code in _NEVER else NotTakenError
             raise kind(f"it answered {error.code}") from None

@@ -6,11 +6,12 @@ when no repetition would help (it is too large); it is noted with the reason and
 """
 
 import time
-from typing import Final
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
 from sensor.base.database import Book
 
-__all__ = ["Outbox"]
+__all__ = ["Away", "Outbox"]
 
 _MIGRATIONS: Final = (
     """
@@ -29,7 +30,25 @@ _MIGRATIONS: Final = (
         PRIMARY KEY (sink, source, number)
     );
     """,
+    """
+    CREATE TABLE away (
+        sink TEXT PRIMARY KEY,
+        since INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
+
+
+class Away(NamedTuple):
+    """A sink that takes nothing now."""
+
+    sink: str
+    since: int
+    """wall time, ns"""
+    tries: int
+    reason: str
 
 
 class Outbox(Book):
@@ -58,9 +77,29 @@ class Outbox(Book):
         now = time.time_ns()
         with self.db.transaction():
             self.db.run("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", sink, source, number)
+            self.db.run("DELETE FROM away WHERE sink = ?", sink)
             for which, reason in refused.items():
                 row = (sink, source, which, now, reason)
                 self.db.run("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?)", *row)
+
+    def failed(self, sink: str, reason: str) -> None:
+        """``sink`` could not be told; until it is done with something, it is away."""
+        sql = "INSERT INTO away VALUES (?, ?, 1, ?) ON CONFLICT (sink) DO UPDATE SET"
+        sql += " tries = tries + 1, reason = excluded.reason"
+        self.db.run(sql, sink, time.time_ns(), reason)
+
+    def away(self) -> list[Away]:
+        """Those that take nothing now."""
+        rows = self.db.rows("SELECT sink, since, tries, reason FROM away ORDER BY sink")
+        return [Away(*row) for row in rows]
+
+    def keep(self, prefix: str, names: Collection[str]) -> None:
+        """Forget how far sinks were whose name begins so, and who are none of these any more."""
+        for sink in self.sinks():
+            if sink.startswith(prefix) and sink not in names:
+                with self.db.transaction():
+                    self.db.run("DELETE FROM positions WHERE sink = ?", sink)
+                    self.db.run("DELETE FROM away WHERE sink = ?", sink)
 
     def refused(self) -> list[tuple[str, str, int, str]]:
         """Sink, source, number and reason of every row a sink could not take."""

@@ -1,6 +1,9 @@
 """Destinations are told everything, in order, by real servers' word; what is hostile stays text."""
 
 import contextlib
+import datetime
+import email
+import email.policy
 import hashlib
 import hmac
 import http.server
@@ -11,16 +14,24 @@ import threading
 import time
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from lab.alerts import alert
+from lab.mail_servers import postfix, program
 from lab.waiting import wait_for
 from sensor.blocking.ledger import Ledger
+from sensor.console.terminal import words
+from sensor.console.view import View
+from sensor.console.web.api import _flat
+from sensor.console.web.health import health
+from sensor.console.web.stream import Follower
+from sensor.console.web.view_pool import ViewPool
 from sensor.notify.forms import body, cef, ecs, shaped, subject
 from sensor.notify.syslog import record
-from sensor.settings import SettingsError, parse_settings
+from sensor.settings import Settings, SettingsError, parse_settings
 from sensor.sinks.outbox import Outbox
-from sensor.sinks.sink import Around
+from sensor.sinks.sink import Around, SinkSettingsError
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 from tests.conftest import cannot
@@ -75,7 +86,7 @@ def told(folder, text):
 
 def done(journal, sink, folder):
     source = StateFolder(folder).source(StateFolder(folder).journal)
-    return lambda: sink.waiting({source: journal.last}) == 0
+    return lambda: sink.position(source) == journal.last
 
 
 def hosts(count):
@@ -117,6 +128,81 @@ def test_rules_digest_and_what_waits(tmp_path):
     assert [a["host"] for a in one["alerts"]] == hosts(3)
     assert sink.counters()["notify_unwanted"] == 3
     assert Outbox(StateFolder(tmp_path).outbox).sinks() == ["notify/hook"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "taken", "left"),
+    [
+        ('customers = ["c-1"]', {"customer": "c-1"}, {"customer": "c-2"}),
+        ('customers = ["c-1"]', {"customer": "c-1"}, {}),
+        ('abuse = ["worm"]', {"abuse": "worm"}, {"abuse": "spam"}),
+        ('states = ["closed"]', {"state": "closed"}, {}),
+        ('severities = ["critical"]', {"severity": "critical"}, {}),
+        ('prefixes = ["2001:db8::/32"]', {"host": "2001:db8:1:2::/64"}, {"host": "2001:db9::/64"}),
+        ('prefixes = ["203.0.113.0/30"]', {"host": "203.0.113.3:1024-2047"}, {}),
+    ],
+)
+def test_rules(rule, taken, left):
+    text = f'[[notify.webhook]]\nname = "hook"\nurl = "http://127.0.0.1/"\n{rule}'
+    (one,) = parse_settings(text).notify.to
+    assert one.wants(alert(**taken)) and not one.wants(alert(**left))
+
+
+@pytest.mark.parametrize(
+    ("hours", "awake"), [("[8, 18]", (8, 17)), ("[18, 8]", (18, 23, 0, 7)), ("[0, 24]", range(24))]
+)
+def test_hours(hours, awake):
+    text = f'url = "http://127.0.0.1/"\nhours = {hours}\nzone = "Asia/Tokyo"'
+    (one,) = parse_settings(f'[[notify.webhook]]\nname = "hook"\n{text}').notify.to
+    found = {h for h in range(24) if one.awake((h - 9) % 24 * 3600 * 10**9)}
+    assert set(awake) <= found
+    assert all((h in found) == (h + 1 in found) for h in range(23) if h + 1 not in (8, 18))
+
+
+def test_what_waits_for_its_hours_holds_nobody_up(tmp_path):
+    now = datetime.datetime.now(datetime.UTC).hour
+    quiet = f"hours = [{(now + 2) % 24}, {(now + 4) % 24}]"
+    with hook() as url:
+        text = f'[[notify.webhook]]\nname = "hook"\nurl = "{url}"\n{quiet}'
+        with told(tmp_path, text) as (journal, sink, _):
+            journal.write([alert()])
+            source = StateFolder(tmp_path).source(StateFolder(tmp_path).journal)
+            wait_for(lambda: sink.waiting({source: journal.last}) == 0, 30)
+            assert sink.position(source) < journal.last
+        assert Hook.asked == 0
+
+
+def test_what_secrets_there_are_is_known_at_the_start_and_shown_to_nobody(tmp_path):
+    text = '[[notify.webhook]]\nname = "hook"\nurl = "https://chat.example/hooks/T0P53CR37"\n'
+    settings = parse_settings(text)
+    rows = _flat(settings)
+    assert "T0P53CR37" not in repr(rows) and "https://chat.example/..." in repr(rows)
+    with pytest.raises(SinkSettingsError, match="gone: No such file"):
+        parse_settings(f'{text}secret_file = "{tmp_path}/gone"').notify.prepare()
+    secret = tmp_path / "secret"
+    secret.write_text("a secret\n")
+    with hook() as url:
+        Hook.asked = 1  # the next is taken
+        text = f'[[notify.webhook]]\nname = "hook"\nurl = "{url}"\nsecret_file = "{secret}"'
+        with told(tmp_path, text) as (journal, sink, _):
+            secret.unlink()  # as when privileges were given up
+            journal.write([alert()])
+            wait_for(done(journal, sink, tmp_path), 30)
+        assert len(Hook.taken) == 1
+
+
+def test_a_destination_that_is_no_more_is_forgotten(tmp_path):
+    outbox = Outbox(StateFolder(tmp_path).outbox)
+    for name in ("notify/old", "kafka"):
+        outbox.done(name, "here", 3, {})
+        outbox.failed(name, "nobody is there")
+    with (
+        hook() as url,
+        told(tmp_path, f'[[notify.webhook]]\nname = "new"\nurl = "{url}"'),
+    ):
+        wait_for(lambda: "notify/new" in outbox.sinks(), 30)
+    assert outbox.sinks() == ["kafka", "notify/new"]
+    assert [one.sink for one in outbox.away()] == ["kafka"]
 
 
 def signed_for_here(folder):
@@ -163,6 +249,84 @@ template(name="all" type="string" string="%app-name%|%msgid%|%structured-data%|%
     lines = [line.split("|", 3) for line in out.read_text().splitlines() if line[:6] == "port25"]
     assert [line[2].partition('host="')[2].partition('"')[0] for line in lines] == hosts(5)
     assert all(f'mode="{DRY}"' in line[2] and "CEF:0|port25" in line[3] for line in lines)
+
+
+MAIL = """
+[[notify.mail]]
+name = "{}"
+server = "127.0.0.25:587"
+sender = "port25@isp.example"
+to = ["alice@receiver.example"]
+authority = "{}"
+"""
+
+
+@contextlib.contextmanager
+def postfix_that_keeps(folder, key, crt):
+    """Postfix on 127.0.0.25 that keeps all mail in its spool; a way to read that."""
+    for part in (folder, *folder.parents[:3]):
+        part.mkdir(exist_ok=True)
+        part.chmod(0o755)
+    command = postfix(None, folder, "127.0.0.25")
+    shutil.copy(key, folder / "mx.key")
+    shutil.copy(crt, folder / "mx.crt")
+    with (folder / "main.cf").open("a") as more:  # names of long queue ids are in time's order
+        more.write("inet_interfaces = all\nheader_checks = static:HOLD\n")
+        more.write("enable_long_queue_ids = yes\n")
+
+    def spool():
+        shown = ["postcat", "-c", str(folder), "-hb"]
+        for one in sorted((folder / "queue" / "hold").iterdir()):
+            text = subprocess.run([*shown, one], check=True, capture_output=True).stdout
+            yield email.message_from_bytes(text, policy=email.policy.default)
+
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as server,
+    ):
+        try:
+            yield lambda: list(spool())
+        finally:
+            server.terminate()
+
+
+def test_postfix_takes_mail_over_tls_in_order_when_it_is_back(tmp_path):
+    if program("postfix") is None:
+        cannot("postfix is not installed")
+    key, crt = signed_for_here(tmp_path)
+    evil = msgspec.structs.replace(alert("203.0.113.9"), block_reason=EVIL)
+    with told(tmp_path, MAIL.format("desk", crt)) as (journal, sink, said):
+        journal.write([*(alert(host, at=k) for k, host in enumerate(hosts(3))), evil])
+        wait_for(lambda: said, 60)  # nobody is there yet
+        view = View(tmp_path)
+        wait_for(view.away, 60)
+        (away,) = view.away()
+        assert (away.sink, "refused" in away.reason) == ("notify/desk", True)
+        assert words.away([away])[0].startswith("desk NOT TOLD since ")
+        (trouble,) = [
+            one
+            for one in health(view, Settings(), Follower(ViewPool(tmp_path), 1)).troubles
+            if one.code == "sink_away"
+        ]
+        assert "desk has taken nothing" in trouble.detail and "4 messages wait" in trouble.detail
+        with postfix_that_keeps(tmp_path / "postfix", key, crt) as spool:
+            wait_for(done(journal, sink, tmp_path), 90)
+            wait_for(lambda: len(spool()) == 4, 30)
+            mails = spool()
+            (tmp_path / "other").mkdir()
+            with told(tmp_path / "other", MAIL.format("liar", "")) as (other, shy, warned):
+                other.write([evil])
+                wait_for(lambda: warned, 60)  # whom nobody vouches for is sent nothing
+                assert "certificate" in warned[0].figures["error"].lower()
+                assert shy.counters()["notify_sent"] == 0
+            assert len(spool()) == 4
+    assert view.away() == []
+    expected = [f"[{DRY}] port25 high alert raised: {host} +37.6" for host in hosts(3)]
+    assert [mail["Subject"] for mail in mails][:3] == expected
+    assert all(mail["Auto-Submitted"] == "auto-generated" for mail in mails)
+    assert all(mail["Bcc"] is None and mail["To"] == "alice@receiver.example" for mail in mails)
+    assert "\\r\\nBcc: x@example.com" in mails[3].get_content()
+    assert [said[0].code, said[-1].code] == ["notify.away", "notify.again"]
 
 
 def test_hostile_text_is_escaped_in_every_form():

@@ -208,8 +208,10 @@ class Watch(App[None]):
             line = ""
         if self._text or self._is_open:
             line += f"  [{'open ' if self._is_open else ''}{self._text}]"
-        bad = now.stopped or not now.running
-        text = Text(printable("  ".join(words.status(now))), style="bold red" if bad else "")
+        untold = words.away(self._view.away())
+        bad = now.stopped or not now.running or untold
+        said = "  ".join([*words.status(now), *untold])
+        text = Text(printable(said), style="bold red" if bad else "")
         self._base.query_one("#status", Static).update(text)
         self._base.query_one("#vitals", Static).update(Text(printable(line)))
 

@@ -113,7 +113,8 @@ class Plain:
         print(text, file=self._out, flush=True)
 
     def _summary(self) -> str:
-        status = "; ".join(words.status(self._view.status(self._mode)))
+        said = [*words.status(self._view.status(self._mode)), *words.away(self._view.away())]
+        status = "; ".join(said)
         vitals = self._view.vitals(1)
         if not vitals:
             return f"{status}."

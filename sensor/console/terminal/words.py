@@ -18,9 +18,21 @@ from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged
 from sensor.console.standing import Block
 from sensor.console.view import Seen, Status, View
+from sensor.sinks.outbox import Away
 from sensor.smtp.record import Session
 
-__all__ = ["block", "candidate", "clock", "detail", "seen", "span", "standing", "status", "whole"]
+__all__ = [
+    "away",
+    "block",
+    "candidate",
+    "clock",
+    "detail",
+    "seen",
+    "span",
+    "standing",
+    "status",
+    "whole",
+]
 
 _SAID: Final = 20
 """Sessions that are told of."""
@@ -60,6 +72,14 @@ def status(now: Status) -> list[str]:
     if now.would_block:
         words.append(f"({now.would_block:,} would)")
     return words
+
+
+def away(sinks: list[Away]) -> list[str]:
+    """Who is told nothing of alerts now."""
+    return [
+        f"{one.sink.removeprefix('notify/')} NOT TOLD since {clock(one.since)[11:16]} UTC"
+        for one in sinks
+    ]
 
 
 _STANDING: Final = {

@@ -154,6 +154,8 @@ def _flat(settings: Settings) -> dict[str, Any]:
                 put(f"{prefix}{name}.", value)
             elif f"{prefix}{name}" in ("web.users", "web.tokens"):
                 rows[f"{prefix}{name}"] = [f"{one.name} ({one.role})" for one in value]
+            elif prefix == "notify.":
+                rows[f"{prefix}{name}"] = [one.shown for one in value]
             else:
                 rows[f"{prefix}{name}"] = msgspec.to_builtins(value)
 

@@ -37,6 +37,11 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
     if status.stopped:
         found.append(("blocking_stopped", sentence("trouble.stopped")))
     found += [("feed_refused", one.said) for one in faults(view.state)]
+    for one in view.away():
+        left = waiting.get(one.sink, 0)
+        name = one.sink.removeprefix("notify/")
+        said = sentence("trouble.away", name=name, messages=left, tries=one.tries, error=one.reason)
+        found.append(("sink_away", said))
     for sink, messages in waiting.items():
         if messages > _WAITING:
             title = SINKS[sink].title if sink in SINKS else sink

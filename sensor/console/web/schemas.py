@@ -375,7 +375,7 @@ class SettingsPage(msgspec.Struct, frozen=True):
 
 TroubleCode = Literal[
     "no_vitals", "capture_loss", "blocking_stopped", "feed_refused", "sink_waiting",
-    "disk_nearly_full",
+    "sink_away", "disk_nearly_full",
 ]  # fmt: skip
 
 

@@ -33,7 +33,7 @@ export function Health() {
   return html`<h1>${t("health")}</h1>
     <${Section} title=${t("troubles")} id="troubles">
       ${data.troubles.length === 0 ? html`<p class="note good">${t("all_well")}</p>`
-        : html`<ul class="fault">${data.troubles.map((one) => html`<li key=${one.code}><code>${one.code}</code> <${Sentence} of=${one.detail} ...${one.cause} /></li>`)}</ul>`}
+        : html`<ul class="fault">${data.troubles.map((one) => html`<li key=${one.code + one.detail}><code>${one.code}</code> <${Sentence} of=${one.detail} ...${one.cause} /></li>`)}</ul>`}
     </${Section}>
     <${Table} caption=${t("health")} heads=${[[t("what")], [t("value"), "n"]]}>
       ${Object.entries(rows).map(([name, value]) => html`<tr key=${name}><th scope="row"><code>${name}</code></th><td class="n">${value}</td></tr>`)}
