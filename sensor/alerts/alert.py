@@ -145,6 +145,8 @@ class AlertHead(msgspec.Struct, frozen=True):
     block_recommended: bool
     customer: str
     """pseudonym of the customer, where leases tell; else empty"""
+    abuse: Abuse
+    """what kind of it is seen"""
 
 
 def alert_id(host: str, opened: int) -> str:

@@ -39,6 +39,8 @@ class Asked(NamedTuple):
     handled: str = ""
     """how far the desk is (``HandlingState``)"""
     owner: str = ""
+    abuse: str = ""
+    """kind of abuse"""
 
 
 class Listing(NamedTuple):
@@ -62,6 +64,8 @@ class Listing(NamedTuple):
             more.append(handled(asked.handled, around))
         if asked.owner:
             more.append(owned(asked.owner, around))
+        if asked.abuse:
+            more.append(("abuse = ?", (asked.abuse,)))
         wanted = asked.wanted._replace(text=search.words, more=tuple(more))
         if "desk" not in journal.attached and wanted.seen_to is not None:
             return None if wanted.seen_to else wanted._replace(seen_to=None)

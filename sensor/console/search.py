@@ -6,6 +6,8 @@
     by:ann  owner:ann  note:called     who did something, whose it is, what was said
     why:shared                         why a block is recommended, refused, or not recommended
     verdict:bot                        what the desk found it to be
+    abuse:worm  abuse:relay            kind of abuse, or how it begins
+    customer:c-31415                   pseudonym of the customer, or how it begins
     is:open  is:critical  is:done  is:blocked  is:reopened  is:exempt
 
 Everything else is a word as :class:`sensor.state.journal.Wanted` has it. All must fit. Conditions
@@ -17,6 +19,7 @@ import re
 from collections.abc import Callable, Set
 from typing import Any, Final, NamedTuple, get_args
 
+from sensor.alerts.abuse import KINDS
 from sensor.blocking.handling import HANDLED, HandlingState
 from sensor.console.standing import STANDING, BlockState
 from sensor.state.journal import Condition
@@ -117,6 +120,18 @@ def _verdict(verdict: str, around: Around) -> Condition:
     return _desk("SELECT alert FROM desk.handling WHERE verdict = ?", around, verdict)
 
 
+def _abuse(kind: str, around: Around) -> Condition:
+    begins = kind.lower().replace("_", " ")
+    if not any(one.startswith(begins) for one in KINDS):
+        known = ", ".join(one.replace(" ", "_") for one in KINDS)
+        raise SearchError(f"abuse:{kind}: there are {known}")
+    return "instr(abuse, ?) = 1", (begins,)
+
+
+def _customer(name: str, around: Around) -> Condition:
+    return "instr(customer, ?) = 1", (name,)
+
+
 def _why(word: str, around: Around) -> Condition:
     fields = " || ' ' || ".join(
         f"(CAST(a.message AS TEXT) ->> 'block_{x}')" for x in ("code", "reason")
@@ -203,5 +218,5 @@ def _is(what: str, around: Around) -> Condition:
 
 KEYS: Final[dict[str, Condition_of]] = {
     "dst": _dst, "helo": _helo, "domain": _domain, "by": _by, "owner": owned, "note": _note,
-    "why": _why, "verdict": _verdict, "is": _is,
+    "why": _why, "verdict": _verdict, "abuse": _abuse, "customer": _customer, "is": _is,
 }  # fmt: skip

@@ -83,6 +83,14 @@ _MIGRATIONS: Final = (
     CREATE INDEX heads_by_opened
         ON heads (opened, id, host, severity, state, recommended, customer);
     """,
+    """
+    ALTER TABLE heads ADD COLUMN abuse TEXT NOT NULL DEFAULT 'unknown';
+    UPDATE heads SET abuse = coalesce((SELECT CAST(message AS TEXT) ->> 'abuse' FROM alerts
+        WHERE alerts.number = heads.number), 'unknown');
+    DROP INDEX heads_by_opened;
+    CREATE INDEX heads_by_opened
+        ON heads (opened, id, host, severity, state, recommended, customer, abuse);
+    """,
 )
 _CANDIDATES: Final = 100_000
 """Of candidates the newest are kept."""

@@ -31,7 +31,17 @@ _REASON = 26
 """Column of a detail's reasons."""
 _STYLES = {"medium": "yellow", "high": "red", "critical": "bold red"}
 _COLUMNS = {
-    "alerts": ("raised", "host", "severity", "score", "state", "block", "seen to"),
+    "alerts": (
+        "raised",
+        "host",
+        "severity",
+        "score",
+        "state",
+        "block",
+        "seen to",
+        "kind",
+        "customer",
+    ),
     "hosts": ("when", "host", "score", "what speaks against it most"),
     "blocks": ("until", "host", "mode", "why"),
 }
@@ -262,7 +272,7 @@ class Watch(App[None]):
         done = "exempt" if seen.exempted else "yes" if seen.acknowledged else ""
         cells = (
             words.clock(h.opened)[5:], h.host, h.severity, f"{h.score:+.1f}", h.state,
-            words.standing(seen.block), done,
+            words.standing(seen.block), done, h.abuse, h.customer,
         )  # fmt: skip
         return [Text(printable(cell), style=style) for cell in cells]
 

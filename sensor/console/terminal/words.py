@@ -103,6 +103,10 @@ def seen(one: Seen) -> str:
     """One alert of a list."""
     h = one.head
     words = f"{h.host}, {h.severity}, {h.score:+.1f} decibans, {h.state}, raised {clock(h.opened)}"
+    if h.abuse != "unknown":
+        words += f", {h.abuse}"
+    if h.customer:
+        words += f", customer {h.customer}"
     if h.block_recommended:
         words += ", block recommended"
     if one.block.state not in ("undecided", "not_recommended"):
@@ -145,6 +149,9 @@ def detail(
     )
     by = "" if last.sensor is UNSET else f", by sensor {last.sensor}"
     yield printable(f"alert {last.id}, message {last.revision}{by}")
+    if last.customer:
+        had = ", ".join(one.address for one in last.addresses or [])
+        yield printable(f"customer {last.customer}, of late at {had or last.host}")
     for note in notes:
         yield printable(f"{clock(note.ts)} UTC, acknowledged by {note.by}: {note.reason}")
     if one is not None and one.exempted is not None:

@@ -51,7 +51,7 @@ def _asked(q: schemas.AlertsFilter, now: int) -> Asked:
         active=None if q.last is UNSET else now - q.last * SECOND,
         sort=q.sort,
     )
-    return Asked(wanted, q.block or "", q.handled or "", q.owner)
+    return Asked(wanted, q.block or "", q.handled or "", q.owner, q.abuse or "")
 
 
 def _below(cursor: str, sort: Sort) -> tuple[int | float | str, str]:
@@ -106,20 +106,21 @@ def plain_cell(value: object) -> object:
 
 
 _HEAD: Final = (
-    "host", "severity", "score", "state", "raised", "last_active", "block", "block_until",
-    "block_reason", "strongest", "decibans", "reason", "networks_1h", "refused_1h", "handled",
-    "owner", "verdict", "last_note_by", "last_note", "id",
+    "host", "customer", "abuse", "severity", "score", "state", "raised", "last_active", "block",
+    "block_until", "block_reason", "strongest", "decibans", "reason", "networks_1h", "refused_1h",
+    "handled", "owner", "verdict", "last_note_by", "last_note", "id",
 )  # fmt: skip
 
 
 def _cells(one: Seen) -> list[object]:
     block, gist, note = one.block, one.gist, one.acknowledged
     return [
-        one.head.host, one.head.severity, one.head.score, one.head.state, rfc3339(one.head.opened),
-        rfc3339(one.head.ts), block.state, rfc3339(block.until) if block.until else "",
-        block.reason or gist.block_reason, gist.strongest.detector, gist.strongest.decibans,
-        gist.strongest.reason, gist.networks, gist.refused, one.handling.state, one.handling.owner,
-        one.handling.verdict, note.by if note else "", note.reason if note else "", one.head.id,
+        one.head.host, one.head.customer, one.head.abuse, one.head.severity, one.head.score,
+        one.head.state, rfc3339(one.head.opened), rfc3339(one.head.ts), block.state,
+        rfc3339(block.until) if block.until else "", block.reason or gist.block_reason,
+        gist.strongest.detector, gist.strongest.decibans, gist.strongest.reason, gist.networks,
+        gist.refused, one.handling.state, one.handling.owner, one.handling.verdict,
+        note.by if note else "", note.reason if note else "", one.head.id,
     ]  # fmt: skip
 
 

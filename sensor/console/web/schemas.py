@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from sensor.alerts.abuse import Abuse
 from sensor.alerts.alert import Alert, AlertHead, Severity
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.gist import Gist
@@ -51,10 +52,12 @@ class AlertsFilter(Query, frozen=True):
 
     text: Annotated[str, Meta(max_length=200)] = ""
     """words, each in host, severity, state or id; an address or a prefix that the host shares
-    addresses with; or a key with a value: dst, helo, domain, by, owner, note, why, verdict, is
+    addresses with; or a key with a value: dst, helo, domain, by, owner, note, why, verdict, abuse,
+    customer, is
     """
     state: Literal["open", "raised", "escalated", "refreshed", "closed"] | UnsetType = UNSET
     severity: Severity | UnsetType = UNSET
+    abuse: Abuse | UnsetType = UNSET
     recommended: bool | UnsetType = UNSET
     """whether a block is recommended"""
     block: BlockState | UnsetType = UNSET

@@ -1,5 +1,7 @@
 """The API: what it gives, page by page, who may do what, and what it refuses."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -340,6 +342,27 @@ def test_what_the_ledger_says_is_searched_by_as_it_is_shown(server):
     assert "203.0.113.10" in hosts
     assert server.get("/api/v1/alerts?text=nonsense:x").status_code == 400
     assert server.get("/api/v1/alerts?text=is:x").json()["detail"].startswith("text: is:x")
+
+
+def test_kinds_and_customers_are_searched_for(server, state):
+    made = [
+        alert(f"198.51.100.{n}", abuse=abuse, customer=f"c-{n}{n}")
+        for n, abuse in enumerate(("relay testing", "relay testing", "credential guessing"))
+    ]
+    Journal(state / "journal.sqlite").write(made)
+
+    def found(query):
+        return {a["host"] for a in server.get(f"/api/v1/alerts?{query}").json()["alerts"]}
+
+    assert found("text=abuse:relay") == found("abuse=relay+testing") == {made[0].host, made[1].host}
+    assert found("text=abuse:credential_guessing") == {made[2].host}
+    assert found("text=customer:c-1+abuse:relay") == {made[1].host}
+    assert found("text=customer:c-9") == found("text=customer:%25") == set()
+    said = server.get("/api/v1/alerts?text=abuse:x")
+    assert said.status_code == 400 and "relay_testing" in said.json()["detail"]
+    assert server.get("/api/v1/alerts?abuse=x").status_code == 400
+    lines = list(csv.DictReader(io.StringIO(server.get("/api/v1/alerts.csv?text=c-22").text)))
+    assert [(one["abuse"], one["customer"]) for one in lines] == [("credential guessing", "c-22")]
 
 
 def test_acts_on_many(server, state):

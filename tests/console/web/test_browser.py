@@ -10,13 +10,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from lab.alerts import alert
+from lab.alerts import SECOND, T0, alert
 from lab.browser import browsing
 from lab.waiting import BUSY
 from lab.web import PASSWORDS, serving, settings_for
 from sensor.alerts.alert import Alert
 from sensor.blocking.desk import Desk
 from sensor.console.view import View
+from sensor.customers.words import Address
 from sensor.state.journal import Journal
 from sensor.state.sessions import SessionStore
 from tests.conftest import needs
@@ -97,6 +98,42 @@ def test_filters_and_search_live_in_the_url(desk):
     expect(page.locator("tbody tr")).to_have_count(len(whole))
     page.locator("select[name=handled]").select_option("done")
     page.get_by_text("No matching alerts.").wait_for()
+
+
+def test_kind_and_customer_are_in_the_list_searched_for_and_on_the_page(desk, state):
+    moved = [
+        Address("203.0.113.77", T0 + 9 * SECOND, None),
+        Address("203.0.113.66", T0, T0 + 9 * SECOND),
+    ]
+    customer = "c-314159265358979323846264"
+    tester = alert("203.0.113.77", abuse="relay testing", customer=customer, addresses=moved)
+    other = alert("203.0.113.78", abuse="relay testing", customer="c-999")
+    Journal(state / "journal.sqlite").write([tester, other])
+    page = desk.go("/")
+    row = page.locator("tbody tr").filter(has=page.get_by_role("link", name=tester.host))
+    expect(row.get_by_role("cell", name="relay testing", exact=True)).to_be_visible()
+    expect(row.locator(".customer")).to_have_text("c-31415926…")
+    page.locator("select[name=abuse]").select_option("relay testing")
+    page.wait_for_url("**/?abuse=relay+testing")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    Journal(state / "journal.sqlite").write([alert("203.0.113.79", abuse="spam")])
+    Journal(state / "journal.sqlite").write([alert("203.0.113.80", abuse="relay testing")])
+    expect(page.locator("tbody tr")).to_have_count(3)
+    assert "203.0.113.79" not in hosts(page), "what comes in by the stream is filtered as well"
+    page.get_by_role("link", name=tester.host).click()
+    page.get_by_text("relay testing: it asks servers").wait_for()
+    his = page.locator("#customer")
+    assert customer in his.inner_text() and "203.0.113.66" in his.inner_text()
+    assert "to now" in his.locator("li").first.inner_text()
+    his.get_by_role("link").click()
+    page.wait_for_url(re.compile(r"text=customer%3Ac-3141"))
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.keyboard.press("/")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("abuse:relay customer:c-9")
+    page.wait_for_url(re.compile("c-9"))
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert hosts(page) == ["203.0.113.78"]
 
 
 def test_a_page_shows_why_and_the_sum_adds_up(desk):

@@ -6,7 +6,7 @@ import { count, decibans, printable } from "./format.js";
 import { Filters, addressOf, fits, simple, wantedOf } from "./filters.js";
 import { go, useFetched, useKeys, useTitle } from "./hooks.js";
 import { on } from "./live.js";
-import { Fault, Handled, HostLink, Loading, Moment, Sentence, Severity, Standing, Table } from "./parts.js";
+import { Customer, Fault, Handled, HostLink, kindOf, Loading, Moment, Sentence, Severity, Standing, Table } from "./parts.js";
 import { t } from "./words.js";
 
 const FIRST = 100;
@@ -105,7 +105,7 @@ export function Alerts({ params, who, tell }) {
         : html`<${Table} caption=${t("alerts")} heads=${[
               ...(analyst ? [[html`<input type="checkbox" aria-label=${t("choose_all")} checked=${ids.length > 0 && chosen.size === ids.length} onChange=${every} />`]] : []),
               [t("when_raised"), "wide", sorting("raised")], [t("last_active"), "wide", sorting("active")],
-              [t("host"), "", sorting("host")], [t("severity")], [t("score"), "n", sorting("score")],
+              [t("host"), "", sorting("host")], [t("severity")], [t("abuse"), "wide"], [t("score"), "n", sorting("score")],
               [t("state"), "wide"], [t("networks_1h"), "n wide"], [t("why_short"), "wide"], [t("block"), "wide"], [t("handled"), "wide"],
             ]}>
             ${list.map((one) => html`<${Row} key=${one.id} one=${one} chosen=${chosen.has(one.id)} toggle=${analyst && toggle} />`)}
@@ -128,9 +128,10 @@ function Row({ one, chosen, toggle }) {
     ${toggle && html`<td><input type="checkbox" aria-label=${t("choose", printable(one.host))} checked=${chosen} onClick=${(event) => toggle(one.id, event.shiftKey)} /></td>`}
     <td class="wide"><${Moment} ns=${one.opened} /></td>
     <td class="wide"><${Moment} ns=${one.ts} /></td>
-    <td><${HostLink} host=${one.host} alert=${one.id} />
-      <div class="narrow muted"><${Moment} ns=${one.ts} /> · ${t(one.state)} · <${Handled} of=${one} /><br /><${Blocked} of=${one} /></div></td>
+    <td><${HostLink} host=${one.host} alert=${one.id} />${one.customer && html`<br /><${Customer} of=${one.customer} />`}
+      <div class="narrow muted">${kindOf(one.abuse)} · <${Moment} ns=${one.ts} /> · ${t(one.state)} · <${Handled} of=${one} /><br /><${Blocked} of=${one} /></div></td>
     <td><${Severity} of=${one.severity} /></td>
+    <td class="wide">${kindOf(one.abuse)}</td>
     <td class="n">${decibans(one.score)}</td>
     <td class="wide">${t(one.state)}</td>
     <td class="n wide">${one.gist && count(one.gist.networks)}</td>

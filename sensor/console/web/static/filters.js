@@ -2,19 +2,20 @@
 import { html, useRef, useState } from "./dom.js";
 import { clock } from "./format.js";
 import { go } from "./hooks.js";
-import { Ask } from "./parts.js";
+import { Ask, kindOf } from "./parts.js";
 import { english, t } from "./words.js";
 import { zoneName } from "./zone.js";
 
 export const FILTERS = {
   state: ["open", "raised", "escalated", "refreshed", "closed"],
   severity: ["critical", "high", "medium"],
+  abuse: ["spam", "worm", "credential guessing", "relay testing", "scanning", "unknown"],
   block: ["blocked", "would_block", "lookup", "expired", "released", "refused", "undecided", "not_recommended"],
   handled: ["new", "working", "snoozed", "done"],
   last: ["3600", "21600", "86400", "604800"],
 };
 const KEPT = ["text", ...Object.keys(FILTERS), "owner", "recommended", "seen_to", "since", "until", "sort"];
-const word = (name, value) => (name === "handled" ? t(`handled_${value}`) : name === "last" ? t(`last_${value}`) : t(value));
+const word = (name, value) => (name === "handled" ? t(`handled_${value}`) : name === "last" ? t(`last_${value}`) : name === "abuse" ? kindOf(value) : t(value));
 
 export const wantedOf = (params) => Object.fromEntries(KEPT.map((k) => [k, params.get(k) ?? ""]));
 
@@ -30,10 +31,11 @@ export const simple = (wanted) =>
 
 // Whether an alert fits the filters: as the server says it.
 export function fits(one, wanted) {
-  const texts = [one.host, one.severity, one.state, one.id];
+  const texts = [one.host, one.customer, one.severity, one.state, one.id];
   const words = wanted.text.split(" ").filter(Boolean);
   if (!words.every((part) => texts.some((text) => text.includes(part)))) return false;
   if (wanted.state === "open" ? one.state === "closed" : wanted.state && one.state !== wanted.state) return false;
+  if (wanted.abuse && one.abuse !== wanted.abuse) return false;
   return !wanted.severity || one.severity === wanted.severity;
 }
 

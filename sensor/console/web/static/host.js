@@ -40,6 +40,7 @@ function Host({ host, whole, who, theme, tell }) {
     </div>
     <${Done} notes=${whole?.notes ?? []} exempted=${data?.exempted} />
     ${alert && html`<p class="verdict"><${Sentence} of=${alert.abuse} code=${`abuse.${(alert.abuse ?? "unknown").replace(" ", "_")}`} figures=${{}} /></p>
+      ${alert.customer && html`<${Whose} alert=${alert} />`}
       <p class="verdict">${t("handled")}: <${Handled} of=${listed} /></p>
       <p class="verdict ${alert.block_recommended && !data?.exempted ? "bad" : ""}">
         ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} code=${alert.block_code} figures=${alert.block_figures} /></p>
@@ -57,6 +58,12 @@ function Host({ host, whole, who, theme, tell }) {
     ${data?.decisions.length > 0 && html`<${Decisions} decisions=${data.decisions} />`}
     ${data && html`<${Others} alerts=${data.alerts} />`}`;
 }
+
+// The customer behind the address, and where he was of late.
+const Whose = ({ alert }) => html`<div class="verdict" id="customer">${t("customer")}: <code>${printable(alert.customer)}</code>
+    (<a href=${`/?text=${encodeURIComponent(`customer:${alert.customer}`)}`}>${t("customer_alerts")}</a>)
+    ${alert.addresses?.length > 0 && html`<ul>${alert.addresses.map((one) => html`<li key=${one.address + one.since}>
+      ${printable(one.address)} <span class="muted">${one.until ? t("customer_at", clock(one.since), clock(one.until)) : t("customer_now", clock(one.since))}</span></li>`)}</ul>`}</div>`;
 
 function Done({ notes, exempted }) {
   return html`${notes.map((one) => html`<p class="note" key=${one.ts}>${t("acted_by", clock(one.ts), zoneName(one.ts), printable(one.by),

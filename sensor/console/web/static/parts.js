@@ -25,6 +25,13 @@ export const Severity = ({ of }) =>
 export const HostLink = ({ host, alert }) =>
   html`<a href=${alert ? `/alerts/${alert}` : `/host?host=${encodeURIComponent(host)}`}>${printable(host)}</a>`;
 
+// What kind of abuse it is, in a word.
+export const kindOf = (abuse) => t(`abuse_${(abuse ?? "unknown").replace(" ", "_")}`);
+
+// A customer's pseudonym is for machines: how it begins tells customers of a list apart.
+export const Customer = ({ of }) =>
+  html`<span class="muted customer" title=${`${t("customer")} ${printable(of)}`}>${printable(of.slice(0, 10))}…</span>`;
+
 export const Moment = ({ ns }) =>
   html`<time datetime=${new Date(ns / 1e6).toISOString()} title=${both(ns)}>${short(ns)}</time>`;
 
