@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     if not settings.notify.to:
         print(
-            "nobody is told of alerts: no [[notify.mail]], [[notify.webhook]] or [[notify.syslog]]"
+            "nobody is told of alerts: no [[notify.mail]], [[notify.webhook]], [[notify.syslog]] or"
+            " [[notify.chat]]"
         )
     code = 0
     for one in settings.notify.to:

@@ -1,1 +1,1 @@
-"""Who is told of alerts, and how: mail, web servers, syslog; a destination is one file."""
+"""Who is told of alerts, and how: mail, web servers, syslog, chat; a destination is one file."""

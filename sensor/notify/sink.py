@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from sensor.alerts.notice import Health, Notice
+from sensor.notify.chat import Chat
 from sensor.notify.destination import Destination, Way
 from sensor.notify.lane import Lane
 from sensor.notify.mail import Mail
@@ -31,11 +32,12 @@ class NotifySettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
     mail: tuple[Mail, ...] = ()
     webhook: tuple[Webhook, ...] = ()
     syslog: tuple[Syslog, ...] = ()
+    chat: tuple[Chat, ...] = ()
 
     @property
     def to(self) -> list[Destination]:
         """All of them."""
-        return [*self.mail, *self.webhook, *self.syslog]
+        return [*self.mail, *self.webhook, *self.syslog, *self.chat]
 
     def prepare(self) -> Sink | None:
         """See ``SinkSettings``."""

@@ -7,6 +7,7 @@ import email.policy
 import hashlib
 import hmac
 import http.server
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -49,12 +50,13 @@ class Hook(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         text = self.rfile.read(int(self.headers["Content-Length"]))
         Hook.asked += 1
-        self.send_response(503 if Hook.asked % 2 else 204)
+        self.send_response(503 if Hook.asked % 2 else 200)
         self.end_headers()
         if Hook.asked % 2 == 0:
-            stamp = self.headers["X-Port25-Timestamp"].encode()
+            stamp = self.headers.get("X-Port25-Timestamp", "").encode()
             signed = hmac.new(b"a secret", stamp + b"." + text, hashlib.sha256).hexdigest()
-            assert self.headers["X-Port25-Signature"] == f"sha256={signed}"
+            if stamp:
+                assert self.headers["X-Port25-Signature"] == f"sha256={signed}"
             Hook.taken.append(json.loads(text))
 
     def log_message(self, *words):
@@ -82,6 +84,11 @@ def told(folder, text):
         yield Journal(state.journal), sink, said
     finally:
         sink.stop()
+
+
+def needs_apprise():
+    if importlib.util.find_spec("apprise") is None:
+        cannot("apprise is not installed")
 
 
 def done(journal, sink, folder):
@@ -327,6 +334,36 @@ def test_postfix_takes_mail_over_tls_in_order_when_it_is_back(tmp_path):
     assert all(mail["Bcc"] is None and mail["To"] == "alice@receiver.example" for mail in mails)
     assert "\\r\\nBcc: x@example.com" in mails[3].get_content()
     assert [said[0].code, said[-1].code] == ["notify.away", "notify.again"]
+
+
+def test_chat_gets_text_without_markup_once_it_is_back(tmp_path):
+    needs_apprise()
+    (tmp_path / "url").write_text("mmost://127.0.0.1:1/secretsecret\n")
+    evil = msgspec.structs.replace(
+        alert(), block_reason="<!channel> @all [x](https://evil.example) `*b*`"
+    )
+    with hook() as url:
+        where = url.removeprefix("http://").rstrip("/")
+        (tmp_path / "url").write_text(f"mmost://{where}/secretsecret\n")
+        text = f'[[notify.chat]]\nname = "pager"\nurl_file = "{tmp_path}/url"\ngroup_wait = 0'
+        with told(tmp_path, text) as (journal, sink, said):
+            journal.write([evil])
+            wait_for(done(journal, sink, tmp_path), 60)
+    (one,) = Hook.taken
+    assert not set("<>@`*[]|") & set(one["text"].replace("[:]//", ""))
+    assert "(!channel) (at)all (x)(https[:]//evil.example)" in one["text"]
+    assert "dry run: nothing is blocked" in one["text"]
+    assert (said[0].code, "503" in said[0].figures["error"]) == ("notify.away", True)
+    assert "secretsecret" not in repr(said)
+
+
+def test_chat_that_apprise_does_not_know(tmp_path):
+    needs_apprise()
+    settings = f'[[notify.chat]]\nname = "pager"\nurl_file = "{tmp_path}/url"'
+    for text in ("nonsense://x", "mmost://a/b mmost://c/d"):
+        (tmp_path / "url").write_text(text)
+        with pytest.raises(SinkSettingsError, match="expected one address"):
+            parse_settings(settings).notify.prepare()
 
 
 def test_hostile_text_is_escaped_in_every_form():

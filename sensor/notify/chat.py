@@ -1,0 +1,90 @@
+"""Chat and paging, by `apprise <https://github.com/caronc/apprise>`_: an address of it in a file.
+
+An address holds the service's secret, so it stands in no settings. Services read markup of their
+own, each another: what could be some is taken out of the text.
+"""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from sensor.alerts.alert import Alert
+from sensor.notify.destination import Destination, NotTakenError, Way
+from sensor.notify.forms import body, subject
+from sensor.notify.trust import secret
+
+__all__ = ["Chat", "unmarked"]
+
+_PLAIN: Final = str.maketrans(
+    {
+        "<": "(", ">": ")", "[": "(", "]": ")", "&": "+", "@": "(at)", "#": "no.", "`": "'",
+        "*": "'", "|": "/", "~": "-", "_": "-", "\\": "/",
+    }
+)  # fmt: skip
+_LONGEST: Final = 300
+
+
+def unmarked(text: str) -> str:
+    """Without what a service takes for markup, a mention, or an address to open.
+
+    >>> unmarked("<!channel> @all [x](https://evil.example) *b*")
+    "(!channel) (at)all (x)(https[:]//evil.example) 'b'"
+    """
+    return text.translate(_PLAIN).replace("://", "[:]//")
+
+
+class Chat(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """See the module."""
+
+    url_file: Annotated[str, msgspec.Meta(min_length=1)]
+    """holds one address, such as ``slack://...`` or ``pagerduty://...``"""
+    group_wait: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 30.0
+    group_most: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
+
+    def opened(self) -> Way:
+        """See ``Destination``."""
+        try:
+            import apprise
+        except ImportError:
+            raise ValueError("chat needs apprise: pip install 'port25[chat]'") from None
+        lines = secret(self.url_file).decode().split()
+        service = apprise.Apprise()
+        if len(lines) != 1 or not service.add(lines[0]) or len(service) != 1:
+            raise ValueError(f"{self.url_file}: expected one address that apprise knows")
+        return lambda alerts, mode: self._send(service, alerts, mode)
+
+    def _send(self, service: Any, alerts: Sequence[Alert], mode: str) -> None:
+        import apprise
+
+        level = "warning" if alerts[0].state != "closed" else "info"
+        told = {"title": unmarked(subject(alerts, mode)), "body": unmarked(body(alerts, mode))}
+        with _complaints() as said:
+            taken = service.notify(**told, notify_type=level, body_format=apprise.NotifyFormat.TEXT)
+        if not taken:
+            raise NotTakenError("; ".join(said)[:_LONGEST] or "apprise does not say why")
+
+
+class _Kept(logging.Handler):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See ``logging.Handler``."""
+        self.said.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def _complaints() -> Any:
+    """Why something was not taken goes to the log alone; secrets are said at lower levels only."""
+    log, kept = logging.getLogger("apprise"), _Kept()
+    log.addHandler(kept)
+    try:
+        yield kept.said
+    finally:
+        log.removeHandler(kept)
