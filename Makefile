@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality wheel kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality wheel deb kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 help: ## what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ quality: .venv/ready ## docs/quality.md: found, missed, falsely accused, on simu
 
 wheel: .venv/ready ## an installation with machine code, into dist/ (two minutes)
 	deploy/wheel
+
+deb: wheel ## packages for Debian 12, 13 and Ubuntu 24.04, from that wheel, into dist/
+	deploy/deb
 
 kafka: ## Apache Kafka on 127.0.0.1:9092, from Maven Central (needs Java 17 and Maven)
 	deploy/kafka/broker

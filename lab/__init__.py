@@ -6,7 +6,7 @@
   ``senders`` (kinds of senders, by what is published of them).
 * Programs that run: ``network`` (a small provider in network namespaces), ``mail_servers``,
   ``mail_clients``, ``subscribers``, ``sensing`` (the sensor itself), ``broker`` (Kafka), ``web``
-  and ``browser`` (the page, and Chromium).
+  and ``browser`` (the page, and Chromium), ``debian`` (a bare system to install in).
 * Commands: ``provider``, ``soak``, ``picture``, ``conformance``, ``fuzz`` (see the Makefile).
 
 The sensor and its detectors never import from here, and nothing here imports a test or a benchmark.

@@ -187,7 +187,8 @@ def _found() -> Library | None:
     of = level()
     if not _ADVANCE or of is None:
         return None
-    for folder in (BUILT, cache_folder()):
+    for place in (lambda: BUILT, cache_folder):  # the cache's is made when it is asked for
+        folder = place()
         paths = [folder / file_name(half, of) for half in HALVES]
         if all(path.exists() for path in paths):
             try:

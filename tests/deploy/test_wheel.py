@@ -10,10 +10,8 @@ import zipfile
 
 import pytest
 
-from sensor.base.cache import cache_folder
-from sensor.base.kernel import INTERPRETED
-from sensor.base.machine_code import HALVES, file_name, is_missing, level
-from tests.conftest import PCAPS, ROOT
+from tests.conftest import PCAPS, ROOT, needs
+from tests.deploy.conftest import build_wheel
 
 
 def test_the_wheel_holds_the_page(tmp_path):
@@ -28,33 +26,17 @@ def test_the_wheel_holds_the_page(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A wheel with this machine's library in it, unpacked; nothing else of the checkout."""
-    if INTERPRETED or level() is None or is_missing():
-        pytest.skip("no library is used here")
-    folder = tmp_path_factory.mktemp("wheel")
-    tree, place = folder / "tree", folder / "installed"
-    for name in ("sensor", "detectors"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py"):
-        shutil.copy(ROOT / name, tree / name)
-    code = tree / "build" / "code"
-    code.mkdir(parents=True)
-    for half in HALVES:
-        shutil.copy(cache_folder() / file_name(half, level()), code)
-    wheels = []
-    for number in range(2):
-        out = folder / str(number)
-        subprocess.run(
-            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)],
-            check=True, cwd=tree, env=os.environ | {"SOURCE_DATE_EPOCH": "1700000000"},
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        wheels += out.glob("*.whl")
-    assert wheels[0].read_bytes() == wheels[1].read_bytes()
-    assert wheels[0].name.endswith("-py3-none-manylinux_2_17_x86_64.whl")
-    zipfile.ZipFile(wheels[0]).extractall(place)
+def installed(wheel, tmp_path_factory):
+    """The wheel, unpacked; nothing else of the checkout."""
+    place = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(wheel).extractall(place)
     return place
+
+
+def test_a_wheel_comes_out_the_same_twice(wheel, tmp_path):
+    again = build_wheel(tmp_path)
+    assert again.read_bytes() == wheel.read_bytes()
+    assert again.name.endswith("-py3-none-manylinux_2_17_x86_64.whl")
 
 
 def _replay(installed, cache):
@@ -79,6 +61,40 @@ def test_the_first_alert_of_an_installation_comes_at_once_and_nothing_is_compile
     assert run.stderr.splitlines()[-1] == f"{installed / 'sensor' / '__init__.py'} False"
     assert json.loads(run.stdout.splitlines()[0])["host"] == "203.0.113.20"
     assert not list(tmp_path.rglob("*.so"))
+
+
+@pytest.mark.slow
+def test_a_wheel_is_installed_without_a_network(wheel, tmp_path):
+    """In a fresh environment, from a folder with what it needs; its first alert comes at once."""
+    needs("unshare", root=True)
+    version = ".".join(map(str, sys.version_info[:2]))
+    pinned, folder, fresh = tmp_path / "needed.txt", tmp_path / "folder", tmp_path / "fresh"
+    pinned.write_text(
+        subprocess.run(
+            [sys.executable, "deploy/needed.py", version],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout
+    )  # fmt: skip
+    pip = ["-m", "pip", "--disable-pip-version-check", "-q"]
+    fetch = ["download", "--no-deps", "--require-hashes", "-r", pinned, "-d", folder]
+    for words in (
+        [sys.executable, *pip, *fetch],
+        [sys.executable, "-m", "venv", fresh],
+        ["unshare", "-n", fresh / "bin/python", *pip, "install", "--no-index", "-f", folder, wheel],
+        [fresh / "bin/python", *pip, "check"],
+    ):  # fmt: skip
+        subprocess.run(words, check=True)
+    program = [fresh / "bin" / "port25", "replay", "-q", "--json", PCAPS / "slow_bot.pcap"]
+    environment = {"PATH": "/nowhere", "HOME": str(tmp_path / "home")}
+    began = time.monotonic()
+    run = subprocess.run(
+        ["/usr/bin/unshare", "-n", *program], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert time.monotonic() - began < 10
+    assert json.loads(run.stdout.splitlines()[0])["host"] == "203.0.113.20", run.stderr
+    assert not (tmp_path / "home").exists()
+    gone = subprocess.run([fresh / "bin" / "port25", "web"], capture_output=True, text=True)
+    assert "pip install 'port25[web]'" in gone.stderr
 
 
 def test_code_of_other_sources_is_not_used(installed, tmp_path):

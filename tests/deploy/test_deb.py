@@ -1,0 +1,178 @@
+"""The package, installed in a bare Debian: used, upgraded while it runs, removed, purged."""
+
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lab.debian import Debian
+from lab.waiting import wait_for
+from sensor.settings import load_settings
+from tests.conftest import PCAPS, ROOT, needs
+
+SETTINGS = "/etc/port25/port25.toml"
+STATE = "/var/lib/port25"
+EDITED = "[live]\nsnapshot = 1  # by hand\n"
+SUITE = os.environ.get("PORT25_DEBIAN", "bookworm")
+"""``trixie`` takes as long again, and is for whoever changes the package."""
+PYTHON = {"bookworm": "3.11", "trixie": "3.13"}[SUITE]
+AS_THE_UNIT = [
+    "setpriv", "--reuid=port25", "--regid=port25", "--clear-groups", "--no-new-privs",
+    "--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw", "--bounding-set=-all,+net_raw",
+]  # fmt: skip
+UP = """
+import fcntl, socket, struct
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", IFF_UP))
+"""
+
+
+@pytest.fixture(scope="module")
+def package(request, tmp_path_factory):
+    """Of this state of the sources."""
+    needs("debootstrap", "dpkg-deb", root=True)
+    wheel = request.getfixturevalue("wheel")
+    out = tmp_path_factory.mktemp("out")
+    environment = os.environ | {"PACKED": "none", "WHEEL": str(wheel), "OUT": str(out)}
+    subprocess.run(["deploy/deb", PYTHON], cwd=ROOT, env=environment, check=True)
+    (made,) = out.glob("*.deb")
+    return made
+
+
+@pytest.fixture(scope="module")
+def debian(tmp_path_factory, package):
+    one = Debian(SUITE, tmp_path_factory.mktemp("debian") / "root")
+    yield one
+    one.close()
+
+
+def _newer(package, folder, change):
+    """The same package as another version, with something else in its settings."""
+    tree = folder / "tree"
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    control = tree / "DEBIAN" / "control"
+    control.write_text(re.sub(r"(?m)^Version: .*", "Version: 99.0-1", control.read_text()))
+    (tree / SETTINGS[1:]).open("a").write(change)
+    made = folder / "newer.deb"
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-Znone", "-b", tree, made],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    return made
+
+
+def _of_today(capture):
+    """A capture as if it had been made just now: what is old a sensor forgets."""
+    data = bytearray(capture.read_bytes())
+    places, at = [], 24
+    while at < len(data):
+        places.append(at)
+        at += 16 + struct.unpack_from("<I", data, at + 8)[0]
+    later = int(time.time()) - 600 - struct.unpack_from("<I", data, places[-1])[0]
+    for at in places:
+        struct.pack_into("<I", data, at, struct.unpack_from("<I", data, at)[0] + later)
+    return bytes(data)
+
+
+def _unit(debian, name):
+    return (debian.root / "usr/lib/systemd/system" / name).read_text()
+
+
+def _live(debian):
+    """The sensor as its unit says, on the loopback of a network of its own, until /tmp/stop."""
+    command = re.search(r"(?m)^ExecStart=(.+)$", _unit(debian, "port25.service"))[1]
+    words = [*AS_THE_UNIT, "env", f"STATE_DIRECTORY={STATE}", command.replace("${INTERFACE}", "lo")]
+    return debian.start(
+        "sh", "-c",
+        f"python3 /tmp/up.py; {' '.join(words)} & until [ -e /tmp/stop ]; do sleep 0.1; done;"
+        " kill -TERM $!; wait $!",
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_package_is_installed_upgraded_removed_and_purged(debian, package):
+    inside = debian.root
+    # Installed: nothing is fetched or compiled, and the first alert is there at once.
+    began = time.monotonic()
+    said = debian.install(package)
+    assert "systemctl enable --now port25" in said
+    took = time.monotonic() - began
+    (inside / "tmp" / "bot.pcap").write_bytes(_of_today(PCAPS / "slow_bot.pcap"))
+    (inside / "tmp" / "up.py").write_text(UP)
+    began = time.monotonic()
+    replay = [*AS_THE_UNIT, "port25", "replay", "-q", "--json", "--state", STATE, "-c", SETTINGS]
+    alerts = debian.run(*replay, "/tmp/bot.pcap").splitlines()
+    assert time.monotonic() - began < 10, f"after {took:.0f} s of installing"
+    assert json.loads(alerts[0])["host"] == "203.0.113.20"
+    assert debian.run("which", "gcc", "cc", expected=1) == ""
+    assert debian.run("port25", "--version").startswith("port25 ")
+    assert debian.run("port25", "check-config", SETTINGS) == f"{SETTINGS}: fine\n"
+    assert "User=port25" in _unit(debian, "port25.service")
+    assert not re.search("DynamicUser|/etc/port25.toml", _unit(debian, "port25-web.service"))
+    modes = debian.run("stat", "-c", "%U:%G %a", STATE, "/etc/port25", SETTINGS).splitlines()
+    assert modes == ["port25:port25 750", "root:port25 750", "root:port25 640"]
+
+    # Upgraded while the sensor runs: settings and what was known stay.
+    (inside / SETTINGS[1:]).write_text(EDITED)
+    newer = _newer(package, inside / "srv", "# what a newer version says\n")
+    live, stop = _live(debian), inside / "tmp" / "stop"
+    try:
+        wait_for((inside / STATE[1:] / "state.p25").exists, why="the sensor's first snapshot")
+        debian.install(newer, "-o", "Dpkg::Options::=--force-confold")
+        assert live.poll() is None
+        assert debian.run("dpkg-query", "-W", "-f", "${Version}", "port25") == "99.0-1"
+    finally:
+        stop.touch()
+        said, complained = live.communicate()
+    assert live.returncode == 0, complained
+    assert (inside / SETTINGS[1:]).read_text() == EDITED
+    assert debian.run(*replay, "/tmp/bot.pcap") == "", "its alerts were known"
+    assert "203.0.113.20" in debian.run("port25", "decisions", "--state", STATE)
+
+    # Removed: settings and evidence stay. Purged: nothing stays.
+    debian.run("apt-get", "-qq", "-y", "remove", "port25")
+    assert not (inside / "opt/port25").exists() and not (inside / "usr/bin/port25").exists()
+    assert (inside / SETTINGS[1:]).exists() and (inside / STATE[1:] / "journal.sqlite").exists()
+    debian.run("apt-get", "-qq", "-y", "purge", "port25")
+    left = [
+        path for path in ("etc/port25", "etc/default/port25", STATE[1:]) if (inside / path).exists()
+    ]
+    assert left == []
+
+
+def test_the_settings_that_a_package_brings_are_fit_for_use(tmp_path):
+    text = (ROOT / "deploy" / "debian" / "port25.toml").read_text()
+    head, _, rest = text.partition("\n\n")
+    assert all(line.startswith("#") for line in head.splitlines())
+    uncommented = tmp_path / "port25.toml"
+    uncommented.write_text(re.sub(r"(?m)^#(?! \S)", "", rest))
+    settings = load_settings(str(uncommented))
+    assert len(settings.subscriber_prefixes) == 3 and settings.exempt
+
+
+def test_the_manual_and_the_completion_know_every_verb():
+    from sensor.cli import verbs
+
+    made = [
+        subprocess.run(
+            [sys.executable, f"deploy/{name}"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout
+        for name in ("manual", "completion")
+    ]  # fmt: skip
+    for verb in verbs():
+        assert f".SS {verb}\n".replace("-", "\\-") in made[0]
+    program = (
+        f"source /dev/stdin <<'END'\n{made[1]}END\n"
+        'COMP_WORDS=(port25 "") COMP_CWORD=1; _port25; echo "${COMPREPLY[@]}"\n'
+        'COMP_WORDS=(port25 sessions --format ""); COMP_CWORD=3; _port25; echo "${COMPREPLY[@]}"'
+    )
+    said = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+    first, second = said.stdout.splitlines()
+    assert first.split() == [*verbs(), "--help", "--version"]
+    assert second.split() == ["jsonl", "parquet", "arrow"]
