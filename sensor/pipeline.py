@@ -25,13 +25,20 @@ from sensor.alerts.lifecycle import (
     Levels,
     new_alert_table,
 )
-from sensor.base.clock import STEPS_BACK, STEPS_FORWARD, new_clock
+from sensor.base.clock import NOW, OFFSET, STEPS_BACK, STEPS_FORWARD, new_clock
 from sensor.base.kernel import table
-from sensor.base.sentences import Sentence, sentence
+from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.capture.block import FRAME, NO_VLAN, Block
 from sensor.capture.bpf import ETHERNET
-from sensor.customers.layout import CHANGE, LEASE_COUNTERS, UNFIT, new_changes, new_lease_table
+from sensor.customers.layout import (
+    CHANGE,
+    LEASE_COUNTERS,
+    UNFIT,
+    in_force,
+    new_changes,
+    new_lease_table,
+)
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, get_ready
@@ -53,6 +60,7 @@ from sensor.tracking.leasing import reclassify_customers
 from sensor.tracking.loop import adopt, catch_up, end_all, track
 from sensor.tracking.output import Drain, Output
 from sensor.tracking.state import COUNTERS, DUE, MOMENTS, Tracking, new_events, new_records
+from sensor.tracking.strain import Strain
 
 __all__ = ["LEAST", "Pipeline", "compile_kernels", "one_syn"]
 
@@ -70,8 +78,7 @@ _KEPT = (
     "leases", "clock", "counters", "moments",
 )  # fmt: skip
 _CLASSES = "subscribers.classes"
-_STRAIN = ("hosts_evicted_proven", "details_evicted_proven", "hosts_refused")
-_STRAIN_PAUSE = 600_000_000_000
+_WAITING = "changes.rows"
 _NO_FRAMES = table(0, FRAME)
 _NEVER = 1 << 30
 """centibans"""
@@ -146,11 +153,10 @@ class Pipeline:
         self.model = Model(settings.score, settings.detectors)
         self.decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
         self._limits = settings.limits
-        self._strain: dict[str, int] = {}
+        self._strain = Strain()
         self._leases_unfit = dict.fromkeys(UNFIT, 0)
         self.leases_refused: dict[int, int] = {}
         """by reason (a place in REASONS) the line of the first lease the table refused"""
-        self._strained = 0
         self._last_ts: int | None = None
         subscribers = subscribers_of(settings)
         key = np.zeros(3, np.uint64)
@@ -249,7 +255,14 @@ class Pipeline:
             for name, array in arrays_of(self._state)
             if name.partition(".")[0] in _KEPT or name == _CLASSES
         }
-        return kept | {f"decoder.{name}": a for name, a in self.decoder.arrays().items()}
+        kept |= {f"decoder.{name}": a for name, a in self.decoder.arrays().items()}
+        return kept | {_WAITING: self.leases_waiting}
+
+    @property
+    def leases_waiting(self) -> NDArray[np.void]:
+        """Leases that were told and have not begun."""
+        changes = self._state.changes
+        return changes.rows[int(changes.at[0]) :]
 
     @property
     def packet_time(self) -> int:
@@ -265,7 +278,9 @@ class Pipeline:
         if _CLASSES not in arrays:
             raise SnapshotError(f"{_CLASSES} is missing")
         classes = table(len(arrays[_CLASSES]), CLASS)
-        restore(self.arrays() | {_CLASSES: classes}, arrays)
+        waiting = table(len(arrays.get(_WAITING, ())), CHANGE)
+        restore(self.arrays() | {_CLASSES: classes, _WAITING: waiting}, arrays)
+        self._await(waiting)
         self._last_ts = facts["last_ts"]
         self._exchangers.restore(facts["exchangers"])
         self._reclassify(classes)
@@ -291,14 +306,25 @@ class Pipeline:
         ``unfit``: what was told and is no lease, by counter (UNFIT).
         """
         self._leases_unfit = {name: n + unfit[name] for name, n in self._leases_unfit.items()}
-        before = self._state.changes
-        waiting = before.rows[int(before.at[0]) :]
+        waiting = self.leases_waiting
         rows = table(len(waiting) + len(told), CHANGE)
         rows[: len(waiting)], rows[len(waiting) :] = waiting, told
         rows[:] = rows[np.argsort(rows["ts"], kind="stable")]
-        ttl = self.settings.customers.ttl * SECOND
-        self._state = self._state._replace(changes=new_changes(rows, ttl))
+        self._await(rows)
+
+    def _await(self, rows: NDArray[np.void]) -> None:
+        changes = new_changes(rows, self.settings.customers.ttl * SECOND)
+        self._state = self._state._replace(changes=changes)
         self._state.moments[DUE] = 0
+
+    @property
+    def moment(self) -> int:
+        """Packet time from which on what is told now may have an effect: all before is done."""
+        return int(self._state.clock[NOW] - self._state.clock[OFFSET]) + 1
+
+    def leases_in_force(self) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """Leases that live now (dtype CHANGE), and when each was told, packet time."""
+        return in_force(self._state.leases, self.settings.customers.ttl * SECOND)
 
     def pool_visibility(self, shown: NDArray[np.int64], mine: int) -> None:
         """Judge together with other workers whether the mirror shows replies.
@@ -472,15 +498,4 @@ class Pipeline:
 
     def strain(self) -> Sentence | None:
         """What is proven and found no room since it was said last, ten minutes ago; else None."""
-        if self._strained and self.packet_time < self._strained + _STRAIN_PAUSE:
-            return None
-        state = self._state
-        now = {name: int(state.hosts.meta[META[name]]) for name in _STRAIN}
-        now["alerts_refused"] = int(state.alerts.meta[REFUSED_ALERTS])
-        grown = {name: n - self._strain.get(name, 0) for name, n in now.items()}
-        self._strain = now
-        tables = [sentence("limits.table", counter=k, refused=n) for k, n in grown.items() if n]
-        if not tables:
-            return None
-        self._strained = self.packet_time
-        return sentence("limits.small", tables=tables)
+        return self._strain.look(self._state, self.packet_time)

@@ -246,6 +246,10 @@ def parse_settings(text: str) -> Settings:
     settings = _convert(raw, Settings, "", mistakes)
     if not mistakes:
         mistakes += _check_prefixes(settings)
+        if settings.customers.has_source and settings.live.workers > 1:
+            mistakes.append(
+                "live.workers: 1 is all where customers are known, whose addresses may be several's"
+            )
     if mistakes:
         raise SettingsError(mistakes)
     typed: Settings = settings

@@ -2,7 +2,8 @@
 
 The lines may stand in any order; they take effect in the order of their ``from``. Only what is told
 of *one* prefix must come in the order of time: a line that begins ``late`` seconds before one above
-it that names the same prefix is a straggler, which knows nothing of what came after it.
+it that names the same prefix is a straggler, which knows nothing of what came after it. (Of what a
+sensor kept, its source has judged that.)
 """
 
 import ipaddress
@@ -18,11 +19,11 @@ from sensor.base.kernel import table
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.customers.layout import ADDRESS_BITS, CHANGE, MOST_BITS, REASONS, UNFIT
-from sensor.customers.lines import HEADER, LONGEST_LINE, LineError, Reader
+from sensor.customers.lines import HEADER, LONGEST_LINE, LineError, Reader, Told
 from sensor.customers.settings import CustomerSettings
 from sensor.hosts.customer_key import customer_key, parse_pseudonym, pseudonym
 
-__all__ = ["LeaseFile", "LeaseFileError", "secret_of"]
+__all__ = ["LeaseFile", "LeaseFileError", "as_change", "kind_of", "secret_of"]
 
 _LEAST_SECRET: Final = 16
 _AT_ONCE: Final = 1 << 16
@@ -46,6 +47,18 @@ def secret_of(settings: CustomerSettings) -> bytes:
     return secret[:64]
 
 
+def as_change(told: Told, line: int) -> tuple[int, ...]:
+    """A row of dtype CHANGE."""
+    since, until, hi, lo, port, bits, who, at = told
+    return max(since, at), since, until, hi, lo, *who, line, port, bits
+
+
+def kind_of(error: LineError) -> str:
+    """Which of UNFIT a line is that cannot be taken, without ``leases_``."""
+    code = error.why.code.removeprefix("leases.")
+    return code if code in ("backwards", "too_wide") else "ill_formed"
+
+
 class LeaseFile:
     """What a file tells, and what of it is not taken."""
 
@@ -59,7 +72,7 @@ class LeaseFile:
             rows = self._read(reader)
         except OSError as error:
             raise LeaseFileError(f"{path}: {error.strerror or error}") from None
-        late = _late(rows, settings.late * SECOND)
+        late = _late(rows, settings.late * SECOND) & (not reader.reads_kept)
         for line in np.unique(rows["line"][late]).tolist():
             self._note("late", line, sentence("leases.late", seconds=settings.late))
         rows = rows[~late]
@@ -69,22 +82,18 @@ class LeaseFile:
 
     def _read(self, reader: Reader) -> NDArray[np.void]:
         chunks, rows = [], []
-        for number, line in self._lines():
+        for number, line in self._lines(reader):
             try:
-                for told in reader.read(line):
-                    since, until, hi, lo, port, bits, who = told
-                    rows.append((since, since, until, hi, lo, *who, number, port, bits))
+                rows += [as_change(told, number) for told in reader.read(line)]
             except LineError as error:
-                code = error.why.code.removeprefix("leases.")
-                kind = code if code in ("backwards", "too_wide") else "ill_formed"
-                self._note(kind, number, error.why)
+                self._note(kind_of(error), number, error.why)
             if len(rows) >= _AT_ONCE:
                 chunks.append(np.array(rows, CHANGE))
                 rows = []
         chunks.append(np.array(rows, CHANGE))
         return np.concatenate(chunks)
 
-    def _lines(self) -> Iterator[tuple[int, str]]:
+    def _lines(self, reader: Reader) -> Iterator[tuple[int, str]]:
         """Lines with their numbers, without the header. Raises LeaseFileError, OSError."""
         with Path(self._path).open("rb") as file:
             number = 0
@@ -95,7 +104,7 @@ class LeaseFile:
                         pass
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
                 if number == 1 and not line.lstrip().startswith("{"):
-                    if line.strip() != ",".join(HEADER):
+                    if not reader.begin(line):
                         expected = ",".join(HEADER)
                         raise LeaseFileError(f"{self._path}: line 1: expected {expected}")
                 elif line.strip():

@@ -35,6 +35,7 @@ __all__ = [
     "UNFIT",
     "Changes",
     "Leases",
+    "in_force",
     "new_changes",
     "new_lease_table",
 ]
@@ -114,7 +115,9 @@ HELD = np.dtype(
 REASONS: Final = ("overlapping", "of_own_servers", "without_room")
 OVERLAPPING, OF_OWN_SERVERS, WITHOUT_ROOM = range(len(REASONS))
 
-UNFIT: Final = ("leases_ill_formed", "leases_backwards", "leases_too_wide", "leases_late")
+UNFIT: Final = (
+    "leases_ill_formed", "leases_backwards", "leases_too_wide", "leases_late", "leases_early",
+)  # fmt: skip
 """Counters of what is told and no lease."""
 
 REFUSAL = np.dtype([("line", np.int32), ("reason", np.int32)])
@@ -199,6 +202,21 @@ def new_lease_table(max_leases: int) -> Leases:
         meta=meta,
         seed=np.frombuffer(np.random.default_rng().bytes(8), np.uint64).copy(),
     )
+
+
+def in_force(leases: Leases, ttl: int) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """The live leases as they would be told (dtype CHANGE), and when: they then end as they will.
+
+    ``ttl`` in ns.
+    """
+    rows = leases.rows[np.sort(leases.heap[: leases.meta[LEASE_COUNTERS["leases_live"]]])]
+    told = new_table(len(rows), CHANGE)
+    for name in ("since", "hi", "lo", "port", "bits"):
+        told[name] = rows[name]
+    told["until"] = np.where(rows["open_"] == 1, 0, rows["until"])
+    who = leases.customers[rows["customer"]]
+    told["who_hi"], told["who_lo"] = who["hi"], who["lo"]
+    return told, np.where(rows["open_"] == 1, rows["until"] - ttl, rows["since"])
 
 
 def new_changes(rows: NDArray[np.void] | None = None, ttl: int = 0) -> Changes:

@@ -4,6 +4,9 @@
     2025-06-15T15:00:00Z,2025-06-15T15:10:00Z,203.0.113.7,,alice
     1750000200000000000,,100.64.0.7,1024-2047,bob
 
+A running sensor keeps what it is told in the same form (``journal``), but for two columns: the
+``pseudonym`` in place of the name, and when it was ``told``, before which a lease has no effect.
+
 Times are RFC 3339 or nanoseconds since 1970; without ``until`` a lease lasts until told otherwise:
 by the same line with an end, or by the next lease of the prefix. What cannot be taken is said with
 a code of ``leases`` in the catalogue.
@@ -21,11 +24,13 @@ from sensor.base.addresses import MAPPED
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.customers.layout import ADDRESS_BITS, MOST_BITS
-from sensor.hosts.customer_key import customer_key
+from sensor.hosts.customer_key import customer_key, parse_pseudonym
 
-__all__ = ["HEADER", "LONGEST_LINE", "LineError", "Reader", "Told", "pieces"]
+__all__ = ["HEADER", "KEPT", "LONGEST_LINE", "LineError", "Reader", "Told", "pieces"]
 
-HEADER: Final = ("from", "until", "prefix", "ports", "customer")
+HEADER: Final[tuple[str, ...]] = ("from", "until", "prefix", "ports", "customer")
+KEPT: Final[tuple[str, ...]] = ("from", "until", "prefix", "ports", "pseudonym", "told")
+"""The header of what a sensor keeps."""
 LONGEST_NAME: Final = 253
 """Bytes: what a RADIUS attribute holds."""
 LONGEST_LINE: Final = 4096
@@ -47,6 +52,8 @@ class Told(NamedTuple):
     bits: int
     customer: tuple[int, int]
     """the key"""
+    told: int = 0
+    """before which it has no effect; 0: not said"""
 
 
 class LineError(ValueError):
@@ -67,18 +74,36 @@ class Reader:
         """
         self._widest = {4: widest_ipv4, 6: widest_ipv6}
         self._key = lru_cache(maxsize=65_536)(lambda name: customer_key(name, secret))
+        self._header = HEADER
+
+    @property
+    def reads_kept(self) -> bool:
+        """Whether the lines are those a sensor keeps."""
+        return self._header is KEPT
+
+    def begin(self, line: str) -> bool:
+        """Take the first line of a file, where it is a header; False: it is none, nor JSON."""
+        for header in (HEADER, KEPT):
+            if line.strip() == ",".join(header):
+                self._header = header
+                return True
+        return False
 
     def fields(self, line: str) -> dict[str, str]:
-        """The five texts of a line. Raises LineError."""
+        """The texts of a line, by the header. Raises LineError."""
         line = line.rstrip("\r\n")
         if len(line) > LONGEST_LINE:
             raise LineError(sentence("leases.long_line", most=LONGEST_LINE))
         if line.lstrip().startswith("{"):
             return _of_json(line)
         values = _of_csv(line)
-        if len(values) != len(HEADER):
-            raise LineError(sentence("leases.fields", fields=len(values), needed=len(HEADER)))
-        return dict(zip(HEADER, values, strict=True))
+        needed = len(self._header)
+        if len(values) != needed:
+            header = ",".join(self._header)
+            raise LineError(
+                sentence("leases.fields", fields=len(values), needed=needed, header=header)
+            )
+        return dict(zip(self._header, values, strict=True))
 
     def read(self, line: str) -> Iterator[Told]:
         """The leases of a line: several where its ports are no aligned block. Raises LineError."""
@@ -89,12 +114,22 @@ class Reader:
             raise LineError(sentence("leases.backwards"))
         hi, lo, bits = self._prefix(fields["prefix"])
         ports = _ports(fields["ports"], bits, hi, lo)
+        told = _moment(fields["told"], "told") if "told" in fields else 0
+        key = self._customer(fields)
+        for port, length in pieces(*ports) if ports else ((0, bits),):
+            yield Told(since, until, hi, lo, port, length, key, told)
+
+    def _customer(self, fields: dict[str, str]) -> tuple[int, int]:
+        """The key of whose the lease is. Raises LineError."""
+        if "pseudonym" in fields:
+            key = parse_pseudonym(fields["pseudonym"])
+            if key is None:
+                raise LineError(sentence("leases.pseudonym", text=fields["pseudonym"][:40]))
+            return key
         name = fields["customer"]
         if not name or not name.isprintable() or len(name.encode()) > LONGEST_NAME:
             raise LineError(sentence("leases.customer", most=LONGEST_NAME))
-        key = self._key(name)
-        for port, length in pieces(*ports) if ports else ((0, bits),):
-            yield Told(since, until, hi, lo, port, length, key)
+        return self._key(name)
 
     def _prefix(self, text: str) -> tuple[int, int, int]:
         """A prefix as ``(hi, lo, bits)``. Raises LineError."""
@@ -121,7 +156,10 @@ def _of_json(line: str) -> dict[str, str]:
     given = {name: raw.get(name) for name in HEADER}
     texts = {name: str(v) if type(v) in (str, int) else "" for name, v in given.items()}
     if any(type(given[name]) not in (str, int) for name in ("from", "prefix", "customer")):
-        raise LineError(sentence("leases.fields", fields=len(raw), needed=len(HEADER)))
+        names = ",".join(HEADER)
+        raise LineError(
+            sentence("leases.fields", fields=len(raw), needed=len(HEADER), header=names)
+        )
     return texts
 
 

@@ -23,6 +23,7 @@ from sensor.service import privileges
 from sensor.service.announcer import Announcer
 from sensor.service.delivery import Delivery
 from sensor.service.exemptions import Exemptions
+from sensor.service.leases import LeaseSources, prepare_sources
 from sensor.service.loop import Loop
 from sensor.service.messages import Counters
 from sensor.service.metrics import Collector, free, serve
@@ -76,8 +77,8 @@ def open_live(
     well. A ``worker`` is one of several processes: it has a folder of its own, and leaves metrics,
     and passing alerts on, to its parent.
 
-    Raises CaptureError, FilterError, DatabaseError, MetricsError, SnapshotError, LookupError or
-    OSError, before anything is captured.
+    Raises CaptureError, FilterError, DatabaseError, MetricsError, SnapshotError, LeaseFileError,
+    LookupError or OSError, before anything is captured.
     """
     folder, at_end = StateFolder(state_folder(settings)), ExitStack()
     files = folder.worker(worker.number, worker.of) if worker else folder
@@ -86,7 +87,11 @@ def open_live(
         check(settings, interfaces, bpf)
         at_end.callback(StateLock(folder.path, "port25 live").release)
     files.path.mkdir(parents=True, exist_ok=True)
-    # 2. Fork the process that passes alerts on, while this one is small and has no threads.
+    # 2. Fork the processes that hear of leases and the one that passes alerts on, while this one is
+    # small and has no threads.
+    sources = [] if worker else prepare_sources(settings.customers)
+    leases = LeaseSources(settings, files, sources)
+    at_end.callback(leases.stop)
     delivery = None
     if worker is None:
         delivery = Delivery(settings, files.path, tell)
@@ -98,23 +103,26 @@ def open_live(
     recorder = Recorder(files, settings, announcer.notify, settings.live.usage)
     at_end.callback(recorder.close)
     pipeline = recorder.new_pipeline()
-    snapshots = Snapshots(files, pipeline, recorder, announcer.notify)
+    snapshots = Snapshots(files, pipeline, recorder, announcer.notify, leases.positions)
     snapshots.restore()
+    leases.attach(pipeline, announcer.notify)
     recorder.begin_samples(pipeline)
     # 5. The rings need root, or a capability. From here on packets are waiting.
     taps = Taps(settings, interfaces, bpf, worker, record, announcer.notify)
     at_end.callback(taps.close)
     exemptions, feeds = Exemptions(folder.path, settings), FaultReader(folder.path)
     loop = Loop(
-        pipeline, recorder, snapshots, taps, announcer, exemptions, feeds, reload, worker, at_end
-    )
+        pipeline, recorder, snapshots, taps, announcer, exemptions, feeds, leases, reload, worker,
+        at_end,
+    )  # fmt: skip
     # 6. The port of the metrics may be a privileged one.
     if worker is None and settings.live.metrics:
         at_end.callback(serve(settings.live.metrics, Collector(loop.counters)))
     # 7. No privilege is needed any more.
     privileges.give_away(files.path, settings.live.user)
     privileges.drop_privileges(settings.live.user)
-    # 8. The folder is there and belongs to whom both processes run as.
+    # 8. The folder is there and belongs to whom all these processes run as.
+    leases.begin()
     if delivery is not None:
         delivery.begin()
     return loop

@@ -23,6 +23,7 @@ from sensor.pipeline import Pipeline
 from sensor.service import systemd
 from sensor.service.announcer import Announcer, print_counters
 from sensor.service.exemptions import Exemptions
+from sensor.service.leases import LeaseSources
 from sensor.service.loss import LossMeter
 from sensor.service.messages import Counters
 from sensor.service.recorder import Recorder
@@ -68,6 +69,7 @@ class Loop:
         announcer: Announcer,
         exemptions: Exemptions,
         feeds: FaultReader,
+        leases: LeaseSources,
         reload: Callable[[], Settings | None],
         worker: Worker | None,
         at_end: ExitStack,
@@ -84,6 +86,7 @@ class Loop:
         self._announcer = announcer
         self._exemptions = exemptions
         self._feeds = feeds
+        self._leases = leases
         self._reload = reload
         self._worker = worker
         self._at_end = at_end
@@ -115,6 +118,7 @@ class Loop:
     def _read(self, last_packet_at: float) -> float:
         """Read what comes, or let time pass; gives when the last packet came."""
         now, clock = time.monotonic(), time.time_ns()
+        self._leases.turn()
         for block in self._taps.read(0.1):
             self._on_block(block)
             last_packet_at = time.monotonic()
@@ -125,6 +129,7 @@ class Loop:
         return last_packet_at
 
     def _on_block(self, block: Block) -> None:
+        self._leases.turn()
         self._keep(self._pipeline.feed(block))
         if self._worker is not None:
             self._pipeline.pool_visibility(self._worker.shown, self._worker.number)
@@ -140,6 +145,7 @@ class Loop:
     def _every_second(self, seconds: float) -> None:
         self._taps.count(seconds)
         self._recorder.flush()
+        self._leases.say_refused()
         self._read_exemptions()
         for counter, reason in self._pipeline.reasons().items():
             said = sentence("reader.refused", counter=counter, reason=reason)
@@ -203,7 +209,9 @@ class Loop:
         if new is None:
             self._announcer.notify("settings", Sentence("settings.refused"))
             return
-        fixed = ["limits", "live", "evidence", *SINKS] + ["ports"] * (self._worker is not None)
+        fixed = ["limits", "live", "evidence", "customers", *SINKS] + ["ports"] * (
+            self._worker is not None
+        )
         later = [name for name in fixed if getattr(new, name) != getattr(old, name)]
         kept = {name: getattr(old, name) for name in fixed}
         self._exemptions.settings = settings = msgspec.structs.replace(new, **kept)
@@ -232,8 +240,10 @@ class Loop:
     def counters(self) -> Counters:
         """Everything there is to count, by stage; the kernel's counts as of the last second."""
         statistics, delivery = self._taps.statistics, self._announcer.delivery
+        counted = self._pipeline.counters()
         return {
-            **self._pipeline.counters(),
+            **counted,
+            "customers": counted["customers"] | self._leases.counters,
             **(delivery.counters if delivery is not None else {}),
             "capture": {
                 "packets_received": statistics.received,

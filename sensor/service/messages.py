@@ -1,6 +1,7 @@
 """What the processes of a sensor say to each other: a struct for each thing that can be said.
 
     the sensor, or the parent of its workers  <--->  the deliverer   (a packet of a socket each)
+    the sensor                                 <--->  a source of leases  (a packet each)
     a worker                                   --->  its parent      (a line of a pipe each)
 
 On the way they are JSON, told apart by ``type``. What a process does not know it refuses: both ends
@@ -14,26 +15,36 @@ import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice
+from sensor.base.sentences import Sentence
 from sensor.settings import Settings
 
 __all__ = [
     "LARGEST",
+    "Asked",
     "Began",
     "Counted",
     "Counters",
     "Failed",
+    "Lent",
     "Noticed",
+    "OfSource",
     "Progress",
     "Raised",
+    "Remarked",
+    "Resumed",
     "Settled",
     "Standing",
     "Stopping",
+    "Taken",
     "ToDeliverer",
     "ToParent",
     "ToSensor",
+    "ToSource",
+    "decode_of_source",
     "decode_to_deliverer",
     "decode_to_parent",
     "decode_to_sensor",
+    "decode_to_source",
     "encode",
 ]
 
@@ -45,7 +56,7 @@ Counters = dict[str, dict[str, Any]]
 
 
 class Began(msgspec.Struct, tag=True, frozen=True):
-    """To the deliverer: the state folder is there, and belongs to whom the sensor runs as."""
+    """To the others: the state folder is there, and belongs to whom the sensor runs as."""
 
 
 class Settled(msgspec.Struct, tag=True, frozen=True):
@@ -81,6 +92,40 @@ class Progress(msgspec.Struct, tag=True, frozen=True):
     """rows on disk that sinks are not done with"""
 
 
+class Asked(msgspec.Struct, tag=True, frozen=True):
+    """Of a source: how far is what was taken?"""
+
+
+class Resumed(msgspec.Struct, tag=True, frozen=True):
+    """To a source: so far; go on from there."""
+
+    position: str
+    """as the source once said it; empty: from the beginning"""
+
+
+class Lent(msgspec.Struct, tag=True, frozen=True):
+    """Of a source: leases."""
+
+    rows: bytes
+    """of dtype CHANGE"""
+    unfit: dict[str, int]
+    """what was told and is no lease, by counter"""
+    counters: dict[str, int]
+    """what else it counted, by name"""
+    position: str
+    """how far that is; empty: more belongs to it"""
+
+
+class Taken(msgspec.Struct, tag=True, frozen=True):
+    """To a source: the leases are on disk, and lent."""
+
+
+class Remarked(msgspec.Struct, tag=True, frozen=True):
+    """Of a source: what a person should know."""
+
+    said: Sentence
+
+
 class Raised(msgspec.Struct, tag=True, frozen=True):
     """Of a worker: an alert, or what became of one."""
 
@@ -101,6 +146,8 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
 
 ToDeliverer = Began | Settled | Noticed | Standing | Stopping
 ToSensor = Noticed | Progress
+ToSource = Began | Resumed | Taken
+OfSource = Asked | Lent | Remarked
 ToParent = Raised | Noticed | Counted | Failed
 
 encode: Final = msgspec.json.Encoder().encode
@@ -113,6 +160,12 @@ decode_to_deliverer: Final[Callable[[bytes], ToDeliverer]] = msgspec.json.Decode
 
 decode_to_sensor: Final[Callable[[bytes], ToSensor]] = msgspec.json.Decoder(ToSensor).decode
 """What the deliverer says. Raises msgspec.DecodeError."""
+
+decode_to_source: Final[Callable[[bytes], ToSource]] = msgspec.json.Decoder(ToSource).decode
+"""What the sensor says to a source of leases. Raises msgspec.DecodeError."""
+
+decode_of_source: Final[Callable[[bytes], OfSource]] = msgspec.json.Decoder(OfSource).decode
+"""What a source of leases says. Raises msgspec.DecodeError."""
 
 decode_to_parent: Final[Callable[[bytes], ToParent]] = msgspec.json.Decoder(ToParent).decode
 """What a worker says. Raises msgspec.DecodeError."""

@@ -36,13 +36,16 @@ class Snapshots:
         pipeline: Pipeline,
         recorder: Recorder,
         notify: Callable[[str, Sentence], None],
+        positions: dict[str, str],
     ) -> None:
+        """``positions``: how far sources of leases are, which is restored and kept with them."""
         self.written_at = 0.0
         """seconds since 1970; 0: none was yet"""
         self._files = files
         self._pipeline = pipeline
         self._recorder = recorder
         self._notify = notify
+        self._positions = positions
         self._child = 0
         self._saved_at = time.monotonic()
 
@@ -54,6 +57,7 @@ class Snapshots:
                 arrays, facts = read(self._files.snapshot)
                 self._pipeline.restore(arrays, facts["pipeline"])
                 after = facts["journal"]
+                self._positions.update(facts.get("leases", {}))
             except (SnapshotError, KeyError) as error:
                 shutil.move(self._files.snapshot, self._files.refused_snapshot)
                 self._notify("snapshot", sentence("snapshot.unread", error=str(error)))
@@ -103,5 +107,6 @@ class Snapshots:
             "version": __version__,
             "pipeline": self._pipeline.facts(),
             "journal": self._recorder.journal.last,
+            "leases": self._positions,
         }
         return self._files.snapshot, self._pipeline.arrays(), facts

@@ -30,11 +30,13 @@ def supervise(
     lock_path: Path,
     settle: Callable[[], None],
     deliver: Callable[[bool], None],
+    name: str = "delivery",
 ) -> None:
     """Fork ``deliver`` until it ends well or the sensor at the other end of ``sock`` is gone.
 
     ``settle`` gives up privileges once the sensor began. ``deliver`` is told whether one before it
-    died. Two deliverers never work on one folder: ``lock_path`` is held meanwhile.
+    died. Two deliverers never work on one folder: ``lock_path`` is held meanwhile. (A source of
+    leases is looked after in the same way; ``name``: what people call it.)
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
@@ -51,7 +53,7 @@ def supervise(
     while True:
         pid = os.fork()
         if pid == 0:
-            _deliver(deliver, again)
+            _deliver(deliver, again, name)
         _, status = os.waitpid(pid, 0)
         if status == 0 or hung_up.poll(0):  # whoever starts next goes on from the disk
             return
@@ -59,14 +61,14 @@ def supervise(
         time.sleep(_AGAIN)
 
 
-def _deliver(deliver: Callable[[bool], None], again: bool) -> None:
+def _deliver(deliver: Callable[[bool], None], again: bool, name: str) -> None:
     """In the child; does not return."""
     code = 1
     try:
         deliver(again)
         code = 0
     except (OSError, DatabaseError) as error:
-        sys.stderr.write(f"port25: delivery: {error}\n")
+        sys.stderr.write(f"port25: {name}: {error}\n")
     finally:
         os._exit(code)
 

@@ -8,6 +8,8 @@
     usage.sqlite       what subscribers use foreign port 25 for (``live.usage``)
     evidence/          packets, and the log of who was given some
     state.p25          snapshot of the tables
+    leases.csv         whose addresses were, as it was told; leases-TIME.csv: before
+    source-NAME.lock   held by the process that hears a source of leases
     feed-NAME.json     what a block feed refuses
     writer.lock        who writes here
     delivery.lock      held by the process that passes alerts on
@@ -27,6 +29,7 @@ _JOURNAL: Final = "journal.sqlite"
 _SESSIONS: Final = "sessions.sqlite"
 _USAGE: Final = "usage.sqlite"
 _FEED: Final = "feed-"
+_LEASES: Final = "leases"
 
 
 class StateFolder:
@@ -48,6 +51,7 @@ class StateFolder:
         self.writer_lock = path / "writer.lock"
         self.delivery_lock = path / "delivery.lock"
         self.delivery_settings = path / "delivery.json"
+        self.leases = path / f"{_LEASES}.csv"
 
     def worker(self, number: int, of: int) -> "StateFolder":
         """That of one of ``of`` workers, counted from 0."""
@@ -80,6 +84,19 @@ class StateFolder:
     def source(self, path: Path) -> str:
         """The name under which it is kept how far somebody is with a journal."""
         return str(path.relative_to(self.path))
+
+    def source_lock(self, name: str) -> Path:
+        """Held by the process that hears a source of leases."""
+        return self.path / f"source-{name}.lock"
+
+    def leases_before(self, ts: int) -> Path:
+        """Leases that were told before a moment, ns since 1970."""
+        return self.path / f"{_LEASES}-{ts:019}.csv"
+
+    @property
+    def old_leases(self) -> list[Path]:
+        """Those there are, the oldest first."""
+        return sorted(self.path.glob(f"{_LEASES}-*.csv"))
 
     def feed_fault(self, feed: str) -> Path:
         """What a block feed refuses."""

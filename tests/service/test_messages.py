@@ -7,21 +7,29 @@ import pytest
 
 from lab.alerts import alert
 from sensor.alerts.notice import notice
+from sensor.base.sentences import sentence
 from sensor.hosts.subscribers import Exemption, SubscriberPrefix
 from sensor.service import messages
 from sensor.service.messages import (
+    Asked,
     Began,
     Counted,
     Failed,
+    Lent,
     Noticed,
     Progress,
     Raised,
+    Remarked,
+    Resumed,
     Settled,
     Standing,
     Stopping,
+    Taken,
+    decode_of_source,
     decode_to_deliverer,
     decode_to_parent,
     decode_to_sensor,
+    decode_to_source,
     encode,
 )
 from sensor.settings import Settings
@@ -38,6 +46,9 @@ DIRECTIONS = (
     (decode_to_deliverer, (Began(), Settled(SETTINGS), Noticed(NOTICE), Standing(COUNTERS),
                            Stopping(12.5))),
     (decode_to_sensor, (Noticed(NOTICE), Progress(COUNTERS, 3))),
+    (decode_to_source, (Began(), Resumed("8:15:3"), Taken())),
+    (decode_of_source, (Asked(), Lent(bytes(range(256)), {"leases_late": 2}, {}, "8:15:3"),
+                        Remarked(sentence("leases.line", line=3)))),
     (decode_to_parent, (Raised(alert("203.0.113.7")), Noticed(NOTICE), Counted(COUNTERS),
                         Failed("eth0: no such interface"))),
 )  # fmt: skip
@@ -74,6 +85,8 @@ def test_nothing_is_left_out_of_this():
         (decode_to_parent, msgspec.json.encode(alert("203.0.113.7"))),
         (decode_to_deliverer, b'{"type":"Settled","settings":{"ports":[0]}}'),
         (decode_to_deliverer, b'{"stop":5}'),
+        (decode_to_source, encode(Asked())),
+        (decode_of_source, encode(Taken())),
         (decode_to_sensor, b"{"),
     ],
 )
