@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from sensor.base.kernel import table
 from sensor.base.sentences import Sentence, sentence
-from sensor.customers.followed import FollowedFile
 from sensor.customers.layout import CHANGE, REASONS
 from sensor.customers.settings import CustomerSettings
-from sensor.customers.source import Source
+from sensor.leases.followed import FollowedFile
+from sensor.leases.source import Source
 from sensor.pipeline import Pipeline
 from sensor.service import privileges
 from sensor.service.messages import (

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from sensor.customers.intake import Intake
+from sensor.leases.intake import Intake
 
 __all__ = ["Source"]
 
