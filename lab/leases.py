@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from sensor.customers.file import LeaseFile
-from sensor.customers.lines import HEADER
 from sensor.hosts.customer_key import customer_key, pseudonym
+from sensor.leases.file import LeaseFile
+from sensor.leases.lines import HEADER
 from sensor.pipeline import Pipeline
 
 __all__ = ["known_as", "lend", "write"]

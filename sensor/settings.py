@@ -19,13 +19,13 @@ from detectors.score import ScoreSettings
 from sensor.base.access import WebSettings
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.policy import BlockingSettings, Policy
-from sensor.customers.settings import CustomerSettings
 from sensor.hosts.subscribers import (
     Exemption,
     SubscriberPrefix,
     Subscribers,
     compile_subscribers,
 )
+from sensor.leases.settings import CustomerSettings
 from sensor.notify.sink import NotifySettings
 from sensor.sinks.kafka.connection import KafkaSettings, Topic
 from sensor.sinks.sink import SinkSettings

@@ -40,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     from sensor.base.database import DatabaseError
     from sensor.capture.block import CaptureError
     from sensor.capture.bpf import FilterError
-    from sensor.customers.file import LeaseFileError
+    from sensor.leases.file import LeaseFileError
+    from sensor.leases.settings import LeaseSettingsError
     from sensor.service.live import open_live
     from sensor.service.metrics import MetricsError
     from sensor.service.workers import run_workers
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         raise Stop(1, str(fault)) from None
     except FilterError as fault:
         raise Stop(2, f"--bpf: {fault}" if options.bpf else str(fault)) from None
-    except SinkSettingsError as fault:
+    except (LeaseSettingsError, SinkSettingsError) as fault:
         raise Stop(2, str(fault)) from None
     except (DatabaseError, LeaseFileError, MetricsError, LookupError, StateInUseError) as fault:
         raise Stop(1, str(fault.args[0])) from None

@@ -12,7 +12,7 @@ from sensor.commands.terminal import Stop
 if TYPE_CHECKING:
     from sensor.alerts.alert import Alert
     from sensor.blocking.ledger import Ledger
-    from sensor.customers.file import LeaseFile
+    from sensor.leases.file import LeaseFile
     from sensor.settings import Settings
 
 __all__ = [
@@ -57,7 +57,7 @@ def leases_argument(parser: argparse.ArgumentParser) -> None:
 
 def leases_from(options: argparse.Namespace, settings: "Settings") -> "LeaseFile | None":
     """The leases of a file, None without one. Raises Stop."""
-    from sensor.customers.file import LeaseFile, LeaseFileError
+    from sensor.leases.file import LeaseFile, LeaseFileError
 
     if options.leases is None:
         return None

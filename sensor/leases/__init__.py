@@ -1,1 +1,1 @@
-"""Where leases are heard of: a source is one file against one protocol or format."""
+"""How leases are told: files, and sources, each one file against one protocol or format."""

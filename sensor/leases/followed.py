@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from sensor.base.sentences import sentence
-from sensor.customers.lines import HEADER, LONGEST_LINE
-from sensor.customers.settings import CustomerSettings
 from sensor.leases.intake import Intake
+from sensor.leases.lines import HEADER, LONGEST_LINE
+from sensor.leases.settings import CustomerSettings
 
 __all__ = ["FollowedFile"]
 

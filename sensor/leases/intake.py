@@ -18,10 +18,10 @@ import numpy as np
 from sensor.base.kernel import table
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
-from sensor.customers.file import as_change, kind_of, secret_of
 from sensor.customers.layout import CHANGE, MOST_BITS, UNFIT
-from sensor.customers.lines import LineError, Reader, Told
-from sensor.customers.settings import CustomerSettings
+from sensor.leases.file import as_change, kind_of, secret_of
+from sensor.leases.lines import LineError, Reader, Told
+from sensor.leases.settings import CustomerSettings
 
 __all__ = ["Heard", "Intake"]
 

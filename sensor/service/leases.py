@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from sensor.base.kernel import table
 from sensor.base.sentences import Sentence, sentence
 from sensor.customers.layout import CHANGE, REASONS
-from sensor.customers.settings import CustomerSettings
 from sensor.leases.followed import FollowedFile
+from sensor.leases.journal import LeaseJournal
+from sensor.leases.radius import Radius
+from sensor.leases.settings import CustomerSettings
 from sensor.leases.source import Source
 from sensor.pipeline import Pipeline
 from sensor.service import privileges
@@ -44,7 +46,6 @@ from sensor.service.messages import (
 from sensor.service.supervisor import supervise
 from sensor.settings import Settings
 from sensor.state.folder import StateFolder
-from sensor.state.leases import LeaseJournal
 
 __all__ = ["LeaseSources", "prepare_sources"]
 
@@ -61,10 +62,12 @@ _UNIT: Final = 120
 
 
 def prepare_sources(settings: CustomerSettings) -> list[Source]:
-    """Those the settings want, not yet open. Raises LeaseFileError."""
+    """Those the settings want, not yet open. Raises LeaseFileError, LeaseSettingsError."""
     sources: list[Source] = []
     if settings.file:
         sources.append(FollowedFile(settings))
+    if settings.radius.listen:
+        sources.append(Radius(settings))
     return sources
 
 

@@ -12,8 +12,8 @@ import sensor.pipeline as module
 from lab.leases import known_as, lend, write
 from lab.outputs import alerts_of, feed, finish
 from sensor.capture.merge import Captures
-from sensor.customers.file import LeaseFile
 from sensor.hosts.subscribers import Exemption
+from sensor.leases.file import LeaseFile
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings, load_settings
 from tests.conftest import PCAPS, ROOT, port25

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from lab.conversation import START, SYN, Conversation, block
 from lab.leases import known_as, lend
-from sensor.customers.settings import CustomerSettings
 from sensor.customers.table import CHILDREN, SLACK
 from sensor.hosts.layout import META
 from sensor.hosts.subscribers import host_text
+from sensor.leases.settings import CustomerSettings
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings
 

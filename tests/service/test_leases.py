@@ -12,9 +12,9 @@ from lab.leases import known_as
 from lab.outputs import alerts_of, feed, finish
 from lab.waiting import wait_for
 from sensor.capture.merge import Captures
-from sensor.customers.file import LeaseFile
-from sensor.customers.lines import HEADER
-from sensor.customers.settings import CustomerSettings
+from sensor.leases.file import LeaseFile
+from sensor.leases.lines import HEADER
+from sensor.leases.settings import CustomerSettings
 from sensor.pipeline import Pipeline
 from sensor.service.leases import LeaseSources, prepare_sources
 from sensor.settings import LiveSettings, Settings

@@ -19,9 +19,9 @@ from sensor.base.kernel import table
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.customers.layout import ADDRESS_BITS, CHANGE, MOST_BITS, REASONS, UNFIT
-from sensor.customers.lines import HEADER, LONGEST_LINE, LineError, Reader, Told
-from sensor.customers.settings import CustomerSettings
 from sensor.hosts.customer_key import customer_key, parse_pseudonym, pseudonym
+from sensor.leases.lines import HEADER, LONGEST_LINE, LineError, Reader, Told
+from sensor.leases.settings import CustomerSettings
 
 __all__ = ["LeaseFile", "LeaseFileError", "as_change", "kind_of", "secret_of"]
 

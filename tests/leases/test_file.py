@@ -3,9 +3,9 @@
 import pytest
 
 from lab.leases import write
-from sensor.customers.file import LeaseFile, LeaseFileError, secret_of
-from sensor.customers.settings import CustomerSettings
 from sensor.hosts.customer_key import customer_key
+from sensor.leases.file import LeaseFile, LeaseFileError, secret_of
+from sensor.leases.settings import CustomerSettings
 
 SECOND = 10**9
 HOUR = 3600 * SECOND

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensor.base.addresses import MAPPED
-from sensor.customers.lines import LineError, Reader, Told, pieces
 from sensor.hosts.customer_key import customer_key, is_customer, parse_pseudonym, pseudonym
+from sensor.leases.lines import LineError, Reader, Told, pieces
 
 NS = 1_750_000_000 * 10**9
 READER = Reader(b"0123456789abcdef", 24, 40)

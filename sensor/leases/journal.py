@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from sensor.base import addresses
 from sensor.customers.layout import ADDRESS_BITS, MOST_BITS
-from sensor.customers.lines import KEPT
 from sensor.hosts.customer_key import pseudonym
+from sensor.leases.lines import KEPT
 from sensor.state.folder import StateFolder
 
 __all__ = ["LeaseJournal"]

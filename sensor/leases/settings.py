@@ -4,7 +4,32 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["CustomerSettings"]
+from sensor.leases.radius_packet import Name
+
+__all__ = ["CustomerSettings", "LeaseSettingsError", "RadiusClient", "RadiusSettings"]
+
+
+class LeaseSettingsError(Exception):
+    """A source of leases cannot be opened with its settings; the text says why."""
+
+
+class RadiusClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may tell of sessions."""
+
+    prefix: str
+    """an address, or a prefix"""
+    secret_file: str
+    """file with the secret it shares with us"""
+
+
+class RadiusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sensor as a RADIUS accounting server."""
+
+    listen: str = ""
+    """address and port, for example 0.0.0.0:1813; none: it is not one"""
+    clients: tuple[RadiusClient, ...] = ()
+    customer: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ("User-Name",)
+    """attributes which together name the customer"""
 
 
 class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,6 +48,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """a file of leases that grows, which a live sensor follows (``port25 replay`` has --leases)"""
     keep_megabytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
     """of leases a live sensor was told, for replays; then the oldest file goes"""
+    radius: RadiusSettings = RadiusSettings()
     key_file: str = ""
     """file with the secret from which pseudonyms are made (16 bytes or more); none: a known one,
     so that who guesses a customer's name can check his guess
@@ -31,4 +57,4 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def has_source(self) -> bool:
         """Whether a live sensor is told of leases."""
-        return bool(self.file)
+        return bool(self.file or self.radius.listen)
