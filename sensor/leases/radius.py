@@ -5,7 +5,9 @@
 
 A request is answered once what it says is on disk, so what is not answered is sent again. It must
 come from one of ``clients`` and bear its secret: all else is counted and not answered. The same
-request again is answered and says nothing; of those of the past, the last 100,000 are known.
+request again is answered and says nothing; of those of the past, the last 100,000 are known. One
+that somebody recorded and sends hours later is too old, if it says of when it is (Event-Timestamp,
+RFC 2869): so NASes should send that, and have the time.
 
 What a packet says is in ``radius_packet``, what becomes of sessions in ``radius_sessions``.
 """
@@ -37,6 +39,8 @@ _LARGEST: Final = 4096
 """Bytes of a packet (RFC 2866, 3)."""
 _AT_ONCE: Final = 1000
 _BUFFER: Final = 8 << 20
+_CLOCKS: Final = 946_684_800
+"""Of a NAS that says it is before 2000, the clock is not set."""
 _KNOWN: Final = 100_000
 """Requests of the past."""
 
@@ -174,8 +178,8 @@ class Radius:
     def _on_request(self, said: Said, sender: tuple[str, int]) -> None:
         now = self.intake.now()
         at = now - said.delay * SECOND
-        if said.event and abs(said.event * SECOND - at) < self._late * SECOND:
-            at = min(now, said.event * SECOND)  # its clock can be believed
+        if said.event >= _CLOCKS:
+            at = min(now, said.event * SECOND)
         if at <= now - self._late * SECOND:
             self._refuse("radius_late", sender, sentence("leases.old", seconds=self._late))
             return
