@@ -9,10 +9,11 @@ import pytest
 
 from lab import mail_servers
 from lab.leases import known_as
+from lab.radius import SECRET, FreeRadius, can_run
 from lab.sensing import Sensor
 from lab.waiting import wait_for
 from sensor.leases.lines import HEADER
-from tests.conftest import ROOT, port25
+from tests.conftest import ROOT, cannot, port25
 
 BOT = known_as("bot@isp.example")
 ADDRESSES = [f"203.0.113.{n}" for n in range(101, 105)]
@@ -45,7 +46,36 @@ class File:
         self.tell(address, customer, now())
 
 
-SOURCES = [File]
+class Radius:
+    """FreeRADIUS, which passes copies of what a NAS tells on to the sensor."""
+
+    name = "radius"
+
+    def __init__(self, lab, folder):
+        if not can_run():
+            cannot("not installed (lab/install): freeradius")
+        (folder / "secret").write_text(SECRET)
+        client = f'{{prefix = "127.0.0.1", secret_file = "{folder}/secret"}}'
+        self.settings = f'[customers.radius]\nlisten = "127.0.0.1:1813"\nclients = [{client}]\n'
+        self.server = FreeRadius(lab, lab.router, folder / "raddb")
+        self._sessions = {}
+
+    def tell(self, address, customer, status):
+        session = self._sessions.setdefault((address, customer), len(self._sessions))
+        answered = self.server.send(
+            User_Name=f'"{customer}"', Acct_Status_Type=status, Acct_Session_Id=f'"{session}"',
+            Framed_IP_Address=address,
+        )  # fmt: skip
+        assert answered, self.server.log.read_text()[-2000:]
+
+    def begins(self, address, customer):
+        self.tell(address, customer, "Start")
+
+    def ends(self, address, customer):
+        self.tell(address, customer, "Stop")
+
+
+SOURCES = [File, Radius]
 
 
 @pytest.mark.parametrize("kind", SOURCES, ids=lambda kind: kind.name)
