@@ -82,7 +82,7 @@ def environment() -> str:
 def shown(name: str) -> str:
     """What docs/customers.md shows under a file's name."""
     text = (ROOT / "docs" / "customers.md").read_text()
-    found = re.search(rf"`{re.escape(name)}`[^\n]*:\n\n```\w*\n(.*?)```", text, re.DOTALL)
+    found = re.search(rf"`{re.escape(name)}`[^`]*:\n\n```\w*\n(.*?)```", text, re.DOTALL)
     assert found is not None, name
     return found[1]
 

@@ -97,7 +97,7 @@ def read_packet(values: Values, names: Sequence[Name], source: str) -> Said:
 
 def shown(text: str) -> str:
     """What somebody else wrote, for a person's eyes."""
-    return text.encode("unicode_escape").decode()[:60]
+    return ascii(text[:60])[1:-1][:60]
 
 
 def _one(values: Values, number: int) -> bytes:

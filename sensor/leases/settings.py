@@ -1,12 +1,18 @@
 """Settings of leases: who tells of them, how long they last unheard of, how wide they may be."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from sensor.leases.radius_packet import Name
 
-__all__ = ["CustomerSettings", "LeaseSettingsError", "RadiusClient", "RadiusSettings"]
+__all__ = [
+    "CustomerSettings",
+    "KeaSettings",
+    "LeaseSettingsError",
+    "RadiusClient",
+    "RadiusSettings",
+]
 
 
 class LeaseSettingsError(Exception):
@@ -32,6 +38,18 @@ class RadiusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """attributes which together name the customer"""
 
 
+class KeaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Lease files of ISC Kea."""
+
+    files: tuple[str, ...] = ()
+    """those its memfile backend writes, for IPv4, IPv6 or both"""
+    customer: Annotated[
+        tuple[Literal["remote-id", "circuit-id", "hwaddr", "client-id", "duid", "hostname"], ...],
+        msgspec.Meta(min_length=1),
+    ] = ("hwaddr", "duid")
+    """what names the customer: the first of these that a lease has"""
+
+
 class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose an address is, where leases are told."""
 
@@ -49,6 +67,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_megabytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
     """of leases a live sensor was told, for replays; then the oldest file goes"""
     radius: RadiusSettings = RadiusSettings()
+    kea: KeaSettings = KeaSettings()
     key_file: str = ""
     """file with the secret from which pseudonyms are made (16 bytes or more); none: a known one,
     so that who guesses a customer's name can check his guess
@@ -57,4 +76,4 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def has_source(self) -> bool:
         """Whether a live sensor is told of leases."""
-        return bool(self.file or self.radius.listen)
+        return bool(self.file or self.radius.listen or self.kea.files)

@@ -25,6 +25,7 @@ from sensor.base.sentences import Sentence, sentence
 from sensor.customers.layout import CHANGE, REASONS
 from sensor.leases.followed import FollowedFile
 from sensor.leases.journal import LeaseJournal
+from sensor.leases.kea import Kea
 from sensor.leases.radius import Radius
 from sensor.leases.settings import CustomerSettings
 from sensor.leases.source import Source
@@ -68,6 +69,8 @@ def prepare_sources(settings: CustomerSettings) -> list[Source]:
         sources.append(FollowedFile(settings))
     if settings.radius.listen:
         sources.append(Radius(settings))
+    if settings.kea.files:
+        sources.append(Kea(settings))
     return sources
 
 

@@ -103,6 +103,8 @@ MEANINGS = {
     "leases_early": "leases not taken: they began an hour ahead or more (customers.late)",
     "leases_heard": "leases that sources told",
     "leases_not_kept": "leases that could not be written to leases.csv",
+    "kea_without_customer": "leases of Kea without any of customers.kea.customer",
+    "kea_over": "leases of Kea that were over when they were read",
     "radius_requests": "accounting requests heard",
     "radius_repeated": "accounting requests heard before, and answered again",
     "radius_unknown_clients": "packets of nobody among customers.radius.clients",

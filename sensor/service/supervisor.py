@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
@@ -69,7 +70,10 @@ def _deliver(deliver: Callable[[bool], None], again: bool, name: str) -> None:
         code = 0
     except (OSError, DatabaseError) as error:
         sys.stderr.write(f"port25: {name}: {error}\n")
+    except Exception:  # a bug: whoever starts it again must not hide it
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 
