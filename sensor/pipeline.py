@@ -98,8 +98,7 @@ def compile_kernels() -> None:
         pass
     pipeline.reload(pipeline.settings)
     pipeline.fan_out()
-    state = pipeline._state
-    zero = np.uint64(0)
+    state, zero = pipeline._state, np.uint64(0)
     adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, True)
     host_text(0, 0, 128, 0)
     watch_name(state.lookups, np.frombuffer(b"\0", np.uint8))
