@@ -7,11 +7,13 @@ when no repetition would help (it is too large); it is noted with the reason and
 
 import time
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from sensor.base.database import Book
 
-__all__ = ["Away", "Outbox"]
+__all__ = ["Away", "Outbox", "Trial"]
 
 _MIGRATIONS: Final = (
     """
@@ -38,10 +40,32 @@ _MIGRATIONS: Final = (
         reason TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE trials (
+        sink TEXT PRIMARY KEY,
+        asked INTEGER NOT NULL,
+        by TEXT NOT NULL,
+        answered INTEGER NOT NULL,
+        fault TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 
-class Away(NamedTuple):
+class Trial(msgspec.Struct, frozen=True):
+    """A test of a sink that a person asked for; of each sink the last."""
+
+    sink: str
+    asked: int
+    """wall time, ns"""
+    by: str
+    answered: int
+    """wall time, ns; 0: not yet"""
+    fault: str
+    """why it was not taken; empty: it was, once it is answered"""
+
+
+class Away(msgspec.Struct, frozen=True):
     """A sink that takes nothing now."""
 
     sink: str
@@ -93,13 +117,31 @@ class Outbox(Book):
         rows = self.db.rows("SELECT sink, since, tries, reason FROM away ORDER BY sink")
         return [Away(*row) for row in rows]
 
+    def ask_for_trial(self, sink: str, by: str) -> None:
+        """Somebody wants to see whether ``sink`` takes anything."""
+        sql = "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, 0, '')"
+        self.db.run(sql, sink, time.time_ns(), by)
+
+    def answer_trial(self, trial: Trial, fault: str) -> None:
+        """It was taken, or not; another that was asked for since stays."""
+        sql = "UPDATE trials SET answered = ?, fault = ? WHERE sink = ? AND asked = ?"
+        self.db.run(sql, time.time_ns(), fault, trial.sink, trial.asked)
+
+    def trials(self) -> list[Trial]:
+        """The last of each sink."""
+        return [Trial(*row) for row in self.db.rows("SELECT * FROM trials ORDER BY sink")]
+
+    def refusals(self) -> dict[str, int]:
+        """How many rows each sink could not take."""
+        return dict(self.db.rows("SELECT sink, count(*) FROM refused GROUP BY sink"))
+
     def keep(self, prefix: str, names: Collection[str]) -> None:
         """Forget how far sinks were whose name begins so, and who are none of these any more."""
         for sink in self.sinks():
             if sink.startswith(prefix) and sink not in names:
                 with self.db.transaction():
-                    self.db.run("DELETE FROM positions WHERE sink = ?", sink)
-                    self.db.run("DELETE FROM away WHERE sink = ?", sink)
+                    for table in ("positions", "away", "trials"):
+                        self.db.run(f"DELETE FROM {table} WHERE sink = ?", sink)  # noqa: S608
 
     def refused(self) -> list[tuple[str, str, int, str]]:
         """Sink, source, number and reason of every row a sink could not take."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from sensor.base.database import DatabaseError
+from sensor.console.told import Told, told, try_out
 from sensor.console.view import Seen, Status
 from sensor.console.web import schemas
 from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed
@@ -214,6 +215,13 @@ def _release(request: ApiRequest) -> schemas.Released:
     )
 
 
+def _trial(request: ApiRequest) -> Told:
+    name = request.body.name
+    if not try_out(request.view, name, request.person.name):
+        raise ApiError(404, "no such destination is told of alerts")
+    return next(one for one in told(request.view) if one.name == name)
+
+
 OPERATIONS: Final = (
     Operation("GET", "/api/v1/alerts", alerts, "viewer", "Alerts, those raised last first",
               schemas.Alerts, schemas.AlertsQuery, faults=(409,)),
@@ -266,4 +274,7 @@ OPERATIONS: Final = (
               schemas.Exemptions, schemas.HostQuery, faults=(404,)),
     Operation("POST", "/api/v1/releases", _release, "operator", "End the block of a host",
               schemas.Released, body=schemas.HostReason, faults=(404,)),
+    Operation("POST", "/api/v1/trials", _trial, "operator",
+              "Have the sensor tell a destination of an alert that is none", Told,
+              body=schemas.TrialOf, faults=(404,)),
 )  # fmt: skip

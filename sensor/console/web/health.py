@@ -6,6 +6,7 @@ from typing import Final
 from sensor import __version__
 from sensor.base.sentences import Sentence, sentence
 from sensor.blocking.feed_faults import faults
+from sensor.console.told import told
 from sensor.console.view import View
 from sensor.console.web.schemas import Health, Trouble, TroubleCode
 from sensor.console.web.stream import Follower
@@ -61,6 +62,7 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
         ),
         disk_free_bytes=disk.free,
         sinks_waiting=waiting,
+        told=told(view),
         blocking_stopped=status.stopped,
         streams=len(follower),
         streams_reset=follower.resets,

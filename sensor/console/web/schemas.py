@@ -19,6 +19,7 @@ from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
 from sensor.blocking.handling import ActName, Handling, HandlingState, Verdict
 from sensor.console.standing import Block, BlockState
+from sensor.console.told import Told
 from sensor.console.view import Range
 from sensor.smtp.record import Session
 from sensor.state.journal import Sort
@@ -166,6 +167,12 @@ class HostReason(Body, frozen=True):
 
     host: Host
     reason: ReasonText
+
+
+class TrialOf(Body, frozen=True):
+    """Who is to be told of an alert that is none."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
 # --- given ----------------------------------------------------------------------------------------
@@ -406,6 +413,8 @@ class Health(msgspec.Struct, frozen=True):
     disk_free_bytes: int
     sinks_waiting: dict[str, int]
     """messages in the journals that a sink (``kafka``) is not done with, of each there is"""
+    told: list[Told]
+    """who is told of alerts"""
     blocking_stopped: bool
     streams: int
     """pages and programs that follow this server"""

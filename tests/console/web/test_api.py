@@ -20,6 +20,7 @@ from sensor.console.view import View
 from sensor.console.web.openapi import document
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usage
+from sensor.sinks.outbox import Outbox
 from sensor.state.journal import Journal, place
 from tests.conftest import ROOT
 from tests.console.test_view import HOSTILE
@@ -152,7 +153,9 @@ def test_packets_as_wireshark_shows_them(server, state, tshark, tmp_path):
 
 def test_what_a_role_may_do(server, state):
     id_ = bot(server)
+    Outbox(state / "outbox.sqlite").done("notify/desk", "journal", 1, {})
     asked = {
+        ("POST", "/api/v1/trials"): ("operator", {"name": "desk"}),
         ("GET", f"/api/v1/alerts/{id_}/packets?limit=1"): ("analyst", None),
         ("GET", f"/api/v1/alerts/{id_}/evidence.pcapng"): ("analyst", None),
         ("GET", "/api/v1/impact"): ("analyst", None),
@@ -172,6 +175,11 @@ def test_what_a_role_may_do(server, state):
         assert server.get(path, None, method=method, json=body).status_code == 401
     desk = Desk(state / "desk.sqlite", read_only=True)
     assert desk.acknowledged([id_])[id_].by == "operator-bot"
+    (trial,) = Outbox(state / "outbox.sqlite").trials()
+    assert (trial.sink, trial.by, trial.answered) == ("notify/desk", "operator-bot", 0)
+    for name, status in (("nobody", 404), ("a/b", 400), ("", 400)):
+        answer = server.get("/api/v1/trials", "operator", method="POST", json={"name": name})
+        assert answer.status_code == status
     released = View(state).decisions("203.0.113.10", 5)
     assert (released[0].action, released[0].by) == ("release", "operator-bot")
 

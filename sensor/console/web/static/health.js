@@ -1,14 +1,34 @@
 // How sensor, disk, sinks and this server are.
 import { html } from "./dom.js";
-import { bytes, clock, count, fixed, percent } from "./format.js";
+import { may, send } from "./api.js";
+import { bytes, clock, count, fixed, percent, printable } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
-import { Fault, Loading, Section, Sentence, Table } from "./parts.js";
+import { Fault, Loading, Moment, Section, Sentence, Table } from "./parts.js";
 import { t } from "./words.js";
 import { zoneName } from "./zone.js";
 
-export function Health() {
+// A destination of notifications: whether it takes them, and a test of it.
+function Told({ one, who, again, tell }) {
+  const trial = one.trial;
+  const result = !trial ? "" : !trial.answered ? t("trial_asked") : trial.fault ? t("trial_failed", printable(trial.fault)) : t("trial_taken");
+  const ask = async () => {
+    try {
+      await send("POST", "trials", { name: one.name });
+      for (const wait of [300, 1000, 3000, 10000]) setTimeout(again, wait);
+    } catch (fault) {
+      tell(t("failed", fault.message));
+    }
+  };
+  return html`<tr data-name=${one.name}><th scope="row">${one.name}</th>
+    <td>${one.away ? html`<span class="state bad">${t("told_not")}</span> <${Moment} ns=${one.away.since} /> ${printable(one.away.reason)}` : t("told_yes")}</td>
+    <td class="n">${count(one.waiting)}</td><td class="n">${count(one.refused)}</td>
+    <td>${trial && html`<${Moment} ns=${trial.answered || trial.asked} /> ${printable(trial.by)}: ${result}`}
+      ${may(who, "operator") && html` <button type="button" onClick=${ask}>${t("trial")}</button>`}</td></tr>`;
+}
+
+export function Health({ who, tell }) {
   useTitle(t("health"));
-  const { data, error } = useFetched("health", {}, ["vitals", "blocks"]);
+  const { data, error, again } = useFetched("health", {}, ["vitals", "blocks"]);
   if (!data) return html`<h1>${t("health")}</h1>${error ? html`<${Fault} error=${error} />` : html`<${Loading} />`}`;
   const v = data.vitals;
   const rows = {
@@ -35,6 +55,10 @@ export function Health() {
       ${data.troubles.length === 0 ? html`<p class="note good">${t("all_well")}</p>`
         : html`<ul class="fault">${data.troubles.map((one) => html`<li key=${one.code + one.detail}><code>${one.code}</code> <${Sentence} of=${one.detail} ...${one.cause} /></li>`)}</ul>`}
     </${Section}>
+    ${data.told.length > 0 && html`<${Section} title=${t("told")} id="told">
+      <${Table} caption=${t("told")} heads=${[[t("told_to")], [t("state")], [t("waiting"), "n"], [t("told_refused"), "n"], [t("trial")]]}>
+        ${data.told.map((one) => html`<${Told} key=${one.name} one=${one} who=${who} again=${again} tell=${tell} />`)}
+      </${Table}></${Section}>`}
     <${Table} caption=${t("health")} heads=${[[t("what")], [t("value"), "n"]]}>
       ${Object.entries(rows).map(([name, value]) => html`<tr key=${name}><th scope="row"><code>${name}</code></th><td class="n">${value}</td></tr>`)}
     </${Table}>`;
