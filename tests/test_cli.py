@@ -41,7 +41,7 @@ def test_verbs_stand_in_the_order_in_which_they_are_needed():
     assert found == list(verbs()) == [
         "replay", "live", "evidence", "forward", "correlate", "blocklist", "controller",
         "decisions", "release", "resume", "report", "explain", "impact", "watch", "web", "tune",
-        "sessions", "segments", "check-config",
+        "notify", "sessions", "segments", "doctor", "check-config",
     ]  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""What is looked at, a file each; see :mod:`sensor.doctor`."""

@@ -1,0 +1,1 @@
+"""Each check, against what it is for."""
