@@ -44,7 +44,7 @@ export function Health({ who, tell }) {
     journal: bytes(data.journal_bytes),
     evidence: bytes(data.evidence_bytes),
     disk_free: bytes(data.disk_free_bytes),
-    ...Object.fromEntries(Object.entries(data.sinks_waiting).map(([sink, n]) => [`${sink}_waiting`, count(n)])),
+    ...Object.fromEntries(Object.entries(data.sinks_waiting).filter(([sink]) => !sink.startsWith("notify/")).map(([sink, n]) => [`${sink}_waiting`, count(n)])),
     blocking_stopped: t(data.blocking_stopped ? "yes" : "no"),
     streams: count(data.streams),
     streams_reset: count(data.streams_reset),
@@ -56,7 +56,7 @@ export function Health({ who, tell }) {
         : html`<ul class="fault">${data.troubles.map((one) => html`<li key=${one.code + one.detail}><code>${one.code}</code> <${Sentence} of=${one.detail} ...${one.cause} /></li>`)}</ul>`}
     </${Section}>
     ${data.told.length > 0 && html`<${Section} title=${t("told")} id="told">
-      <${Table} caption=${t("told")} heads=${[[t("told_to")], [t("state")], [t("waiting"), "n"], [t("told_refused"), "n"], [t("trial")]]}>
+      <${Table} caption=${t("told")} heads=${[[t("told_to")], [t("state")], [t("waiting"), "n"], [t("told_refused"), "n"], [t("trial_last")]]}>
         ${data.told.map((one) => html`<${Told} key=${one.name} one=${one} who=${who} again=${again} tell=${tell} />`)}
       </${Table}></${Section}>`}
     <${Table} caption=${t("health")} heads=${[[t("what")], [t("value"), "n"]]}>

@@ -313,6 +313,7 @@ const WORDS = {
   told_refused: ["Refused for good", "恒久拒否"],
   waiting: ["Waiting", "送信待ち"],
   trial: ["Send a test", "テスト送信"],
+  trial_last: ["Last test", "直近のテスト"],
   trial_asked: ["asked for, no answer yet", "依頼済み、応答待ち"],
   trial_taken: ["taken", "送信成功"],
   trial_failed: ["not taken: {0}", "送信失敗: {0}"],
