@@ -224,22 +224,27 @@ def signed_for_here(folder):
     return key, crt
 
 
-def test_rsyslog_takes_it_over_tls(tmp_path):
+def rsyslog(folder, key, crt):
+    """The words that start rsyslog with TLS on 127.0.0.1:16514; it writes to ``out.log``."""
     if shutil.which("rsyslogd") is None:
         cannot("rsyslogd is not installed")
-    key, crt = signed_for_here(tmp_path)
-    out, config = tmp_path / "out.log", tmp_path / "rsyslog.conf"
+    config = folder / "rsyslog.conf"
     config.write_text(
-        f"""global(workDirectory="{tmp_path}" defaultNetstreamDriver="ossl"
+        f"""global(workDirectory="{folder}" defaultNetstreamDriver="ossl"
   defaultNetstreamDriverCAFile="{crt}" defaultNetstreamDriverCertFile="{crt}"
   defaultNetstreamDriverKeyFile="{key}")
 module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon")
 input(type="imtcp" port="16514" address="127.0.0.1")
 template(name="all" type="string" string="%app-name%|%msgid%|%structured-data%|%msg%\\n")
-*.* action(type="omfile" file="{out}" template="all")
+*.* action(type="omfile" file="{folder}/out.log" template="all")
 """
     )
-    command = ["rsyslogd", "-n", "-f", str(config), "-i", str(tmp_path / "pid")]
+    return ["rsyslogd", "-n", "-f", str(config), "-i", str(folder / "pid")]
+
+
+def test_rsyslog_takes_it_over_tls(tmp_path):
+    key, crt = signed_for_here(tmp_path)
+    command, out = rsyslog(tmp_path, key, crt), tmp_path / "out.log"
     text = (
         '[[notify.syslog]]\nname = "siem"\nserver = "127.0.0.1:16514"\nform = "cef"\n'
         f'authority = "{crt}"'
@@ -269,12 +274,15 @@ authority = "{}"
 
 
 @contextlib.contextmanager
-def postfix_that_keeps(folder, key, crt):
-    """Postfix on 127.0.0.25 that keeps all mail in its spool; a way to read that."""
+def postfix_that_keeps(folder, key, crt, within=()):
+    """Postfix on 127.0.0.25 that keeps all mail in its spool; a way to read that.
+
+    ``within``: the words that start a program in a network namespace.
+    """
     for part in (folder, *folder.parents[:3]):
         part.mkdir(exist_ok=True)
         part.chmod(0o755)
-    command = postfix(None, folder, "127.0.0.25")
+    command = [*within, *postfix(None, folder, "127.0.0.25")]
     shutil.copy(key, folder / "mx.key")
     shutil.copy(crt, folder / "mx.crt")
     with (folder / "main.cf").open("a") as more:  # names of long queue ids are in time's order
