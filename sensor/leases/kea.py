@@ -136,7 +136,8 @@ class Kea:
             return
         until = int(expire) * SECOND
         since = until - int(lifetime) * SECOND
-        if int(lifetime) == 0:  # released
+        if int(lifetime) == 0:  # released; when is not said
+            until = self.intake.now()
             since = until - 1
         elif int(lifetime) == _FOR_EVER:
             until = 0
@@ -169,7 +170,7 @@ def _of_relay(context: str, name: str) -> str:
     """What the access node said where the customer is: option 82, or its like of DHCPv6."""
     try:
         told = msgspec.json.decode(_plain(context))["ISC"]
-    except (msgspec.DecodeError, LookupError, TypeError):
+    except (msgspec.DecodeError, RecursionError, LookupError, TypeError):
         return ""
     if not isinstance(told, dict):
         return ""

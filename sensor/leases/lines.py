@@ -151,7 +151,7 @@ class Reader:
 def _of_json(line: str) -> dict[str, str]:
     try:
         raw = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise LineError(sentence("leases.json", error=str(error)[:100])) from None
     given = {name: raw.get(name) for name in HEADER}
     texts = {name: str(v) if type(v) in (str, int) else "" for name, v in given.items()}

@@ -85,7 +85,9 @@ def test_what_is_no_lease_is_said(values, code):
     assert error.value.why.text.isprintable()
 
 
-@pytest.mark.parametrize("text", ["{", '{"from": 1}', '{"from": [], "prefix": 3}', "", "1,2"])
+@pytest.mark.parametrize(
+    "text", ['{"from":' * 500, "{", '{"from": 1}', '{"from": [], "prefix": 3}', "", "1,2"]
+)
 def test_what_is_cut_is_no_lease(text):
     with pytest.raises(LineError):
         list(READER.read(text))
