@@ -39,7 +39,7 @@ def test_verbs_stand_in_the_order_in_which_they_are_needed():
         if line.startswith("    ") and line[4:5].strip()
     ]
     assert found == list(verbs()) == [
-        "replay", "live", "evidence", "forward", "correlate", "blocklist", "controller",
+        "setup", "replay", "live", "evidence", "forward", "correlate", "blocklist", "controller",
         "decisions", "release", "resume", "report", "explain", "impact", "watch", "web", "tune",
         "notify", "sessions", "segments", "doctor", "check-config",
     ]  # fmt: skip

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sensor.doctor.traffic import Traffic
     from sensor.settings import Settings
 
-__all__ = ["HELP", "PLACE", "arguments", "run"]
+__all__ = ["HELP", "PLACE", "arguments", "run", "traffic_arguments", "traffic_from"]
 
 HELP: Final = "is all as a sensor needs it? what to do where it is not"
 PLACE: Final = 165
@@ -23,6 +23,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     settings_argument(parser)
     state_argument(parser, "the sensor's state folder")
+    traffic_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="findings as JSON lines")
+
+
+def traffic_arguments(parser: argparse.ArgumentParser) -> None:
+    """``-i``, ``-r`` and ``--seconds``; see :func:`traffic_from`."""
     parser.add_argument(
         "-i", dest="interfaces", action="append", default=[], metavar="IFACE",
         help="mirror port to listen at; several may be named",
@@ -32,7 +38,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="capture to look at in its place",
     )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=60, help="how long to listen (60)")
-    parser.add_argument("--json", action="store_true", help="findings as JSON lines")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,13 +49,8 @@ def run(options: argparse.Namespace) -> int:
     from sensor.settings import state_folder
 
     settings = settings_from(options.config)
-    if options.interfaces and options.files:
-        raise Stop(2, "say either -i or -r")
-    if not 0 < options.seconds < float("inf"):
-        raise Stop(2, f"--seconds {options.seconds}: expected a number above 0")
     state = Path(options.state) if options.state else state_folder(settings)
-    announce()
-    traffic = _traffic(options, settings)
+    traffic = traffic_from(options, settings)
     wrong = False
     encoder = msgspec.json.Encoder()
     for one in examine(Patient(settings, state, tuple(options.interfaces), traffic)):
@@ -64,8 +64,13 @@ def run(options: argparse.Namespace) -> int:
     return int(wrong)
 
 
-def _traffic(options: argparse.Namespace, settings: "Settings") -> "Traffic | None":
+def traffic_from(options: argparse.Namespace, settings: "Settings") -> "Traffic | None":
     """What is to be seen on the interfaces or in the files; None where none can be opened."""
+    if options.interfaces and options.files:
+        raise Stop(2, "say either -i or -r")
+    if not 0 < options.seconds < float("inf"):
+        raise Stop(2, f"--seconds {options.seconds}: expected a number above 0")
+    announce()
     from sensor.capture.block import CaptureError
     from sensor.capture.bpf import FilterError
     from sensor.doctor.listening import heard, read

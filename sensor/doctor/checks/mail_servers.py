@@ -8,7 +8,7 @@ from sensor.doctor.finding import Finding, Patient
 from sensor.doctor.traffic import Client, Traffic
 from sensor.settings import Settings
 
-__all__ = ["PLACE", "look"]
+__all__ = ["PLACE", "candidates", "look"]
 
 PLACE: Final = 90
 _SERVERS: Final = 10
@@ -34,11 +34,16 @@ def look(patient: Patient) -> Iterator[Finding]:
                 "mail servers", "advice", f"{name}: no mail from or to it was seen",
                 "look for longer; else it is not mirrored here, which may be as you want it",
             )  # fmt: skip
-    found = [*_senders(traffic, own), *_receivers(traffic, own)]
+    found = candidates(traffic, own)
     for said, address in found:
         yield Finding("mail servers", "advice", said, _todo(settings, address))
     if not found:
         yield Finding("mail servers", "fine", "nobody else looks like one of the provider's")
+
+
+def candidates(traffic: Traffic, own: list[tuple[int, int]]) -> list[tuple[str, int]]:
+    """What looks like the provider's and is none of ``own``: what it does, and its address."""
+    return [*_senders(traffic, own), *_receivers(traffic, own)]
 
 
 def _name(address: int) -> str:
