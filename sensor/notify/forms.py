@@ -14,6 +14,7 @@ from sensor import __version__
 from sensor.alerts.alert import Alert, rfc3339
 from sensor.base.terminal import printable
 from sensor.base.units import MILLISECOND
+from sensor.hosts.subscribers import where
 from sensor.sinks.ocsf import finding
 
 __all__ = ["ENFORCED", "Form", "body", "cef", "ecs", "json_form", "shaped", "subject"]
@@ -45,6 +46,7 @@ def body(alerts: Sequence[Alert], mode: str) -> str:
     for one in alerts:
         lines = [
             f"{one.host}  {one.severity}  {one.state}  {one.score:+.1f} decibans  ({one.abuse})",
+            *([f"customer {one.customer}"] if one.customer else []),
             f"raised {rfc3339(one.opened)}, this message {one.time}",
             f"block {_block(one, mode)}",
             *(f"  {line.decibans:+6.1f}  {line.detector}: {line.reason}" for line in one.against),
@@ -52,6 +54,15 @@ def body(alerts: Sequence[Alert], mode: str) -> str:
         ]
         parts.append("\n".join(printable(line) for line in lines))
     return f"{mode}\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _address(alert: Alert) -> tuple[str, int]:
+    """The host's address and its version, of an IPv6 prefix the first; empty: it has none now."""
+    try:
+        network, _ = where(alert.host)
+    except ValueError:
+        return "", 0
+    return str(network.network_address), network.version
 
 
 def _escaped(text: str, special: str) -> str:
@@ -65,11 +76,17 @@ def cef(alert: Alert, mode: str) -> str:
     ('a\\\\|b=c', 'a|b\\\\=c')
     """
     title = f"Spam source {alert.state}"
+    address, version = _address(alert)
+    source = {"src": address} if version == 4 else {}
+    if version == 6:
+        source = {"c6a2": address, "c6a2Label": "source"}
+    whose = {"suid": alert.customer} if alert.customer else {}
     head = ["CEF:0", "port25", "port25", __version__, f"alert.{alert.state}", title]
     fields = {
-        "rt": alert.ts // MILLISECOND, "start": alert.opened // MILLISECOND, "src": alert.host,
-        "externalId": alert.id, "cnt": alert.connections, "dpt": 25, "proto": "TCP",
-        "cat": alert.abuse, "act": "block recommended" if alert.block_recommended else "none",
+        "rt": alert.ts // MILLISECOND, "start": alert.opened // MILLISECOND,
+        **source, "shost": alert.host, **whose, "externalId": alert.id,
+        "cnt": alert.connections, "dpt": 25, "proto": "TCP", "cat": alert.abuse,
+        "act": "block recommended" if alert.block_recommended else "none",
         "cfp1Label": "decibans", "cfp1": alert.score,
         "cs1Label": "mode", "cs1": mode, "cs2Label": "block", "cs2": alert.block_reason,
         "cs3Label": "severity", "cs3": alert.severity,
@@ -83,6 +100,7 @@ def cef(alert: Alert, mode: str) -> str:
 
 def ecs(alert: Alert, mode: str) -> dict[str, Any]:
     """Elastic Common Schema 8."""
+    address, _ = _address(alert)
     return {
         "@timestamp": alert.time,
         "ecs": {"version": "8.11.0"},
@@ -93,7 +111,8 @@ def ecs(alert: Alert, mode: str) -> dict[str, Any]:
             "severity": _CEF[alert.severity], "risk_score": alert.score,
             "start": rfc3339(alert.opened), "reason": printable(body([alert], mode)),
         },
-        "source": {"address": alert.host},
+        "source": {"address": alert.host} | ({"ip": address} if address else {}),
+        **({"user": {"id": alert.customer}} if alert.customer else {}),
         "destination": {"port": 25},
         "network": {"transport": "tcp", "protocol": "smtp", "direction": "outbound"},
         "observer": {"product": "port25", "version": __version__, "type": "ids"},

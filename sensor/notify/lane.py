@@ -26,8 +26,9 @@ __all__ = ["Lane", "mode_of"]
 
 _LOOK: Final = 0.2
 _PAGE: Final = 200
+_SHORTEST: Final = 1.0
 _LONGEST: Final = 30.0
-"""Seconds between tries, at most."""
+"""Seconds between tries: each time twice as many."""
 _UNREAD: Final = 4
 """Times in a row that what it reads may not be there: at the start it comes to be."""
 _DRY: Final = "dry run: nothing is blocked"
@@ -58,6 +59,7 @@ class Lane:
         self._told = told
         self._stopping = threading.Event()
         self._sick = ""
+        self._wait, self._unread = _SHORTEST, 0
         self._first: dict[str, float] = {}
         """when the first of what waits for more was seen, by journal"""
         self._thread = threading.Thread(target=self._run, name=self.key, daemon=True)
@@ -72,20 +74,17 @@ class Lane:
         self._thread.join(2)
 
     def _run(self) -> None:
-        wait, unread = 1.0, 0
         while not self._stopping.wait(_LOOK):
             try:
                 with contextlib.closing(Outbox(self._around.state.outbox)) as outbox:
                     self._follow(outbox)
-            except (NotTakenError, DatabaseError, OSError) as error:
+            except Exception as error:  # a bug is on the page as well, and holds up this lane alone
+                self._unread += isinstance(error, DatabaseError | OSError)
                 self.failed += isinstance(error, NotTakenError)
-                unread += 1
-                if isinstance(error, NotTakenError) or unread >= _UNREAD:
+                if not isinstance(error, DatabaseError | OSError) or self._unread >= _UNREAD:
                     self._fell_sick(error)
-                self._stopping.wait(wait)
-                wait = min(2 * wait, _LONGEST)
-            else:
-                wait, unread = 1.0, 0
+                self._stopping.wait(self._wait)
+                self._wait = min(2 * self._wait, _LONGEST)
 
     def _fell_sick(self, error: Exception) -> None:
         """Said once; the page shows it until it is over."""
@@ -179,6 +178,7 @@ class Lane:
             self._told(_sentence("refused", self.destination.name, str(error)))
             return str(error)
         self.sent += len(batch)
+        self._wait, self._unread = _SHORTEST, 0
         if self._sick:
             self._told(_sentence("again", self.destination.name, ""))
             self._sick = ""

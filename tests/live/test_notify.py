@@ -11,7 +11,7 @@ from lab import mail_servers
 from lab.sensing import Sensor
 from lab.waiting import BUSY, wait_for
 from tests.live.test_live import HOST
-from tests.notify.test_notify import postfix_that_keeps, rsyslog, signed_for_here
+from tests.notify.test_notify import HERE, postfix_that_keeps, rsyslog, signed_for_here
 
 SOON = 2.0
 """Seconds from the alert on standard output to the last of those who are told."""
@@ -29,7 +29,7 @@ http.server.HTTPServer(("127.0.0.1", 8080), Hook).serve_forever()
 _SETTINGS = """
 [[notify.mail]]
 name = "desk"
-server = "127.0.0.25:587"
+server = "{here}:587"
 sender = "port25@isp.example"
 to = ["alice@receiver.example"]
 authority = "{folder}/here.crt"
@@ -41,7 +41,7 @@ secret_file = "{folder}/secret"
 
 [[notify.syslog]]
 name = "siem"
-server = "127.0.0.1:16514"
+server = "{here}:16514"
 form = "cef"
 authority = "{folder}/here.crt"
 """
@@ -59,7 +59,7 @@ def test_everybody_is_told_of_a_bot_within_two_seconds(lab, folder):
     lab.start(lab.watch, sys.executable, "-c", _SERVER, str(posted), log=folder / "hook.log")
     lab.start(lab.watch, *rsyslog(folder, key, crt), log=folder / "rsyslog.log")
     with postfix_that_keeps(folder / "keeps", key, crt, within) as spool:
-        sensor = Sensor(lab, folder / "sensor", _SETTINGS.format(folder=folder)).start()
+        sensor = Sensor(lab, folder / "sensor", _SETTINGS.format(folder=folder, here=HERE)).start()
         bot = subprocess.Popen(
             [*within[:3], lab.inside, sys.executable, "-m", "lab.subscribers", "bot", "60", "20"],
             stdout=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ import hmac
 import http.server
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -38,6 +39,8 @@ from sensor.state.journal import Journal
 from tests.conftest import cannot
 
 DRY = "dry run: nothing is blocked"
+HERE = f"127.25.{os.getpid() // 256 % 256}.{os.getpid() % 256}"
+"""Of this process alone: tests run side by side."""
 EVIL = 'a|b=c\\]"\r\nBcc: x@example.com\x1b[2J\u202e<script>'
 
 
@@ -213,11 +216,11 @@ def test_a_destination_that_is_no_more_is_forgotten(tmp_path):
 
 
 def signed_for_here(folder):
-    """Key and certificate of 127.0.0.1."""
+    """Key and certificate of ``HERE``."""
     key, crt = folder / "here.key", folder / "here.crt"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-         "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1,IP:127.0.0.25", "-keyout", str(key),
+         "/CN=here", "-addext", f"subjectAltName=IP:{HERE}", "-keyout", str(key),
          "-out", str(crt)],
         check=True, capture_output=True,
     )  # fmt: skip
@@ -225,7 +228,7 @@ def signed_for_here(folder):
 
 
 def rsyslog(folder, key, crt):
-    """The words that start rsyslog with TLS on 127.0.0.1:16514; it writes to ``out.log``."""
+    """The words that start rsyslog with TLS on port 16514 of ``HERE``; it writes to ``out.log``."""
     if shutil.which("rsyslogd") is None:
         cannot("rsyslogd is not installed")
     config = folder / "rsyslog.conf"
@@ -234,7 +237,7 @@ def rsyslog(folder, key, crt):
   defaultNetstreamDriverCAFile="{crt}" defaultNetstreamDriverCertFile="{crt}"
   defaultNetstreamDriverKeyFile="{key}")
 module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon")
-input(type="imtcp" port="16514" address="127.0.0.1")
+input(type="imtcp" port="16514" address="{HERE}")
 template(name="all" type="string" string="%app-name%|%msgid%|%structured-data%|%msg%\\n")
 *.* action(type="omfile" file="{folder}/out.log" template="all")
 """
@@ -246,7 +249,7 @@ def test_rsyslog_takes_it_over_tls(tmp_path):
     key, crt = signed_for_here(tmp_path)
     command, out = rsyslog(tmp_path, key, crt), tmp_path / "out.log"
     text = (
-        '[[notify.syslog]]\nname = "siem"\nserver = "127.0.0.1:16514"\nform = "cef"\n'
+        f'[[notify.syslog]]\nname = "siem"\nserver = "{HERE}:16514"\nform = "cef"\n'
         f'authority = "{crt}"'
     )
     with told(tmp_path, text) as (journal, sink, said):
@@ -263,26 +266,26 @@ def test_rsyslog_takes_it_over_tls(tmp_path):
     assert all(f'mode="{DRY}"' in line[2] and "CEF:0|port25" in line[3] for line in lines)
 
 
-MAIL = """
+MAIL = f"""
 [[notify.mail]]
-name = "{}"
-server = "127.0.0.25:587"
+name = "{{}}"
+server = "{HERE}:587"
 sender = "port25@isp.example"
 to = ["alice@receiver.example"]
-authority = "{}"
+authority = "{{}}"
 """
 
 
 @contextlib.contextmanager
 def postfix_that_keeps(folder, key, crt, within=()):
-    """Postfix on 127.0.0.25 that keeps all mail in its spool; a way to read that.
+    """Postfix on ``HERE`` that keeps all mail in its spool; a way to read that.
 
     ``within``: the words that start a program in a network namespace.
     """
     for part in (folder, *folder.parents[:3]):
         part.mkdir(exist_ok=True)
         part.chmod(0o755)
-    command = [*within, *postfix(None, folder, "127.0.0.25")]
+    command = [*within, *postfix(None, folder, HERE)]
     shutil.copy(key, folder / "mx.key")
     shutil.copy(crt, folder / "mx.crt")
     with (folder / "main.cf").open("a") as more:  # names of long queue ids are in time's order
@@ -387,6 +390,25 @@ def test_hostile_text_is_escaped_in_every_form():
     assert b'mode="a\\"\\]\\\\"' in made and b" a-host port25 " in made and b"\n" not in made
     assert "\n" not in subject([one], DRY) and "\x1b" not in body([one], DRY)
     assert ecs(one, DRY)["event"]["severity"] == 8
+
+
+@pytest.mark.parametrize(
+    ("host", "field", "address"),
+    [
+        ("203.0.113.7", "src", "203.0.113.7"),
+        ("100.64.0.7:1024-2047", "src", "100.64.0.7"),
+        ("2001:db8:1:2::/64", "c6a2", "2001:db8:1:2::"),
+        ("c-1", "shost", "c-1"),
+    ],
+)
+def test_fields_for_addresses_hold_addresses(host, field, address):
+    line = cef(alert(host, customer="c-1"), DRY)
+    assert f" {field}={address} " in line and f" shost={host} suid=c-1 " in line
+    shown = ecs(alert(host), DRY)
+    ip = {} if host == address == "c-1" else {"ip": address}
+    assert shown["source"] == {"address": host} | ip and "user" not in shown
+    assert ecs(alert(host, customer="c-1"), DRY)["user"] == {"id": "c-1"}
+    assert "\ncustomer c-1\n" in body([alert(host, customer="c-1")], DRY)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from sensor.state.journal import Journal
 from tests.conftest import ROOT, cannot
 from tests.notify.test_notify import (
     DRY,
+    HERE,
     Hook,
     hook,
     needs_apprise,
@@ -36,7 +37,7 @@ group_wait = 0
 
 [[notify.mail]]
 name = "desk"
-server = "127.0.0.25:587"
+server = "{here}:587"
 sender = "port25@isp.example"
 to = ["alice@receiver.example", "nosuch@receiver.example"]
 authority = "{folder}/here.crt"
@@ -57,7 +58,7 @@ def test_as_nobody_with_roots_secrets(tmp_path):
     config, log = tmp_path / "port25.toml", tmp_path / "log"
     with hook() as url, postfix_that_keeps(tmp_path / "postfix", key, crt) as spool:
         url = url.replace("127.0.0.1", "localhost")
-        config.write_text(SETTINGS.format(url=url, folder=tmp_path))
+        config.write_text(SETTINGS.format(url=url, folder=tmp_path, here=HERE))
         (tmp_path / "secret").write_text("a secret\n")
         (tmp_path / "url").write_text(f"mmost://{url[7:].rstrip('/')}/secretsecret\n")
         for name in ("secret", "url", "here.crt"):
