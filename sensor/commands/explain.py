@@ -3,7 +3,13 @@
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from sensor.commands.options import leases_argument, leases_from, settings_argument, settings_from
+from sensor.commands.options import (
+    leases_argument,
+    leases_from,
+    lend,
+    settings_argument,
+    settings_from,
+)
 from sensor.commands.terminal import Stop, announce, printable, report_faults
 
 if TYPE_CHECKING:
@@ -42,8 +48,7 @@ def run(options: argparse.Namespace) -> int:
         pipeline = Pipeline(settings, watch=host)
     except ValueError as error:
         raise Stop(2, f"{options.host}: {error}") from None
-    if leases is not None:
-        pipeline.lend(leases.changes, leases.counters)
+    lend(pipeline, leases, settings)
     announce()
     captures = Captures(options.files)
     alerts: list[Alert] = []

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sensor.alerts.alert import Alert
     from sensor.blocking.ledger import Ledger
     from sensor.leases.file import LeaseFile
+    from sensor.pipeline import Pipeline
     from sensor.settings import Settings
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "leases_argument",
     "leases_from",
     "ledger_from",
+    "lend",
     "moment",
     "person",
     "person_arguments",
@@ -65,6 +67,25 @@ def leases_from(options: argparse.Namespace, settings: "Settings") -> "LeaseFile
         return LeaseFile(options.leases, settings.customers)
     except LeaseFileError as fault:
         raise Stop(1, str(fault)) from None
+
+
+def lend(pipeline: "Pipeline", leases: "LeaseFile | None", settings: "Settings") -> None:
+    """Tell a pipeline the leases of a file, and those that rules give. Raises Stop."""
+    import numpy as np
+
+    from sensor.customers.layout import CHANGE, UNFIT
+    from sensor.leases.computed import Computed
+    from sensor.leases.file import LeaseFileError
+    from sensor.leases.settings import LeaseSettingsError
+
+    if settings.customers.has_rules and not (leases is not None and leases.is_kept):
+        try:
+            rules = Computed(settings.customers, settings.limits.max_leases)
+        except (LeaseFileError, LeaseSettingsError) as fault:
+            raise Stop(2, str(fault)) from None
+        pipeline.lend(np.frombuffer(rules.tell_all(), CHANGE), dict.fromkeys(UNFIT, 0))
+    if leases is not None:
+        pipeline.lend(leases.changes, leases.counters)
 
 
 def state_argument(

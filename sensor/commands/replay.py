@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sensor.commands.options import (
     leases_argument,
     leases_from,
+    lend,
     settings_argument,
     settings_from,
     state_argument,
@@ -93,8 +94,7 @@ def run(options: argparse.Namespace) -> int:
         raise Stop(1, f"{fault.filename or options.state}: {fault.strerror or fault}") from None
     pipeline = Pipeline(settings) if state is None else state.pipeline
     leases = leases_from(options, settings)
-    if leases is not None:
-        pipeline.lend(leases.changes, leases.counters)
+    lend(pipeline, leases, settings)
     captures = Captures(options.files, options.follow)
     blocks: Iterable[Block] = captures if pace is None else paced(captures, pace)
     unread = Unread(settings.ports)

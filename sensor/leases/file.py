@@ -76,6 +76,8 @@ class LeaseFile:
         for line in np.unique(rows["line"][late]).tolist():
             self._note("late", line, sentence("leases.late", seconds=settings.late))
         rows = rows[~late]
+        self.is_kept = reader.reads_kept
+        """whether a sensor kept it, which was told all there was"""
         self.changes: NDArray[np.void] = table(len(rows), CHANGE)
         """dtype CHANGE, in the order in which they take effect"""
         self.changes[:] = rows[np.argsort(rows["ts"], kind="stable")]

@@ -19,6 +19,7 @@ from sensor.base.kernel import table
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.customers.layout import CHANGE, MOST_BITS, UNFIT
+from sensor.hosts.customer_key import customer_key
 from sensor.leases.file import as_change, kind_of, secret_of
 from sensor.leases.lines import LineError, Reader, Told
 from sensor.leases.settings import CustomerSettings
@@ -59,6 +60,10 @@ class Intake:
     def new_reader(self) -> Reader:
         """For lines, by the settings."""
         return Reader(self._secret, self._settings.widest_ipv4, self._settings.widest_ipv6)
+
+    def key_of(self, name: str) -> tuple[int, int]:
+        """The key of a customer."""
+        return customer_key(name, self._secret)
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -26,7 +26,7 @@ from sensor.base.units import SECOND
 from sensor.customers.layout import ADDRESS_BITS, MOST_BITS
 from sensor.hosts.customer_key import customer_key, parse_pseudonym
 
-__all__ = ["HEADER", "KEPT", "LONGEST_LINE", "LineError", "Reader", "Told", "pieces"]
+__all__ = ["HEADER", "KEPT", "LATEST", "LONGEST_LINE", "LineError", "Reader", "Told", "pieces"]
 
 HEADER: Final[tuple[str, ...]] = ("from", "until", "prefix", "ports", "customer")
 KEPT: Final[tuple[str, ...]] = ("from", "until", "prefix", "ports", "pseudonym", "told")
@@ -34,7 +34,7 @@ KEPT: Final[tuple[str, ...]] = ("from", "until", "prefix", "ports", "pseudonym",
 LONGEST_NAME: Final = 253
 """Bytes: what a RADIUS attribute holds."""
 LONGEST_LINE: Final = 4096
-_LATEST: Final = 1 << 62
+LATEST: Final = 1 << 62
 """ns; the year 2116."""
 _IPV4_BITS: Final = 96
 
@@ -200,7 +200,7 @@ def _moment(text: str, which: str) -> int:
             ns = (since.days * 86_400 + since.seconds) * SECOND + since.microseconds * 1000
     except ValueError:
         raise LineError(sentence("leases.time", which=which, text=text[:40])) from None
-    if not 0 <= ns < _LATEST:
+    if not 0 <= ns < LATEST:
         raise LineError(sentence("leases.time", which=which, text=text[:40]))
     return ns
 

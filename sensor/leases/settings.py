@@ -7,9 +7,11 @@ import msgspec
 from sensor.leases.radius_packet import Name
 
 __all__ = [
+    "CgnRule",
     "CustomerSettings",
     "KeaSettings",
     "LeaseSettingsError",
+    "MapRule",
     "RadiusClient",
     "RadiusSettings",
 ]
@@ -50,6 +52,28 @@ class KeaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """what names the customer: the first of these that a lease has"""
 
 
+class CgnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A deterministic CGN (RFC 7422)."""
+
+    inside: str
+    """prefix of the customers' addresses (IPv4)"""
+    outside: str
+    """prefix of the shared ones (IPv4)"""
+    ports: Annotated[int, msgspec.Meta(ge=1, le=65_536)]
+    """of a customer"""
+    first_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 1024
+    """those below are nobody's"""
+
+
+class MapRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A basic mapping rule of MAP-E (RFC 7597)."""
+
+    ipv6: str
+    ipv4: str
+    ea_bits: Annotated[int, msgspec.Meta(ge=0, le=48)]
+    psid_offset: Annotated[int, msgspec.Meta(ge=0, le=15)] = 6
+
+
 class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose an address is, where leases are told."""
 
@@ -68,6 +92,9 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """of leases a live sensor was told, for replays; then the oldest file goes"""
     radius: RadiusSettings = RadiusSettings()
     kea: KeaSettings = KeaSettings()
+    cgn: tuple[CgnRule, ...] = ()
+    """shared addresses whose ports a rule divides"""
+    map_e: tuple[MapRule, ...] = ()
     key_file: str = ""
     """file with the secret from which pseudonyms are made (16 bytes or more); none: a known one,
     so that who guesses a customer's name can check his guess
@@ -76,4 +103,9 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def has_source(self) -> bool:
         """Whether a live sensor is told of leases."""
-        return bool(self.file or self.radius.listen or self.kea.files)
+        return bool(self.file or self.radius.listen or self.kea.files or self.has_rules)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether leases are computed, for a replay as well."""
+        return bool(self.cgn or self.map_e)

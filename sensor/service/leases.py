@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sensor.base.kernel import table
 from sensor.base.sentences import Sentence, sentence
 from sensor.customers.layout import CHANGE, REASONS
+from sensor.leases.computed import Computed
 from sensor.leases.followed import FollowedFile
 from sensor.leases.journal import LeaseJournal
 from sensor.leases.kea import Kea
@@ -62,8 +63,11 @@ _UNIT: Final = 120
 """Bytes of a lease on its way, and some."""
 
 
-def prepare_sources(settings: CustomerSettings) -> list[Source]:
-    """Those the settings want, not yet open. Raises LeaseFileError, LeaseSettingsError."""
+def prepare_sources(settings: CustomerSettings, most: int = 1_000_000) -> list[Source]:
+    """Those the settings want, not yet open; at ``most`` so many leases are computed.
+
+    Raises LeaseFileError, LeaseSettingsError.
+    """
     sources: list[Source] = []
     if settings.file:
         sources.append(FollowedFile(settings))
@@ -71,6 +75,8 @@ def prepare_sources(settings: CustomerSettings) -> list[Source]:
         sources.append(Radius(settings))
     if settings.kea.files:
         sources.append(Kea(settings))
+    if settings.has_rules:
+        sources.append(Computed(settings, most))
     return sources
 
 
