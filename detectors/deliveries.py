@@ -1,17 +1,28 @@
 """Where replies are hidden: did the host's sessions carry a message at all?
 
 Most mail servers encrypt now, and what a receiving server says of the mail is then hidden; so it is
-on a mirror that does not show the server's side. The size of what the client sends is not. A
-session in which it sent too little to hold a message was turned down before DATA, or greylisted, or
-never meant to deliver (that sizes tell what encryption hides: Dyer, Coull, Ristenpart, Shrimpton:
-"Peek-a-Boo, I Still See You", IEEE Symposium on Security and Privacy 2012). A mail server's
-sessions nearly all hold one. Of a spam source's recipients half are refused (Stone-Gross et al.,
-LEET 2011: 70 % of Cutwail's messages), so half of its sessions do not.
+on a mirror that does not show the server's side, and where nothing is read. The size of what the
+client sends is not. A session in which it sent too little to hold a message was turned down before
+DATA, or greylisted, or never meant to deliver (that sizes tell what encryption hides: Dyer, Coull,
+Ristenpart, Shrimpton: "Peek-a-Boo, I Still See You", IEEE Symposium on Security and Privacy 2012).
+A mail server's sessions nearly all hold one. Of a spam source's recipients half are refused
+(Stone-Gross et al., LEET 2011: 70 % of Cutwail's messages), so half of its sessions do not; and who
+is on lists is refused by nearly all.
 
-Each first contact whose replies are hidden is a step of a sequential test. Under TLS it held a
-message if its client sent at least 2,500 bytes: a hello of TLS and an envelope are below that, also
-with a post-quantum key share (1,216 bytes); mail with the headers that servers put on is above.
-Without TLS, if something followed DATA.
+Who only checks (senders, lists, TLS, whether a server is up) sends no message to anybody: that
+*all* is refused speaks no more against a host than for it, since a list checker looks the same.
+What speaks against it are both together. Each kind weighs against the honest host that explains all
+of them best (``detectors/explained.py``).
+
+One verdict a network and half a day. A session without a message is one until a message goes there
+after all; then two count that did: who comes again after having been put off is no bot. Under TLS a
+session held a message if its client sent at least 800 bytes behind its hello: what it says in clear
+before, the end of the handshake, and an envelope are below that, also in TLS 1.2, and a message
+with the headers that servers put on is above. If it sent little and spoke no more often than for
+EHLO and QUIT, it asked for nothing: see ``detectors/rejections.py``. Where replies pass by the
+mirror, a message is something that followed DATA. Where nothing is read, sequence numbers tell how
+much each side sent: 600 bytes hold a message, or 2,500 where the server sent so much that there
+must have been a certificate (a hello with a post-quantum key share has 1,800).
 
 >>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
@@ -19,32 +30,48 @@ Without TLS, if something followed DATA.
 >>> counts[Count.UNMAILED], counts[Count.MAILED] = 6, 3
 >>> finding = Deliveries().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
 >>> finding.centibans, finding.reason
-(126, '6 of 9 sessions with hidden replies held no message in 1 day: 6 x +3.0 and 3 x -1.8')
+(126, '6 of 9 sessions with hidden replies held no message in 1 day; most like a mail server')
 """
 
 from typing import Annotated, Final
 
 import msgspec
+import numpy as np
 
-from detectors.sequential import Decibans, Probability, Walk, walk
+from detectors.explained import BEYOND, Explained, Explanation, Sender, Share, explained
+from detectors.sequential import Decibans
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count
 
 __all__ = ["Deliveries", "DeliveriesSettings"]
 
-_UNMAILED: Final = int(Count.UNMAILED)
-_MAILED: Final = int(Count.MAILED)
+Shares = tuple[Share, Share]
+
+_KINDS: Final = {"with": Count.MAILED, "without": Count.UNMAILED}
+_ROWS = np.array(list(_KINDS.values()), np.int64)
+_EN: Final = (
+    "{{without}} of {{total}} sessions with hidden replies held no message in {{window:window}}; "
+    "most like {}[, at most {{limit:+.1f}}]"
+)
+_JA: Final = (
+    "{{window:window}}で応答の見えないセッション {{total}} 件中 {{without}} 件にメール本文なし。"
+    "最も近い説明: {}[ (上限 {{limit:+.1f}})]"
+)
 
 
 class DeliveriesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The walk's parameters."""
+    """Shares of sessions with and without a message."""
 
-    theta0: Probability = 0.25
-    """share of a legitimate host's sessions without a message: a new server is greylisted
-    by one in four
-    """
-    theta1: Probability = 0.5
-    """the same of a spam source"""
+    spam: Shares = (0.5, 0.5)
+    notorious: Shares = (0.1, 0.9)
+    """of those who are on lists"""
+    server: Shares = (0.75, 0.25)
+    """a new server is greylisted by one in four"""
+    checker: Shares = (0.03, 0.97)
+    relay: Shares = (0.45, 0.55)
+    """bounces to forged senders, others' spam and what comes from a listed range are refused"""
+    inbound: Annotated[int, msgspec.Meta(ge=1)] = 5
+    """messages it takes from abroad that make a host one that may pass mail on"""
     enough: Annotated[int, msgspec.Meta(ge=1)] = 100
     """sessions that make a window worth reading by itself"""
     most: Decibans = 20.0
@@ -55,35 +82,44 @@ class DeliveriesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 @kernel
 def ratio(counts, facts, tables):
-    """The walk; ``tables`` is that of ``sequential.steps``."""
-    return walk(counts, _UNMAILED, _MAILED, tables)
+    """What the best explanation leaves; ``tables`` is that of ``explained.table``."""
+    return explained(counts, facts, _ROWS, tables)[0]
 
 
-class Deliveries(Walk):
+class Deliveries(Explained):
     """See the module."""
 
     name = "deliveries"
     Settings = DeliveriesSettings
     ratio = staticmethod(ratio)
-    against = Count.UNMAILED
-    in_favour = Count.MAILED
-    figures = {"without": Count.UNMAILED, "with": Count.MAILED}
-    of = "hidden"
+    silent = {"most": 0.0, "least": 0.0}
+    kinds = _KINDS
+    first = _ROWS
+    against = "hidden"
     sentences = {
         "en": {
             "none": "no session with hidden replies",
-            "without": (
-                "{without} of {total} sessions with hidden replies held no message in "
-                "{window:window}: {without} x {up:+.1f} and {with} x {down:+.1f}[, at most "
-                "{limit:+.1f}]"
-            ),
+            "server": _EN.format("a mail server"),
+            "checker": _EN.format("one who checks addresses or servers"),
+            "relay": _EN.format("a relay of others' mail"),
         },
         "ja": {
             "none": "応答の見えないセッションはない",
-            "without": (
-                "{window:window}で応答の見えないセッション {total} 件中 {without} "
-                "件にメール本文なし: {without} × {up:+.1f} と {with} × {down:+.1f}[ (上限 "
-                "{limit:+.1f})]"
-            ),
+            "server": _JA.format("メールサーバー"),
+            "checker": _JA.format("アドレスやサーバーの検査"),
+            "relay": _JA.format("他者のメールの中継"),
         },
     }
+
+    def senders(self, settings: DeliveriesSettings) -> list[Sender]:
+        """See the module."""
+        return [Sender(settings.spam), Sender(settings.notorious, 5.0)]
+
+    def honest(self, settings: DeliveriesSettings) -> list[Explanation]:
+        """See the module."""
+        s = settings
+        return [
+            Explanation("server", s.server, s.least),
+            Explanation("checker", s.checker, 0.0, 12.0),
+            Explanation("relay", s.relay, 0.0, 3.0, BEYOND),
+        ]

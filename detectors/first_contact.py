@@ -13,6 +13,12 @@ the server's side is not mirrored, the client going on as only an answered clien
 that does not show what becomes of connections it says "not measurable" and counts nothing: a
 missing SYN-ACK then means nothing.
 
+A mail server whose line, upstream or resolver is down meets nothing but failures, too. But all of
+its servers fail then, also those that answered before, while the failures of a bad list lie between
+answers. So of a host four in five of whose first contacts were answered so far, at least ten, no
+failure counts beyond the third in a row without any answer (``sensor/hosts/details.py``); it is
+counted as ``failures_excused``. Who begins with a bad list never had such a past.
+
 >>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
 >>> counts = np.zeros((len(Count), 5), np.int64)

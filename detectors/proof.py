@@ -43,6 +43,7 @@ _TAKEN: Final = int(Fact.PROVEN_TAKEN)
 _RUDE: Final = int(Fact.PROVEN_RUDE)
 _POLITE: Final = int(Fact.PROVEN_POLITE)
 _DENIED: Final = int(Fact.DENIED)
+_UNREAD: Final = int(Fact.UNREAD)
 
 
 class ProofTables(NamedTuple):
@@ -85,11 +86,18 @@ def proof(counts, facts, tables):
     addresses, forwarders of others' spam, addresses on a list. Honest programs speak badly:
     scripts, devices, lines that break. Who is refused by nearly all *and* speaks badly to nearly
     all is no mail server, or one whose mail nobody takes; a block keeps nothing of it from
-    arriving. Greylisting (4yz) is neither refusal nor bad manners.
+    arriving. Only refusals that say there is no such mailbox count: those for policy say where a
+    customer lives. Greylisting (4yz) is neither refusal nor bad manners.
+
+    Contacts are no proof where nothing is read of what is said (``privacy = "headers"``): a list
+    checker, a tester, a newsletter and a bot all speak to many servers, and what tells them apart
+    is not seen. So no block is recommended there.
 
     Below zero: the holder of the address denied all there was.
     """
     contacts = _contacts(counts, facts, tables.fan_out)
+    if facts[_UNREAD]:
+        contacts = min(np.int64(0), contacts)
     refused = facts[_REFUSED] - facts[_DENIED]
     rude = facts[_RUDE] - facts[_DENIED]
     if contacts == 0 and facts[_DENIED] > 0:
@@ -108,7 +116,7 @@ class Proof:
 
     def __init__(self, fan_out: FanOut, rejections: Rejections, dialogue: Dialogue) -> None:
         self._fan_out = fan_out
-        self.tables = ProofTables(fan_out.tables, rejections.tables, dialogue.tables)
+        self.tables = ProofTables(fan_out.tables, rejections.steps, dialogue.tables)
 
     def explain(self, evidence: Evidence) -> Finding:
         """The same number, and what it is made of."""
@@ -124,7 +132,8 @@ class Proof:
             figures |= _asked(figures)
         if figures["denied"]:
             figures["denials"] = figures["denied"]
-        return Finding("proof", worth, found.code, figures)
+        code = "proof.unread" if fact(Fact.UNREAD) else found.code
+        return Finding("proof", worth, code, figures)
 
     def missing(self, finding: Finding) -> Sentence | None:
         """What refusals and manners lack to be proof; None where there are none, or enough."""

@@ -29,6 +29,7 @@ PAGES: Final = (
     "mx_lookups",
     "regularity",
     "submission",
+    "inbound",
 )
 """Names of the files, in the order in which reasons are shown."""
 

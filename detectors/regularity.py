@@ -13,6 +13,10 @@ with ``clumping`` k): D is 1 + m / k times that. The ratio of the two densities 
 
     (n - 1) / 2 ln(1 + m / k) - D / 2 (1 - 1 / (1 + m / k)) nats.
 
+A server that takes mail from abroad (``inbound`` messages in half a day) passes it on, answers or
+bounces it as it comes, by night as well, and verifies who sent it: of such a host evenness says
+nothing.
+
 It needs ``hours``, more than people are awake, and on average a new destination an hour. It never
 speaks for a host: bots can be bursty, too. A destination that is contacted again, as those of a
 monitoring probe are, is not new and does not count.
@@ -41,6 +45,7 @@ __all__ = ["Regularity", "RegularitySettings"]
 _HOURS: Final = int(Fact.HOURS)
 _NEW: Final = int(Fact.NEW)
 _NEW_SQUARED: Final = int(Fact.NEW_SQUARED)
+_INBOUND: Final = int(Fact.INBOUND)
 _NAT: Final = 100 / log(10)
 """Centibans in a nat."""
 
@@ -53,14 +58,16 @@ class RegularitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     clumping: Annotated[float, msgspec.Meta(gt=0, le=100)] = 1.0
     """k; 1: the rates of a legitimate host's hours are spread like an exponential's"""
     most: Decibans = 10.0
+    inbound: Annotated[int, msgspec.Meta(ge=1)] = 5
+    """messages it takes from abroad, from which on it says nothing"""
 
 
 @kernel
 def ratio(counts, facts, tables):
-    """``tables`` is int32[3]: hours, k in hundredths, most."""
+    """``tables`` is int32[4]: hours, k in hundredths, most, inbound."""
     n = facts[_HOURS]
     new = facts[_NEW]
-    if n < tables[0] or new < n:
+    if n < tables[0] or new < n or facts[_INBOUND] >= tables[3]:
         return np.int64(0)
     mean = new / n
     dispersion = (facts[_NEW_SQUARED] - new * mean) / mean
@@ -108,7 +115,7 @@ class Regularity(Detector):
         s = settings or RegularitySettings()
         self.hours = s.hours
         self.limit = centibans(s.most / 10)
-        self.tables = np.array([s.hours, round(100 * s.clumping), self.limit], np.int32)
+        self.tables = np.array([s.hours, round(100 * s.clumping), self.limit, s.inbound], np.int32)
 
     def most(self, reach: Reach) -> int:
         """All it may say, once there is a new destination for each of ``hours``."""

@@ -1,4 +1,4 @@
-"""Do the servers take what a host sends them?
+"""What do the servers say to what a host sends them?
 
 Mail that people asked for is taken. A spam run meets mailboxes that never were, servers that list
 the sender, and servers that want none of it: most of what is refused for good, a spam source is
@@ -8,46 +8,97 @@ Duan, Chen, Sanchez, Dong, Stephenson, Barker: "Detecting Spam Zombies by Monito
 Messages", IEEE TDSC 9(2), 2012). SPOT asks a content filter about each message; here the receiving
 server has answered that already.
 
-One opinion a server: of each first contact counts how its first transaction ended, so that a
-mailbox that is tried again every hour, or a hundred dead recipients of one provider, weigh once.
-Refused: 5yz to the greeting, to MAIL, DATA or the message, or to more recipients than were taken.
-Taken: 2yz to the message. 4yz counts for neither, nor does what is then refused in the same
-transaction: greylisting greets everybody so. DATA without a recipient has no verdict of its own.
+A verdict is of one of five kinds (``sensor/smtp/transactions.py``, ``sensor/smtp/refusals.py``):
+taken; *no such mailbox*, which tells of the list a host works through; *policy*, which tells where
+a customer lives, or what is thought of his address; *content*, which tells of who wrote the
+message; and *only asked*: recipients were taken and no DATA followed, or nothing was asked for at
+all before QUIT. 4yz anywhere in a transaction puts it off: it has no verdict then. One verdict a
+network and half a day, the first: a mailbox that is tried again every hour, a hundred dead
+recipients of one provider, or all of its servers in turn, weigh once.
+
+What is odd of one honest host is ordinary for another. So each kind weighs by the log of how much
+likelier it is of a spam source than of the honest host that explains all of them best
+(``detectors/explained.py``):
+
+=============  ==================================================================================
+a server       nine messages in ten are taken; some addresses are typing errors or have moved
+a listed one   stands in a range of addresses that its provider says should not send (Spamhaus
+               PBL), or has no name: up to six in ten servers refuse it, hardly one for a mailbox
+a checker      verifies senders (Postfix, Exim: MAIL FROM:<>, RCPT, QUIT), cleans lists, tests TLS,
+               watches servers: what it asks for is often none, but it sends nothing
+a relay        forwards, bounces, keeps lists, is a second MX: of what it passes on filters refuse a
+               part and forged senders are no mailboxes. Only who takes mail from abroad passes on
+=============  ==================================================================================
+
+Spam sources are of three kinds. Those not listed yet meet unknown mailboxes: half of the refusals
+of Cutwail (Stone-Gross, Holz, Stringhini, Vigna: "The Underground Economy of Spam", LEET 2011).
+Four in five are on some list (Ramachandran, Feamster: "Understanding the Network-Level Behavior of
+Spammers", SIGCOMM 2006), and nearly all refuse them: more than refuse the address of a customer for
+where he lives.
+
+Who is explained by a list, or by what he passes on, gains ``least_explained`` at most; who only
+asks sends no spam, and gains ``least_checker``: that clears him of spam, not of all abuse.
 
 >>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
 >>> counts = np.zeros((len(Count), 5), np.int64)
->>> counts[Count.REJECTED], counts[Count.ACCEPTED] = 3, 2
+>>> counts[Count.REJECTED], counts[Count.ACCEPTED] = 4, 3
 >>> finding = Rejections().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
->>> finding.centibans, finding.reason
-(190, '3 of 5 new servers refused the mail in 1 day: 3 x +7.6 and 2 x -1.9')
+>>> finding.centibans, finding.reason[:67]
+(162, "of 7 servers' verdicts in 1 day 3 took the mail, 4 knew no such mai")
+>>> counts[Count.ASKED] = 5
+>>> Rejections().explain(Evidence(counts, np.zeros(len(Fact), np.int64))).code
+'rejections.checker'
 """
 
 from typing import Annotated, Final
 
 import msgspec
+import numpy as np
 
-from detectors.sequential import Decibans, Probability, Walk, walk
+from detectors.explained import BEYOND, Explained, Explanation, Sender, Share, explained
+from detectors.sequential import Decibans
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count
 
 __all__ = ["Rejections", "RejectionsSettings"]
 
-_REJECTED: Final = int(Count.REJECTED)
-_ACCEPTED: Final = int(Count.ACCEPTED)
+Shares = tuple[Share, Share, Share, Share, Share]
+
+_KINDS: Final = {
+    "taken": Count.ACCEPTED,
+    "unknown": Count.REJECTED,
+    "policy": Count.POLICY,
+    "content": Count.CONTENT,
+    "asked": Count.ASKED,
+}
+_ROWS = np.array(list(_KINDS.values()), np.int64)
+_EN: Final = (
+    "of {{total}} servers' verdicts in {{window:window}} {{taken}} took the mail, {{unknown}} knew "
+    "no such mailbox, {{policy}} refused for policy, {{content}} for what it says, {{asked}} were "
+    "only asked; most like {}[, at most {{limit:+.1f}}]"
+)
+_JA: Final = (
+    "{{window:window}}でサーバーの判定 {{total}} 件: 受理 {{taken}}、宛先なし {{unknown}}、"
+    "ポリシー拒否 {{policy}}、内容拒否 {{content}}、照会のみ {{asked}}。"
+    "最も近い説明: {}[ (上限 {{limit:+.1f}})]"
+)
 
 
 class RejectionsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The walk's parameters."""
+    """Shares of verdicts: taken, no such mailbox, policy, content, only asked; and limits."""
 
-    theta0: Probability = 0.07
-    """share of new servers that refuse a legitimate host: typing errors, people who have moved"""
-    theta1: Probability = 0.4
-    """share of those that refuse a spam source; Cutwail's were 70 % (Stone-Gross et al., LEET
-    2011), but a worm's that reads addresses off a disk are far fewer
-    """
+    spam: Shares = (0.4, 0.32, 0.2, 0.07, 0.01)
+    notorious: Shares = (0.12, 0.06, 0.75, 0.06, 0.01)
+    guessing: Shares = (0.1, 0.8, 0.05, 0.04, 0.01)
+    server: Shares = (0.88, 0.07, 0.02, 0.02, 0.01)
+    listed: Shares = (0.33, 0.05, 0.59, 0.02, 0.01)
+    checker: Shares = (0.04, 0.4, 0.1, 0.01, 0.45)
+    relay: Shares = (0.56, 0.2, 0.03, 0.2, 0.01)
+    inbound: Annotated[int, msgspec.Meta(ge=1)] = 5
+    """messages it takes from abroad that make a host one that may pass mail on"""
     enough: Annotated[int, msgspec.Meta(ge=1)] = 100
-    """answers that make a window worth reading by itself: one server in ten of a newsletter may
+    """verdicts that make a window worth reading by itself: one server in ten of a newsletter may
     refuse for ten minutes
     """
     most: Decibans = 27.0
@@ -56,37 +107,56 @@ class RejectionsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """decibans at most for a host: whose mail is taken by every new server is no spam source,
     whatever its fan-out
     """
+    least_explained: Decibans = 10.0
+    """the same for one that is a listed server, or a relay"""
+    least_checker: Decibans = 20.0
+    """the same for one that asks and never sends"""
 
 
 @kernel
 def ratio(counts, facts, tables):
-    """The walk; ``tables`` is that of ``sequential.steps``."""
-    return walk(counts, _REJECTED, _ACCEPTED, tables)
+    """What the best explanation leaves; ``tables`` is that of ``explained.table``."""
+    return explained(counts, facts, _ROWS, tables)[0]
 
 
-class Rejections(Walk):
+class Rejections(Explained):
     """See the module."""
 
     name = "rejections"
     Settings = RejectionsSettings
     ratio = staticmethod(ratio)
-    against = Count.REJECTED
-    in_favour = Count.ACCEPTED
-    figures = {"refused": Count.REJECTED, "taken": Count.ACCEPTED}
-    of = "refused"
+    silent = {"most": 0.0, "least": 0.0, "least_explained": 0.0, "least_checker": 0.0}
+    kinds = _KINDS
+    first = _ROWS
+    against = "refused"
     sentences = {
         "en": {
-            "none": "no answer to mail was seen",
-            "refused": (
-                "{refused} of {total} new servers refused the mail in {window:window}: "
-                "{refused} x {up:+.1f} and {taken} x {down:+.1f}[, at most {limit:+.1f}]"
-            ),
+            "none": "no verdict on mail was seen",
+            "server": _EN.format("a mail server"),
+            "listed": _EN.format("a server in a listed range"),
+            "checker": _EN.format("one who checks addresses or servers"),
+            "relay": _EN.format("a relay of others' mail"),
         },
         "ja": {
-            "none": "メールへの応答は観測されていない",
-            "refused": (
-                "{window:window}で新しいサーバー {total} 台中 {refused} 台がメールを拒否: "
-                "{refused} × {up:+.1f} と {taken} × {down:+.1f}[ (上限 {limit:+.1f})]"
-            ),
+            "none": "メールに対する判定は観測されていない",
+            "server": _JA.format("メールサーバー"),
+            "listed": _JA.format("リストに載った範囲のサーバー"),
+            "checker": _JA.format("アドレスやサーバーの検査"),
+            "relay": _JA.format("他者のメールの中継"),
         },
     }
+
+    def senders(self, settings: RejectionsSettings) -> list[Sender]:
+        """See the module."""
+        s = settings
+        return [Sender(s.spam), Sender(s.notorious, 5.0), Sender(s.guessing, 3.0)]
+
+    def honest(self, settings: RejectionsSettings) -> list[Explanation]:
+        """See the module."""
+        s = settings
+        return [
+            Explanation("server", s.server, s.least),
+            Explanation("listed", s.listed, s.least_explained, 3.0),
+            Explanation("checker", s.checker, s.least_checker, 15.0),
+            Explanation("relay", s.relay, s.least_explained, 3.0, BEYOND),
+        ]

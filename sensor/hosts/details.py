@@ -38,6 +38,10 @@ from sensor.hosts.windows import DAY, add, advance
 
 __all__ = ["bring_up", "contact_detail", "count_detail", "count_distinct", "network", "promote"]
 
+IN_A_ROW: Final = 3
+"""Connections that fail one after the other before a host is taken to be cut off."""
+ANSWERED_BEFORE: Final = 10
+"""First contacts of the day that must have been answered, four times as many as failed."""
 _ALERT_WORTH: Final = 1 << 36
 """Of a host with an open alert: more seconds than there are, and less than PROVEN_WORTH."""
 _REFUSED: Final = META["hosts_refused"]
@@ -49,7 +53,10 @@ _DETAILS_REFUSED: Final = META["details_refused"]
 _DETAILS_USED: Final = META["_details_used"]
 _DETAILS_FREED: Final = META["_details_freed"]
 _DETAILS_HAND: Final = META["_details_hand"]
+_EXCUSED: Final = META["failures_excused"]
 _SYNS: Final = int(Count.SYNS)
+_FAILED_REFUSED: Final = int(Count.REFUSED)
+_FAILED_UNANSWERED: Final = int(Count.UNANSWERED)
 _ANSWERED: Final = int(Count.ANSWERED)
 _FIRST_ANSWERED: Final = int(Count.FIRST_ANSWERED)
 _FIRST_FAILED: Final = int(Count.FIRST_FAILED)
@@ -106,6 +113,7 @@ def _new_detail(table, h, tick):
     meta[_DETAILS] += 1
     detail = table.details[d]
     detail.owner = h
+    detail.failing = 0
     detail.panes[:, :] = 0
     detail.sums[:, :] = 0
     detail.distinct[:, :] = 0
@@ -192,12 +200,32 @@ def contact_detail(table, d, hi, lo, tick):
 
 
 @kernel
+def _is_cut_off(detail):
+    """Whether a host whose servers used to answer hears from nobody any more.
+
+    Then its own line, its provider's route or its resolver is down, and not its list of recipients
+    bad: see ``detectors/first_contact.py``.
+    """
+    answered = np.int64(detail.sums[DAY, _FIRST_ANSWERED - _SYNS])
+    failed = np.int64(detail.sums[DAY, _FIRST_FAILED - _SYNS])
+    return detail.failing > IN_A_ROW and answered >= ANSWERED_BEFORE and failed * 4 <= answered
+
+
+@kernel
 def count_detail(table, d, counter, first, tick):
     """One more of ``counter`` in detail ``d``, and where ``first``, of first contacts."""
-    add(table.details[d].panes, table.details[d].sums, tick, counter - _SYNS, table.cutoffs)
+    detail = table.details[d]
+    add(detail.panes, detail.sums, tick, counter - _SYNS, table.cutoffs)
+    if counter == _ANSWERED:
+        detail.failing = 0
+    elif counter == _FAILED_REFUSED or counter == _FAILED_UNANSWERED:
+        detail.failing += 1
     if first and counter >= _ANSWERED:
+        if counter != _ANSWERED and _is_cut_off(detail):
+            table.meta[_EXCUSED] += 1
+            return
         of_first = _FIRST_ANSWERED if counter == _ANSWERED else _FIRST_FAILED
-        add(table.details[d].panes, table.details[d].sums, tick, of_first - _SYNS, table.cutoffs)
+        add(detail.panes, detail.sums, tick, of_first - _SYNS, table.cutoffs)
 
 
 @routine

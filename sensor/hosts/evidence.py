@@ -29,14 +29,19 @@ class Count(IntEnum):
     FIRST_ANSWERED = 7  # first contacts to a destination, by what became of them
     FIRST_FAILED = 8
     FIRST_PROVEN = 9  # those whose handshake proves that the host itself spoke
-    REJECTED = 10  # those whose server refused what it was sent, for good (5yz)
-    ACCEPTED = 11  # those whose server took it
+    # Verdicts of servers, the first of each network: see ``sensor/smtp/transactions.py``.
+    REJECTED = 10  # refused for good (5yz): there is no such mailbox
+    ACCEPTED = 11  # the message was taken
     RUDE = 12  # those whose client spoke as no mail server does
     POLITE = 13  # those whose client spoke as one does
     SUBMITTED = 14  # sessions, of any contact, whose client authenticated itself
     MX_LOOKUPS = 15  # DNS queries for MX records
-    MAILED = 16  # those whose replies are hidden (TLS, or a server not mirrored), with a message
-    UNMAILED = 17  # those without
+    MAILED = 16  # networks whose replies are hidden (TLS, a server not mirrored, or nothing is
+    # read), and that were sent a message
+    UNMAILED = 17  # those that were not, at the first contact
+    POLICY = 18  # verdicts: refused for who the client is, or where it comes from
+    CONTENT = 19  # refused for what stands in the message
+    ASKED = 20  # recipients were taken, and no DATA followed
 
 
 MOST: Final = 32
@@ -61,22 +66,24 @@ class Fact(IntEnum):
     PROVEN_RUDE = 11
     PROVEN_POLITE = 12
     DENIED = 13  # those the holder of the address reset afterwards: it had sent no SYN
+    INBOUND = 14  # messages it took itself, from abroad on port 25, in half a day to a day
     # Servers of half a day to a day, since the host's third destination (``hosts/conduct.py``).
-    LOGINS_REFUSED = 14  # that refused a log-in by 535
-    LOGINS_TAKEN = 15  # that took one
-    WORDLESS = 16  # that greeted the host, which then left without a word
-    KNOWN = 17  # that were spoken to, and wordless sessions with one that had one before
+    LOGINS_REFUSED = 15  # that refused a log-in by 535
+    LOGINS_TAKEN = 16  # that took one
+    WORDLESS = 17  # that greeted the host, which then left without a word
+    KNOWN = 18  # that were spoken to, and wordless sessions with one that had one before
     # Of half a day to a day, likewise (``hosts/identities.py``).
-    HELO_NAMES = 18  # different names in HELO or EHLO
-    FROM_DOMAINS = 19  # different domains of MAIL FROM
-    TO_DOMAINS = 20  # different domains of RCPT TO
-    SYN_SHAPES = 21  # different shapes of SYNs
-    MAILS = 22  # MAIL commands
-    RECIPIENTS = 23  # RCPT commands
-    MEETINGS = 24  # unusual networks where it met others of its make (``hosts/meetings``)
-    PEERS = 25  # whom it met
-    VISITS = 26  # unusual networks it was at, under a name
-    MAKE = 27  # of those it met last; 0: nobody
+    HELO_NAMES = 19  # different names in HELO or EHLO
+    FROM_DOMAINS = 20  # different domains of MAIL FROM
+    TO_DOMAINS = 21  # different domains of RCPT TO
+    SYN_SHAPES = 22  # different shapes of SYNs
+    MAILS = 23  # MAIL commands
+    RECIPIENTS = 24  # RCPT commands
+    MEETINGS = 25  # unusual networks where it met others of its make (``hosts/meetings``)
+    PEERS = 26  # whom it met
+    VISITS = 27  # unusual networks it was at, under a name
+    MAKE = 28  # of those it met last; 0: nobody
+    UNREAD = 29  # 1 where nothing that is said is read
 
 
 @dataclass(frozen=True)

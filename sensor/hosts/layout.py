@@ -95,6 +95,7 @@ DETAIL = np.dtype(
         ("counted", np.uint32),  # the tick ``distinct`` is of
         ("fed", np.uint32),  # contacts only sketches know of, since ``distinct`` was counted
         ("owner", np.int32),  # row of the host, -1 when free
+        ("failing", np.uint32),  # connections that failed one after the other, none answered since
         ("sizes", np.int32, 2),  # of the two lists, by NETWORKS and ADDRESSES
         ("sketch", np.int32, 2),  # row of ``cells`` or NO_SKETCH
         ("distinct", np.uint32, (2, _N)),
@@ -135,6 +136,7 @@ META: Final = {
     "sketches_taken": 19,  # from hosts of which nothing is proven
     "_sketches_hand": 20,
     "details_refused": 21,  # to hosts of which nothing is proven
+    "failures_excused": 22,  # first contacts that failed while nothing at all was answered
 }
 """Slots of ``meta``; those without an underscore are for people."""
 

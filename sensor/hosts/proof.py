@@ -16,10 +16,11 @@ import numpy as np
 
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Fact
-from sensor.hosts.halves import HALF_DAY, both, half_days, mark, turn
+from sensor.hosts.halves import HALF_DAY, both, half_days, mark, place_of, turn
 
 __all__ = [
     "DENIED",
+    "INBOUND",
     "POLITE",
     "PROOF",
     "REFUSED",
@@ -27,6 +28,8 @@ __all__ = [
     "TAKEN",
     "clear",
     "collect_proof",
+    "has_verdict",
+    "new_verdict",
     "new_wide",
     "weigh",
 ]  # fmt: skip
@@ -36,13 +39,17 @@ TAKEN: Final = 1
 RUDE: Final = 2
 POLITE: Final = 3
 DENIED: Final = 4
-_KINDS: Final = 5
+INBOUND: Final = 5
+_KINDS: Final = 6
 _WORDS: Final = 4
+_HEARD: Final = 1024
+"""Bits for networks that gave a verdict: of 100 networks one in 20 is taken for another."""
 
 PROOF: Final[list[tuple[Any, ...]]] = [
     ("wide", np.uint64, (2, _WORDS)),  # wide networks of proven contacts, a bit each
     ("weighed", np.uint32, (2, _KINDS)),  # proven first contacts by what became of them
-    ("half", np.uint32),  # the half day of the first row of both
+    ("heard", np.uint64, (2, _HEARD // 64)),  # networks that gave a verdict, a bit each
+    ("half", np.uint32),  # the half day of the first row of all
 ]
 """Fields of a detail."""
 
@@ -56,6 +63,7 @@ def clear(detail, tick):
     detail.half = tick // HALF_DAY
     detail.weighed[:, :] = 0
     detail.wide[:, :] = _ZERO
+    detail.heard[:, :] = _ZERO
 
 
 @kernel
@@ -64,12 +72,13 @@ def _turn(detail, tick):
     if past != 0:
         turn(detail.weighed, past)
         turn(detail.wide, past)
+        turn(detail.heard, past)
         detail.half = tick // HALF_DAY
 
 
 @kernel
 def weigh(detail, kind, tick):
-    """One more proven first contact was refused, taken, rude, polite or denied."""
+    """One more proven first contact was refused, taken, rude, polite or denied; or mail came in."""
     _turn(detail, tick)
     detail.weighed[0, kind] += 1
 
@@ -82,8 +91,22 @@ def new_wide(detail, hashed, tick):
 
 
 @kernel
+def new_verdict(detail, hashed, tick):
+    """Whether a network (by its hash) has said nothing yet today; it has now."""
+    _turn(detail, tick)
+    return mark(detail.heard, hashed)
+
+
+@kernel
+def has_verdict(detail, hashed):
+    """Whether :func:`new_verdict` was asked of that network before."""
+    word, bit = place_of(hashed, _HEARD // 64)
+    return (detail.heard[0, word] | detail.heard[1, word]) & bit != _ZERO
+
+
+@kernel
 def collect_proof(detail, tick, facts):
-    """Fill the facts from PROVEN_REFUSED to DENIED."""
+    """Fill the facts from PROVEN_REFUSED to INBOUND."""
     _turn(detail, tick)
     for k in range(_KINDS):
         facts[_PROVEN_REFUSED + k] = both(detail.weighed, k)

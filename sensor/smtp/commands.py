@@ -276,8 +276,9 @@ def _mail(s, data, rest, b):
     if not named or s.mail_open == MAIL_ACCEPTED:
         note(s, OUT_OF_SEQUENCE)
     if s.waiting_size == 0:
-        decide(s, False, False)
+        decide(s, 0, 0)
         s.deal = MAIL_UNANSWERED
+        s.data_here = 0
     end_of_client(s)
     s.mail_open = MAIL_SENT
     s.mail_attempted += 1
@@ -306,6 +307,7 @@ def _needs_recipient(s):
 def _data(s):
     """DATA (4.1.1.4): what the client sends next is a message."""
     _needs_recipient(s)
+    s.data_here = 1
     s.mode[0] = MESSAGE
     s.tail = AT_LINE_START
     s.answered_early = 0
@@ -342,6 +344,7 @@ def _bdat(s, data, rest, b):
     """BDAT size [LAST] (RFC 3030): octets come next; the verb to wait for."""
     verb = _bdat_size(s, data, rest, b)
     _needs_recipient(s)
+    s.data_here = 1
     if verb == BDAT_LAST:
         end_of_client(s)
     return verb
@@ -364,7 +367,7 @@ def _quit(s):
     """QUIT (4.1.1.10): the client takes its leave."""
     s.quit = 1
     if s.waiting_size == 0:
-        decide(s, False, False)
+        decide(s, 0, 0)
 
 
 @kernel

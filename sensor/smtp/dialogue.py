@@ -93,7 +93,7 @@ def conclude(s):
     if s.mode[0] == MESSAGE and s.ahead:  # the end of the message was lost, and answered
         answer(s, BODY, np.int64(s.ahead))
         s.ahead = 0
-    decide(s, False, False)
+    decide(s, 0, 0)
     if s.mode[0] == MESSAGE and s.tail == NEARLY:
         note(s, BARE_END_OF_DATA)
 

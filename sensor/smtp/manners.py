@@ -9,7 +9,9 @@ after the greeting (4.1.4), QUIT at the end (4.1.1.10).
 A session is *rude* when its client did any of ``RUDE_ANOMALIES``, gave a name that no mail server
 has, or closed the connection itself without QUIT; *polite* when it did nothing of that and said
 QUIT, or went on under TLS. Neither is said of one that the server turned away before anything was
-said, or that has holes; nor of one that hung up on a server that had said that it closes (421: RFC
+said, or that has holes. Where packets were cut short (``snaplen``), a QUIT that was seen is one all
+the same, and whatever was rude: else a capture of headers and a few bytes would know rude sessions
+alone. Nor is either said of one that hung up on a server that had said that it closes (421: RFC
 5321, 3.8), had spoken out of turn or in no SMTP, or had let it wait for longer than any client
 must.
 
@@ -70,7 +72,8 @@ _HASTE: Final = sum(
 )
 _PIPECONNECT: Final = 1 << CAPABILITIES.index("PIPECONNECT")
 _ASTRAY: Final = 1 << MALFORMED_REPLY
-_UNSURE: Final = sum(1 << ANOMALIES.index(name) for name in ("gap", "cut", "evicted"))
+_UNSURE: Final = sum(1 << ANOMALIES.index(name) for name in ("gap", "evicted"))
+_CUT: Final = 1 << ANOMALIES.index("cut")
 
 
 @kernel
@@ -133,11 +136,12 @@ def judge(s, both):
     conclude(s)
     if both and _rude(s):
         return RUDE
-    if s.anomalies & _UNSURE or s.commands == 0:
+    cut = s.anomalies & _CUT != 0
+    if s.anomalies & _UNSURE or s.commands == 0 or (cut and s.quit == 0):
         return UNDECIDED
     if both and (s.greeted != GREETED or s.banner_code >= 400):
         return UNDECIDED
-    if s.helo_size and name_is_odd(s.helo, s.helo_size):
+    if s.helo_size and not cut and name_is_odd(s.helo, s.helo_size):
         return RUDE
     if s.quit or s.tls == IN_TLS:
         return POLITE

@@ -27,6 +27,7 @@ from sensor.smtp.anomalies import (
 )
 from sensor.smtp.anomalies import TARPIT as TARPIT_SEEN
 from sensor.smtp.end_of_data import AT_LINE_START, NEARLY
+from sensor.smtp.refusals import CONTENT, MAILBOX, POLICY, is_policy, names_policy
 from sensor.smtp.scan import (
     CR,
     DOT,
@@ -165,6 +166,7 @@ _HYPHEN: Final = 0x2D
 _CLOSES: Final = (421, 521)
 _START_MAIL_INPUT: Final = 354
 _BAD_CREDENTIALS: Final = 535
+_REFUSES: Final = 500
 _MOD: Final = 0xFFFFFFFF
 
 
@@ -189,13 +191,14 @@ def _greet(s, effect, code):
     s.put_off = effect == _GREETED_PUT_OFF
     if effect == _TURNED_AWAY:
         s.rejected += 1
+        s.refused_as = POLICY
 
 
 @kernel
 def _sender_answered(s, effect):
     """MAIL: the transaction that is answered from now on."""
     if s.deal != MAIL_UNANSWERED:  # MAIL was pipelined behind another transaction
-        decide(s, False, False)
+        decide(s, 0, 0)
     s.deal = MAIL_ANSWERED
     s.later_here = s.put_off
     if effect == _SENDER_ACCEPTED:
@@ -204,7 +207,7 @@ def _sender_answered(s, effect):
         s.mail_rejected += 1
         s.mail_open = NO_MAIL
         s.mail_failed = 1
-        decide(s, False, effect == _SENDER_REFUSED)
+        decide(s, 0, (POLICY if s.policy else MAILBOX) if effect == _SENDER_REFUSED else 0)
 
 
 @kernel
@@ -216,6 +219,7 @@ def _recipient_answered(s, effect):
     elif effect == _RCPT_REFUSED:
         s.rcpt_rejected += 1
         s.bad_here = min(s.bad_here + (s.deal != NO_DEAL), 0xFFFF)
+        s.policy_here = min(s.policy_here + (s.deal != NO_DEAL and s.policy > 0), 0xFFFF)
     else:
         s.rcpt_deferred += 1
         s.later_here = 1
@@ -241,7 +245,7 @@ def _data_answered(s, effect):
             _spoke_early(s)
     if effect == _TURNED_DOWN:
         s.messages_rejected += s.ok_here > 0
-        decide(s, False, s.ok_here > 0)
+        decide(s, 0, CONTENT if s.ok_here else 0)
     elif effect == _PUT_OFF:
         s.later_here = 1
     if effect != _IN_DOUBT and s.mail_open:
@@ -256,7 +260,7 @@ def _message_refused(s):
     """
     hidden = s.greeted == GREETING_UNSEEN or s.gaps[0] > 0 or s.gaps[1] > 0
     s.messages_rejected += s.ok_here > 0 or s.rcpt_attempted == 0 or hidden
-    decide(s, False, s.ok_here > 0)
+    decide(s, 0, CONTENT if s.ok_here else 0)
 
 
 @kernel
@@ -298,12 +302,12 @@ def answer(s, verb, code):
     if effect <= _TURNED_AWAY:
         _greet(s, effect, code)
     elif effect == _NAMED:
-        decide(s, False, False)
+        decide(s, 0, 0)
         s.put_off = 0
     elif effect == _NAMED_PUT_OFF:
         s.put_off = 1
     elif effect == _OVER:
-        decide(s, False, False)
+        decide(s, 0, 0)
     elif effect <= _SENDER_REFUSED:
         _sender_answered(s, effect)
     elif effect <= _RCPT_REFUSED:
@@ -312,11 +316,11 @@ def answer(s, verb, code):
         _data_answered(s, effect)
     elif effect == _ACCEPTED:
         s.messages_accepted += 1
-        decide(s, True, False)
+        decide(s, 1, 0)
     elif effect == _DEFERRED:
         s.messages_deferred += 1
         s.later_here = 1
-        decide(s, False, False)
+        decide(s, 0, 0)
     elif effect == _REFUSED:
         _message_refused(s)
     elif effect <= _PIECE_REFUSED:
@@ -432,11 +436,16 @@ def reply_line(s, data, a, b, size, now, both):
     text = min(a + 4, b)
     if not first and code < 300 and first_waits(s, EHLO):
         _capability(s, data, text, b)
+    if first:
+        s.reply_names = 0
+    if code >= _REFUSES and s.reply_names == 0:
+        s.reply_names = names_policy(data, text, b)
     if a + 3 < b and u8(data, a + 3) == _HYPHEN:
         s.reply_code = code
         return
     s.reply_code = 0
     _enhanced(s, data, text, b, code)
+    s.policy = code >= _REFUSES and is_policy(code, np.int64(s.last_enhanced[1]), s.reply_names > 0)
     s.last_code = code
     _count_code(s, code)
     _reply(s, code, now, both)

@@ -157,6 +157,8 @@ SESSION = np.dtype(
         ("waiting_size", np.uint8),
         ("ahead", np.uint16),  # a reply that came before its command did (capture order)
         ("reply_code", np.uint16),  # of the lines of a reply so far
+        ("reply_names", np.uint8),  # 1: one of them has a word of policy
+        ("policy", np.uint8),  # 1: the newest reply refuses for policy
         ("banner_code", np.uint16),
         ("last_code", np.uint16),
         ("last_enhanced", np.uint16, 3),  # NO_ENHANCED: none
@@ -184,10 +186,14 @@ SESSION = np.dtype(
         ("deal", np.uint8),  # NO_DEAL, MAIL_UNANSWERED, MAIL_ANSWERED
         ("ok_here", np.uint16),  # recipients: 2yz
         ("bad_here", np.uint16),  # 5yz
+        ("policy_here", np.uint16),  # of the 5yz, those for policy
         ("later_here", np.uint8),  # 1: something in it was answered 4yz
+        ("data_here", np.uint8),  # 1: DATA or BDAT was said
         ("put_off", np.uint8),  # 1: the greeting, HELO or EHLO was: what follows has no verdict
         ("accepted", np.uint8),
         ("rejected", np.uint8),
+        ("refused_as", np.uint8),  # a class of refusals: of the newest transaction refused
+        ("asked", np.uint8),  # 1: recipients were taken, and no DATA followed
         ("outcomes", np.uint16),  # counted for the host, in all
         # Facts.
         ("begun", np.uint8),  # 1: the client's first bytes were looked at
@@ -227,6 +233,9 @@ SESSION = np.dtype(
         ("more_domains", np.uint8),
         ("domain_sizes", np.uint8, DOMAINS),
         # TLS hellos: [client, server].
+        ("flights", np.uint16),  # of the client under TLS: times it spoke after the server had
+        ("spoke", np.uint8),  # who did last: CLIENT_SPOKE, SERVER_SPOKE
+        ("hello_size", np.uint32),  # bytes of the client's, and of the head of its record
         ("hello_state", np.uint8, 2),
         ("hello_need", np.int32, 2),
         ("hello_got", np.uint32, 2),
@@ -289,6 +298,10 @@ NO_STARTTLS, STARTTLS_OFFERED, STARTTLS_ACCEPTED, STARTTLS_REFUSED, STARTTLS_ASK
 NO_TLS: Final = 0
 IN_TLS: Final = 1  # the client's bytes are TLS
 TLS_EXPECTED: Final = 2  # they will be, by the port
+
+# Values of ``spoke``; zero: nobody did under TLS.
+CLIENT_SPOKE: Final = 1
+SERVER_SPOKE: Final = 2
 
 # Values of ``closer``; zero: nobody did.
 CLIENT_CLOSED: Final = 1

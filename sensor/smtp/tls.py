@@ -37,6 +37,8 @@ _CHOSEN_VERSION: Final = 19  # 2
 DONE: Final = 20  # nothing more is read
 
 _HANDSHAKE: Final = 22
+_HEADS: Final = 9
+"""Bytes of a record's head and of a handshake message's."""
 _SERVER: Final = 1
 
 
@@ -97,6 +99,8 @@ def _read(s, side, state, value):
         else:
             s.hello_state[side] = DONE
     elif state == _LENGTH:
+        if side != _SERVER:
+            s.hello_size = value + _HEADS
         _next(s, side, _VERSION, 2)
     elif state == _VERSION:
         _version(s, value, side == _SERVER)

@@ -8,7 +8,8 @@ MAIL, more recipients than it took, or, where it took one, its DATA or its messa
 the message was. DATA without a recipient has no verdict of its own: its 503 or 554 says what the
 replies to RCPT have said. 4yz anywhere in it, or to the HELO before it, and it is not refused:
 greylisting tells nothing of the sender, nor does what a server says to the commands that were
-pipelined behind. A refused greeting is a refused transaction.
+pipelined behind. A refused greeting is a refused transaction. Where recipients were taken and no
+DATA followed, the client had only asked.
 
 **What the client is not blamed for.** Being early, or ahead of replies, is noted only where it can
 be known: not after the server has said what is no reply, or what nobody asked for, nor after it has
@@ -22,6 +23,7 @@ import numpy as np
 from sensor.base.kernel import kernel
 from sensor.base.units import SECOND
 from sensor.smtp.anomalies import MALFORMED_REPLY, MANY_OUTSTANDING, UNEXPECTED_REPLY, note
+from sensor.smtp.refusals import MAILBOX, POLICY
 from sensor.smtp.session import NO_DEAL, NO_MAIL, OUTSTANDING
 from sensor.smtp.verbs import NO_VERB
 
@@ -118,13 +120,25 @@ def excused(s, now):
 
 @kernel
 def decide(s, good, bad):
-    """The transaction being answered is over: the server accepted or refused it, or neither."""
+    """The transaction being answered is over: the server accepted or refused it, or neither.
+
+    ``bad``: the class of the refusal; zero: its message was not refused.
+    """
     if s.deal:
-        s.accepted += good and s.bad_here <= s.ok_here
-        s.rejected += s.later_here == 0 and (bad or s.bad_here > s.ok_here)
+        unwanted = s.bad_here > s.ok_here
+        s.accepted += good and not unwanted
+        if s.later_here == 0 and (bad or unwanted):
+            s.rejected += 1
+            s.refused_as = bad
+            if unwanted:
+                s.refused_as = POLICY if s.policy_here * 2 >= s.bad_here else MAILBOX
+        whole = s.gaps[0] == 0 and s.gaps[1] == 0
+        if not good and not bad and not unwanted and s.ok_here and s.later_here == 0 and whole:
+            s.asked = s.data_here == 0
     s.deal = NO_DEAL
     s.ok_here = 0
     s.bad_here = 0
+    s.policy_here = 0
     s.later_here = 0
 
 

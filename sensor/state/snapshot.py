@@ -160,6 +160,12 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     return arrays, facts
 
 
+def _restore_field(into: NDArray[Any], old: NDArray[Any]) -> None:
+    """Put a field of records into that of a later version, which may count more kinds of things."""
+    both = tuple(slice(min(a, b)) for a, b in zip(into.shape, old.shape, strict=True))
+    into[both] = old[both]
+
+
 def restore(into: Mapping[str, NDArray[Any]], saved: Mapping[str, NDArray[Any]]) -> None:
     """Put saved arrays into those of a new state. Raises SnapshotError before it changes any."""
     for name, array in into.items():
@@ -178,6 +184,6 @@ def restore(into: Mapping[str, NDArray[Any]], saved: Mapping[str, NDArray[Any]])
             old = old[: -(-_used(raw) * len(old) // max(1, len(raw)))]
             if array.dtype.names and old.dtype != array.dtype:
                 for field in set(array.dtype.names) & set(old.dtype.names or ()):
-                    array[field][: len(old)] = old[field]
+                    _restore_field(array[field][: len(old)], old[field])
             else:
                 array[: len(old)] = old

@@ -47,6 +47,7 @@ __all__ = [
     "HANDSHAKE_PROVEN",
     "HEARD",
     "IGNORED",
+    "INBOUND",
     "LINGER",
     "MIDSTREAM",
     "NOTHING",
@@ -151,7 +152,7 @@ CONNECTION = np.dtype(
         ("server_port", np.uint16),
         ("state", np.uint8),
         ("list_", np.uint8),
-        ("first", np.uint8),  # for the caller: the host's first contact to this server
+        ("first", np.uint8),  # for the caller: the host's first contact to this server; INBOUND
         ("tunnelled", np.uint8),  # a packet of the handshake came inside a tunnel
         ("fins", np.uint8),  # CLIENT_FIN, SERVER_FIN, WAS_RESET
         ("seen", np.uint8),  # CLIENT_SEEN, SERVER_SEEN
@@ -183,6 +184,9 @@ WAS_RESET: Final = 4
 CLIENT_SEEN: Final = 1
 SERVER_SEEN: Final = 2
 BOTH_SEEN: Final = 3
+
+# Values of ``first``, beside 0 and 1.
+INBOUND: Final = 2  # no host's: a subscriber is the server
 
 SUM_OF_BYTES: Final = 4
 """Bit of ``sums``: a segment with bytes had a good checksum."""

@@ -8,18 +8,21 @@ from typing import Final
 
 import numpy as np
 
-from sensor.base.kernel import inner
+from sensor.base.kernel import inner, mix
 from sensor.customers.layout import LEASE_COUNTERS
 from sensor.customers.table import lease_of
 from sensor.hosts import activity
+from sensor.hosts.details import network, promote
 from sensor.hosts.evidence import Count
 from sensor.hosts.identities import note_shape
 from sensor.hosts.in_use import back, wide_hash
 from sensor.hosts.layout import NO_DETAIL
-from sensor.hosts.proof import DENIED, new_wide, weigh
+from sensor.hosts.proof import DENIED, has_verdict, new_wide, weigh
+from sensor.hosts.proof import INBOUND as FROM_ABROAD
+from sensor.hosts.proof import new_verdict as new_verdict_of
 from sensor.hosts.subscribers import classify, subscriber_key
 from sensor.hosts.table import host_row, lookup
-from sensor.tcp.connections import OF_PROVEN, PROOF_COUNTS
+from sensor.tcp.connections import INBOUND, OF_PROVEN, PROOF_COUNTS
 from sensor.tracking.state import COUNTERS, NOBODY
 
 __all__ = [
@@ -28,9 +31,13 @@ __all__ = [
     "denied",
     "disowned",
     "follows",
+    "held_nothing",
     "looked_up",
+    "new_verdict",
     "owner",
     "proven",
+    "took_mail",
+    "was_put_off",
     "weigh_proof",
 ]
 
@@ -40,9 +47,12 @@ _TO_OWN: Final = COUNTERS["attempts_to_own_servers"]
 _BY_OWN: Final = COUNTERS["attempts_by_own_servers"]
 _ELSEWHERE: Final = COUNTERS["attempts_from_elsewhere"]
 _UNBACKED: Final = COUNTERS["unbacked"]
+_INBOUND: Final = COUNTERS["inbound_messages"]
 _FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
 _LEASES: Final = LEASE_COUNTERS["leases_live"]
 _MX_LOOKUPS: Final = int(Count.MX_LOOKUPS)
+_VERDICTS = np.uint64(0x13198A2E03707344)
+_NOTHING = np.uint64(0xA4093822299F31D0)
 
 
 @inner
@@ -107,10 +117,13 @@ def attempted(owners, connection, ttl, shape, tick):
     if class_.own:
         owners.counters[_BY_OWN] += 1
         return NOBODY
+    server = classify(owners.subscribers, connection.server_hi, connection.server_lo)
     if not class_.subscriber:
         owners.counters[_ELSEWHERE] += 1
+        to = owners.subscribers.classes[server]
+        if to.subscriber and not (to.own or to.shared or to.ports):
+            connection.first = INBOUND
         return NOBODY
-    server = classify(owners.subscribers, connection.server_hi, connection.server_lo)
     if owners.subscribers.classes[server].own:
         owners.counters[_TO_OWN] += 1
         return NOBODY
@@ -161,6 +174,65 @@ def _proven_contact(owners, connection, h, tick):
             seen = hosts.rows[other].last_seen
             count(owners, other, _FIRST_PROVEN, 0, tick)
             hosts.rows[other].last_seen = seen  # it did nothing now
+
+
+@inner
+def new_verdict(owners, connection, h, tick):
+    """Whether the network of a server has given host ``h`` no verdict yet, and now has.
+
+    A host with a handful of connections has no list: each first contact is one.
+    """
+    d = np.int64(owners.hosts.rows[h].detail)
+    if d == NO_DETAIL:
+        return connection.first == 1
+    return new_verdict_of(owners.hosts.details[d], _verdict_key(connection), tick)
+
+
+@inner
+def _verdict_key(connection):
+    """The network of a server, hashed."""
+    hi, lo = network(connection.server_hi, connection.server_lo)
+    return mix(mix(_VERDICTS, hi), lo)
+
+
+@inner
+def held_nothing(owners, connection, h, tick):
+    """A session of host ``h`` held no message: whether it is the first such of its network.
+
+    That network has given no verdict: a message that goes there later counts as well.
+    """
+    d = np.int64(owners.hosts.rows[h].detail)
+    if d == NO_DETAIL or connection.first != 1:
+        return connection.first == 1
+    detail = owners.hosts.details[d]
+    key = _verdict_key(connection)
+    return not has_verdict(detail, key) and new_verdict_of(detail, mix(key, _NOTHING), tick)
+
+
+@inner
+def was_put_off(owners, connection, h):
+    """Whether a session of host ``h`` with the same network held no message before."""
+    d = np.int64(owners.hosts.rows[h].detail)
+    if d == NO_DETAIL:
+        return False
+    return has_verdict(owners.hosts.details[d], mix(_verdict_key(connection), _NOTHING))
+
+
+@inner
+def took_mail(owners, connection, tick):
+    """A subscriber, the server of a connection from abroad, took a message."""
+    hi = connection.server_hi
+    lo = connection.server_lo
+    c = classify(owners.subscribers, hi, lo)
+    h = _subscriber(owners, c, hi, lo, connection.server_port, tick)
+    if h < 0:
+        return
+    hosts = owners.hosts
+    if hosts.rows[h].detail == NO_DETAIL and not promote(hosts, h, tick):
+        return
+    hosts.rows[h].last_seen = tick
+    weigh(hosts.details[np.int64(hosts.rows[h].detail)], FROM_ABROAD, tick)
+    owners.counters[_INBOUND] += 1
 
 
 @inner

@@ -56,6 +56,7 @@ _REPLIES_TO_PROVEN: Final = COUNTERS["replies_to_proven"]
 _SUPPRESSED: Final = COUNTERS["suppressed_by_exemption"]
 _VISIBLE: Final = int(Fact.REPLIES_VISIBLE)
 _LEASES: Final = LEASE_COUNTERS["leases_live"]
+_UNREAD: Final = int(Fact.UNREAD)
 
 _ENOUGH_SEEN: Final = 3
 """Outcomes before the traffic says whether the mirror shows them."""
@@ -103,6 +104,7 @@ def _weigh(judged, h, tick):
     facts = judged.events.facts[n]
     collect(judged.hosts, h, tick, counts, facts)
     facts[_VISIBLE] = _replies_visible(judged)
+    facts[_UNREAD] = not judged.reads
     return score(counts, facts, judged.model)
 
 

@@ -13,14 +13,13 @@ from sensor.base.kernel import inner, inner_routine
 from sensor.decode.segment import ACK, FIN, RST, SYN
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import NO_ALERT
-from sensor.hosts.proof import POLITE, REFUSED, RUDE, TAKEN
+from sensor.hosts.proof import POLITE, RUDE
 from sensor.smtp.anomalies import AFTER_RESET, note
 from sensor.smtp.anomalies import EVICTED as WAS_EVICTED
 from sensor.smtp.dialogue import begin
 from sensor.smtp.manners import RUDE as RUDE_MANNERS
 from sensor.smtp.manners import UNDECIDED, judge
 from sensor.smtp.session import (
-    AUTH_ACCEPTED,
     CAPABILITIES,
     CLIENT_CLOSED,
     ENDS,
@@ -63,6 +62,13 @@ from sensor.tcp.reassembly import start_stream
 from sensor.tracking.attribution import count, owner, weigh_proof
 from sensor.tracking.conduct import conducted
 from sensor.tracking.state import COUNTERS, NO_ROOM, NOBODY
+from sensor.tracking.verdicts import (
+    count_flights,
+    decided,
+    hidden_outcome,
+    note_visit,
+    weighed_unread,
+)
 
 __all__ = [
     "answered",
@@ -82,27 +88,16 @@ __all__ = [
 _UNANSWERED: Final = COUNTERS["unanswered"]
 _SESSIONS: Final = COUNTERS["sessions"]
 _SESSIONS_EVICTED: Final = COUNTERS["sessions_evicted"]
-_TAKEN: Final = COUNTERS["transactions_accepted"]
-_TURNED_DOWN: Final = COUNTERS["transactions_rejected"]
 _READ: Final = COUNTERS["bytes_read"]
 _MISSED: Final = COUNTERS["bytes_missed"]
 
 _C_UNANSWERED: Final = int(Count.UNANSWERED)
-_C_REJECTED: Final = int(Count.REJECTED)
-_C_ACCEPTED: Final = int(Count.ACCEPTED)
 _C_RUDE: Final = int(Count.RUDE)
 _C_POLITE: Final = int(Count.POLITE)
-_C_SUBMITTED: Final = int(Count.SUBMITTED)
-_C_MAILED: Final = int(Count.MAILED)
-_C_UNMAILED: Final = int(Count.UNMAILED)
 
 _CLOSED, _RESET, _REFUSED, _NOT_ANSWERED, _IDLE, _EVICTED, _STILL_OPEN = range(len(ENDS))
 """How a connection ended."""
 
-_MESSAGE: Final = 2500
-"""Bytes of a client under TLS that hold a message: see ``detectors/deliveries.py``."""
-_BODY: Final = 64
-"""Bytes after DATA that do: a client whose DATA was refused sends RSET or QUIT."""
 _PIPECONNECT: Final = 1 << CAPABILITIES.index("PIPECONNECT")
 _SMTPS: Final = 465
 _MOST_RECORDS: Final = 4
@@ -221,42 +216,15 @@ def hear(followed, i, side, segment, data, ts, tick):
     read = s.bytes[0] + s.bytes[1]
     missed = s.lost[0] + s.lost[1]
     receive(sessions, n, side, segment, data, checked, connection.seen == BOTH_SEEN)
+    if s.tls == IN_TLS and segment.length:
+        count_flights(s, side)
     if s.capabilities & _PIPECONNECT:
         note_early(sessions, connection.server_hi, connection.server_lo)
     followed.counters[_READ] += s.bytes[0] + s.bytes[1] - read
     followed.counters[_MISSED] += s.lost[0] + s.lost[1] - missed
     if lines and s.mode[side] == LINES and s.held[side] < 0:
         segment.keep = segment.captured
-    return _decided(followed, connection, s, tick)
-
-
-@inner
-def _decided(followed, connection, s, tick):
-    """What a session decided since it was last asked; gives the host whose evidence changed."""
-    accepted = np.int64(s.accepted)
-    rejected = np.int64(s.rejected)
-    submitted = s.auth == AUTH_ACCEPTED and not s.auth_counted
-    if accepted + rejected + submitted == 0:
-        return NOBODY
-    s.accepted = 0
-    s.rejected = 0
-    followed.counters[_TAKEN] += accepted
-    followed.counters[_TURNED_DOWN] += rejected
-    owners = followed.owners
-    h = owner(owners, connection)
-    changed = NOBODY
-    if submitted:
-        s.auth_counted = 1
-        if h >= 0:
-            count(owners, h, _C_SUBMITTED, 0, tick)
-            changed = h
-    # One outcome a contact: a hundred recipients refused by one server are one opinion.
-    if h >= 0 and connection.first and s.outcomes == 0 and accepted + rejected:
-        s.outcomes = 1
-        count(owners, h, _C_REJECTED if rejected > accepted else _C_ACCEPTED, 0, tick)
-        weigh_proof(owners, connection, h, REFUSED if rejected > accepted else TAKEN, tick)
-        changed = h
-    return changed
+    return decided(followed, connection, s, tick)
 
 
 # --- conclude ------------------------------------------------------------------------------------
@@ -277,7 +245,8 @@ def finishing(followed, i, side, segment):
     connection.handled_fins = connection.fins
     if not is_over(connection):
         return n >= 0 and connection.seen == CLIENT_SEEN  # the server's FIN will not be seen
-    return n >= 0 or (n == NO_SESSION and followed.records.everyone)
+    unread = followed.records.everyone or not followed.reads
+    return n >= 0 or (n == NO_SESSION and unread)
 
 
 @inner_routine
@@ -315,23 +284,19 @@ def _conclude(followed, i, ts, tick):
     end_streams(sessions, n, ts, connection.seen == BOTH_SEEN)
     s.early_pipelining = offers_early(sessions, connection.server_hi, connection.server_lo)
     manners = judge(s, connection.seen == BOTH_SEEN)
+    note_visit(s, connection.seen == BOTH_SEEN)
     h = owner(owners, connection)
-    if h < 0:
-        return _decided(followed, connection, s, tick)
-    fresh = conducted(owners.hosts, followed.meetings, connection, h, s, tick)
-    if not connection.first:
-        changed = _decided(followed, connection, s, tick)
-        return h if fresh else changed
-    if manners != UNDECIDED:
+    fresh = h >= 0 and conducted(owners.hosts, followed.meetings, connection, h, s, tick)
+    judged = manners != UNDECIDED and h >= 0 and connection.first == 1
+    if judged:
         rude = manners == RUDE_MANNERS
         count(owners, h, _C_RUDE if rude else _C_POLITE, 0, tick)
         weigh_proof(owners, connection, h, RUDE if rude else POLITE, tick)
-    changed = _decided(followed, connection, s, tick)
-    if (s.tls == IN_TLS or connection.seen == CLIENT_SEEN) and s.commands and s.outcomes == 0:
-        mailed = s.bytes[0] >= _MESSAGE if s.tls == IN_TLS else s.body_bytes >= _BODY
-        count(owners, h, _C_MAILED if mailed else _C_UNMAILED, 0, tick)
-        return h
-    return h if fresh or manners != UNDECIDED else changed
+    changed = decided(followed, connection, s, tick)
+    hidden = s.tls == IN_TLS or connection.seen == CLIENT_SEEN
+    if hidden and s.commands and s.outcomes == 0:
+        changed = max(changed, hidden_outcome(followed, connection, s, tick))
+    return h if judged or fresh else changed
 
 
 # --- record --------------------------------------------------------------------------------------
@@ -386,6 +351,8 @@ def _end(followed, i, how, ts, tick):
         end_streams(followed.sessions, n, ts, connection.seen == BOTH_SEEN)
     elif n >= 0 and how != _EVICTED:
         changed = _conclude(followed, i, ts, tick)
+    elif not followed.reads and (how == _CLOSED or how == _RESET):
+        changed = weighed_unread(followed, connection, tick)
     if followed.records.ends.shape[0]:
         _record(followed, connection, n, how)
     if n >= 0:

@@ -89,6 +89,8 @@ COUNTERS: Final = {
     "segments_ignored": 22,  # resets and the like that their receivers drop
     "attempts_of_proven": 23,  # those of hosts that had completed a handshake before
     "replies_to_proven": 24,  # those of them that were answered or refused
+    "inbound_messages": 25,  # that subscribers' own servers took from abroad
+    "transactions_asked": 26,  # recipients were taken, and no DATA followed
 }
 
 # Instead of the row of a host: nobody's evidence changed, or the segment is nobody's we follow.
@@ -257,6 +259,8 @@ class Owners(NamedTuple):
 class Followed(NamedTuple):
     """What ``sessions`` may touch."""
 
+    reads: bool
+
     connections: Connections
     sessions: Sessions
     records: Records
@@ -282,6 +286,7 @@ class Judged(NamedTuple):
     peers: NDArray[np.int64]
     watch: NDArray[np.uint64]
     visibility: int
+    reads: bool
 
 
 @inner
@@ -293,7 +298,9 @@ def owners_of(t):
 @inner
 def followed_of(t):
     """The view of ``sessions``."""
-    return Followed(t.connections, t.sessions, t.records, t.meetings, t.counters, owners_of(t))
+    return Followed(
+        t.reads, t.connections, t.sessions, t.records, t.meetings, t.counters, owners_of(t)
+    )
 
 
 @inner
@@ -301,5 +308,5 @@ def judged_of(t):
     """The view of ``evaluate``."""
     return Judged(
         t.hosts, t.subscribers, t.alerts, t.model, t.proof, t.flood, t.levels, t.leases, t.events,
-        t.counters, t.moments, t.peers, t.watch, t.visibility,
+        t.counters, t.moments, t.peers, t.watch, t.visibility, t.reads,
     )  # fmt: skip

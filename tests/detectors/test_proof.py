@@ -96,3 +96,12 @@ def test_what_is_missing_is_said():
         " all of at least 5 and 4 are needed"
     )
     assert MODEL.proof.missing(MODEL.proof.explain(evidence(3))) is None
+
+
+def test_how_many_were_spoken_to_is_no_proof_where_nothing_said_is_read():
+    seen = evidence(contacts=60)
+    assert worth(seen) >= ENOUGH
+    unread = evidence(contacts=60, unread=1)
+    assert worth(unread) == 0
+    found = MODEL.proof.explain(unread)
+    assert found.code == "proof.unread" and "60 new destinations" in found.reason

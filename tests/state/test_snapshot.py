@@ -48,6 +48,17 @@ def test_a_restart_at_any_moment_changes_nothing(tmp_path):
         assert after.counters() == whole.counters()
 
 
+def test_a_later_version_may_count_more_kinds_of_things_in_a_field(tmp_path):
+    old = np.zeros(3, [("n", np.uint32, (2, 4)), ("gone", np.uint8)])
+    old["n"] = np.arange(24).reshape(3, 2, 4)
+    write(tmp_path / "state", {"rows": old}, {})
+    new = np.zeros(5, [("n", np.uint32, (2, 6)), ("fresh", np.uint8)])
+    new["n"][:, :, 4:] = 9
+    restore({"rows": new}, read(tmp_path / "state")[0])
+    assert (new["n"][:3, :, :4] == old["n"]).all()
+    assert (new["n"][:3, :, 4:] == 9).all() and not new["n"][3:, :, :4].any()
+
+
 def test_a_forked_child_writes_the_state_of_that_moment(tmp_path):
     rows = np.arange(1_000_000)
     child = fork_and_write(tmp_path / "state", {"rows": rows}, {"n": 1})

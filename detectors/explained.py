@@ -1,0 +1,226 @@
+"""The best honest explanation: what two of the detectors do with what became of a host's sessions.
+
+"Legitimate" is no one kind of host. A mail server's messages are taken; who checks addresses is
+told of many that are none, and never sends a message; who forwards what he is sent passes on spam,
+too. What is odd for one is ordinary for the other. So a host is asked to be *one* of them: of all
+that happened, each happening of a kind k is worth the log of
+
+    P(k | spam source) / P(k | explanation)
+
+and of all explanations the one counts that speaks most for the host (a generalised likelihood
+ratio). A rare explanation has a *handicap*, the log of how rare, so that it must explain more than
+a common one. Some explain only hosts that themselves take mail from abroad. Spam sources differ as
+well: of their kinds the one counts that explains best, less the log of how much rarer it is.
+
+Window and caps are as in ``sequential``.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate, combinations_with_replacement
+from math import log10
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.detector import CENTIBANS, Detector, Finding, Reach, centibans
+from sensor.base.kernel import kernel
+from sensor.hosts.evidence import Count, Evidence, Fact
+from sensor.hosts.windows import DAY, WINDOWS
+
+__all__ = ["BEYOND", "Explained", "Explanation", "Share", "explained"]
+
+BEYOND: Final = 1000.0
+"""Decibans of handicap: no explanation at all."""
+
+Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+
+_SHORTEST: Final = 2
+"""The 10 min window."""
+_INBOUND: Final = int(Fact.INBOUND)
+_FAR: Final = 1 << 40
+_HANDFUL: Final = 5
+"""Happenings of which every mix is weighed, for a bound."""
+
+# Columns of a table behind the steps: row 0 is the settings', each other an explanation's.
+_ENOUGH: Final = 0
+_MOST: Final = 1
+_TAKES: Final = 2
+_SENDERS: Final = 3
+_LEAST: Final = 0
+_HANDICAP: Final = 1
+_WITHOUT: Final = 2  # the handicap of a host that takes no mail
+
+
+class Sender(NamedTuple):
+    """What a spam source may be."""
+
+    shares: Sequence[float]
+    """of each kind of happening"""
+    rarer: float = 0.0
+    """decibans: how much rarer than the first"""
+
+
+class Explanation(NamedTuple):
+    """What a legitimate host may be."""
+
+    name: str
+    shares: Sequence[float]
+    """of each kind of happening"""
+    least: float
+    """decibans at most for a host that is explained so"""
+    handicap: float = 0.0
+    """decibans against it beforehand"""
+    without: float | None = None
+    """the same where the host takes no mail from abroad; None: as much"""
+
+
+def table(
+    spam: Sequence[Sender], honest: Sequence[Explanation], enough: int, most: float, takes: int
+) -> NDArray[np.int32]:
+    """int32[1 + explanations * senders, kinds + 4], as :func:`explained` reads it."""
+    rows = [[0] * len(spam[0].shares) + [enough, centibans(most / 10), takes, len(spam)]]
+    for one in honest:
+        without = one.handicap if one.without is None else one.without
+        for sender in spam:
+            steps = [
+                centibans(log10(guilty / fair))
+                for guilty, fair in zip(sender.shares, one.shares, strict=True)
+            ]
+            limits = one.least, one.handicap - sender.rarer, without - sender.rarer, 0.0
+            rows.append(steps + [centibans(value / 10) for value in limits])
+    return np.array(rows, np.int32)
+
+
+@kernel
+def window(counts, kinds, enough):
+    """The shortest window in which enough happened, else the day."""
+    w = _SHORTEST
+    while w < DAY:
+        n = 0
+        for k in range(kinds.shape[0]):
+            n += counts[kinds[k], w]
+        if n >= enough:
+            break
+        w += 1
+    return w
+
+
+@kernel
+def explained(counts, facts, kinds, tables):
+    """``(worth, guilty, honest)``: of all senders of spam and explanations those that count."""
+    size = kinds.shape[0]
+    w = window(counts, kinds, tables[0, size + _ENOUGH])
+    takes = facts[_INBOUND] >= tables[0, size + _TAKES]
+    worth = np.int64(-_FAR)
+    guilty = 0
+    honest = 0
+    happened = np.int64(0)
+    for k in range(size):
+        happened += counts[kinds[k], w]
+    senders = tables[0, size + _SENDERS]
+    for s in range(senders):
+        least = np.int64(_FAR)
+        best = 0
+        for row in range(s + 1, tables.shape[0], senders):
+            total = np.int64(tables[row, size + (_HANDICAP if takes else _WITHOUT)])
+            for k in range(size):
+                total += counts[kinds[k], w] * tables[row, k]
+            total = max(-np.int64(tables[row, size + _LEAST]), total)
+            if total < least:
+                least = total
+                best = row
+        if least > worth:
+            worth = least
+            guilty = s
+            honest = best
+    worth = min(worth, np.int64(tables[0, size + _MOST]))
+    return (worth if happened else np.int64(0)), guilty, honest
+
+
+@cache
+def _worst(kinds: tuple[int, ...], tables: bytes, rows: int) -> list[int]:
+    """The most that a number of happenings up to ``_HANDFUL`` is worth, whatever they are."""
+    table = np.frombuffer(tables, np.int32).reshape(rows, -1).copy()
+    which = np.array(kinds, np.int64)
+    facts = np.zeros(len(Fact), np.int64)
+    exactly = [0]
+    for n in range(1, _HANDFUL + 1):
+        counts = np.zeros((len(Count), len(WINDOWS)), np.int64)
+        most = 0
+        for some in combinations_with_replacement(range(len(kinds)), n):
+            for k, row in enumerate(kinds):
+                counts[row] = some.count(k)
+            most = max(most, int(explained(counts, facts, which, table)[0]))
+        exactly.append(most)
+    return list(accumulate(exactly, max))
+
+
+class Explained(Detector):
+    """What such detectors share. One is its page, its settings, its kinds and their words."""
+
+    kinds: ClassVar[dict[str, Count]]
+    """what a finding calls each kind of happening"""
+    first: ClassVar[NDArray[np.int64]]
+    """the same as the kernel takes them"""
+    against: ClassVar[str]
+    """which attribute of Reach can each be a happening"""
+    names: tuple[str, ...]
+    """of the explanations"""
+
+    def __init__(self, settings: Any = None) -> None:
+        s: Any = settings or self.Settings()
+        honest = self.honest(s)
+        self.names = tuple(one.name for one in honest)
+        self.tables = table(self.senders(s), honest, s.enough, s.most, s.inbound)
+        size = len(self.kinds)
+        taken, refused = self.tables[1, :2]
+        self.steps = np.array(
+            [refused, taken, s.enough, self.tables[0, size + _MOST], self.tables[1, size + _LEAST]],
+            np.int32,
+        )
+        """up, down, enough, most, least of the usual explanation alone, by its first two kinds"""
+        self._worst = _worst(tuple(self.first.tolist()), self.tables.tobytes(), len(self.tables))
+
+    def senders(self, settings: Any) -> list[Sender]:
+        """The kinds of spam sources, the first the usual one."""
+        raise NotImplementedError
+
+    def honest(self, settings: Any) -> list[Explanation]:
+        """The explanations, the first the usual one, without handicap."""
+        raise NotImplementedError
+
+    def most(self, reach: Reach) -> int:
+        """The worst of all that a handful can have become; of more, a bound that is easily had."""
+        n: int = getattr(reach, self.against)
+        if n <= _HANDFUL:
+            return self._worst[n]
+        size = len(self.kinds)
+        senders = int(self.tables[0, size + _SENDERS])
+        step = max(0, int(self.tables[1 : 1 + senders, :size].max()))
+        return int(min(n * step, self.tables[0, size + _MOST]))
+
+    @staticmethod
+    def facts_of(figures: dict[str, Any]) -> dict[Fact, int]:
+        """Whether the host takes mail."""
+        return {Fact.INBOUND: figures["inbound"]}
+
+    def explain(self, evidence: Evidence) -> Finding:
+        """How often each happened, what explains it best, and by how much it fails to."""
+        size = len(self.kinds)
+        worth, _, best = explained(evidence.counts, evidence.facts, self.first, self.tables)
+        w = int(window(evidence.counts, self.first, int(self.tables[0, size + _ENOUGH])))
+        figures: dict[str, Any] = {"window": WINDOWS[w], "inbound": evidence.fact(Fact.INBOUND)}
+        figures |= {name: evidence.count(what, w) for name, what in self.kinds.items()}
+        figures["total"] = sum(figures[name] for name in self.kinds)
+        if not figures["total"]:
+            return Finding(self.name, 0, f"{self.name}.none", figures)
+        limit = int(self.tables[0, size + _MOST])
+        least = int(self.tables[best, size + _LEAST]) if best else 0
+        if worth == limit or (best and worth == -least):
+            figures["limit"] = int(worth) / CENTIBANS
+        senders = int(self.tables[0, size + _SENDERS])
+        name = self.names[(best - 1) // senders] if best else self.names[0]
+        return Finding(self.name, int(worth), f"{self.name}.{name}", figures)

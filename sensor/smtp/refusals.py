@@ -1,0 +1,61 @@
+"""Why a server refuses: the class of a 5yz reply. Kernels only.
+
+``MAILBOX``  the address it was given is none: of the list a client works through that tells all
+``POLICY``   whose mail it is, or where it comes from: a list of customers' ranges, a bad name
+``CONTENT``  what stands in the message: said after DATA, and of whoever wrote it
+
+The enhanced code says (RFC 3463): x.7.z is policy, any other class of subject is about addresses
+and mailboxes. Where there is none, codes that stand for the whole transaction (521, 554, 556: RFC
+5321, 4.2.2; RFC 7504) are policy, and so is a text with a word that only such refusals have.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from sensor.base.byteorder import u8
+from sensor.base.kernel import kernel, routine
+from sensor.smtp.scan import lower
+
+__all__ = ["CONTENT", "MAILBOX", "POLICY", "is_policy", "names_policy"]
+
+# Classes; zero: nothing was refused.
+MAILBOX: Final = 1
+POLICY: Final = 2
+CONTENT: Final = 3
+
+_WHOLE: Final = (521, 554, 556)
+_SECURITY: Final = 7
+_LONGEST: Final = 256
+"""Bytes of a line that are looked at."""
+_STEMS = np.array(
+    [int.from_bytes(stem, "big") for stem in (
+        b"bloc", b"blac", b"spam", b"poli", b"dnsb", b"rbl.", b"repu", b"dyna", b"bann",
+    )],
+    np.int64,
+)  # fmt: skip
+"""Beginnings of block, blacklist, spam, policy, DNSBL, rbl., reputation, dynamic, banned."""
+
+
+@routine
+def names_policy(data, a, b):
+    """Whether a line of text has a word that only a refusal for policy has."""
+    window = 0
+    for k in range(a, min(b, a + _LONGEST)):
+        window = (window << 8 | lower(u8(data, k))) & 0xFFFFFFFF
+        for n in range(_STEMS.shape[0]):
+            if window == _STEMS[n]:
+                return True
+    return False
+
+
+@kernel
+def is_policy(code, subject, named):
+    """Whether a refusal is for policy.
+
+    ``subject``: the second part of its enhanced code, over 999 where there is none; ``named``: a
+    line of it has a word of policy.
+    """
+    if subject <= 999:
+        return subject == _SECURITY
+    return named or code == _WHOLE[0] or code == _WHOLE[1] or code == _WHOLE[2]

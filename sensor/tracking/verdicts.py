@@ -1,0 +1,184 @@
+"""What became of a host's mail: verdicts of servers, and what sizes tell where those are hidden.
+
+``followed`` is the view of what these kernels may touch (``state.Followed``). Those that say so
+give the row of the host whose evidence changed, or NOBODY. Kernels only.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from sensor.base.kernel import inner
+from sensor.hosts.evidence import Count
+from sensor.hosts.proof import REFUSED, TAKEN
+from sensor.smtp.session import (
+    AUTH_ACCEPTED,
+    CLIENT_SPOKE,
+    GREETED,
+    IN_TLS,
+    NO_AUTH,
+    SERVER_SPOKE,
+)
+from sensor.tcp.connections import BOTH_SEEN, CLIENT, INBOUND
+from sensor.tracking.attribution import (
+    count,
+    held_nothing,
+    new_verdict,
+    owner,
+    took_mail,
+    was_put_off,
+    weigh_proof,
+)
+from sensor.tracking.state import COUNTERS, NOBODY
+
+__all__ = ["count_flights", "decided", "hidden_outcome", "note_visit", "weighed_unread"]
+
+_TAKEN: Final = COUNTERS["transactions_accepted"]
+_TURNED_DOWN: Final = COUNTERS["transactions_rejected"]
+_ASKED: Final = COUNTERS["transactions_asked"]
+
+_C_REJECTED: Final = int(Count.REJECTED)
+_C_ACCEPTED: Final = int(Count.ACCEPTED)
+_C_SUBMITTED: Final = int(Count.SUBMITTED)
+_C_MAILED: Final = int(Count.MAILED)
+_C_UNMAILED: Final = int(Count.UNMAILED)
+_C_ASKED: Final = int(Count.ASKED)
+_C_REFUSED_AS = np.array(
+    [int(Count.REJECTED), int(Count.REJECTED), int(Count.POLICY), int(Count.CONTENT)], np.int64
+)
+"""By the class of the refusal (``smtp/refusals``)."""
+
+# Bytes of a client that hold a message: see ``detectors/deliveries.py``.
+_SEALED: Final = 800  # under TLS, behind its hello
+_UNREAD: Final = 2500  # where nothing is read, of a session in which the server sent a certificate
+_PLAIN: Final = 600  # of one in which it did not
+# Up to so many in which it did not begin one: EHLO and QUIT, and no envelope.
+_SEALED_EMPTY: Final = 600
+_UNREAD_EMPTY: Final = 620
+_PLAIN_EMPTY: Final = 64
+_FLIGHTS: Final = 3
+"""Times a client of TLS 1.3 speaks that sends its hello, EHLO and QUIT; before 1.3 once more."""
+_TLS_1_3: Final = 0x0304
+_CERTIFICATE: Final = 1800
+"""Bytes of a server that hold one: a server that speaks in clear says less."""
+_BODY: Final = 64
+"""Bytes after DATA that hold one: a client whose DATA was refused sends RSET or QUIT."""
+_GREETING: Final = 4
+"""Bytes a server that spoke has sent."""
+_MOD: Final = 0xFFFFFFFF
+
+
+@inner
+def count_flights(s, side):
+    """Bytes under TLS: do they come after some of the other side?"""
+    if side == CLIENT and s.spoke == SERVER_SPOKE:
+        s.flights = min(s.flights + 1, 0xFFFF)
+    s.spoke = CLIENT_SPOKE if side == CLIENT else SERVER_SPOKE
+
+
+@inner
+def note_visit(s, both):
+    """A session is over: a client that said QUIT and named no sender had nothing to send."""
+    if s.quit and s.mail_attempted == 0 and s.auth == NO_AUTH and s.tls != IN_TLS:
+        s.asked = s.greeted == GREETED and s.banner_code < 400 and both
+
+
+@inner
+def decided(followed, connection, s, tick):
+    """What a session decided since it was last asked; gives the host whose evidence changed."""
+    accepted = np.int64(s.accepted)
+    rejected = np.int64(s.rejected)
+    asked = np.int64(s.asked)
+    submitted = s.auth == AUTH_ACCEPTED and not s.auth_counted
+    if accepted + rejected + asked + submitted == 0:
+        return NOBODY
+    s.accepted = 0
+    s.rejected = 0
+    s.asked = 0
+    followed.counters[_ASKED] += asked
+    followed.counters[_TAKEN] += accepted
+    followed.counters[_TURNED_DOWN] += rejected
+    owners = followed.owners
+    h = owner(owners, connection)
+    changed = NOBODY
+    if submitted:
+        s.auth_counted = 1
+        if h >= 0:
+            count(owners, h, _C_SUBMITTED, 0, tick)
+            changed = h
+    if connection.first == INBOUND and accepted and s.outcomes == 0:
+        s.outcomes = 1
+        took_mail(owners, connection, tick)
+    # One verdict a network: a hundred recipients refused by one provider are one opinion.
+    if h >= 0 and s.outcomes == 0 and accepted + rejected + asked:
+        s.outcomes = 1
+        if new_verdict(owners, connection, h, tick):
+            what = _C_ACCEPTED if accepted else _C_ASKED
+            if rejected > accepted:
+                what = _C_REFUSED_AS[s.refused_as]
+            count(owners, h, what, 0, tick)
+            changed = h
+            if what == _C_REJECTED or what == _C_ACCEPTED:
+                proof = REFUSED if what == _C_REJECTED else TAKEN
+                weigh_proof(owners, connection, h, proof, tick)
+    return changed
+
+
+@inner
+def _sized(followed, connection, size, least, empty, tick):
+    """A session whose replies are hidden: did its client send a message, ``least`` bytes?
+
+    Up to ``empty`` it did not even begin one. Gives the host whose evidence changed.
+    """
+    owners = followed.owners
+    if connection.first == INBOUND and size >= least:
+        took_mail(owners, connection, tick)
+    h = owner(owners, connection)
+    if h < 0:
+        return NOBODY
+    if size <= empty:
+        if not new_verdict(owners, connection, h, tick):
+            return NOBODY
+        count(owners, h, _C_ASKED, 0, tick)
+    elif size < least:
+        if not held_nothing(owners, connection, h, tick):
+            return NOBODY
+        count(owners, h, _C_UNMAILED, 0, tick)
+    else:
+        if not new_verdict(owners, connection, h, tick):
+            return NOBODY
+        if was_put_off(owners, connection, h):  # no bot comes again: that makes up for it
+            count(owners, h, _C_MAILED, 0, tick)
+        count(owners, h, _C_MAILED, 0, tick)
+    return h
+
+
+@inner
+def weighed_unread(followed, connection, tick):
+    """A connection nobody read has closed: numbers of both sides tell how much each has sent.
+
+    Gives the host whose evidence changed.
+    """
+    if connection.midstream or connection.seen != BOTH_SEEN or connection.syns == 0:
+        return NOBODY
+    sent = np.int64(connection.client_next) - np.int64(connection.client_isn) - 2 & _MOD
+    heard = np.int64(connection.server_next) - np.int64(connection.server_isn) - 2 & _MOD
+    if heard < _GREETING or heard >= 1 << 31 or sent >= 1 << 31:
+        return NOBODY
+    if heard >= _CERTIFICATE:
+        return _sized(followed, connection, sent, _UNREAD, _UNREAD_EMPTY, tick)
+    return _sized(followed, connection, sent, _PLAIN, _PLAIN_EMPTY, tick)
+
+
+@inner
+def hidden_outcome(followed, connection, s, tick):
+    """Session ``s``, whose replies are hidden, is over; gives the host whose evidence changed."""
+    size = np.int64(s.body_bytes)
+    least = _BODY
+    empty = np.int64(-1)
+    if s.tls == IN_TLS:
+        size = np.int64(s.bytes[0]) - np.int64(s.hello_size)
+        least = _SEALED
+        if s.flights <= (_FLIGHTS if s.tls_version >= _TLS_1_3 else _FLIGHTS + 1):
+            empty = _SEALED_EMPTY
+    return _sized(followed, connection, size, least, empty, tick)

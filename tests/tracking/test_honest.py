@@ -1,0 +1,187 @@
+"""What is counted of hosts whom a careless sensor accuses: servers, relays, checkers."""
+
+import ipaddress
+
+import numpy as np
+import pytest
+
+from lab.conversation import SYN, Conversation, block
+from lab.outputs import feed, finish
+from sensor.base.addresses import MAPPED
+from sensor.hosts.activity import collect
+from sensor.hosts.evidence import Count, Evidence, Fact
+from sensor.hosts.layout import META
+from sensor.hosts.table import lookup
+from sensor.pipeline import Pipeline
+from sensor.settings import Settings
+from tests.smtp.test_manners import HELLO, MAIL, QUIT, TAKEN, encrypted
+from tests.smtp.test_refusals import sealed
+
+HOST = "203.0.113.7"
+SECOND = 10**9
+LATER = r"S: 450 4.2.0 greylisted\r\n"
+UNKNOWN = r"S: 550 5.1.1 no such user\r\n"
+
+
+class Day:
+    """Conversations of one subscriber, one after the other, and what is then known of it."""
+
+    def __init__(self, **settings):
+        self.pipeline = Pipeline(Settings(subscriber_prefixes=("203.0.113.0/24",), **settings))
+        self.frames: list[tuple[int, bytes]] = []
+        self.moment = 0
+        self.port = 5000
+
+    def meet(self, server: str, text: str = "", *, pause: int = 1, client: str = HOST) -> None:
+        """A connection; one in which nothing is said is not answered."""
+        self.port += 1
+        talk = Conversation(sport=self.port, ends=(client, server))
+        talk.now += self.moment
+        if text:
+            talk.open().say(text).close()
+        else:
+            talk.send("c", flags=SYN)
+        self.add(talk, pause)
+
+    def add(self, talk: Conversation, pause: int = 1) -> None:
+        self.frames += talk.frames
+        self.moment += pause * SECOND
+
+    def evidence(self) -> Evidence:
+        feed(self.pipeline, block(self.frames))
+        self.frames = []
+        list(self.pipeline.catch_up(1_750_000_000 * SECOND + self.moment + 200 * SECOND))
+        state = self.pipeline._state
+        h = lookup(state.hosts, np.uint64(0), np.uint64(MAPPED + int(ipaddress.ip_address(HOST))))
+        counts, facts = np.zeros((len(Count), 5), np.int64), np.zeros(len(Fact), np.int64)
+        collect(state.hosts, h, int(state.clock[0]) // SECOND, counts, facts)
+        finish(self.pipeline)
+        return Evidence(counts, facts)
+
+
+def test_a_provider_has_one_opinion_however_many_servers_say_it():
+    day = Day()
+    for k in range(12):
+        day.meet(f"198.51.100.{k + 1}", HELLO + MAIL + UNKNOWN + QUIT)
+    few = day.evidence().count(Count.REJECTED, 4)
+    assert few <= 3, "the first handful of a host has no list of networks"
+    apart = Day()
+    for k in range(12):
+        apart.meet(f"198.51.{k}.1", HELLO + MAIL + UNKNOWN + QUIT)
+    assert apart.evidence().count(Count.REJECTED, 4) == 12
+
+
+def test_who_is_put_off_and_comes_again_has_the_verdict_he_gets_then():
+    day = Day()
+    for again in (LATER, TAKEN):
+        for k in range(10):
+            day.meet(f"198.51.{k}.1", HELLO + MAIL + again + QUIT)
+    found = day.evidence()
+    assert found.count(Count.ACCEPTED, 4) == 10
+    assert found.count(Count.REJECTED, 4) == 0
+
+
+def test_mail_from_abroad_is_counted_for_the_server_that_takes_it():
+    day = Day()
+    for k in range(4):
+        day.meet(HOST, HELLO + MAIL + TAKEN + QUIT, client=f"192.0.2.{k + 1}")
+    day.meet(HOST, HELLO + MAIL + UNKNOWN + QUIT, client="192.0.2.9")
+    day.meet(HOST, "", client="192.0.2.10")
+    found = day.evidence()
+    assert found.fact(Fact.INBOUND) == 4
+    assert found.count(Count.ACCEPTED, 4) == 0, "that is of the mail it sends"
+    assert day.pipeline.counters()["connections"]["inbound_messages"] == 4
+
+
+def test_a_neighbours_mail_is_not_from_abroad_and_a_stranger_has_no_row():
+    day = Day()
+    day.meet(HOST, HELLO + MAIL + TAKEN + QUIT, client="203.0.113.9")
+    day.meet("198.51.100.1", HELLO + MAIL + TAKEN + QUIT, client="192.0.2.1")
+    day.meet("198.51.100.1", HELLO + MAIL + TAKEN + QUIT)
+    assert day.evidence().fact(Fact.INBOUND) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (HELLO + QUIT, {}),  # shorter than any envelope, and yet longer than a greeting
+        (HELLO + MAIL + UNKNOWN + QUIT, {"UNMAILED": 1}),
+        (HELLO + MAIL + TAKEN.replace("hello ", "hello " * 90) + QUIT, {"MAILED": 1}),
+    ],
+)
+def test_where_nothing_is_read_numbers_tell_how_much_was_sent(text, what):
+    day = Day(privacy="headers")
+    day.meet("198.51.100.1", text)
+    found = day.evidence()
+    kinds = (Count.MAILED, Count.UNMAILED, Count.ACCEPTED, Count.REJECTED)
+    assert {k.name: found.count(k, 4) for k in kinds if found.count(k, 4)} == what
+
+
+def test_where_nothing_is_read_a_certificate_tells_of_tls():
+    for size, what in ((2000, Count.UNMAILED), (4000, Count.MAILED)):
+        day = Day(privacy="headers")
+        talk = encrypted(size)
+        long = Conversation(ends=talk.ends).open()
+        long.send("s", b"220 mx\r\n" + bytes(1200))
+        long.send("s", bytes(1200))
+        for at in range(0, size, 1000):
+            long.send("c", bytes(min(1000, size - at)))
+            long.send("s", bytes(20))
+        day.add(long.close())
+        assert day.evidence().count(what, 4) == 1
+
+
+def test_who_mails_where_he_was_put_off_before_is_no_bot():
+    """Under TLS: a session that held nothing, and another with a message, are two that did."""
+    day = Day()
+    for flights in ([120, 150, 28], [120, 150, 3000, 28]):
+        for k in range(8):
+            talk = sealed(flights)
+            moved = Conversation(sport=6000 + day.port, ends=(HOST, f"198.51.{k}.1"))
+            day.port += 1
+            moved.now += day.moment
+            moved.open().say(HELLO + r"C: STARTTLS\r\n|S: 220 go\r\n".replace("|", "\n"))
+            for payload in payloads(talk):
+                moved.send(*payload)
+            day.add(moved.close())
+    found = day.evidence()
+    assert found.count(Count.UNMAILED, 4) == 8
+    assert found.count(Count.MAILED, 4) >= 14, "all but those of the first handful"
+
+
+def payloads(talk: Conversation) -> list[tuple[str, bytes]]:
+    """What was sent from the TLS hello on."""
+    said = []
+    for _, packet in talk.frames:
+        content = packet[54:]
+        if content and (said or content[0] == 0x16):
+            side = "c" if packet[26:30] == bytes([203, 0, 113, 7]) else "s"
+            said.append((side, content))
+    return said
+
+
+def test_a_server_whose_line_is_down_has_not_got_a_bad_list():
+    day = Day()
+    for k in range(20):
+        day.meet(f"198.51.{k}.1", HELLO + MAIL + TAKEN + QUIT)
+    for k in range(30):
+        day.meet(f"198.52.{k}.1")
+    found = day.evidence()
+    assert found.count(Count.UNANSWERED, 4) == 30
+    assert found.count(Count.FIRST_FAILED, 4) == 3
+    hosts = day.pipeline._state.hosts
+    assert int(hosts.meta[META["failures_excused"]]) == 27
+
+
+def test_a_bad_list_is_one_with_answers_between_and_from_the_beginning():
+    between = Day()
+    for k in range(20):
+        between.meet(f"198.51.{k}.1", HELLO + MAIL + TAKEN + QUIT)
+    for k in range(30):
+        between.meet(f"198.52.{k}.1")
+        between.meet(f"198.53.{k}.1", HELLO + MAIL + UNKNOWN + QUIT, pause=90)
+    assert between.evidence().count(Count.FIRST_FAILED, 4) == 30
+    never = Day()
+    for k in range(30):
+        never.meet(f"198.52.{k}.1")
+    assert never.evidence().count(Count.FIRST_FAILED, 4) == 30
