@@ -71,7 +71,7 @@ class DeliveriesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     relay: Shares = (0.45, 0.55)
     """bounces to forged senders, others' spam and what comes from a listed range are refused"""
     inbound: Annotated[int, msgspec.Meta(ge=1)] = 5
-    """messages it takes from abroad that make a host one that may pass mail on"""
+    """messages it takes from outside that make a host one that may pass mail on"""
     enough: Annotated[int, msgspec.Meta(ge=1)] = 100
     """sessions that make a window worth reading by itself"""
     most: Decibans = 20.0

@@ -9,7 +9,7 @@ that happened, each happening of a kind k is worth the log of
 
 and of all explanations the one counts that speaks most for the host (a generalised likelihood
 ratio). A rare explanation has a *handicap*, the log of how rare, so that it must explain more than
-a common one. Some explain only hosts that themselves take mail from abroad. Spam sources differ as
+a common one. Some explain only hosts that themselves take mail from outside. Spam sources differ as
 well: of their kinds the one counts that explains best, less the log of how much rarer it is.
 
 Window and caps are as in ``sequential``.
@@ -74,7 +74,7 @@ class Explanation(NamedTuple):
     handicap: float = 0.0
     """decibans against it beforehand"""
     without: float | None = None
-    """the same where the host takes no mail from abroad; None: as much"""
+    """the same where the host takes no mail from outside; None: as much"""
 
 
 def table(

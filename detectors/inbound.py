@@ -1,4 +1,4 @@
-"""Does the host take mail from abroad itself?
+"""Does the host take mail from outside itself?
 
 A mail server answers on port 25, and others deliver there: what goes out of it has come in, or is
 answered. A bot on a home line answers nobody; its port 25 is closed by the system it runs on, or by
@@ -18,7 +18,7 @@ that was taken (2yz), or under TLS was as large as one. Of half a day to a day.
 >>> facts[Fact.INBOUND] = 4
 >>> finding = Inbound().explain(Evidence(np.zeros((len(Count), 5), np.int64), facts))
 >>> finding.centibans, finding.reason
-(-70, 'it took 4 messages from abroad itself')
+(-70, 'it took 4 messages from outside itself')
 """
 
 from math import log10
@@ -60,12 +60,12 @@ class Inbound(Detector):
     silent = {"most": 0.0}
     sentences = {
         "en": {
-            "none": "it takes no mail from abroad itself",
-            "takes": "it took {inbound} message{inbound:plural} from abroad itself",
+            "none": "it takes no mail from outside itself",
+            "takes": "it took {inbound} message{inbound:plural} from outside itself",
         },
         "ja": {
-            "none": "国外からのメールを自ら受け取っていない",
-            "takes": "国外からのメール {inbound} 通を自ら受け取った",
+            "none": "外部からのメールを自ら受け取っていない",
+            "takes": "外部からのメール {inbound} 通を自ら受け取った",
         },
     }
 

@@ -13,7 +13,7 @@ with ``clumping`` k): D is 1 + m / k times that. The ratio of the two densities 
 
     (n - 1) / 2 ln(1 + m / k) - D / 2 (1 - 1 / (1 + m / k)) nats.
 
-A server that takes mail from abroad (``inbound`` messages in half a day) passes it on, answers or
+A server that takes mail from outside (``inbound`` messages in half a day) passes it on, answers or
 bounces it as it comes, by night as well, and verifies who sent it: of such a host evenness says
 nothing.
 
@@ -59,7 +59,7 @@ class RegularitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """k; 1: the rates of a legitimate host's hours are spread like an exponential's"""
     most: Decibans = 10.0
     inbound: Annotated[int, msgspec.Meta(ge=1)] = 5
-    """messages it takes from abroad, from which on it says nothing"""
+    """messages it takes from outside, from which on it says nothing"""
 
 
 @kernel

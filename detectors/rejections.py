@@ -27,7 +27,7 @@ a listed one   stands in a range of addresses that its provider says should not 
 a checker      verifies senders (Postfix, Exim: MAIL FROM:<>, RCPT, QUIT), cleans lists, tests TLS,
                watches servers: what it asks for is often none, but it sends nothing
 a relay        forwards, bounces, keeps lists, is a second MX: of what it passes on filters refuse a
-               part and forged senders are no mailboxes. Only who takes mail from abroad passes on
+               part and forged senders are no mailboxes. Only who takes mail from outside passes on
 =============  ==================================================================================
 
 Spam sources are of three kinds. Those not listed yet meet unknown mailboxes: half of the refusals
@@ -96,7 +96,7 @@ class RejectionsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     checker: Shares = (0.04, 0.4, 0.1, 0.01, 0.45)
     relay: Shares = (0.56, 0.2, 0.03, 0.2, 0.01)
     inbound: Annotated[int, msgspec.Meta(ge=1)] = 5
-    """messages it takes from abroad that make a host one that may pass mail on"""
+    """messages it takes from outside that make a host one that may pass mail on"""
     enough: Annotated[int, msgspec.Meta(ge=1)] = 100
     """verdicts that make a window worth reading by itself: one server in ten of a newsletter may
     refuse for ten minutes

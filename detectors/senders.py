@@ -38,7 +38,7 @@ from sensor.hosts.windows import DAY
 
 __all__ = ["Senders", "SendersSettings"]
 
-_REJECTED: Final = int(Count.REJECTED)
+_REFUSED = np.array([Count.REJECTED, Count.POLICY, Count.CONTENT], np.int64)
 _ACCEPTED: Final = int(Count.ACCEPTED)
 _FROM_DOMAINS: Final = int(Fact.FROM_DOMAINS)
 
@@ -61,7 +61,9 @@ class SendersSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @kernel
 def ratio(counts, facts, tables):
     """``tables`` is int32[LARGEST + 3]: what so many are worth, then refusals, outnumber."""
-    refused = counts[_REJECTED, DAY]
+    refused = np.int64(0)
+    for k in range(_REFUSED.shape[0]):
+        refused += counts[_REFUSED[k], DAY]
     enough = tables[LARGEST + 1], tables[LARGEST + 2]
     if refused < enough[0] or refused < enough[1] * counts[_ACCEPTED, DAY]:
         return np.int64(0)
@@ -119,7 +121,7 @@ class Senders(Detector):
     def explain(self, evidence: Evidence) -> Finding:
         """How many, and who refused them."""
         domains = evidence.fact(Fact.FROM_DOMAINS)
-        refused = evidence.count(Count.REJECTED, DAY)
+        refused = sum(evidence.count(Count(k), DAY) for k in _REFUSED)
         worth = int(ratio(evidence.counts, evidence.facts, self.tables))
         figures: dict[str, Any] = {
             "domains": domains, "usual": self.usual, "refused": refused,

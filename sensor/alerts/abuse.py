@@ -55,6 +55,8 @@ _C_NETWORKS: Final = int(Count.NETWORKS)
 _C_FIRST_ANSWERED: Final = int(Count.FIRST_ANSWERED)
 _C_FIRST_FAILED: Final = int(Count.FIRST_FAILED)
 _C_REJECTED: Final = int(Count.REJECTED)
+_C_POLICY: Final = int(Count.POLICY)
+_C_CONTENT: Final = int(Count.CONTENT)
 _C_ACCEPTED: Final = int(Count.ACCEPTED)
 _C_RUDE: Final = int(Count.RUDE)
 _C_POLITE: Final = int(Count.POLITE)
@@ -68,7 +70,7 @@ _F_MAILS: Final = int(Fact.MAILS)
 @kernel
 def kind_of(counts, facts):
     """The place in KINDS of what a host's evidence shows."""
-    refused = counts[_C_REJECTED, DAY]
+    refused = counts[_C_REJECTED, DAY] + counts[_C_POLICY, DAY] + counts[_C_CONTENT, DAY]
     taken = counts[_C_ACCEPTED, DAY]
     decided = refused + taken + counts[_C_MAILED, DAY]
     if facts[_F_LOGINS_REFUSED] > _LOGINS and facts[_F_LOGINS_REFUSED] > decided:

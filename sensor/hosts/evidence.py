@@ -66,7 +66,7 @@ class Fact(IntEnum):
     PROVEN_RUDE = 11
     PROVEN_POLITE = 12
     DENIED = 13  # those the holder of the address reset afterwards: it had sent no SYN
-    INBOUND = 14  # messages it took itself, from abroad on port 25, in half a day to a day
+    INBOUND = 14  # messages it took itself, from outside on port 25, in half a day to a day
     # Servers of half a day to a day, since the host's third destination (``hosts/conduct.py``).
     LOGINS_REFUSED = 15  # that refused a log-in by 535
     LOGINS_TAKEN = 16  # that took one

@@ -220,7 +220,7 @@ def was_put_off(owners, connection, h):
 
 @inner
 def took_mail(owners, connection, tick):
-    """A subscriber, the server of a connection from abroad, took a message."""
+    """A subscriber, the server of a connection from outside, took a message."""
     hi = connection.server_hi
     lo = connection.server_lo
     c = classify(owners.subscribers, hi, lo)

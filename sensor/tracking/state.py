@@ -89,7 +89,7 @@ COUNTERS: Final = {
     "segments_ignored": 22,  # resets and the like that their receivers drop
     "attempts_of_proven": 23,  # those of hosts that had completed a handshake before
     "replies_to_proven": 24,  # those of them that were answered or refused
-    "inbound_messages": 25,  # that subscribers' own servers took from abroad
+    "inbound_messages": 25,  # that subscribers' own servers took from outside
     "transactions_asked": 26,  # recipients were taken, and no DATA followed
 }
 

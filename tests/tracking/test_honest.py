@@ -81,7 +81,7 @@ def test_who_is_put_off_and_comes_again_has_the_verdict_he_gets_then():
     assert found.count(Count.REJECTED, 4) == 0
 
 
-def test_mail_from_abroad_is_counted_for_the_server_that_takes_it():
+def test_mail_from_outside_is_counted_for_the_server_that_takes_it():
     day = Day()
     for k in range(4):
         day.meet(HOST, HELLO + MAIL + TAKEN + QUIT, client=f"192.0.2.{k + 1}")
@@ -93,7 +93,7 @@ def test_mail_from_abroad_is_counted_for_the_server_that_takes_it():
     assert day.pipeline.counters()["connections"]["inbound_messages"] == 4
 
 
-def test_a_neighbours_mail_is_not_from_abroad_and_a_stranger_has_no_row():
+def test_a_neighbours_mail_is_not_from_outside_and_a_stranger_has_no_row():
     day = Day()
     day.meet(HOST, HELLO + MAIL + TAKEN + QUIT, client="203.0.113.9")
     day.meet("198.51.100.1", HELLO + MAIL + TAKEN + QUIT, client="192.0.2.1")
