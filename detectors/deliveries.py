@@ -10,27 +10,31 @@ A mail server's sessions nearly all hold one. Of a spam source's recipients half
 is on lists is refused by nearly all.
 
 Who only checks (senders, lists, TLS, whether a server is up) sends no message to anybody: that
-*all* is refused speaks no more against a host than for it, since a list checker looks the same.
-What speaks against it are both together. Each kind weighs against the honest host that explains all
-of them best (``detectors/explained.py``).
+*all* are envelopes without one speaks no more against a host than for it, since a list checker
+looks the same; and who asks for nothing at all is one who tests servers. What speaks against it are
+several together: spam sources on lists are refused at MAIL here, at RCPT there. Each kind weighs
+against the honest host that explains all of them best (``detectors/explained.py``). Who takes mail
+from outside himself passes some of it on, bounces some, and asks whether senders are real, in any
+proportion: against him sizes say nothing.
 
-One verdict a network and half a day. A session without a message is one until a message goes there
-after all; then two count that did: who comes again after having been put off is no bot. Under TLS a
-session held a message if its client sent at least 800 bytes behind its hello: what it says in clear
-before, the end of the handshake, and an envelope are below that, also in TLS 1.2, and a message
-with the headers that servers put on is above. If it sent little and spoke no more often than for
-EHLO and QUIT, it asked for nothing: see ``detectors/rejections.py``. Where replies pass by the
-mirror, a message is something that followed DATA. Where nothing is read, sequence numbers tell how
-much each side sent: 600 bytes hold a message, or 2,500 where the server sent so much that there
-must have been a certificate (a hello with a post-quantum key share has 1,800).
+Of one network, as in ``detectors/rejections.py``, the 1st, 4th, 16th ... session of half a day
+counts. One without a message is no verdict until a message goes there after all; then two count
+that did: who comes again after having been put off is no bot. Under TLS a session held a message if
+its client sent at least 800 bytes behind its hello: what it says in clear before, the end of the
+handshake, and an envelope are below that, also in TLS 1.2, and a message with the headers that
+servers put on is above. If it sent little and spoke no more often than for EHLO and QUIT, it held
+not even an envelope. Where replies pass by the mirror, a message is something that followed DATA.
+Where nothing is read, sequence numbers tell how much each side sent: 600 bytes hold a message, or
+2,500 where the server sent so much that there must have been a certificate (a hello with a post-
+quantum key share has 1,800).
 
 >>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
 >>> counts = np.zeros((len(Count), 5), np.int64)
 >>> counts[Count.UNMAILED], counts[Count.MAILED] = 6, 3
 >>> finding = Deliveries().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
->>> finding.centibans, finding.reason
-(126, '6 of 9 sessions with hidden replies held no message in 1 day; most like a mail server')
+>>> finding.centibans, finding.reason[-58:]
+(126, '6 no more than an envelope, 0 not even that; most like a mail server')
 """
 
 from typing import Annotated, Final
@@ -45,39 +49,43 @@ from sensor.hosts.evidence import Count
 
 __all__ = ["Deliveries", "DeliveriesSettings"]
 
-Shares = tuple[Share, Share]
+Shares = tuple[Share, Share, Share]
 
-_KINDS: Final = {"with": Count.MAILED, "without": Count.UNMAILED}
+_KINDS: Final = {"with": Count.MAILED, "without": Count.UNMAILED, "empty": Count.EMPTY}
 _ROWS = np.array(list(_KINDS.values()), np.int64)
 _EN: Final = (
-    "{{without}} of {{total}} sessions with hidden replies held no message in {{window:window}}; "
-    "most like {}[, at most {{limit:+.1f}}]"
+    "of {{total}} sessions with hidden replies in {{window:window}} {{with}} held a message, "
+    "{{without}} no more than an envelope, {{empty}} not even that; most like {}"
+    "[, at most {{limit:+.1f}}]"
 )
 _JA: Final = (
-    "{{window:window}}で応答の見えないセッション {{total}} 件中 {{without}} 件にメール本文なし。"
-    "最も近い説明: {}[ (上限 {{limit:+.1f}})]"
+    "{{window:window}}で応答の見えないセッション {{total}} 件: 本文あり {{with}}、"
+    "封筒のみ {{without}}、封筒もなし {{empty}}。最も近い説明: {}[ (上限 {{limit:+.1f}})]"
 )
 
 
 class DeliveriesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Shares of sessions with and without a message."""
+    """Shares of sessions with a message, with no more than an envelope, with not even that."""
 
-    spam: Shares = (0.5, 0.5)
-    notorious: Shares = (0.1, 0.9)
-    """of those who are on lists"""
-    server: Shares = (0.75, 0.25)
+    spam: Shares = (0.49, 0.46, 0.05)
+    notorious: Shares = (0.1, 0.5, 0.4)
+    """of those who are on lists: refused at RCPT, or at MAIL"""
+    server: Shares = (0.75, 0.23, 0.02)
     """a new server is greylisted by one in four"""
-    checker: Shares = (0.03, 0.97)
-    relay: Shares = (0.45, 0.55)
-    """bounces to forged senders, others' spam and what comes from a listed range are refused"""
+    checker: Shares = (0.02, 0.96, 0.02)
+    """of addresses"""
+    tester: Shares = (0.02, 0.03, 0.95)
+    """of servers"""
     inbound: Annotated[int, msgspec.Meta(ge=1)] = 5
-    """messages it takes from outside that make a host one that may pass mail on"""
+    """messages it takes from outside that make a host one against which this says nothing"""
     enough: Annotated[int, msgspec.Meta(ge=1)] = 100
     """sessions that make a window worth reading by itself"""
-    most: Decibans = 20.0
-    """decibans at most against a host: a short mail, or a probe, is no crime"""
+    most: Decibans = 27.0
+    """decibans at most against a host; as of ``rejections``"""
     least: Decibans = 15.0
     """decibans at most for a host"""
+    least_tester: Decibans = 20.0
+    """the same for one that asks for nothing"""
 
 
 @kernel
@@ -92,7 +100,7 @@ class Deliveries(Explained):
     name = "deliveries"
     Settings = DeliveriesSettings
     ratio = staticmethod(ratio)
-    silent = {"most": 0.0, "least": 0.0}
+    silent = {"most": 0.0, "least": 0.0, "least_tester": 0.0}
     kinds = _KINDS
     first = _ROWS
     against = "hidden"
@@ -100,13 +108,15 @@ class Deliveries(Explained):
         "en": {
             "none": "no session with hidden replies",
             "server": _EN.format("a mail server"),
-            "checker": _EN.format("one who checks addresses or servers"),
+            "checker": _EN.format("one who checks addresses"),
+            "tester": _EN.format("one who tests servers"),
             "relay": _EN.format("a relay of others' mail"),
         },
         "ja": {
             "none": "応答の見えないセッションはない",
             "server": _JA.format("メールサーバー"),
-            "checker": _JA.format("アドレスやサーバーの検査"),
+            "checker": _JA.format("アドレスの検査"),
+            "tester": _JA.format("サーバーの検査"),
             "relay": _JA.format("他者のメールの中継"),
         },
     }
@@ -120,6 +130,7 @@ class Deliveries(Explained):
         s = settings
         return [
             Explanation("server", s.server, s.least),
-            Explanation("checker", s.checker, 0.0, 12.0),
-            Explanation("relay", s.relay, 0.0, 3.0, BEYOND),
+            Explanation("checker", s.checker, 0.0, 20.0),
+            Explanation("tester", s.tester, s.least_tester, 15.0),
+            Explanation("relay", None, 0.0, 0.0, BEYOND),
         ]

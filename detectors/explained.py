@@ -67,8 +67,8 @@ class Explanation(NamedTuple):
     """What a legitimate host may be."""
 
     name: str
-    shares: Sequence[float]
-    """of each kind of happening"""
+    shares: Sequence[float] | None
+    """of each kind of happening; None: any, so that nothing that happens speaks against it"""
     least: float
     """decibans at most for a host that is explained so"""
     handicap: float = 0.0
@@ -85,9 +85,10 @@ def table(
     for one in honest:
         without = one.handicap if one.without is None else one.without
         for sender in spam:
+            fair = sender.shares if one.shares is None else one.shares
             steps = [
-                centibans(log10(guilty / fair))
-                for guilty, fair in zip(sender.shares, one.shares, strict=True)
+                centibans(log10(guilty / share))
+                for guilty, share in zip(sender.shares, fair, strict=True)
             ]
             limits = one.least, one.handicap - sender.rarer, without - sender.rarer, 0.0
             rows.append(steps + [centibans(value / 10) for value in limits])

@@ -86,8 +86,9 @@ def proof(counts, facts, tables):
     addresses, forwarders of others' spam, addresses on a list. Honest programs speak badly:
     scripts, devices, lines that break. Who is refused by nearly all *and* speaks badly to nearly
     all is no mail server, or one whose mail nobody takes; a block keeps nothing of it from
-    arriving. Only refusals that say there is no such mailbox count: those for policy say where a
-    customer lives. Greylisting (4yz) is neither refusal nor bad manners.
+    arriving. A refusal counts whatever it is for: that of a customer who lives in a listed range is
+    as proven as any, and what it is worth against him is for the score to say. Greylisting (4yz) is
+    neither refusal nor bad manners.
 
     Contacts are no proof where nothing is read of what is said (``privacy = "headers"``): a list
     checker, a tester, a newsletter and a bot all speak to many servers, and what tells them apart

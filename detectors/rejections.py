@@ -12,9 +12,11 @@ A verdict is of one of five kinds (``sensor/smtp/transactions.py``, ``sensor/smt
 taken; *no such mailbox*, which tells of the list a host works through; *policy*, which tells where
 a customer lives, or what is thought of his address; *content*, which tells of who wrote the
 message; and *only asked*: recipients were taken and no DATA followed, or nothing was asked for at
-all before QUIT. 4yz anywhere in a transaction puts it off: it has no verdict then. One verdict a
-network and half a day, the first: a mailbox that is tried again every hour, a hundred dead
-recipients of one provider, or all of its servers in turn, weigh once.
+all before QUIT, or the sender was null and the recipient no mailbox. 4yz anywhere in a transaction
+puts it off: it has no verdict then. Of one network's verdicts of half a day the first counts, the
+4th, the 16th ...: a mailbox that is tried again every hour, a hundred dead recipients of one
+provider, or all of its servers in turn, weigh little more than once, and who works through three
+providers of webmail all day weighs more than who has met them.
 
 What is odd of one honest host is ordinary for another. So each kind weighs by the log of how much
 likelier it is of a spam source than of the honest host that explains all of them best
@@ -63,7 +65,7 @@ from sensor.hosts.evidence import Count
 
 __all__ = ["Rejections", "RejectionsSettings"]
 
-Shares = tuple[Share, Share, Share, Share, Share]
+Shares = tuple[Share, Share, Share, Share, Share, Share]
 
 _KINDS: Final = {
     "taken": Count.ACCEPTED,
@@ -71,30 +73,36 @@ _KINDS: Final = {
     "policy": Count.POLICY,
     "content": Count.CONTENT,
     "asked": Count.ASKED,
+    "sent": Count.MAILED,
 }
 _ROWS = np.array(list(_KINDS.values()), np.int64)
 _EN: Final = (
     "of {{total}} servers' verdicts in {{window:window}} {{taken}} took the mail, {{unknown}} knew "
     "no such mailbox, {{policy}} refused for policy, {{content}} for what it says, {{asked}} were "
-    "only asked; most like {}[, at most {{limit:+.1f}}]"
+    "only asked, {{sent}} were sent mail and are not heard; most like {}[, at most {{limit:+.1f}}]"
 )
 _JA: Final = (
     "{{window:window}}でサーバーの判定 {{total}} 件: 受理 {{taken}}、宛先なし {{unknown}}、"
-    "ポリシー拒否 {{policy}}、内容拒否 {{content}}、照会のみ {{asked}}。"
+    "ポリシー拒否 {{policy}}、内容拒否 {{content}}、照会のみ {{asked}}、"
+    "送信済みで応答の見えないもの {{sent}}。"
     "最も近い説明: {}[ (上限 {{limit:+.1f}})]"
 )
 
 
 class RejectionsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Shares of verdicts: taken, no such mailbox, policy, content, only asked; and limits."""
+    """Shares of verdicts: taken, no such mailbox, policy, content, only asked; and limits.
 
-    spam: Shares = (0.4, 0.32, 0.2, 0.07, 0.01)
-    notorious: Shares = (0.12, 0.06, 0.75, 0.06, 0.01)
-    guessing: Shares = (0.1, 0.8, 0.05, 0.04, 0.01)
-    server: Shares = (0.88, 0.07, 0.02, 0.02, 0.01)
-    listed: Shares = (0.33, 0.05, 0.59, 0.02, 0.01)
-    checker: Shares = (0.04, 0.4, 0.1, 0.01, 0.45)
-    relay: Shares = (0.56, 0.2, 0.03, 0.2, 0.01)
+    The last is the share of sessions with hidden replies that held a message: only who checks is
+    told by it.
+    """
+
+    spam: Shares = (0.4, 0.32, 0.2, 0.07, 0.01, 0.5)
+    notorious: Shares = (0.12, 0.06, 0.75, 0.06, 0.01, 0.5)
+    guessing: Shares = (0.1, 0.8, 0.05, 0.04, 0.01, 0.5)
+    server: Shares = (0.88, 0.07, 0.02, 0.02, 0.01, 0.5)
+    listed: Shares = (0.33, 0.05, 0.59, 0.02, 0.01, 0.5)
+    checker: Shares = (0.04, 0.4, 0.1, 0.01, 0.45, 0.03)
+    relay: Shares = (0.56, 0.2, 0.03, 0.2, 0.01, 0.5)
     inbound: Annotated[int, msgspec.Meta(ge=1)] = 5
     """messages it takes from outside that make a host one that may pass mail on"""
     enough: Annotated[int, msgspec.Meta(ge=1)] = 100

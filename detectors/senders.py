@@ -54,7 +54,7 @@ class SendersSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """new servers that must have refused the mail"""
     outnumber: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
     """how many times as many as took it"""
-    most: Decibans = 24.0
+    most: Decibans = 30.0
     """decibans at most against a host"""
 
 

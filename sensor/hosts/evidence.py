@@ -41,7 +41,8 @@ class Count(IntEnum):
     UNMAILED = 17  # those that were not, at the first contact
     POLICY = 18  # verdicts: refused for who the client is, or where it comes from
     CONTENT = 19  # refused for what stands in the message
-    ASKED = 20  # recipients were taken, and no DATA followed
+    ASKED = 20  # nothing was to be sent: recipients were taken, and no DATA followed
+    EMPTY = 21  # networks whose replies are hidden, and that were not even sent an envelope
 
 
 MOST: Final = 32

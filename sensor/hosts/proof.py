@@ -31,6 +31,7 @@ __all__ = [
     "has_verdict",
     "new_verdict",
     "new_wide",
+    "said_again",
     "weigh",
 ]  # fmt: skip
 
@@ -44,16 +45,23 @@ _KINDS: Final = 6
 _WORDS: Final = 4
 _HEARD: Final = 1024
 """Bits for networks that gave a verdict: of 100 networks one in 20 is taken for another."""
+_OFTEN: Final = 16
+"""Networks of the half day whose verdicts are counted: of a host with more, the first ones say
+enough.
+"""
 
 PROOF: Final[list[tuple[Any, ...]]] = [
     ("wide", np.uint64, (2, _WORDS)),  # wide networks of proven contacts, a bit each
     ("weighed", np.uint32, (2, _KINDS)),  # proven first contacts by what became of them
     ("heard", np.uint64, (2, _HEARD // 64)),  # networks that gave a verdict, a bit each
+    ("opinions_of", np.uint64, _OFTEN),  # the first networks of the half day, hashed; 0: none
+    ("opinions", np.uint32, _OFTEN),  # verdicts of each
     ("half", np.uint32),  # the half day of the first row of all
 ]
 """Fields of a detail."""
 
 _PROVEN_REFUSED: Final = int(Fact.PROVEN_REFUSED)
+_POWERS_OF_FOUR: Final = 0x55555555
 _ZERO = np.uint64(0)
 
 
@@ -64,6 +72,7 @@ def clear(detail, tick):
     detail.weighed[:, :] = 0
     detail.wide[:, :] = _ZERO
     detail.heard[:, :] = _ZERO
+    detail.opinions_of[:] = _ZERO
 
 
 @kernel
@@ -73,6 +82,7 @@ def _turn(detail, tick):
         turn(detail.weighed, past)
         turn(detail.wide, past)
         turn(detail.heard, past)
+        detail.opinions_of[:] = _ZERO
         detail.half = tick // HALF_DAY
 
 
@@ -95,6 +105,24 @@ def new_verdict(detail, hashed, tick):
     """Whether a network (by its hash) has said nothing yet today; it has now."""
     _turn(detail, tick)
     return mark(detail.heard, hashed)
+
+
+@kernel
+def said_again(detail, hashed, tick):
+    """A network (by its hash) gives a verdict: is it its 4th, 16th, 64th ... of the half day?
+
+    So opinions of one network weigh by the logarithm of how many they are.
+    """
+    _turn(detail, tick)
+    for k in range(_OFTEN):
+        if detail.opinions_of[k] == _ZERO:
+            detail.opinions_of[k] = hashed
+            detail.opinions[k] = 0
+        if detail.opinions_of[k] == hashed:
+            detail.opinions[k] += 1
+            n = np.int64(detail.opinions[k])
+            return n > 1 and n & (n - 1) == 0 and n & _POWERS_OF_FOUR == n
+    return False
 
 
 @kernel

@@ -9,7 +9,8 @@ the message was. DATA without a recipient has no verdict of its own: its 503 or 
 replies to RCPT have said. 4yz anywhere in it, or to the HELO before it, and it is not refused:
 greylisting tells nothing of the sender, nor does what a server says to the commands that were
 pipelined behind. A refused greeting is a refused transaction. Where recipients were taken and no
-DATA followed, the client had only asked.
+DATA followed, the client had only asked; so it had where the sender was null and the recipient no
+mailbox: so one asks whether a sender is real, and so bounces go to forged ones.
 
 **What the client is not blamed for.** Being early, or ahead of replies, is noted only where it can
 be known: not after the server has said what is no reply, or what nobody asked for, nor after it has
@@ -128,10 +129,14 @@ def decide(s, good, bad):
         unwanted = s.bad_here > s.ok_here
         s.accepted += good and not unwanted
         if s.later_here == 0 and (bad or unwanted):
-            s.rejected += 1
-            s.refused_as = bad
+            refused_as = bad
             if unwanted:
-                s.refused_as = POLICY if s.policy_here * 2 >= s.bad_here else MAILBOX
+                refused_as = POLICY if s.policy_here * 2 >= s.bad_here else MAILBOX
+            if refused_as == MAILBOX and s.from_size == 0:
+                s.asked = 1
+            else:
+                s.rejected += 1
+                s.refused_as = refused_as
         whole = s.gaps[0] == 0 and s.gaps[1] == 0
         if not good and not bad and not unwanted and s.ok_here and s.later_here == 0 and whole:
             s.asked = s.data_here == 0

@@ -17,8 +17,8 @@ from sensor.hosts.evidence import Count
 from sensor.hosts.identities import note_shape
 from sensor.hosts.in_use import back, wide_hash
 from sensor.hosts.layout import NO_DETAIL
-from sensor.hosts.proof import DENIED, has_verdict, new_wide, weigh
-from sensor.hosts.proof import INBOUND as FROM_ABROAD
+from sensor.hosts.proof import DENIED, has_verdict, new_wide, said_again, weigh
+from sensor.hosts.proof import INBOUND as FROM_OUTSIDE
 from sensor.hosts.proof import new_verdict as new_verdict_of
 from sensor.hosts.subscribers import classify, subscriber_key
 from sensor.hosts.table import host_row, lookup
@@ -27,6 +27,7 @@ from sensor.tracking.state import COUNTERS, NOBODY
 
 __all__ = [
     "attempted",
+    "came_again",
     "count",
     "denied",
     "disowned",
@@ -37,7 +38,6 @@ __all__ = [
     "owner",
     "proven",
     "took_mail",
-    "was_put_off",
     "weigh_proof",
 ]
 
@@ -53,6 +53,7 @@ _LEASES: Final = LEASE_COUNTERS["leases_live"]
 _MX_LOOKUPS: Final = int(Count.MX_LOOKUPS)
 _VERDICTS = np.uint64(0x13198A2E03707344)
 _NOTHING = np.uint64(0xA4093822299F31D0)
+_CAME_AGAIN = np.uint64(0x082EFA98EC4E6C89)
 
 
 @inner
@@ -178,14 +179,18 @@ def _proven_contact(owners, connection, h, tick):
 
 @inner
 def new_verdict(owners, connection, h, tick):
-    """Whether the network of a server has given host ``h`` no verdict yet, and now has.
+    """The network of a server gives host ``h`` a verdict: does it count?
 
-    A host with a handful of connections has no list: each first contact is one.
+    The first does, and the 4th, the 16th ...: what a network says again is less news each time. A
+    host with a handful of connections has no list: each first contact is one.
     """
     d = np.int64(owners.hosts.rows[h].detail)
     if d == NO_DETAIL:
         return connection.first == 1
-    return new_verdict_of(owners.hosts.details[d], _verdict_key(connection), tick)
+    detail = owners.hosts.details[d]
+    key = _verdict_key(connection)
+    again = said_again(detail, key, tick)
+    return new_verdict_of(detail, key, tick) or again
 
 
 @inner
@@ -197,25 +202,32 @@ def _verdict_key(connection):
 
 @inner
 def held_nothing(owners, connection, h, tick):
-    """A session of host ``h`` held no message: whether it is the first such of its network.
+    """A session of host ``h`` held no message: does that count?
 
-    That network has given no verdict: a message that goes there later counts as well.
+    As of a verdict; but before a message has gone to that network, it has given none: one that goes
+    there later counts as well.
     """
     d = np.int64(owners.hosts.rows[h].detail)
-    if d == NO_DETAIL or connection.first != 1:
+    if d == NO_DETAIL:
         return connection.first == 1
     detail = owners.hosts.details[d]
     key = _verdict_key(connection)
-    return not has_verdict(detail, key) and new_verdict_of(detail, mix(key, _NOTHING), tick)
+    again = said_again(detail, key, tick)
+    fresh = not has_verdict(detail, key) and new_verdict_of(detail, mix(key, _NOTHING), tick)
+    return fresh or again
 
 
 @inner
-def was_put_off(owners, connection, h):
-    """Whether a session of host ``h`` with the same network held no message before."""
+def came_again(owners, connection, h, tick):
+    """A message of host ``h`` went to a network: whether that had put it off before, until now."""
     d = np.int64(owners.hosts.rows[h].detail)
     if d == NO_DETAIL:
         return False
-    return has_verdict(owners.hosts.details[d], mix(_verdict_key(connection), _NOTHING))
+    detail = owners.hosts.details[d]
+    key = _verdict_key(connection)
+    if not has_verdict(detail, mix(key, _NOTHING)):
+        return False
+    return new_verdict_of(detail, mix(key, _CAME_AGAIN), tick)
 
 
 @inner
@@ -231,7 +243,7 @@ def took_mail(owners, connection, tick):
     if hosts.rows[h].detail == NO_DETAIL and not promote(hosts, h, tick):
         return
     hosts.rows[h].last_seen = tick
-    weigh(hosts.details[np.int64(hosts.rows[h].detail)], FROM_ABROAD, tick)
+    weigh(hosts.details[np.int64(hosts.rows[h].detail)], FROM_OUTSIDE, tick)
     owners.counters[_INBOUND] += 1
 
 

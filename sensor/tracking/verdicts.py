@@ -21,12 +21,12 @@ from sensor.smtp.session import (
 )
 from sensor.tcp.connections import BOTH_SEEN, CLIENT, INBOUND
 from sensor.tracking.attribution import (
+    came_again,
     count,
     held_nothing,
     new_verdict,
     owner,
     took_mail,
-    was_put_off,
     weigh_proof,
 )
 from sensor.tracking.state import COUNTERS, NOBODY
@@ -43,6 +43,7 @@ _C_SUBMITTED: Final = int(Count.SUBMITTED)
 _C_MAILED: Final = int(Count.MAILED)
 _C_UNMAILED: Final = int(Count.UNMAILED)
 _C_ASKED: Final = int(Count.ASKED)
+_C_EMPTY: Final = int(Count.EMPTY)
 _C_REFUSED_AS = np.array(
     [int(Count.REJECTED), int(Count.REJECTED), int(Count.POLICY), int(Count.CONTENT)], np.int64
 )
@@ -118,8 +119,8 @@ def decided(followed, connection, s, tick):
                 what = _C_REFUSED_AS[s.refused_as]
             count(owners, h, what, 0, tick)
             changed = h
-            if what == _C_REJECTED or what == _C_ACCEPTED:
-                proof = REFUSED if what == _C_REJECTED else TAKEN
+            if what != _C_ASKED:
+                proof = TAKEN if what == _C_ACCEPTED else REFUSED
                 weigh_proof(owners, connection, h, proof, tick)
     return changed
 
@@ -139,17 +140,20 @@ def _sized(followed, connection, size, least, empty, tick):
     if size <= empty:
         if not new_verdict(owners, connection, h, tick):
             return NOBODY
-        count(owners, h, _C_ASKED, 0, tick)
+        count(owners, h, _C_EMPTY, 0, tick)
     elif size < least:
         if not held_nothing(owners, connection, h, tick):
             return NOBODY
         count(owners, h, _C_UNMAILED, 0, tick)
     else:
-        if not new_verdict(owners, connection, h, tick):
+        fresh = new_verdict(owners, connection, h, tick)
+        again = came_again(owners, connection, h, tick)
+        if not (fresh or again):
             return NOBODY
-        if was_put_off(owners, connection, h):  # no bot comes again: that makes up for it
+        if fresh:
             count(owners, h, _C_MAILED, 0, tick)
-        count(owners, h, _C_MAILED, 0, tick)
+        if again:  # no bot comes again: that makes up for it
+            count(owners, h, _C_MAILED, 0, tick)
     return h
 
 
