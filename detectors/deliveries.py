@@ -33,8 +33,8 @@ quantum key share has 1,800).
 >>> counts = np.zeros((len(Count), 5), np.int64)
 >>> counts[Count.UNMAILED], counts[Count.MAILED] = 6, 3
 >>> finding = Deliveries().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
->>> finding.centibans, finding.reason[-58:]
-(126, '6 no more than an envelope, 0 not even that; most like a mail server')
+>>> finding.centibans, finding.reason[:57]
+(126, '9 sessions with hidden replies in 1 day, 3 held a message')
 """
 
 from typing import Annotated, Final
@@ -54,13 +54,13 @@ Shares = tuple[Share, Share, Share]
 _KINDS: Final = {"with": Count.MAILED, "without": Count.UNMAILED, "empty": Count.EMPTY}
 _ROWS = np.array(list(_KINDS.values()), np.int64)
 _EN: Final = (
-    "of {{total}} sessions with hidden replies in {{window:window}} {{with}} held a message, "
-    "{{without}} no more than an envelope, {{empty}} not even that; most like {}"
+    "{{total}} sessions with hidden replies in {{window:window}}[, {{with}} held a message]"
+    "[, {{without}} no more than an envelope][, {{empty}} not even that]; most like {}"
     "[, at most {{limit:+.1f}}]"
 )
 _JA: Final = (
-    "{{window:window}}で応答の見えないセッション {{total}} 件: 本文あり {{with}}、"
-    "封筒のみ {{without}}、封筒もなし {{empty}}。最も近い説明: {}[ (上限 {{limit:+.1f}})]"
+    "{{window:window}}で応答の見えないセッション {{total}} 件[、本文あり {{with}}]"
+    "[、封筒のみ {{without}}][、封筒もなし {{empty}}]。最も近い説明: {}[ (上限 {{limit:+.1f}})]"
 )
 
 

@@ -214,8 +214,9 @@ class Explained(Detector):
         worth, _, best = explained(evidence.counts, evidence.facts, self.first, self.tables)
         w = int(window(evidence.counts, self.first, int(self.tables[0, size + _ENOUGH])))
         figures: dict[str, Any] = {"window": WINDOWS[w], "inbound": evidence.fact(Fact.INBOUND)}
-        figures |= {name: evidence.count(what, w) for name, what in self.kinds.items()}
-        figures["total"] = sum(figures[name] for name in self.kinds)
+        happened = {name: evidence.count(what, w) for name, what in self.kinds.items()}
+        figures |= {name: n for name, n in happened.items() if n}
+        figures["total"] = sum(happened.values())
         if not figures["total"]:
             return Finding(self.name, 0, f"{self.name}.none", figures)
         limit = int(self.tables[0, size + _MOST])

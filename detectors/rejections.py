@@ -46,8 +46,8 @@ asks sends no spam, and gains ``least_checker``: that clears him of spam, not of
 >>> counts = np.zeros((len(Count), 5), np.int64)
 >>> counts[Count.REJECTED], counts[Count.ACCEPTED] = 4, 3
 >>> finding = Rejections().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
->>> finding.centibans, finding.reason[:67]
-(162, "of 7 servers' verdicts in 1 day 3 took the mail, 4 knew no such mai")
+>>> finding.centibans, finding.reason[:59]
+(162, '7 servers in 1 day, 3 took the mail, 4 knew no such mailbox')
 >>> counts[Count.ASKED] = 5
 >>> Rejections().explain(Evidence(counts, np.zeros(len(Fact), np.int64))).code
 'rejections.checker'
@@ -77,15 +77,14 @@ _KINDS: Final = {
 }
 _ROWS = np.array(list(_KINDS.values()), np.int64)
 _EN: Final = (
-    "of {{total}} servers' verdicts in {{window:window}} {{taken}} took the mail, {{unknown}} knew "
-    "no such mailbox, {{policy}} refused for policy, {{content}} for what it says, {{asked}} were "
-    "only asked, {{sent}} were sent mail and are not heard; most like {}[, at most {{limit:+.1f}}]"
+    "{{total}} servers in {{window:window}}[, {{taken}} took the mail][, {{unknown}} knew no such "
+    "mailbox][, {{policy}} refused for policy][, {{content}} for what it says][, {{asked}} were "
+    "only asked][, {{sent}} were sent mail and are not heard]; most like {}[, at most {{limit:+.1f}}]"
 )
 _JA: Final = (
-    "{{window:window}}でサーバーの判定 {{total}} 件: 受理 {{taken}}、宛先なし {{unknown}}、"
-    "ポリシー拒否 {{policy}}、内容拒否 {{content}}、照会のみ {{asked}}、"
-    "送信済みで応答の見えないもの {{sent}}。"
-    "最も近い説明: {}[ (上限 {{limit:+.1f}})]"
+    "{{window:window}}でサーバー {{total}} 台[、受理 {{taken}}][、宛先なし {{unknown}}]"
+    "[、ポリシー拒否 {{policy}}][、内容拒否 {{content}}][、照会のみ {{asked}}]"
+    "[、送信済みで応答の見えないもの {{sent}}]。最も近い説明: {}[ (上限 {{limit:+.1f}})]"
 )
 
 

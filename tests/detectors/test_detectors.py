@@ -229,6 +229,25 @@ def test_who_encrypts_and_delivers_is_a_mail_server_and_who_encrypts_and_does_no
     assert held.explain(evidence()).centibans == 0
 
 
+def test_sizes_say_nothing_against_who_takes_mail_and_who_checks_or_tests_is_no_bot():
+    held = detector("deliveries")
+    relay = evidence(mailed=20, unmailed=40, empty=5)
+    assert held.explain(relay).centibans == 270
+    relay.facts[Fact.INBOUND] = 5
+    assert held.explain(relay).centibans <= 0
+    assert held.explain(evidence(unmailed=200)).centibans <= 0, "one who checks addresses"
+    assert held.explain(evidence(empty=200)).centibans == -200, "one who tests servers"
+    assert held.explain(evidence(mailed=4, unmailed=20, empty=15)).centibans == 270
+
+
+def test_who_was_sent_mail_by_a_host_knows_it_for_no_checker():
+    asks = evidence(asked=20, rejected=15)
+    assert detector("rejections").explain(asks).code == "rejections.checker"
+    assert detector("rejections").explain(asks).centibans == -200
+    sends = evidence(asked=20, rejected=15, mailed=30)
+    assert detector("rejections").explain(sends).centibans == 270
+
+
 def test_sender_domains_count_only_where_servers_refuse_the_mail():
     bot = evidence(rejected=60, accepted=2)
     bot.facts[Fact.FROM_DOMAINS] = 200

@@ -43,7 +43,7 @@ def told(talk: Conversation, one_way: bool = False) -> set[str]:
     finish(pipeline)
     counts = evidence_of(pipeline, "203.0.113.7").counts
     session = (Count.RUDE, Count.POLITE, Count.MAILED, Count.UNMAILED, Count.REJECTED,
-               Count.ACCEPTED, Count.POLICY, Count.CONTENT, Count.ASKED)  # fmt: skip
+               Count.ACCEPTED, Count.POLICY, Count.CONTENT, Count.ASKED, Count.EMPTY)  # fmt: skip
     return {what.name for what in session if counts[what, 4]}
 
 

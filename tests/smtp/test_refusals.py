@@ -96,7 +96,7 @@ def sealed(flights: list[int]) -> Conversation:
 @pytest.mark.parametrize(
     ("flights", "what"),
     [
-        ([120, 28], "ASKED"),  # EHLO, QUIT: a test of TLS
+        ([120, 28], "EMPTY"),  # EHLO, QUIT: a test of TLS
         ([120, 150, 28], "UNMAILED"),  # an envelope that was refused
         ([120, 90, 80, 30, 28], "UNMAILED"),
         ([120, 150, 500, 28], "MAILED"),  # the shortest of messages
@@ -118,3 +118,13 @@ def test_words_are_found_wherever_they_stand_and_however_they_are_written():
     assert names(b"your IP was BLOCKED") and names(b"RBL.") and names(b"spam")
     assert not names(b"user unknown") and not names(b"not listed in directory") and not names(b"")
     assert not names(b"x" * 300 + b"spam"), "a line is read so far and no further"
+
+
+def test_a_null_sender_and_no_such_mailbox_is_a_question():
+    """So a bounce goes to a forged sender, and so a server asks whether a sender is real."""
+    null = ENVELOPE.replace("a@sender.example", "")
+    unknown = r"S: 550 5.1.1 no such user\r\n"
+    assert verdict(HELLO + null + unknown + QUIT) == {"ASKED"}
+    assert verdict(HELLO + ENVELOPE + unknown + QUIT) == {"REJECTED"}
+    assert verdict(HELLO + null + r"S: 550 5.7.1 listed\r\n" + QUIT) == {"POLICY"}
+    assert verdict(HELLO + null + DATA + r"S: 250 taken\r\n" + QUIT) == {"ACCEPTED"}

@@ -71,6 +71,24 @@ def test_a_provider_has_one_opinion_however_many_servers_say_it():
     assert apart.evidence().count(Count.REJECTED, 4) == 12
 
 
+def test_what_a_provider_says_again_weighs_by_its_logarithm():
+    day = Day()
+    for k in range(20):
+        for net in range(6):
+            day.meet(f"198.51.{net}.{k + 1}", HELLO + MAIL + UNKNOWN + QUIT)
+    # Of each network the first, the fourth and the sixteenth; those of the first handful once more.
+    assert 18 <= day.evidence().count(Count.REJECTED, 4) <= 18 + 3
+
+
+def test_of_many_networks_what_they_say_first_is_enough():
+    day = Day()
+    for _ in range(4):
+        for net in range(40):
+            day.meet(f"198.51.{net}.1", HELLO + MAIL + UNKNOWN + QUIT)
+    found = day.evidence().count(Count.REJECTED, 4)
+    assert 40 + 16 - 3 <= found <= 40 + 16 + 3, "sixteen are counted, the others heard once"
+
+
 def test_who_is_put_off_and_comes_again_has_the_verdict_he_gets_then():
     day = Day()
     for again in (LATER, TAKEN):
@@ -104,7 +122,7 @@ def test_a_neighbours_mail_is_not_from_outside_and_a_stranger_has_no_row():
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (HELLO + QUIT, {}),  # shorter than any envelope, and yet longer than a greeting
+        (HELLO + QUIT, {"EMPTY": 1}),  # shorter than any envelope, longer than a greeting
         (HELLO + MAIL + UNKNOWN + QUIT, {"UNMAILED": 1}),
         (HELLO + MAIL + TAKEN.replace("hello ", "hello " * 90) + QUIT, {"MAILED": 1}),
     ],
@@ -113,7 +131,7 @@ def test_where_nothing_is_read_numbers_tell_how_much_was_sent(text, what):
     day = Day(privacy="headers")
     day.meet("198.51.100.1", text)
     found = day.evidence()
-    kinds = (Count.MAILED, Count.UNMAILED, Count.ACCEPTED, Count.REJECTED)
+    kinds = (Count.MAILED, Count.UNMAILED, Count.EMPTY, Count.ACCEPTED, Count.REJECTED)
     assert {k.name: found.count(k, 4) for k in kinds if found.count(k, 4)} == what
 
 
