@@ -84,8 +84,6 @@ class DeliveriesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """decibans at most against a host; as of ``rejections``"""
     least: Decibans = 15.0
     """decibans at most for a host"""
-    least_tester: Decibans = 20.0
-    """the same for one that asks for nothing"""
 
 
 @kernel
@@ -100,7 +98,7 @@ class Deliveries(Explained):
     name = "deliveries"
     Settings = DeliveriesSettings
     ratio = staticmethod(ratio)
-    silent = {"most": 0.0, "least": 0.0, "least_tester": 0.0}
+    silent = {"most": 0.0, "least": 0.0}
     kinds = _KINDS
     first = _ROWS
     against = "hidden"
@@ -131,6 +129,6 @@ class Deliveries(Explained):
         return [
             Explanation("server", s.server, s.least),
             Explanation("checker", s.checker, 0.0, 20.0),
-            Explanation("tester", s.tester, s.least_tester, 15.0),
+            Explanation("tester", s.tester, s.least, 15.0),
             Explanation("relay", None, 0.0, 0.0, BEYOND),
         ]

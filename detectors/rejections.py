@@ -79,7 +79,8 @@ _ROWS = np.array(list(_KINDS.values()), np.int64)
 _EN: Final = (
     "{{total}} servers in {{window:window}}[, {{taken}} took the mail][, {{unknown}} knew no such "
     "mailbox][, {{policy}} refused for policy][, {{content}} for what it says][, {{asked}} were "
-    "only asked][, {{sent}} were sent mail and are not heard]; most like {}[, at most {{limit:+.1f}}]"
+    "only asked][, {{sent}} were sent mail and are not heard]; most like {}"
+    "[, at most {{limit:+.1f}}]"
 )
 _JA: Final = (
     "{{window:window}}でサーバー {{total}} 台[、受理 {{taken}}][、宛先なし {{unknown}}]"

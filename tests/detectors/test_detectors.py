@@ -236,7 +236,7 @@ def test_sizes_say_nothing_against_who_takes_mail_and_who_checks_or_tests_is_no_
     relay.facts[Fact.INBOUND] = 5
     assert held.explain(relay).centibans <= 0
     assert held.explain(evidence(unmailed=200)).centibans <= 0, "one who checks addresses"
-    assert held.explain(evidence(empty=200)).centibans == -200, "one who tests servers"
+    assert held.explain(evidence(empty=200)).centibans == -150, "one who tests servers"
     assert held.explain(evidence(mailed=4, unmailed=20, empty=15)).centibans == 270
 
 
