@@ -52,7 +52,7 @@ class SendersSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """how steeply they thin out; 3: ten times the usual is 10^3 times rarer"""
     refusals: Annotated[int, msgspec.Meta(ge=4, le=1000)] = 5
     """new servers that must have refused the mail"""
-    outnumber: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
+    outnumber: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     """how many times as many as took it"""
     most: Decibans = 30.0
     """decibans at most against a host"""

@@ -132,7 +132,7 @@ def decide(s, good, bad):
             refused_as = bad
             if unwanted:
                 refused_as = POLICY if s.policy_here * 2 >= s.bad_here else MAILBOX
-            if refused_as == MAILBOX and s.from_size == 0:
+            if unwanted and refused_as == MAILBOX and s.from_size == 0:
                 s.asked = 1
             else:
                 s.rejected += 1

@@ -63,6 +63,7 @@ def session(recipients: int = 0, mode: int = LINES):
     s = new_sessions(1, 1).rows[0]
     s["mode"][0] = mode
     s["tail"] = AT_LINE_START
+    s["from_size"] = 14  # a sender's domain
     s["deal"], s["mail_open"] = MAIL_ANSWERED, 1
     s["rcpt_attempted"], s["ok_here"] = max(1, recipients), recipients
     return s
