@@ -5,7 +5,8 @@ bytes of a stream only these stay as they are:
 
 * of a client's line: a verb, the name after HELO, ``FROM:`` and ``TO:``, the domain of a path,
   parameters without their values, an AUTH mechanism, the size of BDAT; a dot that begins a line
-* of a server's line: the code, an enhanced status code of its class, a keyword of EHLO
+* of a server's line: the code, an enhanced status code of its class, a keyword of EHLO; of those
+  words that tell a refusal for policy (``smtp/refusals.py``) the beginning, in one segment
 * the first record of TLS where STARTTLS comes before it, or nothing does: its hello
 * blanks, line ends and the brackets of paths
 
@@ -59,6 +60,7 @@ from sensor.smtp.mask_line import (
     through_word,
     verb_over,
 )
+from sensor.smtp.refusals import STEM, is_stem
 from sensor.smtp.scan import CR, DOT, LF, SPACE, is_digit
 from sensor.tcp.checksum import checksum_is_good
 
@@ -66,6 +68,7 @@ __all__ = ["MASKED", "MASKED_ROWS", "NO_KEY", "mask"]
 
 _MOD: Final = 0xFFFFFFFF
 _NEAR: Final = 1 << 30
+_REFUSAL: Final = 0x35  # the first digit of a 5yz
 
 
 # --- text of servers, and TLS --------------------------------------------------------------------
@@ -103,7 +106,7 @@ def _text(row, data, a, b):
             return end
         if byte == SPACE:
             return a + 1
-    if in_word(byte):
+    if in_word(byte) and row.left != _REFUSAL:
         return through_word(OFFERS, row, data, a, b, REST)
     row.state = REST
     return a
@@ -188,6 +191,9 @@ def _lines(row, data, a, b, from_client, key):
             continue
         elif state == START:
             data[a] = client_start(row, byte) if from_client else server_start(row, byte)
+        elif state == REST and not from_client and is_stem(data, a, b):
+            a += STEM
+            continue
         elif state == REST:
             # A message may end with CR . CR for some: what could end it stays.
             ends = byte == DOT and a > first and u8(data, a - 1) == CR

@@ -17,7 +17,7 @@ from sensor.base.byteorder import u8
 from sensor.base.kernel import kernel, routine
 from sensor.smtp.scan import lower
 
-__all__ = ["CONTENT", "MAILBOX", "POLICY", "is_policy", "names_policy"]
+__all__ = ["CONTENT", "MAILBOX", "POLICY", "STEM", "is_policy", "is_stem", "names_policy"]
 
 # Classes; zero: nothing was refused.
 MAILBOX: Final = 1
@@ -26,6 +26,7 @@ CONTENT: Final = 3
 
 _WHOLE: Final = (521, 554, 556)
 _SECURITY: Final = 7
+STEM: Final = 4
 _LONGEST: Final = 256
 """Bytes of a line that are looked at."""
 _STEMS = np.array(
@@ -37,15 +38,27 @@ _STEMS = np.array(
 """Beginnings of block, blacklist, spam, policy, DNSBL, rbl., reputation, dynamic, banned."""
 
 
+@kernel
+def is_stem(data, a, b):
+    """Whether such a word begins at ``a``, before ``b``: with its first ``STEM`` bytes."""
+    if a + STEM > b:
+        return False
+    first = lower(u8(data, a))
+    for n in range(_STEMS.shape[0]):
+        if first == _STEMS[n] >> 24:
+            rest = lower(u8(data, a + 1)) << 16 | lower(u8(data, a + 2)) << 8
+            if _STEMS[n] & 0xFFFFFF == rest | lower(u8(data, a + 3)):
+                return True
+    return False
+
+
 @routine
 def names_policy(data, a, b):
     """Whether a line of text has a word that only a refusal for policy has."""
-    window = 0
-    for k in range(a, min(b, a + _LONGEST)):
-        window = (window << 8 | lower(u8(data, k))) & 0xFFFFFFFF
-        for n in range(_STEMS.shape[0]):
-            if window == _STEMS[n]:
-                return True
+    b = min(b, a + _LONGEST)
+    for k in range(a, b - STEM + 1):
+        if is_stem(data, k, b):
+            return True
     return False
 
 

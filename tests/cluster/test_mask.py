@@ -93,6 +93,19 @@ def test_verbs_names_domains_and_codes_go_through_and_nothing_else():
     ]
 
 
+def test_words_that_tell_a_refusal_for_policy_are_told_by_their_beginning():
+    refusals = {
+        "550 Blocked, see the POLICY": "550 Blocxxx~ xxx xxx POLIXX\r\n",
+        "550-no\\r\\n554 spamhaus.example lists": "550-xx\r\n554 spamxxxx~xxxxxxx xxxxx\r\n",
+        "550 no such user": "550 xx xxxx xxxx\r\n",
+        "550 rb": "550 xx\r\n",
+    }
+    for text, leaves in refusals.items():
+        assert talked(line("S", text)) == [leaves]
+    assert talked(line("C", "MAIL FROM:<a@b.example> blocked policy"))[0].count("bloc") == 0
+    assert talked(line("C", "NOOP spam")) == ["NOOP xxxx\r\n"]
+
+
 def test_a_local_part_is_a_keyed_hash_of_its_length():
     def local(name, key=KEY):
         (text,) = talked(line("C", f"RCPT TO:<{name}@dom.example>"), key=key)
