@@ -80,13 +80,14 @@ def test_alerts_are_those_of_one_sensor(name, whose, waiting, tmp_path):
 def seen(alerts: list[dict]) -> list[tuple]:
     """What clocks change nothing of: hosts, states, kinds of evidence, decisions.
 
-    How many handshakes were proven by the very moment of an alert, within 20 ms, they do change.
+    What was proven, or happened, by the very moment of an alert, within 20 ms, they do change: so
+    only lines count that weigh.
     """
     return sorted(
         (
             one["host"], one["revision"], one["state"], one["severity"], one["block_recommended"],
             one["block_code"], one["proven"] > 0, one["disowned"] > 0,
-            tuple(line["code"] for line in one["evidence"]),
+            tuple(line["code"] for line in one["evidence"] if line["decibans"]),
         )
         for one in alerts
     )  # fmt: skip
