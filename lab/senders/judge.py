@@ -21,13 +21,16 @@ from lab.senders.honest import HONEST
 from lab.senders.host import Host
 from lab.senders.hostile import OTHER, SPAM
 from lab.senders.smtp import Client
+from lab.senders.unseen import UNSEEN_HONEST, UNSEEN_SPAM
 from lab.senders.wire import Wire
 from lab.senders.world import World
 from sensor.settings import Settings
 
 __all__ = ["KINDS", "Verdict", "judge", "made", "report"]
 
-KINDS: Final[dict[str, Callable[[Host], None]]] = {**SPAM, **HONEST, **OTHER}
+KINDS: Final[dict[str, Callable[[Host], None]]] = {
+    **SPAM, **HONEST, **OTHER, **UNSEEN_HONEST, **UNSEEN_SPAM,
+}  # fmt: skip
 _SIX: Final = frozenset({"prefix hopper"})
 _NETWORK: Final = 10
 PREFIXES: Final = ("10.0.0.0/8", "2001:db8::/32")
@@ -128,6 +131,8 @@ def report(verdicts: Sequence[Verdict]) -> str:
         ("Honest, the most accused first", HONEST, lambda v: (-v.blocked, -v.alerted)),
         ("Spam, the most missed first", SPAM, lambda v: (v.alerted, v.blocked)),
         ("Other abuse", OTHER, lambda v: (v.alerted,)),
+        ("Honest kinds no parameter saw", UNSEEN_HONEST, lambda v: (-v.blocked, -v.alerted)),
+        ("Spam of kinds no parameter saw", UNSEEN_SPAM, lambda v: (v.alerted, v.blocked)),
     )
     parts = []
     for title, kinds, key in groups:
