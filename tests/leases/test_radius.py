@@ -304,6 +304,7 @@ def forged():
         (AuthPacket(secret=SECRET).RequestPacket(), "radius_not_accounting", "Accounting-Request"),
         (b"", "radius_not_accounting", "Accounting-Request"),
     ],
+    ids=["secret", "forged", "cut", "header", "access", "empty"],  # the bytes are random
 )
 def test_what_is_no_request_is_counted_said_once_and_not_answered(server, data, counter, why):
     for _ in range(2):
