@@ -32,12 +32,13 @@ a relay        forwards, bounces, keeps lists, is a second MX: of what it passes
                part and forged senders are no mailboxes. Only who takes mail from outside passes on
 =============  ==================================================================================
 
-Spam sources are of four kinds. Those not listed yet meet unknown mailboxes: half of the refusals
+Spam sources are of five kinds. Those not listed yet meet unknown mailboxes: half of the refusals
 of Cutwail (Stone-Gross, Holz, Stringhini, Vigna: "The Underground Economy of Spam", LEET 2011).
 Four in five are on some list (Ramachandran, Feamster: "Understanding the Network-Level Behavior of
 Spammers", SIGCOMM 2006), and nearly all refuse them: more than refuse the address of a customer for
-where he lives. Some guess names of mailboxes; and what goes through a good server, by a stolen
-account or a script, meets filters.
+where he lives. Some guess names of mailboxes; what goes through a good server, by a stolen
+account or a script, meets filters; and worms write to addresses they find, two in three of which
+are there (Wong et al., WORM 2004: SoBig, MyDoom).
 
 Who is explained by a list, or by what he passes on, gains ``least_explained`` at most; who only
 asks sends no spam, and gains ``least_checker``: that clears him of spam, not of all abuse.
@@ -48,7 +49,7 @@ asks sends no spam, and gains ``least_checker``: that clears him of spam, not of
 >>> counts[Count.REJECTED], counts[Count.ACCEPTED] = 4, 3
 >>> finding = Rejections().explain(Evidence(counts, np.zeros(len(Fact), np.int64)))
 >>> finding.centibans, finding.reason[:59]
-(162, '7 servers in 1 day, 3 took the mail, 4 knew no such mailbox')
+(177, '7 servers in 1 day, 3 took the mail, 4 knew no such mailbox')
 >>> counts[Count.ASKED] = 5
 >>> Rejections().explain(Evidence(counts, np.zeros(len(Fact), np.int64))).code
 'rejections.checker'
@@ -101,6 +102,7 @@ class RejectionsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     notorious: Shares = (0.12, 0.06, 0.75, 0.06, 0.01, 0.5)
     guessing: Shares = (0.1, 0.8, 0.05, 0.04, 0.01, 0.5)
     filtered: Shares = (0.34, 0.28, 0.05, 0.32, 0.01, 0.5)
+    worm: Shares = (0.62, 0.3, 0.04, 0.03, 0.01, 0.5)
     server: Shares = (0.88, 0.07, 0.02, 0.02, 0.01, 0.5)
     listed: Shares = (0.33, 0.05, 0.59, 0.02, 0.01, 0.5)
     checker: Shares = (0.04, 0.4, 0.1, 0.01, 0.45, 0.03)
@@ -164,6 +166,7 @@ class Rejections(Explained):
             Sender(s.notorious, 5.0),
             Sender(s.guessing, 3.0),
             Sender(s.filtered, 3.0),
+            Sender(s.worm, 3.0),
         ]
 
     def honest(self, settings: RejectionsSettings) -> list[Explanation]:

@@ -219,9 +219,12 @@ def held_nothing(owners, connection, h, tick):
 
 @inner
 def came_again(owners, connection, h, tick):
-    """A message of host ``h`` went to a network: whether that had put it off before, until now."""
+    """A message of host ``h`` went to a network: whether that had put it off before, until now.
+
+    Who is put off comes again to the same server; another server of that network is another mail's.
+    """
     d = np.int64(owners.hosts.rows[h].detail)
-    if d == NO_DETAIL:
+    if d == NO_DETAIL or connection.first == 1:
         return False
     detail = owners.hosts.details[d]
     key = _verdict_key(connection)

@@ -110,8 +110,9 @@ def decided(followed, connection, s, tick):
     if connection.first == INBOUND and accepted and s.outcomes == 0:
         s.outcomes = 1
         took_mail(owners, connection, tick)
-    # One verdict a network: a hundred recipients refused by one provider are one opinion.
-    if h >= 0 and s.outcomes == 0 and accepted + rejected + asked:
+    # One verdict a network: a hundred recipients refused by one provider are one opinion. Who logs
+    # in is served for that: it tells of no mail server, nor of a list.
+    if h >= 0 and s.outcomes == 0 and accepted + rejected + asked and s.auth != AUTH_ACCEPTED:
         s.outcomes = 1
         if new_verdict(owners, connection, h, tick):
             what = _C_ACCEPTED if accepted else _C_ASKED
