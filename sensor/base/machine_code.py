@@ -118,9 +118,8 @@ def form_of(value: Any) -> str:
 
 def _words(value: Any) -> list[int]:
     if isinstance(value, np.ndarray):
-        return [
-            0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides
-        ]  # fmt: skip
+        at = value.__array_interface__["data"][0]  # half the time that .ctypes.data takes
+        return [0, 0, value.size, value.itemsize, at, *value.shape, *value.strides]
     if isinstance(value, tuple):
         return [word for one in value for word in _words(one)]
     if isinstance(value, float):

@@ -87,6 +87,9 @@ class Fact(IntEnum):
     UNREAD = 29  # 1 where nothing that is said is read
 
 
+_NAMES: Final = tuple(what.name.lower() for what in Count)
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One host's evidence at a moment."""
@@ -105,6 +108,6 @@ class Evidence:
     def windows(self) -> dict[str, dict[str, int]]:
         """All counts by window and name, as alerts carry them."""
         return {
-            window: {what.name.lower(): self.count(what, w) for what in Count}
-            for w, window in enumerate(WINDOWS)
+            window: dict(zip(_NAMES, counts, strict=False))
+            for window, counts in zip(WINDOWS, self.counts.T.tolist(), strict=True)
         }
