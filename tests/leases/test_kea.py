@@ -22,15 +22,19 @@ SIX = (
 )
 MAC = "02:00:00:00:00:01"
 DUID = "00:01:00:01:32:9a:ee:f3:02:00:00:00:00:01"
-LATER = int(time.time()) + 500
+LIFETIME = 36_000
+"""Seconds: longer than the tests last from where they are collected."""
+NOW = int(time.time())
+LATER = NOW + LIFETIME - 100
 
 
-def four(address="203.0.113.7", hwaddr=MAC, lifetime=600, expire=LATER, state=0, context=""):
+def four(address="203.0.113.7", hwaddr=MAC, lifetime=LIFETIME, expire=LATER, state=0, context=""):
     return f"{address},{hwaddr},01:02,{lifetime},{expire},1,0,0,home,{state},{context}\n"
 
 
 def six(address, kind=0, length=128, hwaddr=MAC, context=""):
-    return f"{address},{DUID},600,{LATER},1,500,{kind},7,{length},0,0,,{hwaddr},0,{context},1,2\n"
+    when = f"{LIFETIME},{LATER}"
+    return f"{address},{DUID},{when},1,500,{kind},7,{length},0,0,,{hwaddr},0,{context},1,2\n"
 
 
 class Reading:
@@ -77,24 +81,24 @@ def test_addresses_and_prefixes_of_one_customer(files):
     assert one.told() == [
         (him, "203.0.113.7"), (him, "2001:db8:1::100"), (him, "2001:db8:8000::/56"),
     ]  # fmt: skip
-    assert one.rows["since"].tolist() == [(LATER - 600) * SECOND] * 3
+    assert one.rows["since"].tolist() == [(LATER - LIFETIME) * SECOND] * 3
     assert one.rows["until"].tolist() == [LATER * SECOND] * 3
     append(files / "six.csv", six("2001:db8:1::101", hwaddr=""))
     assert one.told() == [(customer_key(DUID, b""), "2001:db8:1::101")]
 
 
 def test_a_release_ends_it_now(files):
-    append(files / "four.csv", four() + four(lifetime=0, expire=LATER - 600))
+    append(files / "four.csv", four() + four(lifetime=0, expire=LATER - LIFETIME))
     one = Reading(files)
     assert len(one.told()) == 2
     assert abs(int(one.rows["until"][1]) - time.time_ns()) < 60 * SECOND
 
 
 def test_one_for_ever_has_no_end(files):
-    append(files / "four.csv", four(lifetime=0xFFFFFFFF, expire=LATER + 0xFFFFFFFF))
+    append(files / "four.csv", four(lifetime=0xFFFFFFFF, expire=NOW + 0xFFFFFFFF))
     one = Reading(files)
     assert len(one.told()) == 1 and one.rows["until"][0] == 0
-    assert one.rows["since"][0] == LATER * SECOND
+    assert one.rows["since"][0] == NOW * SECOND
 
 
 def test_what_nobody_has_is_no_lease(files):

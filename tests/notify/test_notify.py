@@ -284,7 +284,7 @@ def postfix_that_keeps(folder, key, crt, within=()):
     """
     for part in (folder, *folder.parents[:3]):
         part.mkdir(exist_ok=True)
-        part.chmod(0o755)
+        part.chmod(part.stat().st_mode | 0o755)
     command = [*within, *postfix(None, folder, HERE)]
     shutil.copy(key, folder / "mx.key")
     shutil.copy(crt, folder / "mx.crt")

@@ -2,6 +2,7 @@
 
 import collections
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -49,7 +50,7 @@ class AppState:
         self.export = Export(subscribers_of(settings), settings.ports)
         self.views = ViewPool(state)
         self.follower = Follower(self.views, settings.web.max_streams, settings.blocking.mode)
-        self._folder = tempfile.TemporaryDirectory(prefix="port25-web-")
+        self._folder = Path(tempfile.mkdtemp(prefix="port25-web-"))
         self._extracting = threading.Lock()
         self._files: collections.OrderedDict[tuple[str, int, str], tuple[Path, int]]
         self._files = collections.OrderedDict()
@@ -86,7 +87,7 @@ class AppState:
                 return self._files[key]
             folder = view.folder(alert.id)
             assert folder is not None
-            file = Path(self._folder.name) / f"{len(self._files)}-{time.monotonic_ns()}.pcapng"
+            file = self._folder / f"{len(self._files)}-{time.monotonic_ns()}.pcapng"
             try:
                 total, _ = self.export.write(folder, alert, file, person.name)
             except (EvidenceError, OSError, ValueError) as error:
@@ -111,9 +112,9 @@ class AppState:
 
     def give_to(self, uid: int, gid: int) -> None:
         """Captures will be cut out by another user."""
-        os.chown(self._folder.name, uid, gid)
+        os.chown(self._folder, uid, gid)
 
     def close(self) -> None:
         """Let everything go."""
         self.views.close()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
