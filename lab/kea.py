@@ -12,6 +12,12 @@ __all__ = ["KeaServers"]
 SIX = "2001:db8:1::1/64"
 
 
+def _has_address(lab: Laboratory, where: str, device: str) -> None:
+    """Wait until its own address of IPv6 is known to be nobody else's: before, none is used."""
+    usable = "ip", "-6", "address", "show", "dev", device, "scope", "link", "-tentative"
+    wait_for(lambda: lab.run(where, *usable).stdout, 10, f"an address of {device}")
+
+
 class KeaServers:
     """On the router's side of the subscribers' cable; lease files and logs in ``folder``."""
 
@@ -53,6 +59,7 @@ class KeaServers:
             config = folder / f"{name}.conf"
             config.write_text(json.dumps({f"Dhcp{family}": settings | more}))
             log = folder / f"{name}.log"
+            _has_address(lab, lab.router, "acc0")
             lab.start(lab.router, *words, str(program(name)), "-c", str(config), log=log)
             wait_for(lambda log=log: "_STARTED" in log.read_text(), 10, str(log))
 
@@ -64,6 +71,7 @@ class KeaServers:
 
     def ask(self, family: str) -> None:
         """A customer asks for an address, or an address and a prefix of his own, and keeps them."""
+        _has_address(self._lab, self._lab.inside, "up0")
         program, *words = self._client(family)
         log = self._folder / f"client{family}.log"
         self._lab.start(self._lab.inside, program, "-d", "-v", *words, log=log)
