@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.detector import CENTIBANS, Detector, Finding, Reach, centibans
+from detectors.sequential import window
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
-from sensor.hosts.windows import DAY, WINDOWS
+from sensor.hosts.windows import WINDOWS
 
 __all__ = ["BEYOND", "Explained", "Explanation", "Share", "explained"]
 
@@ -37,8 +38,6 @@ BEYOND: Final = 1000.0
 
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
-_SHORTEST: Final = 2
-"""The 10 min window."""
 _INBOUND: Final = int(Fact.INBOUND)
 _FAR: Final = 1 << 40
 _HANDFUL: Final = 5
@@ -93,20 +92,6 @@ def table(
             limits = one.least, one.handicap - sender.rarer, without - sender.rarer, 0.0
             rows.append(steps + [centibans(value / 10) for value in limits])
     return np.array(rows, np.int32)
-
-
-@kernel
-def window(counts, kinds, enough):
-    """The shortest window in which enough happened, else the day."""
-    w = _SHORTEST
-    while w < DAY:
-        n = 0
-        for k in range(kinds.shape[0]):
-            n += counts[kinds[k], w]
-        if n >= enough:
-            break
-        w += 1
-    return w
 
 
 @kernel

@@ -19,7 +19,16 @@ from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.windows import DAY, WINDOWS
 
-__all__ = ["Decibans", "Probability", "ServerWalk", "Walk", "steps", "walk", "walk_servers"]
+__all__ = [
+    "Decibans",
+    "Probability",
+    "ServerWalk",
+    "Walk",
+    "steps",
+    "walk",
+    "walk_servers",
+    "window",
+]
 
 _SHORTEST: Final = 2
 """The 10 min window."""
@@ -42,11 +51,26 @@ def steps(
 
 
 @kernel
+def window(counts, kinds, enough):
+    """The shortest window in which enough happened, else the day.
+
+    ``kinds``: rows of ``counts``, an array or a tuple.
+    """
+    w = _SHORTEST
+    while w < DAY:
+        n = 0
+        for k in range(len(kinds)):
+            n += counts[kinds[k], w]
+        if n >= enough:
+            break
+        w += 1
+    return w
+
+
+@kernel
 def walk(counts, against, in_favour, tables):
     """The sum of the steps, capped; ``against`` and ``in_favour`` are rows of ``counts``."""
-    w = _SHORTEST
-    while w < DAY and counts[against, w] + counts[in_favour, w] < tables[2]:
-        w += 1
+    w = window(counts, (against, in_favour), tables[2])
     total = counts[against, w] * tables[0] + counts[in_favour, w] * tables[1]
     return max(-tables[4], min(tables[3], total))
 
@@ -82,9 +106,7 @@ class Walk(Detector):
     def explain(self, evidence: Evidence) -> Finding:
         """The walk and its steps; ``limit`` where the sum reached it."""
         up, down, enough, _, _ = (int(value) for value in self.tables)
-        w = _SHORTEST
-        while w < DAY and self._total(evidence, w) < enough:
-            w += 1
+        w = int(window(evidence.counts, (int(self.against), int(self.in_favour)), enough))
         n, m = evidence.count(self.against, w), evidence.count(self.in_favour, w)
         worth = int(walk(evidence.counts, int(self.against), int(self.in_favour), self.tables))
         figures = {
@@ -95,9 +117,6 @@ class Walk(Detector):
         figures |= {name: evidence.count(what, w) for name, what in self.figures.items()}
         (against,) = (name for name, what in self.figures.items() if what == self.against)
         return Finding(self.name, worth, f"{self.name}.{against if n + m else 'none'}", figures)
-
-    def _total(self, evidence: Evidence, w: int) -> int:
-        return evidence.count(self.against, w) + evidence.count(self.in_favour, w)
 
 
 @kernel

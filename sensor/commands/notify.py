@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> int:
     """A line for each destination; 1 if one did not take the test."""
     from sensor.base.terminal import printable
     from sensor.notify.destination import NotTakenError, RefusedError
+    from sensor.notify.forms import DRY
     from sensor.notify.trial import trial
 
     settings = settings_from(options.config)
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         line = f"{one.name} ({kind}): {', '.join(one.severities)}; {', '.join(one.states)}"
         if options.test:
             try:
-                one.opened()([trial(time.time_ns())], "TEST, dry run: nothing is blocked")
+                one.opened()([trial(time.time_ns())], f"TEST, {DRY}")
                 line = f"{one.name} ({kind}): taken"
             except (NotTakenError, RefusedError, OSError, ValueError) as error:
                 line, code = f"{one.name} ({kind}): {error}", 1

@@ -1,6 +1,7 @@
 """Leases in a file that grows (``lines`` says how they stand there)."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 from sensor.base.sentences import sentence
@@ -23,11 +24,7 @@ class FollowedFile:
         self.intake = Intake(path, settings)
         self._reader = self.intake.new_reader()
         self._skips = False
-
-        def complain(error: str) -> None:
-            self.intake.say(sentence("leases.unread", file=path, error=error))
-
-        self._tail = Tail(Path(path), complain)
+        self._tail = Tail(Path(path), partial(self.intake.say_unread, path))
 
     @property
     def position(self) -> str:

@@ -104,6 +104,10 @@ class Intake:
             self._kinds.add(kind)
             self.say(sentence("leases.first", source=self.source, where=where, why=why))
 
+    def say_unread(self, path: str, error: str) -> None:
+        """A file of the source cannot be read."""
+        self.say(sentence("leases.unread", file=path, error=error))
+
     def say(self, said: Sentence) -> None:
         """What a person should know."""
         self._said.append(said)

@@ -12,8 +12,9 @@ of 0 it was released. State 1 (declined) and 2 (expired, reclaimed) give it to n
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -57,14 +58,8 @@ class Kea:
         self._reader = self.intake.new_reader()
         self._names = kea.customer
         self._counts = dict.fromkeys(KEA_COUNTERS, 0)
-        self._tails = [Tail(Path(path), self._complain(path)) for path in kea.files]
+        self._tails = [self._tail(Path(path)) for path in kea.files]
         self._headers: dict[Path, list[str]] = {}
-
-    def _complain(self, path: str) -> Any:
-        def complain(error: str) -> None:
-            self.intake.say(sentence("leases.unread", file=path, error=error))
-
-        return complain
 
     @property
     def position(self) -> str:
@@ -96,9 +91,12 @@ class Kea:
         """See ``Source``."""
         return self._counts
 
+    def _tail(self, path: Path) -> Tail:
+        return Tail(path, partial(self.intake.say_unread, str(path)))
+
     def _read_before(self, path: Path) -> None:
         if path.exists():
-            tail = Tail(path, self._complain(str(path)))
+            tail = self._tail(path)
             while lines := list(tail.lines()):
                 for number, line in lines:
                     self._take(path, number, line)

@@ -15,11 +15,11 @@ What a packet says is in ``radius_packet``, what becomes of sessions in ``radius
 import ipaddress
 import select
 import socket
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from sensor.base.secret_file import read_secret
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.leases.intake import Intake
@@ -212,9 +212,6 @@ def _network(client: RadiusClient) -> _Network:
 
 def _secret(client: RadiusClient) -> bytes:
     try:
-        secret = Path(client.secret_file).read_bytes().strip()
+        return read_secret(client.secret_file)
     except OSError as error:
-        raise LeaseSettingsError(f"{client.secret_file}: {error.strerror or error}") from None
-    if not secret:
-        raise LeaseSettingsError(f"{client.secret_file}: is empty, expected a secret")
-    return secret
+        raise LeaseSettingsError(str(error)) from None

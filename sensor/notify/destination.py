@@ -17,11 +17,19 @@ from sensor.alerts.alert import Alert, Severity, State
 from sensor.base.units import SECOND
 from sensor.hosts.subscribers import where
 
-__all__ = ["Destination", "NotTakenError", "RefusedError", "Way"]
+__all__ = ["Destination", "NotTakenError", "RefusedError", "Server", "Way", "host_and_port"]
 
 Hour = Annotated[int, msgspec.Meta(ge=0, le=24)]
+Server = Annotated[str, msgspec.Meta(pattern=r"^.+:\d{1,5}$")]
+"""Host and port."""
 Way = Callable[[Sequence[Alert], str], None]
 """Tell it of alerts, and what is said of blocking. Raises NotTakenError, RefusedError."""
+
+
+def host_and_port(server: Server) -> tuple[str, int]:
+    """The two; an address of IPv6 may stand in brackets."""
+    host, _, port = server.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 class NotTakenError(Exception):

@@ -17,10 +17,11 @@ from sensor.base.units import MILLISECOND
 from sensor.hosts.subscribers import where
 from sensor.sinks.ocsf import finding
 
-__all__ = ["ENFORCED", "Form", "body", "cef", "ecs", "json_form", "shaped", "subject"]
+__all__ = ["DRY", "ENFORCED", "Form", "body", "cef", "ecs", "json_form", "shaped", "subject"]
 
 Form = Literal["text", "cef", "ecs", "ocsf"]
 ENFORCED: Final = "blocking is enforced"
+DRY: Final = "dry run: nothing is blocked"
 _CEF: Final = {"medium": 5, "high": 8, "critical": 10}
 
 

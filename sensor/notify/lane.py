@@ -16,7 +16,7 @@ from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence
 from sensor.blocking.ledger import Ledger
 from sensor.notify.destination import Destination, NotTakenError, RefusedError, Way
-from sensor.notify.forms import ENFORCED
+from sensor.notify.forms import DRY, ENFORCED
 from sensor.notify.trial import trial
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.sink import Around
@@ -31,12 +31,11 @@ _LONGEST: Final = 30.0
 """Seconds between tries: each time twice as many."""
 _UNREAD: Final = 4
 """Times in a row that what it reads may not be there: at the start it comes to be."""
-_DRY: Final = "dry run: nothing is blocked"
 
 
 def mode_of(ledger: Ledger) -> str:
     """What every message says of blocking."""
-    return ENFORCED if ledger.enforcing else _DRY
+    return ENFORCED if ledger.enforcing else DRY
 
 
 class Lane:

@@ -14,7 +14,14 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from sensor.alerts.alert import Alert
-from sensor.notify.destination import Destination, NotTakenError, RefusedError, Way
+from sensor.notify.destination import (
+    Destination,
+    NotTakenError,
+    RefusedError,
+    Server,
+    Way,
+    host_and_port,
+)
 from sensor.notify.forms import body, subject
 from sensor.notify.trust import secret, trust
 
@@ -29,8 +36,7 @@ _UNFOLDED: Final = policy.SMTP.clone(max_line_length=990)
 class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """See the module."""
 
-    server: Annotated[str, msgspec.Meta(pattern=r"^.+:\d{1,5}$")]
-    """host and port"""
+    server: Server
     tls: Literal["starttls", "tls", "none"] = "starttls"
     authority: str = ""
     """PEM file of whom to trust, instead of whom the system trusts"""
@@ -63,14 +69,13 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return made
 
     def _send(self, made: EmailMessage, context: ssl.SSLContext, password: str) -> None:
-        host, _, port = self.server.rpartition(":")
-        host = host.strip("[]")
+        host, port = host_and_port(self.server)
         try:
             server: smtplib.SMTP
             if self.tls == "tls":
-                server = smtplib.SMTP_SSL(host, int(port), timeout=_TIMEOUT, context=context)
+                server = smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT, context=context)
             else:
-                server = smtplib.SMTP(host, int(port), timeout=_TIMEOUT)
+                server = smtplib.SMTP(host, port, timeout=_TIMEOUT)
             with server:
                 if self.tls == "starttls":
                     server.starttls(context=context)

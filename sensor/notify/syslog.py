@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from sensor.alerts.alert import Alert
-from sensor.notify.destination import Destination, NotTakenError, Way
+from sensor.notify.destination import Destination, NotTakenError, Server, Way, host_and_port
 from sensor.notify.forms import Form, shaped
 from sensor.notify.trust import trust
 
@@ -45,8 +45,7 @@ def record(alert: Alert, form: Form, mode: str, facility: int, name: str) -> byt
 class Syslog(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """See the module."""
 
-    server: Annotated[str, msgspec.Meta(pattern=r"^.+:\d{1,5}$")]
-    """host and port"""
+    server: Server
     transport: Literal["udp", "tcp", "tls"] = "tls"
     authority: str = ""
     """PEM file of whom to trust, besides whom the system trusts"""
@@ -56,17 +55,13 @@ class Syslog(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True)
     group_most: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
     """alerts sent over one connection, each a message of its own"""
 
-    def _where(self) -> tuple[str, int]:
-        host, _, port = self.server.rpartition(":")
-        return host.strip("[]"), int(port)
-
     def opened(self) -> Way:
         """See ``Destination``."""
         context = trust(self.authority) if self.transport == "tls" else None
         return lambda alerts, mode: self._send(alerts, mode, context)
 
     def _connect(self, context: ssl.SSLContext | None) -> socket.socket:
-        host, port = self._where()
+        host, port = host_and_port(self.server)
         plain = socket.create_connection((host, port), _TIMEOUT)
         return context.wrap_socket(plain, server_hostname=host) if context else plain
 
@@ -75,7 +70,7 @@ class Syslog(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True)
         records = [record(one, self.form, mode, self.facility, name) for one in alerts]
         try:
             if self.transport == "udp":
-                host, port = self._where()
+                host, port = host_and_port(self.server)
                 family = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
                 with socket.socket(family[0], socket.SOCK_DGRAM) as sender:
                     for one in records:

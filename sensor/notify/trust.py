@@ -1,12 +1,10 @@
 """Whom destinations trust, and what they keep secret; read once, at the start."""
 
 import ssl
-from pathlib import Path
-from typing import Final
+
+from sensor.base.secret_file import read_secret
 
 __all__ = ["secret", "trust"]
-
-_MOST: Final = 65_536
 
 
 def trust(authority: str) -> ssl.SSLContext:
@@ -25,13 +23,4 @@ def trust(authority: str) -> ssl.SSLContext:
 
 def secret(path: str) -> bytes:
     """What is in a file, without white space around it; of no file nothing. Raises OSError."""
-    if not path:
-        return b""
-    try:
-        with Path(path).open("rb") as file:
-            found = file.read(_MOST).strip()
-    except OSError as error:
-        raise OSError(f"{path}: {error.strerror}") from None
-    if not found:
-        raise OSError(f"{path}: it is empty, expected a secret")
-    return found
+    return read_secret(path) if path else b""

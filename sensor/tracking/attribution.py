@@ -184,20 +184,19 @@ def new_verdict(owners, connection, h, tick):
     The first does, and the 4th, the 16th ...: what a network says again is less news each time. A
     host with a handful of connections has no list: each first contact is one.
     """
-    d = np.int64(owners.hosts.rows[h].detail)
+    d, key = _memory(owners, connection, h)
     if d == NO_DETAIL:
         return connection.first == 1
     detail = owners.hosts.details[d]
-    key = _verdict_key(connection)
     again = said_again(detail, key, tick)
     return new_verdict_of(detail, key, tick) or again
 
 
 @inner
-def _verdict_key(connection):
-    """The network of a server, hashed."""
+def _memory(owners, connection, h):
+    """Which detail knows the verdicts that host ``h`` was given; the server's network, hashed."""
     hi, lo = network(connection.server_hi, connection.server_lo)
-    return mix(mix(_VERDICTS, hi), lo)
+    return np.int64(owners.hosts.rows[h].detail), mix(mix(_VERDICTS, hi), lo)
 
 
 @inner
@@ -207,11 +206,10 @@ def held_nothing(owners, connection, h, tick):
     As of a verdict; but before a message has gone to that network, it has given none: one that goes
     there later counts as well.
     """
-    d = np.int64(owners.hosts.rows[h].detail)
+    d, key = _memory(owners, connection, h)
     if d == NO_DETAIL:
         return connection.first == 1
     detail = owners.hosts.details[d]
-    key = _verdict_key(connection)
     again = said_again(detail, key, tick)
     fresh = not has_verdict(detail, key) and new_verdict_of(detail, mix(key, _NOTHING), tick)
     return fresh or again
@@ -223,11 +221,10 @@ def came_again(owners, connection, h, tick):
 
     Who is put off comes again to the same server; another server of that network is another mail's.
     """
-    d = np.int64(owners.hosts.rows[h].detail)
+    d, key = _memory(owners, connection, h)
     if d == NO_DETAIL or connection.first == 1:
         return False
     detail = owners.hosts.details[d]
-    key = _verdict_key(connection)
     if not has_verdict(detail, mix(key, _NOTHING)):
         return False
     return new_verdict_of(detail, mix(key, _CAME_AGAIN), tick)
