@@ -1,15 +1,11 @@
 """Mail: submitted to a server, with STARTTLS, TLS from the start (465), or neither.
 
 Where TLS is asked for and the server does not speak it, or is not whom it says, nothing is sent.
+What mail is made and sent with is loaded when the destination is opened: most sensors send none.
 """
 
-import smtplib
-import ssl
 from collections.abc import Sequence
-from email import policy
-from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
@@ -25,11 +21,15 @@ from sensor.notify.destination import (
 from sensor.notify.forms import body, subject
 from sensor.notify.trust import secret, trust
 
+if TYPE_CHECKING:
+    import ssl
+    from email.message import EmailMessage
+
 __all__ = ["Mail"]
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s<>,]+@[^\s<>,]+$", max_length=254)]
 _TIMEOUT: Final = 20.0
-_UNFOLDED: Final = policy.SMTP.clone(max_line_length=990)
+_LONGEST_LINE: Final = 990
 """A subject is a line: some clients show a fold. RFC 5322 has 998 at most."""
 
 
@@ -52,12 +52,20 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def opened(self) -> Way:
         """See ``Destination``."""
+        # Now, since later is too late: privileges are given up.
+        import email.policy  # noqa: F401
+        import smtplib  # noqa: F401
+
         password, context = secret(self.password_file).decode(), trust(self.authority)
         return lambda alerts, mode: self._send(self.message(alerts, mode), context, password)
 
-    def message(self, alerts: Sequence[Alert], mode: str) -> EmailMessage:
+    def message(self, alerts: Sequence[Alert], mode: str) -> "EmailMessage":
         """The mail."""
-        made = EmailMessage(_UNFOLDED)
+        from email import policy
+        from email.message import EmailMessage
+        from email.utils import formatdate, make_msgid
+
+        made = EmailMessage(policy.SMTP.clone(max_line_length=_LONGEST_LINE))
         made["From"] = self.sender
         made["To"] = ", ".join(self.to)
         made["Subject"] = subject(alerts, mode)
@@ -68,7 +76,9 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         made.set_content(body(alerts, mode))
         return made
 
-    def _send(self, made: EmailMessage, context: ssl.SSLContext, password: str) -> None:
+    def _send(self, made: "EmailMessage", context: "ssl.SSLContext", password: str) -> None:
+        import smtplib
+
         host, port = host_and_port(self.server)
         try:
             server: smtplib.SMTP

@@ -8,9 +8,8 @@ import contextlib
 import os
 import re
 import socket
-import ssl
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
@@ -18,6 +17,9 @@ from sensor.alerts.alert import Alert
 from sensor.notify.destination import Destination, NotTakenError, Server, Way, host_and_port
 from sensor.notify.forms import Form, shaped
 from sensor.notify.trust import trust
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Syslog", "record"]
 
@@ -60,12 +62,12 @@ class Syslog(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True)
         context = trust(self.authority) if self.transport == "tls" else None
         return lambda alerts, mode: self._send(alerts, mode, context)
 
-    def _connect(self, context: ssl.SSLContext | None) -> socket.socket:
+    def _connect(self, context: "ssl.SSLContext | None") -> socket.socket:
         host, port = host_and_port(self.server)
         plain = socket.create_connection((host, port), _TIMEOUT)
         return context.wrap_socket(plain, server_hostname=host) if context else plain
 
-    def _send(self, alerts: Sequence[Alert], mode: str, context: ssl.SSLContext | None) -> None:
+    def _send(self, alerts: Sequence[Alert], mode: str, context: "ssl.SSLContext | None") -> None:
         name = socket.gethostname()
         records = [record(one, self.form, mode, self.facility, name) for one in alerts]
         try:
@@ -82,8 +84,8 @@ class Syslog(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 stream.settimeout(_LAST_WORD)
                 # A server that is gone says so by a reset, not by taking what is sent.
                 with contextlib.suppress(TimeoutError):
-                    if isinstance(stream, ssl.SSLSocket):
-                        stream.unwrap()
+                    if self.transport == "tls":
+                        stream.unwrap()  # type: ignore[attr-defined]
                     else:
                         stream.shutdown(socket.SHUT_WR)
                         stream.recv(1)

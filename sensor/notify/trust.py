@@ -1,14 +1,19 @@
 """Whom destinations trust, and what they keep secret; read once, at the start."""
 
-import ssl
+from typing import TYPE_CHECKING
 
 from sensor.base.secret_file import read_secret
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["secret", "trust"]
 
 
-def trust(authority: str) -> ssl.SSLContext:
+def trust(authority: str) -> "ssl.SSLContext":
     """Of whom the system trusts, and of a PEM file, if one is named. Raises OSError."""
+    import ssl
+
     context = ssl.create_default_context()
     if authority:
         try:

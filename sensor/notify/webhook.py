@@ -8,10 +8,8 @@
 import hashlib
 import hmac
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,19 +20,14 @@ from sensor.notify.destination import Destination, NotTakenError, RefusedError, 
 from sensor.notify.forms import Form, json_form
 from sensor.notify.trust import secret, trust
 
+if TYPE_CHECKING:
+    import urllib.request
+
 __all__ = ["Webhook"]
 
 _NEVER: Final = (400, 413, 415, 422)
 """Answers that no repetition would change."""
 _TIMEOUT: Final = 10.0
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """What is signed is for one address."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Nowhere."""
-        return None
 
 
 class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,18 +54,29 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def opened(self) -> Way:
         """See ``Destination``."""
+        import urllib.request
+
+        class NoRedirect(urllib.request.HTTPRedirectHandler):
+            """What is signed is for one address."""
+
+            def redirect_request(self, *_: object) -> None:
+                return None
+
         key = secret(self.secret_file)
         https = urllib.request.HTTPSHandler(context=trust(self.authority))
-        opener = urllib.request.build_opener(_NoRedirect, https)
+        opener = urllib.request.build_opener(NoRedirect, https)
         return lambda alerts, mode: self._send(alerts, mode, opener, key)
 
     def _send(
         self,
         alerts: Sequence[Alert],
         mode: str,
-        opener: urllib.request.OpenerDirector,
+        opener: "urllib.request.OpenerDirector",
         key: bytes,
     ) -> None:
+        import urllib.error
+        import urllib.request
+
         shown = [json_form(one, self.form, mode) for one in alerts]
         content = msgspec.json.encode({"mode": mode, "alerts": shown})
         stamp = str(int(time.time()))

@@ -99,6 +99,7 @@ VERBS = {
 ALL = """
 import contextlib, importlib, io, json, os, pkgutil, sys
 import numpy, msgspec, encodings.idna, grp, pwd, getpass, sqlite3
+from sensor.base.machine_code import library
 from sensor.cli import main
 
 verbs = json.loads(sys.argv[1])
@@ -106,6 +107,7 @@ import sensor
 for entry in pkgutil.walk_packages(sensor.__path__, "sensor."):
     if not entry.name.endswith("__main__"):
         importlib.import_module(entry.name)
+library()
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)

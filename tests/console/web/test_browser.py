@@ -132,7 +132,7 @@ def test_kind_and_customer_are_in_the_list_searched_for_and_on_the_page(desk, st
     page.keyboard.press("Control+A")
     page.keyboard.type("abuse:relay customer:c-9")
     page.wait_for_url(re.compile("c-9"))
-    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.get_by_role("link", name="203.0.113.78", exact=True)).to_be_visible()
     assert hosts(page) == ["203.0.113.78"]
 
 
