@@ -280,11 +280,11 @@ authority = "{{}}"
 def postfix_that_keeps(folder, key, crt, within=()):
     """Postfix on ``HERE`` that keeps all mail in its spool; a way to read that.
 
-    ``within``: the words that start a program in a network namespace.
+    ``folder`` is made; Postfix's users may enter where it stands. ``within``: the words that
+    start a program in a network namespace.
     """
-    for part in (folder, *folder.parents[:3]):
-        part.mkdir(exist_ok=True)
-        part.chmod(part.stat().st_mode | 0o755)
+    folder.mkdir()
+    folder.chmod(0o755)
     command = [*within, *postfix(None, folder, HERE)]
     shutil.copy(key, folder / "mx.key")
     shutil.copy(crt, folder / "mx.crt")
@@ -308,31 +308,31 @@ def postfix_that_keeps(folder, key, crt, within=()):
             server.terminate()
 
 
-def test_postfix_takes_mail_over_tls_in_order_when_it_is_back(tmp_path):
+def test_postfix_takes_mail_over_tls_in_order_when_it_is_back(folder):
     if program("postfix") is None:
         cannot("postfix is not installed")
-    key, crt = signed_for_here(tmp_path)
+    key, crt = signed_for_here(folder)
     evil = msgspec.structs.replace(alert("203.0.113.9"), block_reason=EVIL)
-    with told(tmp_path, MAIL.format("desk", crt)) as (journal, sink, said):
+    with told(folder, MAIL.format("desk", crt)) as (journal, sink, said):
         journal.write([*(alert(host, at=k) for k, host in enumerate(hosts(3))), evil])
         wait_for(lambda: said, 60)  # nobody is there yet
-        view = View(tmp_path)
+        view = View(folder)
         wait_for(view.away, 60)
         (away,) = view.away()
         assert (away.sink, "refused" in away.reason) == ("notify/desk", True)
         assert words.away([away])[0].startswith("desk NOT TOLD since ")
         (trouble,) = [
             one
-            for one in health(view, Settings(), Follower(ViewPool(tmp_path), 1)).troubles
+            for one in health(view, Settings(), Follower(ViewPool(folder), 1)).troubles
             if one.code == "sink_away"
         ]
         assert "desk has taken nothing" in trouble.detail and "4 messages wait" in trouble.detail
-        with postfix_that_keeps(tmp_path / "postfix", key, crt) as spool:
-            wait_for(done(journal, sink, tmp_path), 90)
+        with postfix_that_keeps(folder / "postfix", key, crt) as spool:
+            wait_for(done(journal, sink, folder), 90)
             wait_for(lambda: len(spool()) == 4, 30)
             mails = spool()
-            (tmp_path / "other").mkdir()
-            with told(tmp_path / "other", MAIL.format("liar", "")) as (other, shy, warned):
+            (folder / "other").mkdir()
+            with told(folder / "other", MAIL.format("liar", "")) as (other, shy, warned):
                 other.write([evil])
                 wait_for(lambda: warned, 60)  # whom nobody vouches for is sent nothing
                 assert "certificate" in warned[0].figures["error"].lower()

@@ -44,25 +44,25 @@ authority = "{folder}/here.crt"
 """
 
 
-def test_as_nobody_with_roots_secrets(tmp_path):
+def test_as_nobody_with_roots_secrets(folder):
     needs_apprise()
     if program("postfix") is None or os.geteuid() != 0:
         cannot("postfix is not installed, or this is not root")
-    key, crt = signed_for_here(tmp_path)
-    state = tmp_path / "state"
+    key, crt = signed_for_here(folder)
+    state = folder / "state"
     state.mkdir()
     files = StateFolder(state)
     Journal(files.journal).write([alert("203.0.113.1")])
     for path in (state, *state.iterdir()):
         shutil.chown(path, "nobody", "nogroup")
-    config, log = tmp_path / "port25.toml", tmp_path / "log"
-    with hook() as url, postfix_that_keeps(tmp_path / "postfix", key, crt) as spool:
+    config, log = folder / "port25.toml", folder / "log"
+    with hook() as url, postfix_that_keeps(folder / "postfix", key, crt) as spool:
         url = url.replace("127.0.0.1", "localhost")
-        config.write_text(SETTINGS.format(url=url, folder=tmp_path, here=HERE))
-        (tmp_path / "secret").write_text("a secret\n")
-        (tmp_path / "url").write_text(f"mmost://{url[7:].rstrip('/')}/secretsecret\n")
+        config.write_text(SETTINGS.format(url=url, folder=folder, here=HERE))
+        (folder / "secret").write_text("a secret\n")
+        (folder / "url").write_text(f"mmost://{url[7:].rstrip('/')}/secretsecret\n")
         for name in ("secret", "url", "here.crt"):
-            (tmp_path / name).chmod(0o600)
+            (folder / name).chmod(0o600)
         command = [sys.executable, "-m", "sensor.service.deliverer", state, "-c", config]
         with (
             log.open("w") as out,
