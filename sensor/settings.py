@@ -142,6 +142,10 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     segments_topic: Topic = "port25.segments"
     """what sensors forward"""
+    state_topic: Topic = "port25.state"
+    """snapshots of those who correlate"""
+    snapshot: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
+    """seconds between snapshots of a partition"""
     partitions: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     """of that topic, where it is made: shares of the subscribers, each followed by one process"""
     group: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "port25-correlate"

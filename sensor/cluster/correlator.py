@@ -2,12 +2,14 @@
 
 Alerts go out in a transaction together with the offsets up to which the log was read, so that who
 reads committed messages only gets each once and in order. Beside an offset stands how many alerts
-the partition has told by then. A partition that comes here from elsewhere, or after a crash, is
-followed from where its log begins, and as many alerts are left out.
+the partition has told by then, and where its last snapshot is. A partition that comes here from
+elsewhere, or after a crash, is followed from its snapshot on (without one, from where its log
+begins), and as many alerts are left out.
 
 Whatever Kafka raises, everything is given up and begun anew from what was committed last.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -18,12 +20,16 @@ from sensor.alerts.alert import Alert
 from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.cluster.share import Share
+from sensor.cluster.snapshots import Writing, fetch, send
 from sensor.settings import Settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection
+from sensor.state.snapshot import SnapshotError
 
 __all__ = ["Correlator"]
 
+_TRANSACTION: Final = 15_000
+"""Milliseconds after which the transaction of one that died comes to nothing."""
 _POLL: Final = 100
 """Milliseconds."""
 _COMMIT: Final = 1.0
@@ -34,6 +40,8 @@ _SKEW: Final = 1_000_000
 """Nanoseconds by which clocks differ that are worth a word."""
 _NEARLY: Final = 0.8
 """Of ``cluster.skew``: beyond it answers will no longer find what they answer."""
+_SENT: Final = 30
+"""Seconds for a snapshot to be acknowledged."""
 _LARGEST: Final = 8 << 20
 """Bytes of one partition fetched at once."""
 
@@ -42,6 +50,9 @@ class _Note(msgspec.Struct, frozen=True):
     """What stands beside an offset."""
 
     alerts: int = 0
+    state: int = -1
+    """offset in the state topic of the first piece of the snapshot; -1: there is none"""
+    pieces: int = 0
 
 
 def _note(text: str) -> _Note:
@@ -60,11 +71,17 @@ class Correlator:
         settings: Settings,
         notice: Callable[[Sentence | str], None],
         waiting: bool = False,
+        name: str = "",
     ) -> None:
-        """``notice`` tells people; ``waiting``: nothing goes on before :meth:`finish`."""
+        """``notice`` tells people; ``waiting``: nothing goes on before :meth:`finish`.
+
+        ``name``: of this member, another for each, the same after a restart: then its partitions
+        wait for it. Without one they are given to others when it ends.
+        """
         from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
         from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
+        self._connection = connection
         self._settings = settings
         self._kafka = connection.settings
         self._notice = notice
@@ -77,12 +94,15 @@ class Correlator:
         self._joined = False
         self.heard = time.monotonic()
         """when the last message came"""
-        name = self._kafka.sensor
+        self._notes: dict[Any, _Note] = {}
+        self._writing: dict[Any, tuple[float, Writing | None]] = {}
+        member = name or secrets.token_hex(4)
         self._skew: dict[str, int] = {}
         self._producer = KafkaProducer(
             **connection.arguments,
-            client_id=f"port25-correlate-{name}",
-            transactional_id=f"{settings.cluster.group}-{name}",
+            client_id=f"port25-correlate-{member}",
+            transactional_id=f"{settings.cluster.group}-{member}",
+            transaction_timeout_ms=_TRANSACTION,
             acks="all",
             compression_type=None if self._kafka.compression == "none" else self._kafka.compression,
             allow_auto_create_topics=False,
@@ -91,15 +111,16 @@ class Correlator:
         self._producer.init_transactions()
         self._consumer = KafkaConsumer(
             **connection.arguments,
-            client_id=f"port25-correlate-{name}",
+            client_id=f"port25-correlate-{member}",
             group_id=settings.cluster.group,
-            group_instance_id=name,
+            group_instance_id=name or None,
             partition_assignment_strategy=(CooperativeStickyAssignor,),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             allow_auto_create_topics=False,
             session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
             max_poll_records=_MOST,
             max_partition_fetch_bytes=_LARGEST,
             fetch_max_wait_ms=_POLL,
@@ -126,8 +147,11 @@ class Correlator:
     def lose(self, parts: Iterable[Any]) -> None:
         """These are another's now."""
         for part in parts:
-            for known in (self._shares, self._read, self._committed):
+            for known in (self._shares, self._read, self._committed, self._notes):
                 known.pop(part, None)
+            _, writing = self._writing.pop(part, (0.0, None))
+            if writing is not None:
+                writing.abandon()
 
     def arrive(self, parts: Iterable[Any]) -> None:
         """These are to be ours."""
@@ -143,10 +167,31 @@ class Correlator:
         arrived, self._arrived = self._arrived, []
         for part in arrived:
             found = self._consumer.committed(part, metadata=True)
-            self._shares[part] = Share(self._settings, _note(found.metadata).alerts if found else 0)
+            note = self._notes[part] = _note(found.metadata) if found else _Note()
             self._committed[part] = found.offset if found else 0
-            self._consumer.seek_to_beginning(part)
+            share, offset = self._resumed(part, note)
+            self._shares[part] = share
+            self._writing[part] = time.monotonic(), None
+            if offset is None:
+                self._consumer.seek_to_beginning(part)
+            else:
+                self._consumer.seek(part, offset)
             self.heard = time.monotonic()
+
+    def _resumed(self, part: Any, note: _Note) -> tuple[Share, int | None]:
+        """A partition by its snapshot, and where in its log to go on; None: the beginning."""
+        share = Share(self._settings, note.alerts)
+        if note.state < 0:
+            return share, None
+        where = self._connection, self._settings, part.partition, note.state, note.pieces
+        try:
+            arrays, facts = fetch(*where)
+            share.restore(arrays, facts)
+        except (SnapshotError, KeyError, ValueError) as error:
+            said = f"partition {part.partition}: {error}; followed from where its log begins"
+            self._notice(said)
+            return Share(self._settings, note.alerts), None
+        return share, facts["offset"]
 
     @property
     def partitions(self) -> list[int]:
@@ -219,15 +264,11 @@ class Correlator:
         from kafka.structs import OffsetAndMetadata
 
         self._at = time.monotonic()
-        offsets = {}
-        for part, share in self._shares.items():
-            # Behind what was committed before, alerts are only counted again.
-            if part in self._read and self._read[part] >= self._committed[part]:
-                note = msgspec.json.encode(_Note(share.alerts)).decode()
-                offsets[part] = OffsetAndMetadata(self._read[part], note, -1)
         alerts = list(alerts)
-        fresh = {part: one for part, one in offsets.items() if one.offset > self._committed[part]}
-        if not alerts and not fresh:
+        snapshots = self._written()
+        offsets = {part: at for part, at in self._read.items() if at >= self._committed[part]}
+        fresh = any(at > self._committed[part] for part, at in offsets.items())
+        if not (alerts or fresh or snapshots):
             return
         self._producer.begin_transaction()
         for alert in alerts:
@@ -235,10 +276,52 @@ class Correlator:
             self._producer.send(
                 message.topic, message.value, message.key, headers=list(message.headers)
             )
-        if offsets:
-            self._producer.send_offsets_to_transaction(offsets, self._consumer.group_metadata())
+        for part, written in snapshots.items():
+            self._notes[part] = self._sent(part, written)
+        # Behind what was committed before, alerts are only counted again.
+        committed = {}
+        for part, at in offsets.items():
+            note = msgspec.structs.replace(self._notes[part], alerts=self._shares[part].alerts)
+            text = msgspec.json.encode(note).decode()
+            committed[part] = OffsetAndMetadata(at, text, -1)
+        if committed:
+            self._producer.send_offsets_to_transaction(committed, self._consumer.group_metadata())
         self._producer.commit_transaction()
-        self._committed |= {part: one.offset for part, one in offsets.items()}
+        self._committed |= offsets
+
+    def _sent(self, part: Any, written: bytes) -> _Note:
+        """Send a snapshot; what is to be noted of it."""
+        topic = self._settings.cluster.state_topic
+        futures = send(
+            written,
+            lambda key, value: self._producer.send(
+                topic, value, key.encode(), partition=part.partition
+            ),
+        )
+        self._producer.flush()
+        first = futures[0].get(timeout=_SENT).offset
+        return _Note(state=first, pieces=len(futures))
+
+    def _written(self) -> dict[Any, bytes]:
+        """Snapshots that are done; others are begun when it is time."""
+        done = {}
+        now = time.monotonic()
+        for part, (begun, writing) in list(self._writing.items()):
+            if writing is not None:
+                written = writing.done()
+                if written is None:
+                    continue
+                self._writing[part] = begun, None
+                if written and self._read.get(part, -1) >= self._committed[part]:
+                    done[part] = written
+            elif (
+                not self._waiting
+                and now - begun >= self._settings.cluster.snapshot
+                and self._read.get(part, -1) >= self._committed[part]
+            ):
+                writing = Writing(self._shares[part], self._read[part])
+                self._writing[part] = now, writing
+        return done
 
     def counters(self) -> dict[str, int]:
         """Of all its partitions together."""
@@ -250,5 +333,6 @@ class Correlator:
 
     def close(self) -> None:
         """Leave the group. A transaction that is open comes to nothing."""
+        self.lose(list(self._shares))
         self._consumer.close(autocommit=False)
         self._producer.close(timeout=5)

@@ -15,12 +15,12 @@ What waits is bounded: beyond the ceiling the older half waits no longer, and is
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.kernel import table
+from sensor.base.kernel import INTERPRETED, table
 from sensor.cluster.batch import Batch
 from sensor.decode.causes import ENDS, ENDS_ROWS, put_right
 from sensor.decode.segment import SEGMENT
@@ -49,6 +49,8 @@ COUNTERS: Final = (
 )
 _MILLISECOND: Final = 1_000_000
 _NEVER: Final = -(1 << 62)
+_FACTS: Final = ("number", "highest", "mark", "last", "heard", "ended", "live", "left_behind")
+"""What a snapshot holds of a tap."""
 
 
 class Stream(NamedTuple):
@@ -271,6 +273,46 @@ class Merge:
         self.counters["segments_put_right"] += int(moved)
         order = np.lexsort((first, new))
         return order[new[order] < self.frontier].astype(np.int64)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Arrays and facts that a snapshot must hold."""
+        arrays: dict[str, NDArray[Any]] = {
+            "copies": self._tapped, "flows": self._begun_flows, "ends": self._ends,
+            "ahead": self.ahead,
+        }  # fmt: skip
+        taps = []
+        for n, ((name, run), tap) in enumerate(self.taps.items()):
+            taps.append([name, run, tap.bit, {f: getattr(tap, f) for f in _FACTS}])
+            for k, part in enumerate(tap.waiting):
+                for field, array in zip(_Part._fields, part, strict=True):
+                    arrays[f"tap.{n}.{k}.{field}"] = array
+        return arrays, {
+            "taps": taps, "frontier": self.frontier, "begun": self._begun, "last": self._last,
+            "counters": self.counters,
+        }  # fmt: skip
+
+    def restore(
+        self, seed: np.uint64, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]
+    ) -> None:
+        """Go on from what :meth:`state` gave, with the flow hash's ``seed`` of then."""
+        self._seed = seed
+        own, _ = self.state()
+        for name, array in own.items():
+            array[:] = arrays[name]
+        self.frontier, self._begun, self._last = facts["frontier"], facts["begun"], facts["last"]
+        self.counters |= facts["counters"]
+        for n, (name, run, bit, known) in enumerate(facts["taps"]):
+            tap = self.taps[name, run] = Tap(name, bit)
+            for field in _FACTS:
+                setattr(tap, field, known[field])
+            k = 0
+            while f"tap.{n}.{k}.places" in arrays:
+                part = _Part(*(arrays[f"tap.{n}.{k}.{field}"] for field in _Part._fields))
+                if INTERPRETED:
+                    part = part._replace(rows=part.rows.view(np.recarray))
+                tap.waiting.append(part)
+                self._held += _size(part)
+                k += 1
 
     def skew(self) -> dict[str, int]:
         """Of each sensor, by how many nanoseconds at least its clock is ahead of another's."""

@@ -6,9 +6,10 @@ were told before.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from numpy.typing import NDArray
 
 from sensor.alerts.alert import Alert
 from sensor.base.door import Door
@@ -91,6 +92,28 @@ class Share:
     def _sensors(self) -> str:
         """Names of those that the evidence may come from."""
         return ",".join(sorted(self._names))
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Arrays and facts that a snapshot must hold."""
+        arrays, merged = self.merge.state()
+        kept = {f"merge.{name}": array for name, array in arrays.items()}
+        kept |= {f"pipeline.{name}": array for name, array in self.pipeline.arrays().items()}
+        return kept, {
+            "merge": merged, "pipeline": self.pipeline.facts(), "alerts": self.alerts,
+            "names": sorted(self._names),
+        }  # fmt: skip
+
+    def restore(self, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave. Raises SnapshotError."""
+
+        def of(stage: str) -> dict[str, NDArray[Any]]:
+            begin = f"{stage}."
+            return {n.removeprefix(begin): a for n, a in arrays.items() if n.startswith(begin)}
+
+        self.pipeline.restore(of("pipeline"), facts["pipeline"])
+        self.merge.restore(self.pipeline.seed, of("merge"), facts["merge"])
+        self.alerts = facts["alerts"]
+        self._names = set(facts["names"])
 
     def counters(self) -> dict[str, int]:
         """Of the stream."""

@@ -1,4 +1,4 @@
-"""The topic of segments: made where it is missing, with as many partitions as the settings say."""
+"""The topics of segments and of state: made where they are missing, as many parts of each."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from sensor.settings import Settings
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.topics import make_topic
 
-__all__ = ["ensure_segments_topic"]
+__all__ = ["ensure_segments_topic", "ensure_state_topic"]
 
 _RETENTION: Final = 24 * 3_600_000
 """Milliseconds: a correlator that was away for longer begins anew."""
@@ -18,20 +18,40 @@ _CONFIG: Final = {
 }
 
 
+_STATE_CONFIG: Final = {
+    "cleanup.policy": "compact",
+    # Old snapshots are to go soon: a new one comes every half a minute.
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+}
+
+
 def ensure_segments_topic(connection: Connection, settings: Settings) -> int:
     """The partitions the topic has. Raises KafkaError."""
+    wanted = settings.cluster.partitions
+    return _ensure(connection, settings, settings.cluster.segments_topic, wanted, _CONFIG)
+
+
+def ensure_state_topic(connection: Connection, settings: Settings, partitions: int) -> None:
+    """Have one with ``partitions``, as many as that of segments has. Raises KafkaError."""
+    _ensure(connection, settings, settings.cluster.state_topic, partitions, _STATE_CONFIG)
+
+
+def _ensure(
+    connection: Connection, settings: Settings, name: str, wanted: int, config: dict[str, str]
+) -> int:
+    """The partitions a topic has; it is made if it is missing."""
     from kafka import KafkaAdminClient
     from kafka.errors import UnknownTopicOrPartitionError
 
-    name = settings.cluster.segments_topic
     admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
     try:
-        if name not in set(admin.list_topics()):
-            if not settings.kafka.create_topics:
-                raise UnknownTopicOrPartitionError(f"no topic {name}")
-            wanted = settings.cluster.partitions
-            if make_topic(admin, name, wanted, settings.kafka.replication, _CONFIG):
-                return wanted
+        if name in set(admin.list_topics()):
+            return _count(admin, name)
+        if not settings.kafka.create_topics:
+            raise UnknownTopicOrPartitionError(f"no topic {name}")
+        if make_topic(admin, name, wanted, settings.kafka.replication, config):
+            return wanted
         return _count(admin, name)
     finally:
         admin.close()

@@ -43,6 +43,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="wait for all that comes, follow it in order once all sensors have said their end and"
         " nothing came for so long, and end (archives, tests)",
     )
+    parser.add_argument(
+        "--name",
+        default="",
+        metavar="NAME",
+        help="of this process among those that correlate: after a restart its partitions are its"
+        " again at once",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no summary")
 
 
@@ -94,14 +101,17 @@ def _notice(said: Sentence | str) -> None:
 def _follow(settings: Settings, connection: Connection, options: argparse.Namespace) -> None:
     """Follow until the end. Raises KafkaError, and _Ended where a signal asked for it."""
     from sensor.cluster.correlator import Correlator
-    from sensor.cluster.topics import ensure_segments_topic
+    from sensor.cluster.topics import ensure_segments_topic, ensure_state_topic
     from sensor.sinks.kafka.topics import ensure_topics
 
-    ensure_segments_topic(connection, settings)
+    partitions_of_all = ensure_segments_topic(connection, settings)
+    ensure_state_topic(connection, settings, partitions_of_all)
     for fault in ensure_topics(connection).faults:
         complain(fault)
     idle, patience = options.until_idle, settings.cluster.patience
-    correlator = Correlator(connection, settings, _notice, waiting=idle is not None)
+    correlator = Correlator(
+        connection, settings, _notice, waiting=idle is not None, name=options.name
+    )
     partitions: list[int] | None = None
     try:
         while idle is None or not _is_idle(correlator, idle, patience):

@@ -36,6 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILE", help="pcap, pcapng, .gz, .zst; - is stdin"
     )
     parser.add_argument("--sensor", metavar="NAME", help="name of this sensor (kafka.sensor)")
+    parser.add_argument(
+        "--pace", metavar="10x", help="as slowly as it was, or so many times faster"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no summary, no progress")
 
 
@@ -56,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     import msgspec
 
     from sensor.capture.merge import Captures
+    from sensor.capture.pace import factor
     from sensor.decode.decoder import Decoder
     from sensor.decode.unread import Unread
     from sensor.settings import SettingsError, parse_settings
@@ -68,6 +72,10 @@ def run(options: argparse.Namespace) -> int:
             raise Stop(2, f"--sensor: {fault.mistakes[0].partition(': ')[2]}") from None
         kafka = msgspec.structs.replace(settings.kafka, sensor=options.sensor)
         settings = msgspec.structs.replace(settings, kafka=kafka)
+    try:
+        pace = factor(options.pace) if options.pace else None
+    except ValueError as fault:
+        raise Stop(2, f"--pace: {fault}") from None
     connection = connection_of(settings)
     announce()
     decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
@@ -76,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
     with Progress(options.files, shown=not options.quiet) as progress:
-        forwarder = _sent(settings, connection, captures, unread, decoder, progress)
+        forwarder = _sent(settings, connection, captures, unread, decoder, progress, pace)
     if not options.quiet:
         seconds = time.monotonic() - started
         print(
@@ -95,10 +103,12 @@ def _sent(
     unread: Unread,
     decoder: Decoder,
     progress: Progress,
+    pace: float | None,
 ) -> Forwarder:
     """Send everything, and the end. Raises Stop when Kafka does not take it."""
     from kafka.errors import KafkaError
 
+    from sensor.capture.pace import paced
     from sensor.cluster.forwarder import Forwarder, read_key
     from sensor.cluster.sending import Sender
     from sensor.cluster.topics import ensure_segments_topic
@@ -115,7 +125,17 @@ def _sent(
         try:
             forwarder = Forwarder(settings, name, partitions, sender.send, key)
             link, flushed = "", time.monotonic()
-            for block in unread.watch(captures, decoder):
+
+            def wait(seconds: float) -> None:
+                """Until the next frame is due; meanwhile others must know that we are here."""
+                until = time.monotonic() + seconds
+                while (left := until - time.monotonic()) > 0:
+                    time.sleep(min(left, _FLUSH))
+                    if left > _FLUSH:
+                        forwarder.flush(link)
+
+            blocks = captures if pace is None else paced(captures, pace, sleep=wait)
+            for block in unread.watch(blocks, decoder):
                 link = block.source
                 segments = decoder.decode(block)
                 forwarder.add(segments, block.data, int(block.frames["ts"].max()), link)

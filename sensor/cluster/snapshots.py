@@ -1,0 +1,104 @@
+"""The state of a partition on Kafka, so that any other process can go on with it.
+
+A snapshot is written by a forked child into a file, as the sensor's own is (``state.snapshot``).
+When that is done it goes out in pieces, as messages of the state topic's partition of the same
+number, together with the next alerts and offsets. Where it begins is noted beside the offsets of
+the group. The topic is compacted: of each piece the last one stays.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from sensor.cluster.share import Share
+from sensor.settings import Settings
+from sensor.sinks.kafka.connection import Connection
+from sensor.state.snapshot import SnapshotError, fork_and_write, read
+
+__all__ = ["Writing", "fetch", "send"]
+
+_PIECE: Final = 900_000
+"""Bytes: a message stays below the megabyte that topics take."""
+_PATIENCE: Final = 20
+"""Polls of a second without a piece after which the snapshot is given up."""
+
+
+class Writing:
+    """A snapshot that a child is writing."""
+
+    def __init__(self, share: Share, offset: int) -> None:
+        """Of ``share`` as it is now; its log was read up to ``offset``."""
+        handle, name = tempfile.mkstemp(prefix="port25-state-")
+        os.close(handle)
+        self._path = Path(name)
+        arrays, facts = share.state()
+        self._child = fork_and_write(self._path, arrays, facts | {"offset": offset})
+
+    def done(self) -> bytes | None:
+        """What was written; empty: it could not be. None: it is not done yet."""
+        pid, status = os.waitpid(self._child, os.WNOHANG)
+        if pid == 0:
+            return None
+        self._child = 0
+        written = self._path.read_bytes() if status == 0 else b""
+        self._path.unlink(missing_ok=True)
+        return written
+
+    def abandon(self) -> None:
+        """It is not needed any more."""
+        if self._child:
+            os.waitpid(self._child, 0)
+            self._child = 0
+        self._path.unlink(missing_ok=True)
+
+
+def send(written: bytes, put: Callable[[str, bytes], Any]) -> list[Any]:
+    """Give ``put`` a key and a value for each piece; the futures it returns."""
+    return [
+        put(str(number), written[at : at + _PIECE])
+        for number, at in enumerate(range(0, len(written), _PIECE))
+    ]
+
+
+def fetch(
+    connection: Connection, settings: Settings, partition: int, first: int, pieces: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and facts of the snapshot whose ``pieces`` begin at offset ``first`` of the topic.
+
+    Raises SnapshotError where it is not there whole, KafkaError.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+
+    part = TopicPartition(settings.cluster.state_topic, partition)
+    consumer = KafkaConsumer(
+        **connection.arguments,
+        client_id=f"port25-state-{partition}",
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        allow_auto_create_topics=False,
+    )
+    found: list[bytes] = []
+    try:
+        consumer.assign([part])
+        consumer.seek(part, first)
+        silent = 0
+        while len(found) < pieces and silent < _PATIENCE:
+            records = consumer.poll(1000).get(part, ())
+            silent = 0 if records else silent + 1
+            for record in records:
+                if len(found) < pieces and record.key == str(len(found)).encode():
+                    found.append(record.value)
+    finally:
+        consumer.close()
+    if len(found) < pieces:
+        raise SnapshotError(f"{part.topic}: {len(found)} of {pieces} pieces at offset {first}")
+    handle, name = tempfile.mkstemp(prefix="port25-state-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(b"".join(found))
+    try:
+        return read(Path(name))
+    finally:
+        Path(name).unlink(missing_ok=True)
