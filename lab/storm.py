@@ -60,6 +60,20 @@ def syns(bots: int, each: int, seconds: float, rounds: int = 1) -> np.ndarray:
     return rows.reshape(-1)
 
 
+def one_after_another(bots: int, seconds: float, each: int = 20, busy: float = 6.0) -> np.ndarray:
+    """``bots`` that begin one after the other within ``seconds``; each is at it for ``busy`` s."""
+    whole = np.tile(storm(1, each, busy), (bots, 1))
+    for number, records in enumerate(whole):
+        late = round(number * seconds / bots * 1e9) + records["nsec"].astype(np.int64)
+        records["sec"] = records["sec"] + late // 1_000_000_000
+        records["nsec"] = late % 1_000_000_000
+        asks = records["dport"] == 25
+        records["src"][asks] += number
+        records["dst"][~asks] += number
+    whole = whole.reshape(-1)
+    return whole[np.lexsort((whole["nsec"], whole["sec"]))]
+
+
 def write(path: Path, records: np.ndarray) -> None:
     """The whole capture."""
     path.write_bytes(PCAP + records.tobytes())

@@ -92,6 +92,8 @@ class Correlator:
         self._committed: dict[Any, int] = {}
         self._at = time.monotonic()
         self._joined = False
+        self._divided = not name
+        """whether partitions were divided since it is here"""
         self.heard = time.monotonic()
         """when the last message came"""
         self._notes: dict[Any, _Note] = {}
@@ -158,6 +160,17 @@ class Correlator:
         self._joined = True
         self.heard = time.monotonic()
         self._arrived += [part for part in parts if part not in self._shares]
+
+    def _divide(self) -> None:
+        """Once it has joined by name, have partitions divided anew.
+
+        The brokers give a member that comes back what it had. If it died after it had given a
+        partition up for another, and before it said so, nobody would be given that one.
+        """
+        if self._joined and not self._divided:
+            self._divided = True
+            # What Java's clients call enforceRebalance has no public name in kafka-python.
+            self._consumer._coordinator.request_rejoin()
 
     def take_over(self) -> None:
         """Those that are ours now: follow each from where its log begins.
@@ -227,6 +240,7 @@ class Correlator:
                 share.add(record.value or b"", record.timestamp, self._waiting)
                 self._read[part] = record.offset + 1
             self.heard = time.monotonic()
+        self._divide()
         self.take_over()
         self._tell({part: share.turn() for part, share in self._shares.items()})
 

@@ -1,6 +1,7 @@
 """The topics of segments and of state: made where they are missing, as many parts of each."""
 
-from typing import Final
+import time
+from typing import Any, Final
 
 from sensor.settings import Settings
 from sensor.sinks.kafka.connection import Connection
@@ -18,6 +19,8 @@ _CONFIG: Final = {
 }
 
 
+_PATIENCE: Final = 50
+"""Tenths of a second."""
 _STATE_CONFIG: Final = {
     "cleanup.policy": "compact",
     # Old snapshots are to go soon: a new one comes every half a minute.
@@ -33,8 +36,19 @@ def ensure_segments_topic(connection: Connection, settings: Settings) -> int:
 
 
 def ensure_state_topic(connection: Connection, settings: Settings, partitions: int) -> None:
-    """Have one with ``partitions``, as many as that of segments has. Raises KafkaError."""
-    _ensure(connection, settings, settings.cluster.state_topic, partitions, _STATE_CONFIG)
+    """Have one with ``partitions``, as many as that of segments has.
+
+    Raises KafkaError, also where it is there with fewer.
+    """
+    from kafka.errors import InvalidPartitionsError
+
+    name = settings.cluster.state_topic
+    found = _ensure(connection, settings, name, partitions, _STATE_CONFIG)
+    if found < partitions:
+        segments = settings.cluster.segments_topic
+        raise InvalidPartitionsError(
+            f"{name}: {found} partitions; expected {partitions}, as many as {segments} has"
+        )
 
 
 def _ensure(
@@ -57,6 +71,11 @@ def _ensure(
         admin.close()
 
 
-def _count(admin: "object", name: str) -> int:
-    (found,) = admin.describe_topics([name])  # type: ignore[attr-defined]
-    return len(found["partitions"])
+def _count(admin: Any, name: str) -> int:
+    """Partitions of a topic; one that was just made is not known to every broker at once."""
+    for _ in range(_PATIENCE):
+        (found,) = admin.describe_topics([name])
+        if count := len(found["partitions"]):
+            return count
+        time.sleep(0.1)
+    return 0

@@ -15,16 +15,19 @@ WHOLE = PCAPS / "fast_bot.pcap"
 class Cluster:
     """Topics and a group of its own on a broker."""
 
-    def __init__(self, broker, folder: Path, more: str = "") -> None:
+    def __init__(self, broker, folder: Path, more: str = "", first: str = "") -> None:
+        """``more`` settings of [cluster] and of sections behind it; ``first``, of none."""
         run = uuid.uuid4().hex[:8]
         self.broker, self.run = broker, run
         self.alerts = f"alerts-{run}"
         self.config = folder / "cluster.toml"
         self.config.write_text(
-            f'[kafka]\nbootstrap = ["{broker.bootstrap}"]\nalerts_topic = "{self.alerts}"\n'
+            f'{first}\n[kafka]\nbootstrap = ["{broker.bootstrap}"]\n'
+            f'alerts_topic = "{self.alerts}"\n'
             f'blocklist_topic = "blocklist-{run}"\nhealth_topic = "health-{run}"\n'
             f'desk_topic = "desk-{run}"\n'
-            f'[cluster]\nsegments_topic = "segments-{run}"\ngroup = "group-{run}"\n{more}\n'
+            f'[cluster]\nsegments_topic = "segments-{run}"\nstate_topic = "state-{run}"\n'
+            f'group = "group-{run}"\n{more}\n'
         )
 
     def forward(self, capture: Path, sensor: str):
@@ -68,8 +71,8 @@ def by_host(lines: list[bytes]) -> dict[str, list[bytes]]:
     return found
 
 
-def replayed(capture: Path = WHOLE) -> list[bytes]:
-    return port25("replay", "-q", "--json", str(capture)).stdout.splitlines()
+def replayed(capture: Path = WHOLE, *words: str) -> list[bytes]:
+    return port25("replay", "-q", "--json", str(capture), *words).stdout.splitlines()
 
 
 def test_two_directions_give_the_alerts_of_a_replay(broker, tmp_path):
