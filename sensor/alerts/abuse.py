@@ -11,7 +11,8 @@ words and its words' fate to say. In this order, each by what only it shows:
                          more take its mail than refuse it: names guessed (mail.X, smtp.X) from
                          addresses of people it found, not from a spammer's list (Wong, Bielski,
                          McCune, Wang: "A Study of Mass-mailing Worms", WORM 2004)
-    spam                 it has mail for servers
+    spam                 it has mail for servers; or most of them turn it away, for what they know
+                         of it, before it can say whether it has
     scanning             it leaves servers without a word, or says who it is and has no mail for any
     unknown              nothing of that was seen: headers only, no answers, or silence since
 
@@ -85,6 +86,8 @@ def kind_of(counts, facts):
         failed = counts[_C_FIRST_FAILED, DAY]
         if failed >= _SERVERS and failed > counts[_C_FIRST_ANSWERED, DAY] and taken > refused:
             return _WORM
+        return _SPAM
+    if facts[_F_WORDLESS] < _WORDLESS and refused >= _SERVERS and 2 * refused > spoken:
         return _SPAM
     if facts[_F_WORDLESS] >= _WORDLESS or (mails == 0 and spoken >= _SERVERS):
         return _SCANNING

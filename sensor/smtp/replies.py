@@ -106,6 +106,7 @@ EFFECTS: Final = (
     "turned away",  # the same, and that is a refused transaction
     "named",  # HELO is accepted: it ends the transaction, nothing is put off any more
     "named, put off",  # what follows has no verdict
+    "name refused",  # that is a refused transaction, unless only the command is not known
     "transaction over",  # without a verdict
     "sender heard",  # neither accepted nor refused
     "sender accepted",
@@ -129,8 +130,8 @@ EFFECTS: Final = (
 )
 """What a reply can do."""
 (
-    _NOTHING, _GREETED, _GREETED_PUT_OFF, _TURNED_AWAY, _NAMED, _NAMED_PUT_OFF, _OVER,
-    _SENDER_HEARD, _SENDER_ACCEPTED, _SENDER_DEFERRED, _SENDER_REFUSED,
+    _NOTHING, _GREETED, _GREETED_PUT_OFF, _TURNED_AWAY, _NAMED, _NAMED_PUT_OFF, _NAME_REFUSED,
+    _OVER, _SENDER_HEARD, _SENDER_ACCEPTED, _SENDER_DEFERRED, _SENDER_REFUSED,
     _RCPT_ACCEPTED, _RCPT_DEFERRED, _RCPT_REFUSED, _IN_DOUBT, _PUT_OFF, _TURNED_DOWN,
     _ACCEPTED, _DEFERRED, _REFUSED, _PIECE_DEFERRED, _PIECE_REFUSED,
     _AUTHENTICATED, _DENIED, _TLS, _NO_TLS,
@@ -142,8 +143,8 @@ EFFECT = np.zeros((len(VERBS), 4), np.uint8)
 for _verb, _effects in {
     #            2yz               3yz            4yz               5yz
     GREETING:   (_GREETED,         _GREETED,      _GREETED_PUT_OFF, _TURNED_AWAY),
-    HELO:       (_NAMED,           _NOTHING,      _NAMED_PUT_OFF,   _NOTHING),
-    EHLO:       (_NAMED,           _NOTHING,      _NAMED_PUT_OFF,   _NOTHING),
+    HELO:       (_NAMED,           _NOTHING,      _NAMED_PUT_OFF,   _NAME_REFUSED),
+    EHLO:       (_NAMED,           _NOTHING,      _NAMED_PUT_OFF,   _NAME_REFUSED),
     MAIL:       (_SENDER_ACCEPTED, _SENDER_HEARD, _SENDER_DEFERRED, _SENDER_REFUSED),
     RCPT:       (_RCPT_ACCEPTED,   _NOTHING,      _RCPT_DEFERRED,   _RCPT_REFUSED),
     DATA:       (_IN_DOUBT,        _NOTHING,      _PUT_OFF,         _TURNED_DOWN),
@@ -167,6 +168,8 @@ _CLOSES: Final = (421, 521)
 _START_MAIL_INPUT: Final = 354
 _BAD_CREDENTIALS: Final = 535
 _REFUSES: Final = 500
+_NO_NAME: Final = 550
+"""To HELO, which every server knows, this is of who says it; to EHLO it may be of the command."""
 _MOD: Final = 0xFFFFFFFF
 
 
@@ -191,6 +194,14 @@ def _greet(s, effect, code):
     s.put_off = effect == _GREETED_PUT_OFF
     if effect == _TURNED_AWAY:
         s.rejected += 1
+        s.refused_as = POLICY
+
+
+@kernel
+def _name_refused(s, verb, code):
+    """HELO or EHLO, by 5yz: a verdict on who is there, or only on the command (RFC 5321, 3.2)?"""
+    if s.rejected == 0 and (s.policy or (verb == HELO and code == _NO_NAME)):
+        s.rejected = 1
         s.refused_as = POLICY
 
 
@@ -306,6 +317,8 @@ def answer(s, verb, code):
         s.put_off = 0
     elif effect == _NAMED_PUT_OFF:
         s.put_off = 1
+    elif effect == _NAME_REFUSED:
+        _name_refused(s, verb, code)
     elif effect == _OVER:
         decide(s, 0, 0)
     elif effect <= _SENDER_REFUSED:

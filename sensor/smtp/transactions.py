@@ -8,7 +8,8 @@ MAIL, more recipients than it took, or, where it took one, its DATA or its messa
 the message was. DATA without a recipient has no verdict of its own: its 503 or 554 says what the
 replies to RCPT have said. 4yz anywhere in it, or to the HELO before it, and it is not refused:
 greylisting tells nothing of the sender, nor does what a server says to the commands that were
-pipelined behind. A refused greeting is a refused transaction. Where recipients were taken and no
+pipelined behind. A refused greeting is a refused transaction, and so is a HELO or EHLO refused for
+policy: the client never came to what it wanted. Where recipients were taken and no
 DATA followed, the client had only asked; so it had where the sender was null and the recipient no
 mailbox: so one asks whether a sender is real, and so bounces go to forged ones.
 

@@ -39,6 +39,8 @@ FILTERED = {
             "relay testing",
         ),
         ({"mails": 200, "to_domains": 3}, {"networks": 40, "rejected": 40, "rude": 90}, "spam"),
+        ({}, {"policy": 37, "rude": 37}, "spam"),
+        ({}, {"policy": 30, "rude": 70}, "scanning"),
         ({"wordless": 60}, {"first_answered": 60, "first_failed": 300}, "scanning"),
         ({}, {"polite": 70}, "scanning"),
         ({}, {"first_answered": 300, "first_proven": 300, "networks": 300}, "unknown"),
@@ -46,7 +48,8 @@ FILTERED = {
     ],
     ids=[
         "spam", "worm", "a filtered path", "under TLS", "stolen accounts", "a family's passwords",
-        "relays", "three webmail providers", "census", "TLS tester", "headers only", "only SYNs",
+        "relays", "three webmail providers", "turned away by all", "turned away by some",
+        "census", "TLS tester", "headers only", "only SYNs",
     ],
 )  # fmt: skip
 def test_each_kind(facts, counts, expected):

@@ -164,6 +164,7 @@ def test_files_that_are_set_aside_are_read_to_their_end(files):
         (four(address="203.0.113"), "no prefix"),
         (six("2001:db8::", 2, "99x"), "no prefix"),
     ],
+    ids=["few fields", "lifetime", "expiry", "address", "length"],  # lines have the time in them
 )
 def test_a_line_that_cannot_be_read_costs_that_line(files, line, why):
     path = files / ("six.csv" if "2001" in line else "four.csv")

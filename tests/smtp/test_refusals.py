@@ -61,6 +61,22 @@ def test_a_refused_greeting_sender_and_message():
     assert verdict(HELLO + ENVELOPE + DATA + r"S: 250 ok\r\n" + QUIT) == {"ACCEPTED"}
 
 
+def test_a_refused_name():
+    """The client never came to what it wanted, and is turned away for who it is."""
+    greeting = r"S: 220 mx\r\n"
+    helo, ehlo = "\n" + r"C: HELO x\r\n" + "\n", "\n" + r"C: EHLO x\r\n" + "\n"
+    assert verdict(greeting + helo + r"S: 550 no\r\n") == {"POLICY"}
+    assert verdict(greeting + ehlo + r"S: 550 5.7.1 no\r\n") == {"POLICY"}
+    assert verdict(greeting + ehlo + r"S: 554 listed\r\n" + QUIT) == {"POLICY"}
+    # Of the command, or how it is written (RFC 5321, 3.2 and 4.3.2); then HELO is tried.
+    for said in ("550 what?", "500 what?", "502 no", "504 5.5.2 no name", "501 5.5.4 syntax"):
+        refused = greeting + ehlo + f"S: {said}\\r\\n"
+        assert verdict(refused) == set(), said
+        mailed = refused + helo + "S: 250 mx\\r\\n" + ENVELOPE + DATA + r"S: 250 ok\r\n" + QUIT
+        assert verdict(mailed) == {"ACCEPTED"}, said
+    assert verdict(greeting + helo + r"S: 501 5.5.4 syntax\r\n") == set()
+
+
 def test_who_asks_and_sends_nothing_has_only_asked():
     """What verifies senders, checks lists, or looks whether a server is up."""
     asked = HELLO + ENVELOPE + "S: 250 ok\\r\\n"
