@@ -155,10 +155,12 @@ class _State:
     def __init__(self, settings: Settings, path: Path) -> None:
         from sensor.service.delivery import Delivery
         from sensor.service.recorder import Recorder
+        from sensor.service.versions import refuse_newer
         from sensor.state.folder import StateFolder
         from sensor.state.lock import StateLock
 
         self._lock = StateLock(path, "port25 replay")
+        refuse_newer(StateFolder(path))
         self._delivery = Delivery(settings, path, self._tell, live=False)
         self._recorder = Recorder(StateFolder(path), settings, self._notify, usage=False)
         self.pipeline = self._recorder.new_pipeline()

@@ -30,6 +30,7 @@ from sensor.service.metrics import Collector, free, serve
 from sensor.service.recorder import Recorder
 from sensor.service.snapshots import Snapshots
 from sensor.service.taps import Taps, Worker, check_interfaces
+from sensor.service.versions import refuse_newer
 from sensor.settings import Settings, state_folder, subscribers_of
 from sensor.state.folder import StateFolder
 from sensor.state.lock import StateLock
@@ -86,6 +87,7 @@ def open_live(
     if worker is None:
         check(settings, interfaces, bpf)
         at_end.callback(StateLock(folder.path, "port25 live").release)
+        refuse_newer(folder)
     files.path.mkdir(parents=True, exist_ok=True)
     # 2. Fork the processes that hear of leases and the one that passes alerts on, while this one is
     # small and has no threads.

@@ -40,7 +40,9 @@ from sensor.service.messages import (
 from sensor.service.metrics import Collector, MetricsError, serve
 from sensor.service.signals import collect_signals
 from sensor.service.taps import Worker
+from sensor.service.versions import refuse_newer
 from sensor.settings import Settings, state_folder
+from sensor.state.folder import StateFolder
 from sensor.state.lock import StateLock
 
 __all__ = ["run_workers"]
@@ -123,6 +125,7 @@ def run_workers(
     check(settings, interfaces, bpf)
     folder = state_folder(settings)
     lock = StateLock(folder, "port25 live")
+    refuse_newer(StateFolder(folder))
     delivery = Delivery(settings, folder, tell)
     compile_all()
     count = settings.live.workers

@@ -30,6 +30,7 @@ _SESSIONS: Final = "sessions.sqlite"
 _USAGE: Final = "usage.sqlite"
 _FEED: Final = "feed-"
 _LEASES: Final = "leases"
+_SNAPSHOT: Final = "state.p25"
 
 
 class StateFolder:
@@ -45,7 +46,7 @@ class StateFolder:
         self.usage = path / _USAGE
         self.evidence = path / "evidence"
         self.access_log = self.evidence / "access.log"
-        self.snapshot = path / "state.p25"
+        self.snapshot = path / _SNAPSHOT
         self.refused_snapshot = path / "state.refused"
         """one that could not be taken up, kept for who wants to know why"""
         self.writer_lock = path / "writer.lock"
@@ -80,6 +81,11 @@ class StateFolder:
     def usage_stores(self) -> list[Path]:
         """Those there are."""
         return self._all(_USAGE)
+
+    @property
+    def snapshots(self) -> list[Path]:
+        """Those there are."""
+        return self._all(_SNAPSHOT)
 
     def source(self, path: Path) -> str:
         """The name under which it is kept how far somebody is with a journal."""

@@ -29,9 +29,21 @@ else:
 
 from sensor.base.database import DatabaseError
 
-__all__ = ["SnapshotError", "arrays_of", "fork_and_write", "read", "restore", "write"]
+__all__ = [
+    "KNOWN",
+    "SnapshotError",
+    "arrays_of",
+    "fork_and_write",
+    "read",
+    "restore",
+    "version",
+    "write",
+]
 
-_MAGIC: Final = "port25.state/2"
+KNOWN: Final = 2
+"""Version of the file: raised when what is there could no longer be read back by name."""
+_HEAD: Final = "port25.state/"
+_MAGIC: Final = f"{_HEAD}{KNOWN}"
 _CHUNK: Final = 1 << 20
 _MOST_LINE: Final = 1 << 16
 
@@ -127,6 +139,16 @@ def fork_and_write(
         os.write(2, f"port25: {error}\n".encode())
     finally:
         os._exit(code)
+
+
+def version(path: Path) -> int:
+    """Of a snapshot; 0: it is none, or cannot be read."""
+    try:
+        with zstd.open(path, "rb") as file:
+            head, _, number = file.readline(_MOST_LINE).strip().decode().partition("/")
+            return int(number) if f"{head}/" == _HEAD else 0
+    except (OSError, EOFError, zstd.ZstdError, ValueError):
+        return 0
 
 
 def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
