@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality wheel deb kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality wheel deb release container kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 help: ## what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,12 @@ wheel: .venv/ready ## an installation with machine code, into dist/ (two minutes
 
 deb: wheel ## packages for Debian 12, 13 and Ubuntu 24.04, from that wheel, into dist/
 	deploy/deb
+
+release: .venv/ready ## all of it from a tag, with what changed and digests, into dist/
+	deploy/release
+
+container: ## an image for podman or docker from that package (BASE=image; podman, or buildah)
+	deploy/container/build
 
 kafka: ## Apache Kafka on 127.0.0.1:9092, from Maven Central (needs Java 17 and Maven)
 	deploy/kafka/broker

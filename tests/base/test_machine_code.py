@@ -1,11 +1,13 @@
 """A library says what Numba and plain Python say, and is refused where it does not fit."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from sensor.base import machine_code
 from sensor.base.kernel import INTERPRETED, inner, kernel, mix, routine, table
 from sensor.base.machine_code import Caller, Library, call_form, form_of, level
 from sensor.base.shared_object import ObjectError, shared_object
@@ -160,3 +162,30 @@ def test_a_library_that_is_damaged_is_not_used(made, tmp_path):
     cut.write_bytes(made.read_bytes()[:100])
     with pytest.raises(OSError):
         Library([cut])
+
+
+LACKING = {"x86-64-v3": "", "x86-64-v2": "avx2", None: "sse4_2"}
+
+
+@pytest.mark.parametrize(("of", "lacking"), LACKING.items())
+def test_the_library_is_of_the_most_that_the_processor_has(of, lacking, tmp_path, monkeypatch):
+    """As a CPU without AVX2 (2012), or without SSE4.2 (2007), says of itself."""
+    has = sorted(machine_code._V3 - {lacking})
+    said = f"processor : 0\nvendor_id : x\nflags : fpu {' '.join(has)} lm\n"
+    monkeypatch.setattr(machine_code.os, "uname", lambda: SimpleNamespace(machine="x86_64"))
+    monkeypatch.setattr(machine_code.Path, "read_text", lambda self: said)
+    assert level.__wrapped__() == of
+
+    looked = []
+    monkeypatch.setattr(machine_code, "level", lambda: of)
+    monkeypatch.setattr(machine_code, "_ADVANCE", True)
+    monkeypatch.setattr(machine_code, "BUILT", tmp_path)
+    monkeypatch.setattr(machine_code, "cache_folder", lambda: tmp_path / "none")
+    monkeypatch.setattr(machine_code, "Library", lambda paths: looked.extend(paths) or "found")
+    for each in ("x86-64-v3", "x86-64-v2"):
+        for half in machine_code.HALVES:
+            (tmp_path / machine_code.file_name(half, each)).touch()
+    assert machine_code._found.__wrapped__() == ("found" if of else None)
+    assert [path.name for path in looked] == (
+        [machine_code.file_name(half, of) for half in machine_code.HALVES] if of else []
+    )
