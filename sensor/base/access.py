@@ -1,14 +1,19 @@
 """Who may see and do what on the web page: the settings, and what roles mean.
 
 A *viewer* sees everything but packets, an *analyst* sees packets and notes what was seen to, an
-*operator* also exempts hosts and ends blocks.
+*operator* also exempts hosts and ends blocks. Whoever is bound to prefixes sees, and acts on, hosts
+within them and no others.
 """
 
-from typing import Annotated, Final, Literal
+import hashlib
+from functools import lru_cache
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-__all__ = ["ROLES", "Person", "Role", "Token", "User", "WebSettings"]
+from sensor.base.addresses import span
+
+__all__ = ["EVERYTHING", "ROLES", "Person", "Reach", "Role", "Token", "User", "WebSettings"]
 
 Role = Literal["viewer", "analyst", "operator"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "analyst", "operator")
@@ -23,6 +28,8 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
     password: Annotated[str, msgspec.Meta(pattern=r"^\$argon2id\$")]
     """as ``port25 web --new-password`` prints it"""
+    prefixes: tuple[str, ...] = ()
+    """hosts beyond these are not seen; empty: all are"""
 
 
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +39,8 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
     """of the token, as ``port25 web --new-token`` prints it"""
+    prefixes: tuple[str, ...] = ()
+    """hosts beyond these are not seen; empty: all are"""
 
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,11 +65,69 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """pages and programs that follow at the same time; more are turned away"""
 
 
+@lru_cache(maxsize=1024)
+def _spans(prefixes: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    found = [span(prefix) for prefix in prefixes]
+    if None in found:
+        raise ValueError(f"{prefixes[found.index(None)]!r} is no prefix")
+    return tuple(one for one in found if one is not None)
+
+
+class Reach(NamedTuple):
+    """Whose hosts somebody may see: those that lie whole within one of some prefixes.
+
+    >>> Reach(("192.0.2.0/24",)).covers("192.0.2.7"), Reach(("192.0.2.0/24",)).covers("192.0.3.7")
+    (True, False)
+    """
+
+    prefixes: tuple[str, ...] = ()
+    """none: everything"""
+
+    @property
+    def everything(self) -> bool:
+        """Whether it has no bounds."""
+        return not self.prefixes
+
+    def covers(self, host: str) -> bool:
+        """Whether a host, as alerts name it, is within; what is no address is not."""
+        if self.everything:
+            return True
+        asked = span(host)
+        return asked is not None and any(
+            first <= asked[0] and asked[1] <= last for first, last in _spans(self.prefixes)
+        )
+
+    def within(self, other: "Reach") -> bool:
+        """Whether nothing of it is beyond another."""
+        if other.everything or self.everything:
+            return other.everything
+        return all(other.covers(prefix) for prefix in self.prefixes)
+
+    def check(self) -> None:
+        """Raises ValueError for what is no prefix."""
+        _spans(self.prefixes)
+
+    @property
+    def sql_name(self) -> str:
+        """The name of :meth:`covers` in SQL; another reach has another."""
+        return f"reach_{hashlib.sha256(' '.join(self.prefixes).encode()).hexdigest()[:32]}"
+
+
+EVERYTHING: Final = Reach()
+
+
 class Person(msgspec.Struct, frozen=True):
     """Who asks."""
 
     name: str
     role: Role
+    prefixes: tuple[str, ...] = ()
+    """hosts beyond these are not seen; empty: all are"""
+
+    @property
+    def reach(self) -> Reach:
+        """Whose hosts they may see."""
+        return Reach(self.prefixes)
 
     def may(self, role: Role) -> bool:
         """Whether they have a role, or a higher one."""

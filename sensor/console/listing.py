@@ -8,9 +8,11 @@ import msgspec
 
 from sensor.alerts.alert import AlertHead
 from sensor.alerts.gist import Gist
+from sensor.base.access import EVERYTHING, Reach
 from sensor.blocking.desk import Acknowledged, Desk, Exempted
 from sensor.blocking.handling import Handling
 from sensor.blocking.ledger import Ledger
+from sensor.console.bounds import alerts_within
 from sensor.console.search import Around, blocked, handled, owned, parsed
 from sensor.console.standing import Block, block_of
 from sensor.state.journal import Journal, Wanted
@@ -52,12 +54,14 @@ class Listing(NamedTuple):
     now: int
     """packet time, ns"""
     exempted: Sequence[Exempted]
+    reach: Reach = EVERYTHING
+    """of who asks"""
 
     def _of(self, asked: Asked, journal: Journal) -> Wanted | None:
         """What a journal is asked for; None: nothing in it can fit. Raises SearchError."""
         search = parsed(asked.wanted.text)
         around = Around(journal.attached, self.now, time.time_ns())
-        more = list(search.conditions(around))
+        more = [alerts_within(self.reach), *search.conditions(around)]
         if asked.block:
             more.append(blocked(asked.block, around))
         if asked.handled:

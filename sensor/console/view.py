@@ -5,16 +5,18 @@ several workers their journals are seen as one.
 """
 
 import contextlib
+import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
+from sensor.base.access import EVERYTHING, Reach
 from sensor.base.addresses import network_of
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import sentence
@@ -24,7 +26,9 @@ from sensor.blocking.desk import Acknowledged, Desk, Exempted
 from sensor.blocking.handling import Act
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.recovery import Pause
+from sensor.console.bounds import alerts_within, hosts_within
 from sensor.console.listing import Asked, Listing, Seen
+from sensor.console.status import Mode, Range, Status, together
 from sensor.sinks.outbox import Away, Outbox
 from sensor.smtp.record import Session
 from sensor.state.folder import StateFolder
@@ -32,12 +36,9 @@ from sensor.state.journal import Journal, Wanted
 from sensor.state.sessions import SessionStore
 
 __all__ = [
-    "Mode",
     "Place",
-    "Range",
     "Seen",
     "StateGoneError",
-    "Status",
     "View",
 ]
 
@@ -46,63 +47,8 @@ _SILENT: Final = 30.0
 _CURRENT: Final = 3600.0
 """Seconds that packet time may be behind the clock on the wall in live traffic."""
 
-Mode = Literal["off", "dry-run", "enforce"]
-
-
-class Status(msgspec.Struct, frozen=True):
-    """Whether a sensor runs, and whether what it decides is carried out."""
-
-    running: bool
-    """whether a sensor has written to the journal within the last half minute"""
-    silent: float | None
-    """seconds since one did, by the clock on the wall; null: never"""
-    now: int
-    """packet time of the newest thing known, ns"""
-    mode: Mode
-    """of the newest decision, else as this page was started with it"""
-    blocked: int
-    """blocks in force"""
-    would_block: int
-    """blocks that a dry run would have in force"""
-    stopped: bool
-    """blocking has stopped itself and does not yet go on as before"""
-    fault: str = ""
-    """why the state folder cannot be read; the rest is then not known"""
-    step: int = 0
-    """the step by which it goes on since"""
-
-
-class Range(msgspec.Struct, frozen=True):
-    """A /24, or a /48 of IPv6 (a delegated prefix that is shorter stands for itself)."""
-
-    prefix: str
-    hosts: int
-    """with an open alert"""
-    recommended: int
-    """of them, those with a block recommended"""
-
-
 Place = dict[str, int]
 """How far somebody is with the journals: the number of the last message, by folder."""
-
-
-def _together(workers: list[list[Vitals]]) -> Vitals:
-    """What several workers' vitals of one span come to."""
-    every = [one for mine in workers for one in mine]
-    last = [mine[-1] for mine in workers if mine]
-    steps = [one.fan_out for one in last if one.fan_out]
-    return Vitals(
-        ts=max(one.ts for one in every),
-        seconds=max(sum(one.seconds for one in mine) for mine in workers),
-        packets=sum(one.packets for one in every),
-        dropped=sum(one.dropped for one in every),
-        syns=sum(one.syns for one in every),
-        answered=sum(one.answered for one in every),
-        loss=max(one.loss for one in every),
-        hosts=sum(one.hosts for one in last),
-        alerts_open=sum(one.alerts_open for one in last),
-        fan_out=[sum(counts) for counts in zip(*steps, strict=True)],
-    )
 
 
 class StateGoneError(DatabaseError):
@@ -123,6 +69,8 @@ class View:
 
     def __init__(self, state: Path) -> None:
         self.state = state
+        self.reach = EVERYTHING
+        """whose hosts are seen and acted on"""
         self._state = StateFolder(state)
         self._journals: dict[Path, Journal] = {}
         self._ledger: Ledger | None = None
@@ -133,6 +81,24 @@ class View:
         self.refresh()
         if not self._journals:
             raise DatabaseError(f"{state}: no journal; no sensor ran here")
+
+    def within(self, reach: Reach) -> "View":
+        """The same files, for who is bound to prefixes: nothing beyond is seen or acted on."""
+        if reach.everything:
+            return self
+        bound = copy.copy(self)
+        bound.reach = reach
+        for journal in self._journals.values():
+            journal.db.teach(reach.sql_name, reach.covers)
+        return bound
+
+    def may_see(self, ids: Iterable[str]) -> set[str]:
+        """Of some alerts those that whoever asks may see."""
+        asked = list(ids)
+        if self.reach.everything:
+            return set(asked)
+        condition = alerts_within(self.reach)
+        return {one for j in self._journals.values() for one in j.fitting(asked, condition)}
 
     def refresh(self) -> bool:
         """Whether there may be anything new since the last time.
@@ -237,7 +203,8 @@ class View:
     def listing(self) -> Listing:
         """For lists of alerts."""
         journals = list(self._journals.values())
-        return Listing(journals, self._desk, self._ledger, self.now, self.exempted())
+        exempted = self.exempted()
+        return Listing(journals, self._desk, self._ledger, self.now, exempted, self.reach)
 
     def alerts(self, most: int, wanted: Wanted | None = None) -> list[Seen]:
         """Those raised last, or as they are wanted. Raises SearchError."""
@@ -247,32 +214,42 @@ class View:
     def of_host(self, host: str) -> list[Seen]:
         """All alerts on a host."""
         found = [head for journal in self._journals.values() for head in journal.heads_of(host)]
+        seen = self.may_see(head.id for head in found)
+        found = [head for head in found if head.id in seen]
         return self.listing.seen(sorted(found, key=lambda h: (h.opened, h.id), reverse=True))
 
     def alert(self, id_: str) -> Seen | None:
         """One of them."""
-        heads = [h for j in self._journals.values() if (h := j.head(id_)) is not None]
+        seen = self.may_see([id_])
+        heads = [h for j in self._journals.values() if seen and (h := j.head(id_)) is not None]
         return next(iter(self.listing.seen(heads)), None)
 
     def messages(self, id_: str) -> list[Alert]:
         """Of one alert, in order."""
-        return [alert for journal in self._journals.values() for alert in journal.find(id_)]
+        found = [alert for journal in self._journals.values() for alert in journal.find(id_)]
+        seen = self.may_see({alert.id for alert in found})
+        return [alert for alert in found if alert.id in seen]
 
     def folder(self, id_: str) -> Path | None:
         """The state folder of the worker that raised an alert."""
         found = (p.parent for p, j in self._journals.items() if j.head(id_) is not None)
         return next(found, None)
 
-    def each_after(self, place: Place, most: int) -> Iterator[tuple[Alert, Place]]:
-        """Messages of all alerts as they were written, from a place on, each with the next."""
-        reached = dict(place)
+    def each_after(self, place: Place, most: int) -> tuple[list[tuple[Alert, Place]], Place]:
+        """Messages of all alerts as they were written, from a place on, each with the next.
+
+        And the place reached, which is further where the last ones are not to be seen.
+        """
+        reached, found = dict(place), []
         for name, journal in self._named().items():
-            for row in journal.page(reached.get(name, 0), most=most):
-                reached[name] = row.number
-                most -= 1
-                yield row.alert, dict(reached)
-            if most <= 0:
-                return
+            while most > 0 and (rows := journal.page(reached.get(name, 0), most=most)):
+                seen = self.may_see({row.alert.id for row in rows})
+                for row in rows:
+                    reached[name] = row.number
+                    if row.alert.id in seen:
+                        most -= 1
+                        found.append((row.alert, dict(reached)))
+        return found, reached
 
     @property
     def end(self) -> Place:
@@ -287,14 +264,15 @@ class View:
 
     def sessions(self, host: str, most: int) -> list[Session]:
         """What a host said last, the newest first."""
-        found = [one for store in self._stores.values() for one in store.of(host, most)]
+        stores = self._stores.values() if self.reach.covers(host) else ()
+        found = [one for store in stores for one in store.of(host, most)]
         return sorted(found, key=lambda one: one.ts, reverse=True)[:most]
 
     def ranges(self, most: int) -> list[Range]:
         """Networks with most hosts that have an open alert."""
         counts: dict[str, list[int]] = {}
         for journal in self._journals.values():
-            for host, recommended in journal.open_hosts():
+            for host, recommended in journal.open_hosts(alerts_within(self.reach)):
                 mine = counts.setdefault(network_of(host), [0, 0])
                 mine[0] += 1
                 mine[1] += recommended
@@ -303,18 +281,28 @@ class View:
 
     def candidate(self, host: str) -> Candidate | None:
         """What is known of a host that once came to even odds."""
-        found = (j.candidate(host) for j in self._journals.values())
+        journals = self._journals.values() if self.reach.covers(host) else ()
+        found = (j.candidate(host) for j in journals)
         return next((one for one in found if one is not None), None)
 
     def candidates(self, most: int) -> list[Candidate]:
         """Hosts without an alert, those with the highest score first."""
-        found = [c for j in self._journals.values() for c in j.candidates(most=most)]
+        within = hosts_within(self.reach)
+        found = [
+            c for j in self._journals.values() for c in j.candidates(most=most, condition=within)
+        ]
         return sorted(found, key=lambda c: (-c.score, c.host))[:most]
 
     def vitals(self, most: int) -> list[Vitals]:
         """The last ones, the oldest first; of several workers, side by side."""
         found = [v for journal in self._journals.values() for v in journal.vitals(most)]
-        return sorted(found, key=lambda v: v.ts)[-most:]
+        return [self._own(v) for v in sorted(found, key=lambda v: v.ts)[-most:]]
+
+    def _own(self, one: Vitals) -> Vitals:
+        """Without figures of hosts, where whoever asks does not see all of them."""
+        if self.reach.everything:
+            return one
+        return msgspec.structs.replace(one, hosts=0, alerts_open=0, fan_out=[])
 
     def rates(self, seconds: int, points: int) -> list[Vitals]:
         """The vitals of the last seconds, all workers together, as so many points at most."""
@@ -325,7 +313,7 @@ class View:
             for one in journal.vitals_since(first):
                 mine = bins.setdefault(one.ts // step, [[] for _ in self._journals])
                 mine[number].append(one)
-        return [_together(bins[key]) for key in sorted(bins)]
+        return [self._own(together(bins[key])) for key in sorted(bins)]
 
     def blocks(self) -> list[Decision]:
         """In force, those of a dry run as well."""
@@ -336,12 +324,13 @@ class View:
             one
             for enforced in (True, False)
             for one in self._ledger.in_force(now, enforced)
-            if one.action == "block"
+            if one.action == "block" and self.reach.covers(one.host)
         ]
 
     def decisions(self, host: str, most: int) -> list[Decision]:
         """On a host, the newest first."""
-        return self._ledger.of_host(host, most) if self._ledger is not None else []
+        found = self._ledger.of_host(host, most) if self._ledger is not None else []
+        return [one for one in found if self.reach.covers(one.host)]
 
     def stopped(self) -> bool:
         """Whether blocking has stopped itself and does not yet go on as before."""
@@ -393,11 +382,12 @@ class View:
 
     def notes(self, id_: str) -> list[Acknowledged]:
         """All that persons said of an alert, the oldest first."""
-        return self._desk.notes(id_) if self._desk is not None else []
+        return self._desk.notes(id_) if self._desk is not None and self.may_see([id_]) else []
 
     def exempted(self) -> list[Exempted]:
         """Hosts exempt by the desk."""
-        return self._desk.in_force(self.now) if self._desk is not None else []
+        found = self._desk.in_force(self.now) if self._desk is not None else []
+        return [one for one in found if self.reach.covers(one.host)]
 
     # --- what a person does ----------------------------------------------------------------------
 
@@ -416,14 +406,16 @@ class View:
         """What a person does about some alerts; how many of them there are. Raises ActError."""
         known: dict[str, int] = {}
         for journal in self._journals.values():
-            known |= journal.revisions(list(alerts))
+            known |= journal.revisions(list(self.may_see(alerts)))
         desk = Desk(self._state.desk)
         desk.act(known, time.time_ns(), act)
         desk.close()
         return len(known)
 
     def exempt(self, host: str, days: int, by: str, reason: str) -> Exempted:
-        """Exempt a host, and end its block. Raises ValueError for a port block."""
+        """Exempt a host, and end its block. Raises ValueError for a port block, or beyond reach."""
+        if not self.reach.covers(host):
+            raise ValueError(f"{host}: nothing is known of this host")
         desk = Desk(self._state.desk)
         made = desk.exempt(host, days, max(self.now, time.time_ns()), by, reason)
         desk.close()
@@ -436,6 +428,8 @@ class View:
 
     def lift(self, host: str) -> bool:
         """End a host's exemption; False where there was none."""
+        if not self.reach.covers(host):
+            return False
         desk = Desk(self._state.desk)
         done = desk.lift(host, self.now)
         desk.close()
@@ -447,7 +441,7 @@ class View:
         Where there are none, other sensors may block it: they are told. Raises ValueError where it
         is no host.
         """
-        if self._ledger is None:
+        if self._ledger is None or not self.reach.covers(host):
             return 0
         ledger = Ledger(self._state.ledger)
         ended = ledger.release(lambda one: one.host == host, self.now, reason, by)

@@ -115,6 +115,7 @@ class Row(NamedTuple):
 
 Condition = tuple[str, tuple[Any, ...]]
 """A condition in SQL on ``heads``, and its values."""
+_ALL: Final[Condition] = ("1", ())
 Sort = Literal["raised", "active", "score", "host"]
 _ORDERS: Final[dict[str, tuple[str, str]]] = {
     "raised": ("opened", "DESC"),
@@ -318,15 +319,25 @@ class Journal(Book):
         self.db.run(f"ATTACH ? AS {name}", f"{file.absolute().as_uri()}?mode=ro")
         self.attached.add(name)
 
+    def fitting(self, ids: list[str], condition: Condition) -> set[str]:
+        """Those of some alerts that fit a condition on ``heads``."""
+        sql, values = condition
+        mine = "id IN (SELECT value FROM json_each(?))"
+        asked = f"SELECT id FROM heads WHERE {mine} AND {sql}"  # noqa: S608
+        rows = self.db.rows(asked, json.dumps(ids), *values)
+        return {id_ for (id_,) in rows}
+
     def heads_of(self, host: str) -> list[AlertHead]:
         """All alerts on a host, or on a customer by his pseudonym, those raised last first."""
         his = "id IN (SELECT id FROM alerts WHERE host = ? OR customer = ? AND customer <> '')"
         rows = self.db.rows(f"{_HEAD} WHERE {his} ORDER BY opened DESC", host, host)
         return [_head(row) for row in rows]
 
-    def open_hosts(self) -> list[tuple[str, bool]]:
-        """Hosts with an open alert, and whether it recommends a block."""
-        rows = self.db.rows("SELECT host, recommended FROM heads WHERE state <> 'closed'")
+    def open_hosts(self, condition: Condition = _ALL) -> list[tuple[str, bool]]:
+        """Hosts with an open alert that fits, and whether it recommends a block."""
+        sql, values = condition
+        asked = f"SELECT host, recommended FROM heads WHERE state <> 'closed' AND {sql}"  # noqa: S608
+        rows = self.db.rows(asked, *values)
         return [(host, bool(recommended)) for host, recommended in rows]
 
     def head(self, id_: str) -> AlertHead | None:
@@ -372,13 +383,17 @@ class Journal(Book):
                     count - _CANDIDATES,
                 )
 
-    def candidates(self, since: int = 0, most: int = -1) -> list[Candidate]:
+    def candidates(
+        self, since: int = 0, most: int = -1, condition: Condition = _ALL
+    ) -> list[Candidate]:
         """Those of packet time ``since`` (ns) or later without an open alert, by score."""
+        sql, values = condition
         rows = self.db.rows(
-            "SELECT message FROM candidates WHERE host IN (SELECT host FROM candidates"
-            " WHERE ts >= ? AND host NOT IN (SELECT host FROM heads WHERE state <> 'closed')"
+            "SELECT message FROM candidates WHERE host IN (SELECT host FROM candidates"  # noqa: S608
+            f" WHERE {sql} AND ts >= ? AND host NOT IN"
+            " (SELECT host FROM heads WHERE state <> 'closed')"
             " ORDER BY score DESC, host LIMIT ?) ORDER BY score DESC, host",
-            *(since, most),
+            *(*values, since, most),
         )
         return [msgspec.json.decode(message, type=Candidate) for (message,) in rows]
 

@@ -19,8 +19,9 @@ from textual.widgets import DataTable, Footer, Input, Sparkline, Static
 from sensor.alerts.alert import Alert
 from sensor.base.database import DatabaseError
 from sensor.base.terminal import printable
+from sensor.console.status import Mode
 from sensor.console.terminal import words
-from sensor.console.view import Mode, Seen, StateGoneError, View
+from sensor.console.view import Seen, StateGoneError, View
 from sensor.state.journal import Wanted
 
 __all__ = ["Watch"]

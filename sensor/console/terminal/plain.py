@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import TextIO
 
 from sensor.base.database import DatabaseError
+from sensor.console.status import Mode
 from sensor.console.terminal import words
-from sensor.console.view import Mode, StateGoneError, View
+from sensor.console.view import StateGoneError, View
 from sensor.state.journal import Wanted
 
 __all__ = ["Plain"]

@@ -17,7 +17,8 @@ from sensor.base.terminal import printable
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged
 from sensor.console.standing import Block
-from sensor.console.view import Seen, Status, View
+from sensor.console.status import Status
+from sensor.console.view import Seen, View
 from sensor.sinks.outbox import Away
 from sensor.smtp.record import Session
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from sensor.base.database import DatabaseError
+from sensor.console.status import Status
 from sensor.console.told import Told, told, try_out
-from sensor.console.view import Seen, Status
+from sensor.console.view import Seen
 from sensor.console.web import schemas
 from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed
 from sensor.console.web.app_state import ApiError
@@ -48,8 +49,7 @@ def _alert(request: ApiRequest) -> schemas.AlertDetail:
 
 def _messages(request: ApiRequest) -> schemas.Messages:
     place = place_of(request.query.after)
-    found = list(request.view.each_after(place, request.query.limit))
-    reached = found[-1][1] if found else place
+    found, reached = request.view.each_after(place, request.query.limit)
     return schemas.Messages([alert for alert, _ in found], place_text(reached))
 
 
@@ -123,7 +123,7 @@ def _evidence(request: ApiRequest) -> Download:
 
 def _impact(request: ApiRequest) -> schemas.Impact:
     try:
-        report = request.app.impact(request.view.state, request.query.since)
+        report = request.app.impact(request.view.state, request.query.since, request.person.reach)
     except DatabaseError as error:
         return schemas.Impact(None, str(error))
     return schemas.Impact(msgspec.json.decode(as_json(report)))
@@ -131,7 +131,7 @@ def _impact(request: ApiRequest) -> schemas.Impact:
 
 def _impact_csv(request: ApiRequest) -> Download:
     try:
-        report = request.app.impact(request.view.state, request.query.since)
+        report = request.app.impact(request.view.state, request.query.since, request.person.reach)
     except DatabaseError as error:
         raise ApiError(404, str(error)) from None
     return Download("text/csv", "port25-impact.csv", as_csv(report).encode())
@@ -154,7 +154,9 @@ def _flat(settings: Settings) -> dict[str, Any]:
             if isinstance(value, msgspec.Struct):
                 put(f"{prefix}{name}.", value)
             elif f"{prefix}{name}" in ("web.users", "web.tokens"):
-                rows[f"{prefix}{name}"] = [f"{one.name} ({one.role})" for one in value]
+                rows[f"{prefix}{name}"] = [
+                    " ".join((f"{one.name} ({one.role})", *one.prefixes)) for one in value
+                ]
             elif prefix == "notify.":
                 rows[f"{prefix}{name}"] = [one.shown for one in value]
             else:
@@ -248,8 +250,9 @@ OPERATIONS: Final = (
     Operation("GET", "/api/v1/status", _status, "viewer",
               "Whether a sensor runs, and whether blocks are carried out", Status, fleeting=True),
     Operation("GET", "/api/v1/health", _health, "viewer", "How sensor, disk and sinks are",
-              schemas.Health, fleeting=True),
-    Operation("GET", "/api/v1/settings", _settings, "viewer", "The settings", schemas.SettingsPage),
+              schemas.Health, fleeting=True, whole=True),
+    Operation("GET", "/api/v1/settings", _settings, "viewer", "The settings", schemas.SettingsPage,
+              whole=True),
     Operation("GET", "/api/v1/impact", _impact, "analyst",
               "Who would be hit if the port were closed", schemas.Impact, schemas.SinceQuery,
               slow=True),
@@ -276,5 +279,5 @@ OPERATIONS: Final = (
               schemas.Released, body=schemas.HostReason, faults=(404,)),
     Operation("POST", "/api/v1/trials", _trial, "operator",
               "Have the sensor tell a destination of an alert that is none", Told,
-              body=schemas.TrialOf, faults=(404,)),
+              body=schemas.TrialOf, faults=(404,), whole=True),
 )  # fmt: skip

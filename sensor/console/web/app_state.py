@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from sensor.alerts.alert import Alert
-from sensor.base.access import Person
+from sensor.base.access import Person, Reach
 from sensor.console.view import View
 from sensor.console.web.stream import Follower
 from sensor.console.web.view_pool import ViewPool
@@ -97,8 +99,21 @@ class AppState:
                 self._files.popitem(last=False)[1][0].unlink(missing_ok=True)
             return file, total
 
-    def impact(self, state: Path, since: int) -> Report:
+    def impact(self, state: Path, since: int, reach: Reach) -> Report:
         """What ``port25 impact --journal`` says. Raises DatabaseError where no usage was kept."""
+        whole = self._impact(state, since)
+        if reach.everything:
+            return whole
+        mine = [one for one in whole.subscribers if reach.covers(one.host)]
+        return msgspec.structs.replace(
+            whole,
+            subscribers=mine,
+            first=min((one.first for one in mine), default=0),
+            last=max((one.last for one in mine), default=0),
+            left_out=0,
+        )
+
+    def _impact(self, state: Path, since: int) -> Report:
         with self._surveying:
             if self._report is not None:
                 made, of, report = self._report

@@ -28,7 +28,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sensor.base.access import Person, WebSettings
+from sensor.base.access import Person, Reach, Token, User, WebSettings
 from sensor.base.terminal import printable
 from sensor.console.web import credentials, schemas
 
@@ -98,6 +98,12 @@ def listen_at(settings: WebSettings) -> tuple[str, int]:
             ipaddress.ip_network(proxy)
         except ValueError as error:
             raise AccessError(f"web.trusted_proxies: {error}") from None
+    known: tuple[User | Token, ...] = (*settings.users, *settings.tokens)
+    for person in known:
+        try:
+            Reach(person.prefixes).check()
+        except ValueError as error:
+            raise AccessError(f"web: prefixes of {person.name}: {error}") from None
     if not is_loopback(host):
         if not settings.users:
             raise AccessError(f"web.listen: {host} is not this machine alone: web.users is needed")
@@ -300,7 +306,7 @@ class Guard:
         if kind.lower() == "bearer":
             found = self._tokens.get(credentials.digest(token.strip()))
             if found is not None:
-                state["person"] = Person(found.name, found.role)
+                state["person"] = Person(found.name, found.role, found.prefixes)
             return
         secret = Request(scope).cookies.get(self._logins.cookie, "")
         if (mine := self._logins.find(secret)) is not None:

@@ -35,7 +35,7 @@ def knows(users: tuple[User, ...], name: str, password: str) -> Person | None:
         _hasher().verify(found.password if found else _nobody(), password)
     except (VerificationError, InvalidHashError):
         return None
-    return Person(found.name, found.role) if found else None
+    return Person(found.name, found.role, found.prefixes) if found else None
 
 
 @cache

@@ -51,6 +51,9 @@ class Operation(NamedTuple):
     slow: bool = False
     """it may take seconds, and must not keep others waiting"""
 
+    whole: bool = False
+    """it is of the whole sensor: nobody who is bound to prefixes may"""
+
     fleeting: bool = False
     """it changes while nothing is written"""
 

@@ -19,8 +19,8 @@ from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
 from sensor.blocking.handling import ActName, Handling, HandlingState, Verdict
 from sensor.console.standing import Block, BlockState
+from sensor.console.status import Range
 from sensor.console.told import Told
-from sensor.console.view import Range
 from sensor.smtp.record import Session
 from sensor.state.journal import Sort
 
@@ -191,6 +191,8 @@ class Me(msgspec.Struct, frozen=True):
 
     name: str
     role: Role
+    prefixes: list[str]
+    """hosts beyond these are not seen; empty: all are"""
     csrf: str
     """to be sent as ``X-CSRF-Token`` with everything that changes something; empty for tokens"""
     login: bool

@@ -88,16 +88,20 @@ def _endpoint(app: AppState, one: Operation) -> Endpoint:
         person = _person(request)
         if not person.may(one.role):
             raise ApiError(403, f"this needs the role {one.role}")
+        if one.whole and not person.reach.everything:
+            raise ApiError(403, "this is of the whole sensor, and you are bound to prefixes")
         query = _query(request, one.query)
         body = _decoded(await _body(request), one.body) if one.body is not None else None
         path = dict(request.path_params)
 
         def does(view: View) -> Any:
+            view = view.within(person.reach)
             return one.does(ApiRequest(app, view, person, path, query, body))
 
         def answer(view: View) -> bytes:
             if one.shared:
-                return app.shared(str(request.url), lambda: msgspec.json.encode(does(view)))
+                asked = f"{' '.join(person.prefixes)} {request.url}"
+                return app.shared(asked, lambda: msgspec.json.encode(does(view)))
             return msgspec.json.encode(does(view))
 
         if isinstance(one.gives, str):
@@ -179,12 +183,16 @@ async def _unreadable(request: Request, error: Exception) -> Response:
 # --- who ------------------------------------------------------------------------------------------
 
 
+def _who(person: Person, csrf: str, login: bool) -> schemas.Me:
+    return schemas.Me(person.name, person.role, list(person.prefixes), csrf, login, __version__)
+
+
 def _me(app: AppState) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         person = _person(request)
         _query(request, None)
         users = bool(app.settings.web.users)
-        return _json(schemas.Me(person.name, person.role, request.state.csrf, users, __version__))
+        return _json(_who(person, request.state.csrf, users))
 
     return endpoint
 
@@ -203,7 +211,7 @@ def _login(app: AppState, logins: Logins) -> Endpoint:
         mine = logins.find(secret) if secret else None
         if secret is None or mine is None:
             raise ApiError(401, "wrong name or password")
-        answer = _json(schemas.Me(mine.person.name, mine.person.role, mine.csrf, True, __version__))
+        answer = _json(_who(mine.person, mine.csrf, True))
         logins.keep(answer, secret)
         return answer
 
@@ -240,7 +248,7 @@ def _ready(app: AppState) -> Endpoint:
 
 def _stream(app: AppState, logins: Logins) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        _person(request)
+        reach = _person(request).reach
         _query(request, None)
         if app.follower.full:
             raise ApiError(503, "too many follow already (web.max_streams)")
@@ -250,8 +258,12 @@ def _stream(app: AppState, logins: Logins) -> Endpoint:
         except ValueError as error:
             raise ApiError(400, f"Last-Event-ID: {error}") from None
         secret = request.state.secret
+
+        def welcome() -> bool:
+            return not secret or logins.find(secret) is not None
+
         return StreamingResponse(
-            app.follower.follow(after, lambda: not secret or logins.find(secret) is not None),
+            app.follower.follow(after, welcome, reach),
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},
         )

@@ -11,19 +11,23 @@ the bounded queues and the ``reset``, which are what this is about, would still 
     blocks  a decision was made
     status  whether a sensor runs, and what is blocked (``Status``), whenever that changed
     reset   something was left out
+
+Who is bound to prefixes is told of alerts, blocks and figures within them alone.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Set
+from typing import Final, NamedTuple
 
 import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.gist import gist
+from sensor.base.access import EVERYTHING, Reach
 from sensor.base.database import DatabaseError
-from sensor.console.view import Mode, Place, StateGoneError, Status, View
+from sensor.console.status import Mode, Status
+from sensor.console.view import Place, StateGoneError, View
 from sensor.console.web.auth import log
 from sensor.console.web.schemas import AlertEvent
 from sensor.console.web.view_pool import ViewPool
@@ -72,6 +76,12 @@ def _event(name: str, data: object, id_: str = "") -> bytes:
     return line + f"event: {name}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"
 
 
+class _Told(NamedTuple):
+    at: Place
+    id: str
+    event: bytes
+
+
 class Follower:
     """Looks on for everybody."""
 
@@ -80,9 +90,9 @@ class Follower:
         self._views = views
         self._most = most
         self._mode: Mode = mode
-        self._last: Status | None = None
+        self._last: dict[Reach, Status] = {}
         self._looked = 0.0
-        self._following: set[asyncio.Queue[bytes | None]] = set()
+        self._following: dict[asyncio.Queue[bytes | None], Reach] = {}
         self._place: Place | None = None
         self._vitals = 0
         self._changes: dict[str, int] = {}
@@ -110,79 +120,85 @@ class Follower:
 
         To be called before anybody can follow, who would miss what comes before the first look.
         """
+        reaches = {EVERYTHING, *self._following.values()}
         try:
-            chunks = await self._views.watch(self._look)
+            news = await self._views.watch(lambda view: self._look(view, reaches))
         except (DatabaseError, msgspec.DecodeError, OSError) as error:
             if str(error) != self._fault:  # it may be read later: said once
                 self._fault = str(error)
                 log(f"nothing new is told: {error}")
                 self._tell(_event("status", _unknown(self._fault)))
             if isinstance(error, StateGoneError):
-                self._place, self._last = None, None
+                self._place, self._last = None, {}
                 self._tell(_RESET)
             return
         self._fault = ""
-        for chunk in chunks:
-            self._tell(chunk)
+        for reach, chunks in news.items():
+            for chunk in chunks:
+                self._tell(chunk, reach)
 
     def stop(self) -> None:
         """Let everybody go."""
         for queue in self._following:
             _replace(queue, None)
 
-    def _look(self, view: View) -> list[bytes]:
-        """What is new, as events."""
+    def _look(self, view: View, reaches: Set[Reach]) -> dict[Reach, list[bytes]]:
+        """What is new, as events, for each of some reaches."""
         changed = view.refresh()
         if self._place is None:
             self._place, self._changes = view.end, view.decided
-            return self._how_it_is(view)
+            return self._how_it_is(view, reaches)
         if not changed:
             # A sensor that died changes nothing: that is looked for once a second.
-            return self._how_it_is(view) if time.monotonic() > self._looked + 1 else []
+            return self._how_it_is(view, reaches) if time.monotonic() > self._looked + 1 else {}
         self.generation += 1
-        chunks = self._how_it_is(view)
+        news = self._how_it_is(view, reaches)
         end = view.end
+        common = []
         if sum(end.values()) - sum(self._place.values()) > _FAR_BEHIND:
             self._place = end
-            chunks.append(_RESET)
-        if events := self._since(view, self._place, _MOST_AT_ONCE):
-            self._place = events[-1][0]
-            chunks.append(b"".join(text for _, text in events))
-            if self._place != end:
-                view.look_again()
-        for vitals in view.rates(60, 1)[-1:]:
-            if vitals.ts != self._vitals:
-                self._vitals = vitals.ts
-                chunks.append(_event("vitals", vitals))
+            common.append(_RESET)
+        found, self._place = view.each_after(self._place, _MOST_AT_ONCE)
+        if _before(self._place, end):
+            view.look_again()
+        told = [_Told(at, alert.id, _event("alert", alert_event(alert), place_text(at)))
+                for alert, at in found]  # fmt: skip
         changes = view.decided
         new = {name for name in changes if changes[name] != self._changes.get(name)}
         self._changes = changes
-        if "desk" in new:
-            chunks.append(_event("desk", {}))
-        if "blocks" in new:
-            chunks.append(_event("blocks", {}))
-        return chunks
+        common += [_event(name, {}) for name in ("desk", "blocks") if name in new]
+        vitals, last = {}, self._vitals
+        for reach in reaches:
+            for one in view.within(reach).rates(60, 1)[-1:]:
+                last = one.ts
+                vitals[reach] = _event("vitals", one)
+        for reach in reaches:
+            seen = view.within(reach).may_see({one.id for one in told})
+            mine = b"".join(one.event for one in told if one.id in seen)
+            news[reach] = [*news.get(reach, []), *common, *([mine] if mine else [])]
+            if last != self._vitals:
+                news[reach].append(vitals[reach])
+        self._vitals = last
+        return news
 
-    def _how_it_is(self, view: View) -> list[bytes]:
-        """The status as an event, if anything but the time has changed."""
+    def _how_it_is(self, view: View, reaches: Set[Reach]) -> dict[Reach, list[bytes]]:
+        """The status as an event, where anything but the time has changed."""
         self._looked = time.monotonic()
-        status = view.status(self._mode)
-        timeless = msgspec.structs.replace(status, silent=None, now=0)
-        if timeless == self._last:
-            return []
-        self.generation += 1
-        self._last = timeless
-        return [_event("status", status)]
+        news, last = {}, self._last
+        self._last = {}
+        for reach in reaches:
+            status = view.within(reach).status(self._mode)
+            self._last[reach] = msgspec.structs.replace(status, silent=None, now=0)
+            if self._last[reach] != last.get(reach):
+                news[reach] = [_event("status", status)]
+        self.generation += bool(news)
+        return news
 
-    @staticmethod
-    def _since(view: View, place: Place, most: int) -> list[tuple[Place, bytes]]:
-        return [
-            (at, _event("alert", alert_event(alert), place_text(at)))
-            for alert, at in view.each_after(place, most)
-        ]
-
-    def _tell(self, chunk: bytes) -> None:
-        for queue in self._following:
+    def _tell(self, chunk: bytes, to: Reach | None = None) -> None:
+        """To those of a reach; without one, to everybody."""
+        for queue, reach in self._following.items():
+            if to is not None and reach != to:
+                continue
             if queue.full():
                 self.resets += 1
                 _replace(queue, _RESET)
@@ -190,18 +206,21 @@ class Follower:
                 queue.put_nowait(chunk)
 
     async def follow(
-        self, after: Place | None, welcome: Callable[[], bool] = lambda: True
+        self,
+        after: Place | None,
+        welcome: Callable[[], bool] = lambda: True,
+        reach: Reach = EVERYTHING,
     ) -> AsyncIterator[bytes]:
         """Events from now on, or from a place on, for as long as who follows is ``welcome``.
 
         A comment where there is nothing to tell.
         """
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
-        self._following.add(queue)
+        self._following[queue] = reach
         try:
             yield b"retry: 2000\n: port25\n\n"
             if after is not None:
-                missed = await self._views.read(lambda view: self._missed(view, after))
+                missed = await self._views.read(lambda v: self._missed(v.within(reach), after))
                 yield missed
             while True:
                 try:
@@ -212,17 +231,22 @@ class Follower:
                     return
                 yield chunk
         finally:
-            self._following.discard(queue)
+            del self._following[queue]
 
     def _missed(self, view: View, after: Place) -> bytes:
         """What came after a place; ``reset`` where that is too much, or no place of ours."""
         end = view.end
         if any(number > end.get(name, 0) for name, number in after.items()):
             return _RESET
-        events = self._since(view, after, _MOST_AT_ONCE)
-        if events and events[-1][0] != end:
+        found, reached = view.each_after(after, _MOST_AT_ONCE)
+        if _before(reached, end):
             return _RESET
-        return b"".join(text for _, text in events)
+        return b"".join(_event("alert", alert_event(one), place_text(at)) for one, at in found)
+
+
+def _before(place: Place, end: Place) -> bool:
+    """Whether there is more."""
+    return any(place.get(name, 0) < number for name, number in end.items())
 
 
 def _unknown(fault: str) -> Status:
