@@ -1,11 +1,14 @@
 """Alerts to decide on."""
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
 
 from sensor.alerts.alert import Alert, EvidenceLine, alert_id, rfc3339
 from sensor.base.sentences import Sentence, render, sentence
 from sensor.hosts.evidence import Count
 from sensor.hosts.windows import WINDOWS
+from sensor.smtp.record import Session
 
 SECOND = 1_000_000_000
 T0 = 1_700_000_000 * SECOND
@@ -68,3 +71,18 @@ def closed(host: str = "203.0.113.7", at: float = 0, opened: float = 0) -> Alert
         "state": "closed", "block_recommended": False, "revision": 9, "block_code": "block.lapsed"
     }  # fmt: skip
     return alert(host, at, opened, **words, block_reason="the evidence has lapsed")
+
+
+def said(ts: int = T0, **fields: Any) -> Session:
+    """What a host said: nothing but ``fields``."""
+    given: dict[str, Any] = {"ts": ts, "end": ts}
+    for field in msgspec.structs.fields(Session):
+        kind, parts = field.type, get_args(field.type)
+        if type(None) in parts:
+            empty: Any = None
+        elif get_origin(kind) is Literal:
+            empty = parts[0]
+        else:
+            empty = (get_origin(kind) or kind)()
+        given.setdefault(field.name, empty)
+    return Session(**(given | fields))

@@ -25,6 +25,8 @@ const PAGES = {
   "/settings": ["settings", Settings],
   "/health": ["health", Health],
 };
+// Of the whole sensor: not for who is bound to prefixes.
+const WHOLE = ["/settings", "/health"];
 const THEMES = ["auto", "light", "dark"];
 const SHOWN = 6000;
 
@@ -88,23 +90,23 @@ function App() {
   return html`<a class="skip" href="#content">${t("skip")}</a>
     <header>
       <a class="mark" href="/">port25</a>
-      <nav aria-label=${t("pages")}>${Object.entries(PAGES).map(
+      <nav aria-label=${t("pages")}>${Object.entries(PAGES).filter(([href]) => who.prefixes.length === 0 || !WHOLE.includes(href)).map(
         ([href, [name]]) => html`<a href=${href} key=${href} aria-current=${href === path ? "page" : undefined}>${t(name)}</a>`,
       )}</nav>
       ${choices}
-      <span class="who">${who.name} (${t(who.role)})
+      <span class="who" title=${who.prefixes.join(" ")}>${who.name} (${t(who.role)}${who.prefixes.length ? `, ${who.prefixes[0]}${who.prefixes.length > 1 ? " …" : ""}` : ""})
         ${who.login && html`<button type="button" class="link" onClick=${async () => {
           await send("POST", "logout");
           location.assign("/login");
         }}>${t("log_out")}</button>`}</span>
     </header>
-    <${Strip} />
+    <${Strip} bound=${who.prefixes.length > 0} />
     <main id="content" tabindex="-1">${page(path, { params, who, theme, tell })}</main>
     <p class=${said ? "toast" : "unseen"} role="status" aria-live="polite">${said}</p>
     ${help && html`<${Help} close=${() => setHelp(false)} />`}`;
 }
 
-function Strip() {
+function Strip({ bound }) {
   const [vitals, setVitals] = useState(null);
   const [status, setStatus] = useState(null);
   const [live, setLive] = useState(connected);
@@ -136,8 +138,7 @@ function Strip() {
         [t("packet_rate"), fixed(v.packets / v.seconds, 0)],
         [t("dropped"), count(v.dropped), v.dropped > 0],
         [t("loss"), percent(v.loss), v.loss >= 0.001],
-        [t("hosts_tracked"), count(v.hosts)],
-        [t("alerts_open"), count(v.alerts_open)],
+        ...(bound ? [] : [[t("hosts_tracked"), count(v.hosts)], [t("alerts_open"), count(v.alerts_open)]]),
       ]
     : [];
   const well = live && status?.running;
