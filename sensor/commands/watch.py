@@ -24,6 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     settings_argument(parser)
     state_argument(parser)
     parser.add_argument("--plain", action="store_true", help="lines of text, for screen readers")
+    parser.add_argument(
+        "--language", choices=("en", "ja"), default="", help="the terminal's, where it is known"
+    )
     parser.add_argument("--by", metavar="NAME", help="who is watching (your user name)")
 
 
@@ -31,18 +34,20 @@ def run(options: argparse.Namespace) -> int:
     """Until the person has seen enough."""
     from sensor.base.database import DatabaseError
     from sensor.console.terminal.plain import Plain
+    from sensor.console.terminal.words import Words
     from sensor.console.view import View
 
     settings = settings_from(options.config)
     by = options.by or person()
     try:
         view = View(state_from(options, settings))
+        words = Words(options.language)
         if options.plain or not sys.stdout.isatty():
-            Plain(view, by, mode=settings.blocking.mode).run(sys.stdin)
+            Plain(view, by, mode=settings.blocking.mode, words=words).run(sys.stdin)
             return 0
         from sensor.console.terminal.app import Watch
 
-        Watch(view, by, settings.blocking.mode).run()
+        Watch(view, by, settings.blocking.mode, words).run()
     except DatabaseError as error:
         raise Stop(1, str(error)) from None
     return 0

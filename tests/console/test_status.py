@@ -15,8 +15,8 @@ from sensor.blocking.handling import Act
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.policy import released
 from sensor.console.standing import block_of
-from sensor.console.terminal import words
 from sensor.console.terminal.plain import Plain
+from sensor.console.terminal.words import Words
 from sensor.console.view import StateGoneError, View
 from sensor.state.journal import Journal
 from tests.conftest import port25
@@ -68,11 +68,11 @@ def test_a_silent_sensor_and_a_dry_run_are_said(state):
     now = View(state).status("enforce")
     assert now.running and now.mode == "dry-run", "what was decided goes before settings"
     assert now.blocked == 0 and now.would_block > 0
-    assert words.status(now)[0] == "dry run: nothing blocked"
+    assert Words("en").status(now)[0] == "dry run: nothing blocked"
     aged(state, 372)
     now = View(state).status("enforce")
     assert not now.running and 371 < now.silent < 400
-    assert words.status(now)[0].startswith("SENSOR SILENT 6 min (2025-06-15 ")
+    assert Words("en").status(now)[0].startswith("SENSOR SILENT 6 min (2025-06-15 ")
     out = io.StringIO()
     plain = Plain(View(state), "ann", out)
     aged(state, 0)
@@ -108,7 +108,7 @@ def test_notes_are_added_and_never_replaced(state):
         ("ann", "mailed customer 4711"), ("bob", "he answered"), ("ann", "closed"),
     ]  # fmt: skip
     assert view.alerts(1)[0].acknowledged.reason == "closed"
-    shown = "\n".join(words.whole(view, id_))
+    shown = "\n".join(Words("en").whole(view, id_))
     assert "acknowledged by ann: mailed customer 4711" in shown and "bob: he answered" in shown
 
 

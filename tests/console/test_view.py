@@ -8,7 +8,7 @@ import pytest
 from lab.alerts import alert
 from sensor.base.database import DatabaseError
 from sensor.blocking.desk import Acknowledged, Desk, DeskReader
-from sensor.console.terminal import words
+from sensor.console.terminal.words import Words
 from sensor.console.view import View
 from sensor.settings import Settings, bounds_of
 from sensor.sinks.outbox import Outbox
@@ -75,7 +75,7 @@ def test_acknowledging_exempting_releasing(state):
     assert now.acknowledged.by == "ann" and now.exempted.reason == "own mail server"
     assert made.until > time.time_ns() + 30 * DAY
     assert "203.0.113.10" not in [b.host for b in view.blocks()]
-    assert "acknowledged by ann: customer called" in words.seen(now)
+    assert "acknowledged by ann: customer called" in Words("en").seen(now)
 
 
 def test_what_the_desk_exempts_the_sensor_and_the_policy_obey(state):
@@ -104,13 +104,14 @@ def test_hostile_names_are_harmless_in_words(state):
     line = msgspec.structs.replace(one.evidence[1], reason=HOSTILE)
     destination = {"address": "192.0.2.1", "name": HOSTILE, "last_seen": 1}
     bad = msgspec.convert(
-        msgspec.to_builtins(one) | {"destinations": [destination], "block_reason": HOSTILE},
+        msgspec.to_builtins(one)
+        | {"destinations": [destination], "block_reason": HOSTILE, "block_code": ""},
         type(one),
     )
     bad = msgspec.structs.replace(bad, evidence=[one.evidence[0], line])
     said = msgspec.structs.replace(view.sessions("203.0.113.10", 1)[0], helo=HOSTILE)
     noted = Acknowledged(0, "ann", HOSTILE)
-    text = "\n".join(words.detail([bad], None, [said], [noted]))
+    text = "\n".join(Words("en").detail([bad], None, [said], [noted]))
     assert text.count("<script>") == 5
     assert all(c.isprintable() or c == "\n" for c in text)
     assert "\\x1b" in text and "\\u202e" in text

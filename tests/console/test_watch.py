@@ -10,19 +10,21 @@ import pytest
 from textual.widgets import DataTable, Input, Sparkline, Static
 
 from lab.alerts import alert
+from sensor.base.sentences import figures_of
 from sensor.console.terminal.app import Detail, Watch
 from sensor.console.terminal.plain import Plain
+from sensor.console.terminal.words import Words, _texts, language_of
 from sensor.console.view import View
 from sensor.state.journal import Journal
 from tests.conftest import port25
 from tests.console.test_view import HOSTILE
 
 
-def drive(state, steps):
+def drive(state, steps, language="en"):
     """Run the app at 80 x 24 and let ``steps`` (a coroutine function) press keys."""
 
     async def run():
-        app = Watch(View(state), "ann")
+        app = Watch(View(state), "ann", words=Words(language))
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.pause()
             await steps(app, pilot)
@@ -139,9 +141,113 @@ def test_a_hostile_name_moves_nothing_on_the_screen(state):
     drive(state, steps)
 
 
+@pytest.mark.parametrize(
+    ("language", "of_list", "of_one"),
+    [
+        ("en", ("Filter", "Quit", "Help"), ("Back", "Ack", "Exempt", "Release", "Help")),
+        ("ja", ("検索", "終了", "ヘルプ"), ("戻る", "確認", "除外", "解除", "ヘルプ")),
+    ],
+)
+def test_the_foot_has_room_for_every_key(state, language, of_list, of_one):
+    async def steps(app, pilot):
+        foot = text(app).splitlines()[-1]
+        assert all(name in foot for name in of_list), foot
+        await pilot.press("enter")
+        await pilot.pause()
+        foot = text(app).splitlines()[-1]
+        assert all(name in foot for name in of_one), foot
+        assert of_list[0] not in foot, "an alert has no filter"
+        await pilot.press("slash", "o", "1")
+        assert isinstance(app.screen, Detail), "nor does it do what its foot does not say"
+        await pilot.press("q")
+        await pilot.pause()
+        assert not isinstance(app.screen, Detail)
+
+    drive(state, steps, language)
+
+
+def test_keys_and_the_time_zone_are_explained(state, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+
+    async def steps(app, pilot):
+        assert "raised (JST)" in text(app) and "25-06-16 00:06:44" in text(app)
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert "Times are JST" in text(app) and "acknowledge, exempt, release" in text(app)
+        await pilot.press("escape", "enter")
+        await pilot.pause()
+        assert "2025-06-16" in text(app) and " JST" in text(app)
+
+    try:
+        drive(state, steps)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_what_a_column_cuts_stands_below_the_list(state):
+    async def steps(app, pilot):
+        for key in "3", "2", "1":
+            await pilot.press(key)
+            await pilot.pause()
+            below = str(app.query_one("#reason", Static).render())
+            table = app.query_one(DataTable)
+            if key == "2":
+                assert not table.row_count and not below
+                continue
+            assert len(below) > 40, key
+        assert "first contacts failed" in below or "networks" in below
+
+    drive(state, steps)
+
+
+def test_in_japanese(state):
+    """All of it but names: of fields, of detectors, of what was said."""
+
+    async def steps(app, pilot):
+        screen = text(app)
+        assert "深刻度" in screen and "重大" in screen and "ドライラン: 遮断なし" in screen
+        await pilot.press("enter")
+        await pilot.pause()
+        shown = str(app.screen.query_one("#detail", Static).render())
+        assert "スコア" in shown and "経過" in shown and "ハンドシェイク" in shown
+        assert "遮断を" in shown and "この" in shown
+
+    drive(state, steps, "ja")
+    run = port25(
+        "watch", "--state", str(state), input=b"list\nhosts\nblocks\nhelp\nshow 5e55\n",
+        env=os.environ | {"LC_ALL": "ja_JP.UTF-8", "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    said = run.stdout.decode()
+    assert run.returncode == 0 and "未終了アラート" in said and "遮断は以上です" in said
+    assert "foreign networks" not in said and "No more" not in said
+
+
+def test_both_catalogues_say_the_same_with_the_same_figures():
+    en, ja = _texts("en"), _texts("ja")
+    assert set(en) == set(ja)
+    for name in en:
+        assert figures_of(f"watch.{name}", "en") == figures_of(f"watch.{name}", "ja"), name
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "ja_JP.UTF-8"}, "ja"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LC_ALL": "", "LC_MESSAGES": "ja_JP", "LANG": "C"}, "ja"),
+        ({"LC_ALL": "C", "LANG": "ja_JP"}, "en"),
+    ],
+)
+def test_the_language_is_the_terminals(environment, language):
+    assert language_of(environment) == language
+
+
 def plain(state, *lines: str) -> str:
     out = io.StringIO()
-    told = Plain(View(state), "ann", out)
+    told = Plain(View(state), "ann", out, words=Words("en"))
     for line in lines:
         told.obey(line)
     return out.getvalue()

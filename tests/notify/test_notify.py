@@ -23,7 +23,7 @@ from lab.alerts import alert
 from lab.mail_servers import postfix, program
 from lab.waiting import wait_for
 from sensor.blocking.ledger import Ledger
-from sensor.console.terminal import words
+from sensor.console.terminal.words import Words
 from sensor.console.view import View
 from sensor.console.web.api import _flat
 from sensor.console.web.health import health
@@ -320,7 +320,7 @@ def test_postfix_takes_mail_over_tls_in_order_when_it_is_back(folder):
         wait_for(view.away, 60)
         (away,) = view.away()
         assert (away.sink, "refused" in away.reason) == ("notify/desk", True)
-        assert words.away([away])[0].startswith("desk NOT TOLD since ")
+        assert Words("en").away([away])[0].startswith("desk NOT TOLD since ")
         (trouble,) = [
             one
             for one in health(view, Settings(), Follower(ViewPool(folder), 1)).troubles

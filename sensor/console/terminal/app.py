@@ -20,7 +20,7 @@ from sensor.alerts.alert import Alert
 from sensor.base.database import DatabaseError
 from sensor.base.terminal import printable
 from sensor.console.status import Mode
-from sensor.console.terminal import words
+from sensor.console.terminal.words import Words, zone
 from sensor.console.view import Seen, StateGoneError, View
 from sensor.state.journal import Wanted
 
@@ -32,20 +32,27 @@ _REASON = 26
 """Column of a detail's reasons."""
 _STYLES = {"medium": "yellow", "high": "red", "critical": "bold red"}
 _COLUMNS = {
-    "alerts": (
-        "raised",
-        "host",
-        "severity",
-        "score",
-        "state",
-        "block",
-        "seen to",
-        "kind",
-        "customer",
-    ),
-    "hosts": ("when", "host", "score", "what speaks against it most"),
+    "alerts": ("raised", "host", "severity", "score", "state", "block", "seen", "kind", "customer"),
+    "hosts": ("when", "host", "score", "most"),
     "blocks": ("until", "host", "mode", "why"),
 }
+"""Of each list, by their names in the catalogue."""
+_KEYS = {
+    "1": ("show('alerts')", "alerts"),
+    "2": ("show('hosts')", "hosts"),
+    "3": ("show('blocks')", "blocks"),
+    "o": ("toggle_open", "open"),
+    "slash": ("filter", "filter"),
+    "a": ("acknowledge", "acknowledge"),
+    "e": ("exempt", "exempt"),
+    "r": ("release", "release"),
+    "escape,backspace,q": ("list", "back"),
+    "question_mark": ("help", "help"),
+    "q": ("leave", "quit"),
+}
+"""What keys do, and what that is called."""
+_OF_LISTS = ("show", "toggle_open", "filter", "leave")
+"""Actions that one alert has not: its foot has room for its own."""
 
 
 class Ask(ModalScreen[str]):
@@ -71,19 +78,29 @@ class Ask(ModalScreen[str]):
         self.dismiss("")
 
 
+class Help(ModalScreen[None]):
+    """The keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter,question_mark", "app.pop_screen", "Back")
+    ]
+
+    def __init__(self, words: Words) -> None:
+        super().__init__()
+        self._words = words
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield Static(Text(self._words.say("help.keys", zone=zone()).strip()), id="keys")
+
+
 class Detail(Screen[None]):
     """All there is of one alert."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,backspace", "app.pop_screen", "Back"),
-        Binding("a", "app.acknowledge", "Acknowledge"),
-        Binding("e", "app.exempt", "Exempt"),
-        Binding("r", "app.release", "Release"),
-    ]
-
-    def __init__(self, view: View, id_: str) -> None:
+    def __init__(self, view: View, id_: str, words: Words) -> None:
         super().__init__()
         self._view = view
+        self._words = words
         self.alert = id_
 
     def compose(self) -> ComposeResult:
@@ -98,7 +115,7 @@ class Detail(Screen[None]):
 
     def show(self) -> None:
         """As it is now."""
-        said = words.whole(self._view, self.alert)
+        said = self._words.whole(self._view, self.alert)
         width = max(40, self.size.width - 4)
         lines = [
             part
@@ -128,24 +145,22 @@ class Watch(App[None]):
     #syns > .sparkline--min-color { color: $accent; }
     DataTable { height: 1fr; }
     Ask { align: center middle; }
+    Help { align: center middle; }
+    #keys { width: 78; padding: 1 2; background: $panel; }
+    #reason { max-height: 3; padding: 0 1; }
     #question { width: 76; padding: 1 2 0 2; background: $panel; }
     #answer { width: 76; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "show('alerts')", "Alerts"),
-        Binding("2", "show('hosts')", "Hosts"),
-        Binding("3", "show('blocks')", "Blocks"),
-        Binding("o", "toggle_open", "Open"),
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("a", "acknowledge", "Ack"),
-        Binding("e", "exempt", "Exempt"),
-        Binding("r", "release", "Release"),
-        Binding("q", "quit", "Quit"),
-    ]
 
-    def __init__(self, view: View, by: str, mode: Mode = "dry-run") -> None:
-        """``mode``: of blocking, where nothing was decided yet."""
+    def __init__(
+        self, view: View, by: str, mode: Mode = "dry-run", words: Words | None = None
+    ) -> None:
+        """``mode``: of blocking, where nothing was decided yet; ``words``: of whom it speaks to."""
         super().__init__()
+        self._words = words or Words()
+        for key, (action, name) in _KEYS.items():
+            shown = {"slash": "/", "question_mark": "?", "escape,backspace,q": "esc"}.get(key)
+            self.bind(key, action, description=self._words.say(f"key.{name}"), key_display=shown)
         self._view = view
         self._by = by
         self._mode: Mode = mode
@@ -153,6 +168,7 @@ class Watch(App[None]):
         self._what = "alerts"
         self._is_open = False
         self._text = ""
+        self._reasons: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         """Status, vitals, sparkline, table, keys."""
@@ -160,6 +176,7 @@ class Watch(App[None]):
         yield Static(id="vitals")
         yield Sparkline([], id="syns")
         yield DataTable(cursor_type="row", zebra_stripes=True)
+        yield Static(id="reason")
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
@@ -210,18 +227,18 @@ class Watch(App[None]):
         now = self._view.status(self._mode)
         if now.running and (vitals := self._view.vitals(1)):
             v = vitals[-1]
-            line = (
-                f"{v.syns / v.seconds:,.1f} SYN/s  {v.packets / v.seconds:,.0f} pkt/s"
-                f"  dropped {v.dropped:,}  loss {v.loss:.2%}  {v.hosts:,} hosts"
-                f"  {v.alerts_open:,} open"
-            )
+            line = self._words.say(
+                "status.vitals", syns=v.syns / v.seconds, packets=v.packets / v.seconds,
+                dropped=v.dropped, loss=v.loss, hosts=v.hosts, alerts=v.alerts_open,
+            )  # fmt: skip
         else:
             line = ""
         if self._text or self._is_open:
-            line += f"  [{'open ' if self._is_open else ''}{self._text}]"
-        untold = words.away(self._view.away())
+            is_open = self._words.say("status.open") if self._is_open else ""
+            line += f"  [{f'{is_open} {self._text}'.strip()}]"
+        untold = self._words.away(self._view.away())
         bad = now.stopped or not now.running or untold
-        said = "  ".join([*words.status(now), *untold])
+        said = "  ".join([*self._words.status(now), *untold])
         text = Text(printable(said), style="bold red" if bad else "")
         self._base.query_one("#status", Static).update(text)
         self._base.query_one("#vitals", Static).update(Text(printable(line)))
@@ -230,7 +247,8 @@ class Watch(App[None]):
         table = self._base.query_one(DataTable)
         before = self._selected(), table.cursor_row
         table.clear(columns=True)
-        table.add_columns(*_COLUMNS[self._what])
+        names = (self._words.say(f"column.{name}", zone=zone()) for name in _COLUMNS[self._what])
+        table.add_columns(*names)
         keys = []
         for key, cells in self._rows():
             table.add_row(*cells, key=key)
@@ -238,46 +256,69 @@ class Watch(App[None]):
         if keys:
             row = keys.index(before[0]) if before[0] in keys else min(before[1], len(keys) - 1)
             table.move_cursor(row=row, scroll=False)
+        else:
+            self._base.query_one("#reason", Static).update("")
 
     def _rows(self) -> list[tuple[str, list[Text]]]:
+        """Of each row its key and cells; what it has to say in full is kept beside."""
+        words = self._words
+        found: list[tuple[str, tuple[str, ...], str]] = []
+        self._reasons = {}
+        if self._what == "alerts":
+            wanted = Wanted(self._text, "open" if self._is_open else "")
+            seen = self._view.alerts(_LISTED, wanted)
+            self._reasons = {one.head.id: words.reason(one.gist.strongest) for one in seen}
+            return [(one.head.id, self._cells(one)) for one in seen]
         if self._what == "hosts":
-            found = []
             for c in self._view.candidates(_LISTED):
-                most = max(c.evidence[1:], key=lambda line: line.decibans)
-                cells = words.clock(c.ts)[5:], c.host, f"{c.score:+.1f}", most.reason
-                found.append((c.host, [Text(printable(cell)) for cell in cells]))
-            return found
-        if self._what == "blocks":
-            return [
-                (
-                    f"{b.host} {b.enforced}",
-                    [
-                        Text(printable(cell))
-                        for cell in (
-                            words.clock(b.expires)[5:],
-                            b.host,
-                            "enforced" if b.enforced else "dry run",
-                            b.reasons[0],
-                        )
-                    ],
-                )
-                for b in self._view.blocks()
-            ]
-        seen = self._view.alerts(_LISTED, Wanted(self._text, "open" if self._is_open else ""))
-        return [(one.head.id, self._cells(one)) for one in seen]
+                why = words.reason(max(c.evidence[1:], key=lambda line: line.decibans))
+                found.append((c.host, (words.clock(c.ts), c.host, f"{c.score:+.1f}"), why))
+        else:
+            for b in self._view.blocks():
+                mode = words.say("list.enforced" if b.enforced else "list.dry")
+                cells = words.clock(b.expires), b.host, mode
+                found.append((f"{b.host} {b.enforced}", cells, words.why(b)))
+        self._reasons = {key: why for key, _, why in found}
+        return [
+            (key, [Text(printable(cell)) for cell in (*cells, why)]) for key, cells, why in found
+        ]
 
-    @staticmethod
-    def _cells(seen: Seen) -> list[Text]:
-        h = seen.head
+    def _cells(self, seen: Seen) -> list[Text]:
+        h, say = seen.head, self._words.say
         style = "dim" if seen.acknowledged or h.state == "closed" else _STYLES[h.severity]
-        done = "exempt" if seen.exempted else "yes" if seen.acknowledged else ""
+        done = (
+            say("list.exempt") if seen.exempted else say("list.seen") if seen.acknowledged else ""
+        )
         cells = (
-            words.clock(h.opened)[5:], h.host, h.severity, f"{h.score:+.1f}", h.state,
-            words.standing(seen.block), done, h.abuse, h.customer,
+            self._words.clock(h.opened)[2:], h.host, say(f"severity.{h.severity}"),
+            f"{h.score:+.1f}", say(f"state.{h.state}"), self._words.standing(seen.block), done,
+            say(f"kind.{h.abuse}"), h.customer,
         )  # fmt: skip
         return [Text(printable(cell), style=style) for cell in cells]
 
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        """Columns cut what is long: below the list it stands in full."""
+        why = self._reasons.get(str(event.row_key.value), "")
+        self._base.query_one("#reason", Static).update(Text(printable(why)))
+
     # --- keys ------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """See ``App``: what can be done where one is."""
+        on_one = isinstance(self.screen, Detail)
+        return on_one if action == "list" else not on_one or action not in _OF_LISTS
+
+    def action_leave(self) -> None:
+        """The end."""
+        self.exit()
+
+    def action_list(self) -> None:
+        """From an alert to the list."""
+        self.pop_screen()
+
+    def action_help(self) -> None:
+        """The keys."""
+        self.push_screen(Help(self._words))
 
     def action_show(self, what: str) -> None:
         """Another list."""
@@ -296,9 +337,7 @@ class Watch(App[None]):
             self._text = text or ""
             self._fill()
 
-        self.push_screen(
-            Ask("Only alerts whose host, severity, state or id hold (empty: all)"), take
-        )
+        self.push_screen(Ask(self._words.say("ask.filter")), take)
 
     def _selected(self) -> str:
         """Id of the alert the cursor is on, or that is shown; empty: none."""
@@ -312,9 +351,9 @@ class Watch(App[None]):
     def on_data_table_row_selected(self) -> None:
         """Open it."""
         if id_ := self._selected():
-            self.push_screen(Detail(self._view, id_))
+            self.push_screen(Detail(self._view, id_, self._words))
 
-    def _ask(self, question: str, does: Callable[[Alert, str], str]) -> None:
+    def _ask(self, about: str, does: Callable[[Alert, str], str]) -> None:
         """Ask about the selected alert, do it with its last message and the answer, say so."""
         id_ = self._selected()
         messages = self._view.messages(id_) if id_ else []
@@ -330,16 +369,16 @@ class Watch(App[None]):
                     self._say(str(error))
                 self._look()
 
-        self.push_screen(Ask(question.format(host=last.host)), take)
+        self.push_screen(Ask(self._words.say(f"ask.{about}", host=last.host)), take)
 
     def action_acknowledge(self) -> None:
         """Somebody has seen to it."""
 
         def does(alert: Alert, reason: str) -> str:
             self._view.acknowledge(alert.id, self._by, reason)
-            return "acknowledged"
+            return self._words.say("done.acknowledged")
 
-        self._ask("Acknowledge the alert on {host}: what was done?", does)
+        self._ask("acknowledge", does)
 
     def action_exempt(self) -> None:
         """Never alert on its host, nor block it."""
@@ -347,17 +386,18 @@ class Watch(App[None]):
         def does(alert: Alert, answer: str) -> str:
             days, _, reason = answer.partition(" ")
             if not days.isdigit() or not reason:
-                raise ValueError("say days and a reason: 30 customer's mail server")
+                raise ValueError(self._words.say("wrong.days"))
             made = self._view.exempt(alert.host, int(days), self._by, reason)
-            return f"{made.host} is exempt until {words.clock(made.until)}"
+            until = self._words.at(made.until)
+            return self._words.say("done.exempt", host=made.host, until=until)
 
-        self._ask("Exempt {host}: for how many days, and why? (30 own mail server)", does)
+        self._ask("exempt", does)
 
     def action_release(self) -> None:
         """End the block of its host."""
 
         def does(alert: Alert, reason: str) -> str:
             ended = self._view.release(alert.host, self._by, reason)
-            return f"{ended} block{'s' * (ended != 1)} ended"
+            return self._words.say("done.released", blocks=ended)
 
-        self._ask("End the block of {host}: why?", does)
+        self._ask("release", does)
