@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality wheel deb release container kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality wheel deb release container site kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 help: ## what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,9 @@ release: .venv/ready ## all of it from a tag, with what changed and digests, int
 container: ## an image for podman or docker from that package (BASE=image; podman, or buildah)
 	deploy/container/build
 
+site: ## the pages as a site, in build/site/html, each link checked
+	deploy/site/build
+
 kafka: ## Apache Kafka on 127.0.0.1:9092, from Maven Central (needs Java 17 and Maven)
 	deploy/kafka/broker
 
@@ -104,6 +107,8 @@ fixtures: .venv/ready ## make the captures in pcaps/ anew
 
 lock: ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
+	  --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+	cd deploy/site && uv pip compile requirements.in --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
 clean: ## remove what was made

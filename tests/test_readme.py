@@ -20,7 +20,8 @@ from sensor.cli import parser
 from sensor.settings import parse_settings
 from tests.conftest import ROOT, port25
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "deploy" / "README.md"]
+JAPANESE = "README.ja.md"
+PAGES = [ROOT / "README.md", ROOT / JAPANESE, ROOT / "CONTRIBUTING.md", ROOT / "deploy/README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 FOLLOWED = "docs/how-to-add.md"  # by a test of its own
 TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
@@ -29,7 +30,7 @@ PIPE = re.search(r"^  \| (port25 replay -)$", README, re.MULTILINE)
 
 
 def commands(page: str) -> list[str]:
-    if page == FOLLOWED:
+    if page in (FOLLOWED, JAPANESE):  # of which the one has a test, and the other README's commands
         return []
     return re.findall(r"^\.venv/bin/port25 ([^#\n]*)", TEXTS[page], re.MULTILINE)
 
@@ -125,6 +126,30 @@ def test_the_figures_on_quality_are_those_of_the_page():
     assert "100.0 % of 2,640 bots" in page
     assert "13 connections, 13 s: the median" in page
     assert "0.20 per million" in page
+
+
+def _told(page: str) -> list[tuple[str, str]]:
+    """The blocks of a page, without what is said in them for people."""
+    found = re.findall(r"```(\w+)\n(.*?)```", TEXTS[page], re.DOTALL)
+    return [(language, re.sub(r" +#[^\n]*", "", block)) for language, block in found]
+
+
+def test_the_japanese_readme_has_the_same_commands_and_leads_to_the_same_pages():
+    assert _told(JAPANESE) == _told("README.md")
+    heads = [re.findall(r"^(#+) ", TEXTS[page], re.MULTILINE) for page in (JAPANESE, "README.md")]
+    assert heads[0] == heads[1]
+    links = [set(re.findall(r"\]\(([^)]*)\)", TEXTS[page])) for page in (JAPANESE, "README.md")]
+    assert links[0] ^ links[1] == {"README.md", JAPANESE}
+    shown = " ".join(TEXTS[JAPANESE].split("11 系統")[1].split("([")[0].split())
+    assert re.findall(r"[\d,.]*\d", shown) == ["2,640", "13", "13", "100", "0.20"]
+
+
+def test_the_glossary_is_in_order_and_says_each_word_once():
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", TEXTS["docs/glossary.md"], re.MULTILINE)
+    words = [english for english, _, _ in rows[2 - 1 :] if english != "---"]
+    assert len(words) > 40
+    assert len({word.lower() for word in words}) == len(words)
+    assert [word.lower() for word in words] == sorted(word.lower() for word in words)
 
 
 def test_the_readme_is_short():
