@@ -16,8 +16,10 @@ from lab import ROOT
 from lab.network import Laboratory
 from lab.waiting import wait_for
 
-__all__ = ["Broker", "by_id", "free_ports", "start_in"]
+__all__ = ["Broker", "by_id", "free_ports", "run_in", "start_in"]
 
+BOOTSTRAP_IN = "127.0.0.1:9092"
+"""Of a broker in a namespace."""
 SCRIPT = str(ROOT / "deploy" / "kafka" / "broker")
 
 
@@ -110,16 +112,23 @@ class Broker:
 
 def start_in(lab: Laboratory, where: str, folder: Path) -> str:
     """A broker inside a laboratory, for those in the same namespace; where it answers."""
-    lab.start(where, SCRIPT, str(folder / "kafka"), log=folder / "kafka.log")
-    bootstrap = "127.0.0.1:9092"
-    asked = f"from kafka import KafkaAdminClient as A; A(bootstrap_servers='{bootstrap}').close()"
+    run_in(lab, where, folder)
+    return BOOTSTRAP_IN
+
+
+def run_in(lab: Laboratory, where: str, folder: Path) -> subprocess.Popen[bytes]:
+    """The same, which goes on from what is in ``folder``; its process group."""
+    process = lab.start(where, SCRIPT, str(folder / "kafka"), log=folder / "kafka.log")
+    asked = (
+        f"from kafka import KafkaAdminClient as A; A(bootstrap_servers='{BOOTSTRAP_IN}').close()"
+    )
 
     def answers() -> bool:
         done = lab.run(where, sys.executable, "-c", asked, check=False)
         return done.returncode == 0
 
     wait_for(answers, 240, f"Kafka: {folder / 'kafka.log'}")
-    return bootstrap
+    return process
 
 
 def by_id(records: list[Any]) -> dict[tuple[str, int], Any]:

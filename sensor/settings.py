@@ -40,6 +40,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "bounds_of",
+    "forward_faults",
     "load_settings",
     "parse_settings",
     "policy_of",
@@ -140,6 +141,8 @@ class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Many sensors whose segments come together on Kafka; they take effect at the start."""
 
+    mode: Literal["alone", "forward"] = "alone"
+    """of ``port25 live``: judge what comes, or forward it to those who correlate"""
     segments_topic: Topic = "port25.segments"
     """what sensors forward"""
     state_topic: Topic = "port25.state"
@@ -160,6 +163,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     held_megabytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 2048
     """of segments that wait for a slower sensor, in each partition; then they wait no longer"""
+    spool_megabytes: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 4096
+    """of batches that a sensor keeps on disk while Kafka is away; beyond, the oldest go"""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -254,10 +259,23 @@ def parse_settings(text: str) -> Settings:
             mistakes.append(
                 "live.workers: 1 is all where customers are known, whose addresses may be several's"
             )
+        mistakes += forward_faults(settings)
     if mistakes:
         raise SettingsError(mistakes)
     typed: Settings = settings
     return typed
+
+
+def forward_faults(settings: Settings) -> list[str]:
+    """What a sensor that forwards cannot have, or lacks."""
+    if settings.cluster.mode != "forward":
+        return []
+    faults = []
+    if settings.live.workers > 1:
+        faults.append('live.workers: 1 is all where cluster.mode is "forward"')
+    if not settings.kafka.bootstrap:
+        faults.append('kafka.bootstrap: missing; cluster.mode is "forward"')
+    return faults
 
 
 def _convert(raw: Any, kind: Any, key: str, mistakes: list[str]) -> Any:

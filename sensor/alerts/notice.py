@@ -38,7 +38,7 @@ class Notice(msgspec.Struct, frozen=True):
     time: str
     kind: str
     """capture_loss, journal, evidence, snapshot, settings, kafka, blocking, delivery, flood,
-    limits, reader, interface, customers"""
+    limits, reader, interface, customers, cluster"""
     text: str
     """in English; the wording may change"""
     code: str = ""

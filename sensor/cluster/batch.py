@@ -31,6 +31,7 @@ __all__ = [
     "Head",
     "decode",
     "encode",
+    "segments_of",
 ]
 
 SCHEMA: Final = "port25.segments/1"
@@ -104,6 +105,11 @@ def encode(
     ]
     body = b"".join([*parts, packed.tobytes()])
     return msgspec.json.encode(head) + b"\n" + (zstd.compress(body, level=1) if body else b"")
+
+
+def segments_of(message: bytes) -> int:
+    """How many segments a message of :func:`encode` has."""
+    return msgspec.json.decode(message.partition(b"\n")[0], type=Head).segments
 
 
 def decode(message: bytes) -> Batch:

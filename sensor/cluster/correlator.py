@@ -20,7 +20,7 @@ from sensor.alerts.alert import Alert
 from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.cluster.share import Share
-from sensor.cluster.snapshots import Writing, fetch, send
+from sensor.cluster.snapshots import Writing, fetch, send, sweep
 from sensor.settings import Settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection
@@ -111,6 +111,7 @@ class Correlator:
             max_block_ms=30_000,
         )
         self._producer.init_transactions()
+        sweep()
         self._consumer = KafkaConsumer(
             **connection.arguments,
             client_id=f"port25-correlate-{member}",

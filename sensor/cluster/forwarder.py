@@ -122,6 +122,10 @@ class Forwarder:
         mask(fresh, share.packed, self._watched, self._seed, self._key, self._streams)
         return int(at)
 
+    def advance(self, ts: int) -> None:
+        """Nothing older than packet time ``ts`` will come, though nothing came."""
+        self._mark = max(self._mark, ts)
+
     def flush(self, link: str = "") -> None:
         """Send what there is, and to each partition how far this sensor is."""
         for number, share in enumerate(self._shares):

@@ -49,6 +49,8 @@ COUNTERS: Final = (
 )
 _MILLISECOND: Final = 1_000_000
 _NEVER: Final = -(1 << 62)
+_GAP: Final = 1000
+"""Milliseconds that a silence of all sensors counts for, at most."""
 _FACTS: Final = ("number", "highest", "mark", "last", "heard", "ended", "live", "left_behind")
 """What a snapshot holds of a tap."""
 
@@ -117,6 +119,9 @@ class Merge:
         self._skew = round(skew * 1e9)
         self._copies = round((copies + skew) * 1e9) if copies else -1
         self._patience = round(patience * 1000)
+        self._clock = 0
+        """the log's, in milliseconds, as far as it is worth; see :meth:`_time`"""
+        self._heard_at: int | None = None
         self._ceiling = ceiling
         self._tapped = table(TAPPED_ROWS, TAPPED)
         self._begun_flows = table(BEGUN_ROWS, BEGUN)
@@ -156,6 +161,7 @@ class Merge:
             return
         self.counters["batches_missing"] += head.number - tap.number
         tap.number = head.number + 1
+        at = self._time(at)
         self._begun = at if self._begun is None else self._begun
         tap.heard = at
         if tap.left_behind:
@@ -173,6 +179,17 @@ class Merge:
             self._go_on(at)
         if self._held > self._ceiling:
             self._hurry()
+
+    def _time(self, at: int) -> int:
+        """The time by which silence is measured: the log's, but no gap counts for much.
+
+        Sensors that live send twice a second. Where nothing at all came for long, it was the
+        brokers that were away, and no sensor is to be left behind for that.
+        """
+        gap = 0 if self._heard_at is None else at - self._heard_at
+        self._heard_at = at
+        self._clock += max(0, min(gap, self._patience // 2, _GAP))
+        return self._clock
 
     def _new(self, sensor: str, run: str) -> Tap:
         """A sensor began; what it was before is over."""
@@ -284,11 +301,11 @@ class Merge:
         for n, ((name, run), tap) in enumerate(self.taps.items()):
             taps.append([name, run, tap.bit, {f: getattr(tap, f) for f in _FACTS}])
             for k, part in enumerate(tap.waiting):
-                for field, array in zip(_Part._fields, part, strict=True):
+                for field, array in part._asdict().items():
                     arrays[f"tap.{n}.{k}.{field}"] = array
         return arrays, {
             "taps": taps, "frontier": self.frontier, "begun": self._begun, "last": self._last,
-            "counters": self.counters,
+            "counters": self.counters, "clock": self._clock, "heard_at": self._heard_at,
         }  # fmt: skip
 
     def restore(
@@ -301,6 +318,7 @@ class Merge:
             array[:] = arrays[name]
         self.frontier, self._begun, self._last = facts["frontier"], facts["begun"], facts["last"]
         self.counters |= facts["counters"]
+        self._clock, self._heard_at = facts["clock"], facts["heard_at"]
         for n, (name, run, bit, known) in enumerate(facts["taps"]):
             tap = self.taps[name, run] = Tap(name, bit)
             for field in _FACTS:

@@ -7,6 +7,7 @@ the group. The topic is compacted: of each piece the last one stays.
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,11 @@ from sensor.settings import Settings
 from sensor.sinks.kafka.connection import Connection
 from sensor.state.snapshot import SnapshotError, fork_and_write, read
 
-__all__ = ["Writing", "fetch", "send"]
+__all__ = ["Writing", "fetch", "send", "sweep"]
 
 _PIECE: Final = 900_000
 """Bytes: a message stays below the megabyte that topics take."""
+_FOLDER: Final = f"port25-state-{os.getpid()}-"
 _PATIENCE: Final = 20
 """Polls of a second without a piece after which the snapshot is given up."""
 
@@ -30,9 +32,7 @@ class Writing:
 
     def __init__(self, share: Share, offset: int) -> None:
         """Of ``share`` as it is now; its log was read up to ``offset``."""
-        handle, name = tempfile.mkstemp(prefix="port25-state-")
-        os.close(handle)
-        self._path = Path(name)
+        self._path = Path(tempfile.mkdtemp(prefix=_FOLDER), "state")
         arrays, facts = share.state()
         self._child = fork_and_write(self._path, arrays, facts | {"offset": offset})
 
@@ -43,7 +43,7 @@ class Writing:
             return None
         self._child = 0
         written = self._path.read_bytes() if status == 0 else b""
-        self._path.unlink(missing_ok=True)
+        shutil.rmtree(self._path.parent, ignore_errors=True)
         return written
 
     def abandon(self) -> None:
@@ -51,7 +51,15 @@ class Writing:
         if self._child:
             os.waitpid(self._child, 0)
             self._child = 0
-        self._path.unlink(missing_ok=True)
+        shutil.rmtree(self._path.parent, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove what processes left that were killed while they wrote one."""
+    for folder in Path(tempfile.gettempdir()).glob("port25-state-*-*"):
+        process = folder.name.split("-")[2]
+        if process.isdecimal() and not Path("/proc", process).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def send(written: bytes, put: Callable[[str, bytes], Any]) -> list[Any]:
@@ -95,10 +103,7 @@ def fetch(
         consumer.close()
     if len(found) < pieces:
         raise SnapshotError(f"{part.topic}: {len(found)} of {pieces} pieces at offset {first}")
-    handle, name = tempfile.mkstemp(prefix="port25-state-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(b"".join(found))
-    try:
-        return read(Path(name))
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder:
+        file = Path(folder, "state")
+        file.write_bytes(b"".join(found))
+        return read(file)

@@ -113,11 +113,17 @@ def _follow(settings: Settings, connection: Connection, options: argparse.Namesp
         connection, settings, _notice, waiting=idle is not None, name=options.name
     )
     partitions: list[int] | None = None
+    quiet: float | None = None
     try:
         while idle is None or not _is_idle(correlator, idle, patience):
             correlator.turn()
             if idle is None and correlator.waits and _is_idle(correlator, patience, patience):
-                correlator.finish()
+                # Brokers that have just come back hear of their sensors in a moment.
+                quiet = time.monotonic() if quiet is None else quiet
+                if correlator.all_ended or time.monotonic() - quiet > patience:
+                    correlator.finish()
+            else:
+                quiet = None
             if correlator.partitions != partitions:
                 partitions = correlator.partitions
                 complain(f"follows partitions {', '.join(map(str, partitions)) or 'none yet'}")

@@ -8,7 +8,10 @@ from sensor.commands.options import settings_argument, settings_from, state_argu
 from sensor.commands.terminal import Stop, announce, complain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sensor.settings import Settings
+    from sensor.sinks.screen import Screen
 
 __all__ = ["HELP", "PLACE", "arguments", "run"]
 
@@ -28,6 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "-w", dest="record", metavar="FILE", help="write all that is captured, as tcpdump does"
+    )
+    parser.add_argument(
+        "--forward",
+        action="store_true",
+        help="send segments to Kafka, for port25 correlate, and judge nothing"
+        ' (cluster.mode = "forward")',
     )
     parser.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
     state_argument(parser, "folder of journal, snapshot and evidence")
@@ -63,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
             return None
 
     try:
+        if settings.cluster.mode == "forward":
+            return _forward(settings, options, screen, reload)
         common = (settings, options.interfaces, screen.tell, options.bpf, reload, screen.report)
         if settings.live.workers > 1:
             if options.record:
@@ -84,13 +95,35 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _forward(
+    settings: "Settings",
+    options: argparse.Namespace,
+    screen: "Screen",
+    reload: "Callable[[], Settings | None]",
+) -> int:
+    """As one of many sensors."""
+    from sensor.service.forwarding import open_forwarding
+
+    common = (settings, options.interfaces, screen.tell, options.bpf, reload, screen.report)
+    if fault := open_forwarding(*common, options.record).run():
+        raise Stop(1, fault)
+    return 0
+
+
 def _with_options(settings: "Settings", options: argparse.Namespace) -> "Settings":
     """The command line has the last word."""
     import msgspec
+
+    from sensor.settings import forward_faults
 
     changes = {
         name: value
         for name in ("state", "user", "metrics")
         if (value := getattr(options, name)) is not None
     }
+    if options.forward:
+        cluster = msgspec.structs.replace(settings.cluster, mode="forward")
+        settings = msgspec.structs.replace(settings, cluster=cluster)
+        for fault in forward_faults(settings):
+            raise Stop(2, fault)
     return msgspec.structs.replace(settings, live=msgspec.structs.replace(settings.live, **changes))

@@ -5,13 +5,19 @@ gaps tell. The worse of the two is the loss.
 """
 
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sensor.base.sentences import Sentence, sentence
 from sensor.capture.afpacket import Statistics
-from sensor.pipeline import Pipeline
 
-__all__ = ["LossMeter", "Span"]
+__all__ = ["Counted", "LossMeter", "Span"]
+
+
+class Counted(Protocol):
+    """Who counts bytes of streams."""
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """By stage; ``bytes_read`` and ``bytes_missed`` of ``connections``."""
 
 
 class Span(NamedTuple):
@@ -39,7 +45,7 @@ class Span(NamedTuple):
 class LossMeter:
     """Measures the loss of one pipeline's source, from now on."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Counted) -> None:
         self.loss = 0.0
         """in the last span"""
         self._measured_at = time.monotonic()

@@ -36,6 +36,10 @@ GAUGES = {
     "blocking_enforced": "1: blocks are real; 0: a dry run or off",
     "blocking_stopped": "1: blocking has stopped itself and does not yet go on as before",
     "delivery_gone": "1: the process that decides and passes alerts on is gone",
+    "forward_waiting": "batches in memory or on their way to Kafka",
+    "forwarding_away": "1: Kafka takes no segments, which go to disk",
+    "spool_batches": "batches on disk that Kafka has not acknowledged",
+    "spool_bytes": "bytes of them",
     **{name: text for metrics in _SINKS for name, text in metrics.gauges.items()},
 }
 """Counts that may fall, with what they are; all others only grow."""
@@ -163,6 +167,16 @@ MEANINGS = {
     "decisions_step": "steps by which it went on by itself",
     "decisions_resume": "times it went on as before, by itself",
     "decisions_alarm": "alarms for a person",
+    "segments_forwarded": "segments given to Kafka or to the spool, by partition",
+    "batches_forwarded": "batches of them, with empty ones that only tell how far the sensor is",
+    "bytes_forwarded": "bytes of those batches",
+    "dns_withheld": "messages of DNS that have nothing to do with mail and stayed here",
+    "batches_acknowledged": "batches that Kafka has acknowledged",
+    "batches_of_other_partitions": "batches left out: the topic has no such partition any more",
+    "forwarding_restarts": "times sending segments began anew",
+    "spool_batches_dropped": "batches lost: for want of room on disk, or it refused them",
+    "spool_segments_dropped": "segments in them",
+    "spool_records_damaged": "records of the spool that could not be read; what follows is lost",
     **{name: text for metrics in _SINKS for name, text in metrics.counters.items()},
 }
 """What each counter counts."""

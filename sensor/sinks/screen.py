@@ -45,10 +45,18 @@ class Screen:
         if self._shown:
             self._clear()
             capture = counters["capture"]
+            if "hosts" in counters:
+                found = (
+                    f"  {counters['hosts']['hosts']:,} hosts"
+                    f"  {counters['alerts']['alerts_open']:,} alerts open"
+                )
+            else:  # it forwards
+                found = (
+                    f"  {counters['cluster']['segments_forwarded']:,} segments forwarded"
+                    f"  {counters['cluster']['spool_batches']:,} batches on disk"
+                )
             self._status = (
-                f"{capture['packets_per_second']:>9,.0f} packets/s"
-                f"  {counters['hosts']['hosts']:,} hosts"
-                f"  {counters['alerts']['alerts_open']:,} alerts open"
+                f"{capture['packets_per_second']:>9,.0f} packets/s{found}"
                 f"  {capture['packets_dropped']:,} dropped  loss {capture['loss_ratio']:.2%}"
             )
             self._draw()

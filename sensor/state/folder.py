@@ -8,6 +8,7 @@
     usage.sqlite       what subscribers use foreign port 25 for (``live.usage``)
     evidence/          packets, and the log of who was given some
     state.p25          snapshot of the tables
+    spool/             segments that wait for Kafka (cluster.mode = "forward")
     leases.csv         whose addresses were, as it was told; leases-TIME.csv: before
     source-NAME.lock   held by the process that hears a source of leases
     feed-NAME.json     what a block feed refuses
@@ -49,6 +50,7 @@ class StateFolder:
         self.snapshot = path / _SNAPSHOT
         self.refused_snapshot = path / "state.refused"
         """one that could not be taken up, kept for who wants to know why"""
+        self.spool = path / "spool"
         self.writer_lock = path / "writer.lock"
         self.delivery_lock = path / "delivery.lock"
         self.delivery_settings = path / "delivery.json"

@@ -1,0 +1,308 @@
+"""``port25 live`` as one of many sensors: what is captured and decoded goes to Kafka, masked.
+
+One loop, as that of a sensor that judges alone (:mod:`sensor.service.loop`), without what comes
+behind decoding. Another thread sends, and has a spool for when Kafka is away; another process tells
+people and the health topic how it goes, as it does for every sensor.
+"""
+
+import contextlib
+import importlib
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from sensor.alerts.alert import Alert
+from sensor.alerts.notice import Notice
+from sensor.base.sentences import Sentence, sentence
+from sensor.capture.block import Block, CaptureError
+from sensor.cluster.forwarder import Forwarder, read_key
+from sensor.cluster.outbound import Outbound
+from sensor.decode.decoder import Decoder
+from sensor.decode.segment import Outcome
+from sensor.evidence.store import Store
+from sensor.pipeline import one_syn
+from sensor.service import privileges, systemd
+from sensor.service.announcer import Announcer, print_counters
+from sensor.service.delivery import Delivery
+from sensor.service.live import PATIENCE, check
+from sensor.service.loss import LossMeter
+from sensor.service.messages import Counters
+from sensor.service.metrics import Collector, serve
+from sensor.service.signals import ENDING, collect_signals, take
+from sensor.service.taps import Taps
+from sensor.settings import SINKS, Settings, state_folder
+from sensor.sinks.kafka.connection import Connection, named
+from sensor.state.folder import StateFolder
+from sensor.state.lock import StateLock
+
+__all__ = ["Forwarding", "open_forwarding"]
+
+_FLUSH: Final = 0.5
+"""Seconds between words on how far this sensor is."""
+_FLUSH_TO_DISK: Final = 5.0
+"""The same where they go to disk: nobody waits for them."""
+_QUIET: Final = 0.5
+"""Seconds without a frame after which time passes by the wall clock."""
+_TURN: Final = 0.5
+"""Seconds of reading packets after which all else has its turn."""
+_LATER: Final = ("kafka.producer", "kafka.admin", "encodings.idna")
+"""Modules that are first needed once privileges are gone."""
+
+
+class _NoStreams:
+    """What a meter of losses asks: gaps in streams are seen by those who correlate."""
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        return {"connections": {"bytes_read": 0, "bytes_missed": 0}}
+
+
+def _compile() -> None:
+    """Have the kernels compiled: later, modules and cache may not be readable."""
+    settings, block = Settings(), one_syn()
+    segments = Decoder(settings.ports, settings.duplicate_window, True).decode(block)
+    forwarder = Forwarder(settings, "none", 1, lambda partition, message: None)
+    forwarder.add(segments, block.data, 0, "")
+    forwarder.end()
+
+
+def open_forwarding(
+    settings: Settings,
+    interfaces: Sequence[str],
+    tell: Callable[[Alert | Notice], None],
+    bpf: str | None = None,
+    reload: Callable[[], Settings | None] = lambda: None,
+    report: Callable[[Counters], None] = lambda _: None,
+    record: str | None = None,
+) -> "Forwarding":
+    """Open everything; packets come in from now on, and :meth:`Forwarding.run` may be called.
+
+    See ``open_live``, whose arguments these are; raises the same, and ConnectionSettingsError.
+    """
+    files, at_end = StateFolder(state_folder(settings)), ExitStack()
+    # 1. What cannot be is found out before anything is on disk; then the folder is ours alone.
+    check(settings, interfaces, bpf)
+    connection = Connection(named(settings.kafka))
+    key = read_key(settings)
+    for module in _LATER:
+        importlib.import_module(module)
+    at_end.callback(StateLock(files.path, "port25 live").release)
+    # 2. Fork the process that tells people, while this one is small and has no threads.
+    delivery = Delivery(settings, files.path, tell)
+    at_end.callback(delivery.stop, PATIENCE)
+    announcer = Announcer(tell, report, delivery)
+    _compile()
+    # 3. The spool, the rings, the metrics.
+    files.evidence.mkdir(parents=True, exist_ok=True)
+    outbound = Outbound(
+        connection, settings, files.spool, lambda said: announcer.notify("cluster", said)
+    )
+    evidence = settings.evidence
+    store = Store(files.evidence, evidence.max_megabytes * 1_000_000, evidence.max_hours)
+    taps = Taps(settings, interfaces, bpf, None, record, announcer.notify)
+    at_end.callback(taps.close)
+    at_end.callback(store.close)
+    sensor = connection.settings.sensor
+    loop = Forwarding(
+        settings, sensor, key, taps, outbound, store, announcer, reload, at_end
+    )  # fmt: skip
+    if settings.live.metrics:
+        at_end.callback(serve(settings.live.metrics, Collector(loop.counters)))
+    # 4. No privilege is needed any more; the folder belongs to whom all these run as.
+    privileges.give_away(files.path, settings.live.user)
+    privileges.drop_privileges(settings.live.user)
+    delivery.begin()
+    outbound.start()
+    return loop
+
+
+class Forwarding:
+    """All that is open, and what is done with it from second to second."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sensor: str,
+        key: np.uint64,
+        taps: Taps,
+        outbound: Outbound,
+        store: Store,
+        announcer: Announcer,
+        reload: Callable[[], Settings | None],
+        at_end: ExitStack,
+    ) -> None:
+        """``key``: of local parts; ``at_end`` closes what is open."""
+        self._settings = settings
+        self._sensor = sensor
+        self._key = key
+        self._taps = taps
+        self._outbound = outbound
+        self._store = store
+        self._announcer = announcer
+        self._reload = reload
+        self._at_end = at_end
+        self._loss = LossMeter(_NoStreams())
+        self._before: dict[str, int] = {}
+        self._frames = np.zeros(len(Outcome), np.int64)
+        self._newest = 0
+        self._link = ""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Another run, by the settings as they are now."""
+        settings = self._settings
+        self._decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
+        self._forwarder = Forwarder(
+            settings, self._sensor, self._outbound.partitions, self._outbound.send, self._key, True
+        )
+
+    def _end(self) -> None:
+        """This run is over; it counts on."""
+        self._forwarder.end(self._link)
+        self._before = self._forwarded()
+        self._frames += self._decoder.counts[: len(self._frames)]
+
+    def run(self) -> str:
+        """Until SIGTERM or SIGINT, or until it must begin anew: then, why.
+
+        Raises CaptureError when an interface goes away.
+        """
+        got = collect_signals()
+        systemd.notify("READY=1")
+        now = last_packet_at = flushed = second = tens = time.monotonic()
+        watchdog = systemd.Watchdog(now)
+        self._look_at_cables()
+        try:
+            while not got & ENDING and not self._outbound.fault:
+                last_packet_at = self._read(last_packet_at)
+                now = time.monotonic()
+                if now - flushed >= (_FLUSH_TO_DISK if self._outbound.spools else _FLUSH):
+                    flushed = now
+                    self._forwarder.flush(self._link)
+                if now - second >= 1:
+                    self._every_second(now - second)
+                    second = now
+                if now - tens >= 10:
+                    tens = now
+                    self._measure_loss()
+                    self._look_at_cables()
+                watchdog.feed(now)
+                self._on_signals(got)
+            return self._outbound.fault
+        finally:
+            self._stop()
+
+    def _read(self, last_packet_at: float) -> float:
+        """Read what comes, or let time pass; gives when the last packet came."""
+        now, clock = time.monotonic(), time.time_ns()
+        for block in self._taps.read(0.1):
+            self._on_block(block)
+            last_packet_at = time.monotonic()
+            if last_packet_at - now > _TURN:
+                break
+        if now - last_packet_at > _QUIET:  # what was older than this turn's begin has been read
+            self._forwarder.advance(clock - int(_QUIET * 1e9))
+        return last_packet_at
+
+    def _on_block(self, block: Block) -> None:
+        segments = self._decoder.decode(block)
+        self._newest = max(self._newest, int(block.frames["ts"].max()))
+        self._link = block.source
+        self._forwarder.add(segments, block.data, self._newest, self._link)
+        fault = self._store.fault
+        self._store.keep(block, segments, payload=False)
+        if self._store.fault and not fault:
+            said = sentence("evidence.packets", error=self._store.fault)
+            self._announcer.notify("evidence", said)
+
+    def _every_second(self, seconds: float) -> None:
+        self._taps.count(seconds)
+        self._outbound.say()
+        self._announcer.report(self.counters)
+
+    def _measure_loss(self) -> None:
+        span = self._loss.measure(self._taps.count())
+        if alarm := self._loss.alarm(span, self._settings.live.loss_alarm):
+            self._announcer.notify("capture_loss", alarm)
+
+    def _look_at_cables(self) -> None:
+        for name, trouble in self._taps.troubles.items():
+            well = sentence("interface.well", interface=name)
+            self._announcer.notify_change("interface", f"interface {name}", trouble, well)
+
+    def _on_signals(self, got: set[int]) -> None:
+        if take(got, signal.SIGUSR1):
+            print_counters(self.counters())
+        if take(got, signal.SIGHUP):
+            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self._read_settings()
+            systemd.notify("READY=1")
+
+    def _read_settings(self) -> None:
+        """Settings as they are on disk now: another run; some stay until the next start."""
+        new, old = self._reload(), self._settings
+        if new is None:
+            self._announcer.notify("settings", Sentence("settings.refused"))
+            return
+        fixed = ["limits", "live", "evidence", "cluster", *SINKS]
+        later = [name for name in fixed if getattr(new, name) != getattr(old, name)]
+        kept: dict[str, Any] = {name: getattr(old, name) for name in fixed}
+        self._settings = msgspec.structs.replace(new, **kept)
+        self._end()
+        self._begin()
+        self._taps.reload(self._settings)
+        if self._announcer.delivery is not None:
+            self._announcer.delivery.reload(self._settings)
+        self._announcer.notify("settings", sentence("settings.taken", later=later or None))
+
+    def _stop(self) -> None:
+        """Read what has come, send it or leave it on disk, close."""
+        systemd.notify("STOPPING=1")
+        end = time.monotonic() + _TURN
+        with contextlib.suppress(CaptureError):
+            for block in self._taps.read(0):
+                self._on_block(block)
+                if time.monotonic() > end:
+                    break
+        self._measure_loss()  # what comes from here on is nobody's
+        self._forwarder.end(self._link)
+        if left := self._outbound.stop(PATIENCE):
+            self._announcer.notify("cluster", sentence("cluster.left", batches=left))
+        self._outbound.say()
+        self._announcer.report(self.counters)
+        self._at_end.close()
+
+    def _forwarded(self) -> dict[str, int]:
+        """What forwarders counted, in all runs."""
+        forwarder = self._forwarder
+        now = {
+            "segments_forwarded": forwarder.segments,
+            "batches_forwarded": forwarder.batches,
+            "bytes_forwarded": forwarder.bytes,
+            "dns_withheld": forwarder.withheld,
+        }
+        return {name: value + self._before.get(name, 0) for name, value in now.items()}
+
+    def counters(self) -> Counters:
+        """Everything there is to count, by stage; the kernel's counts as of the last second."""
+        statistics, delivery = self._taps.statistics, self._announcer.delivery
+        frames = self._frames + self._decoder.counts[: len(self._frames)]
+        return {
+            "frames": {o.name.lower(): int(frames[o]) for o in Outcome},
+            **(delivery.counters if delivery is not None else {}),
+            "capture": {
+                "packets_received": statistics.received,
+                "packets_dropped": statistics.dropped,
+                "ring_freezes": statistics.freezes,
+                "ring_blocks_waiting": self._taps.waiting,
+                "loss_ratio": self._loss.loss,
+                "packets_per_second": self._taps.rate,
+            },
+            "cluster": self._forwarded() | self._outbound.counters(),
+            "disk": dict(self._store.counters),
+            "uptime": {"packet_time_seconds": self._newest / 1e9},
+        }
