@@ -23,6 +23,7 @@ from sensor.base.secret_file import read_secret
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.leases.intake import Intake
+from sensor.leases.listening import endpoint, networks
 from sensor.leases.radius_packet import Said, read_packet, shown
 from sensor.leases.radius_sessions import COUNTERS, Sessions
 from sensor.leases.settings import CustomerSettings, LeaseSettingsError, RadiusClient
@@ -44,8 +45,6 @@ _CLOCKS: Final = 946_684_800
 _KNOWN: Final = 100_000
 """Requests of the past."""
 
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 class Radius:
     """``customers.radius``; see ``Source``."""
@@ -65,8 +64,9 @@ class Radius:
         radius = settings.radius
         self._names = radius.customer
         self._late = settings.late
-        self._at = _endpoint(radius.listen)
-        self._clients = [(_network(one), _secret(one)) for one in radius.clients]
+        self._at = endpoint("customers.radius.listen", radius.listen)
+        prefixes = networks("customers.radius.clients", (one.prefix for one in radius.clients))
+        self._clients = list(zip(prefixes, map(_secret, radius.clients), strict=True))
         self.intake = Intake(f"RADIUS on {radius.listen}", settings)
         self._reader = self.intake.new_reader()
         self._sessions = Sessions()
@@ -190,24 +190,6 @@ class Radius:
                 "customer": lease.customer,
             }  # fmt: skip
             self.intake.take(msgspec.json.encode(line).decode(), self._reader, where)
-
-
-def _endpoint(text: str) -> tuple[str, int]:
-    """Address and port. Raises LeaseSettingsError."""
-    address, _, port = text.rpartition(":")
-    try:
-        return str(ipaddress.ip_address(address.strip("[]"))), int(port)
-    except ValueError:
-        raise LeaseSettingsError(
-            f"customers.radius.listen: {text!r} is no address and port, such as 127.0.0.1:1813"
-        ) from None
-
-
-def _network(client: RadiusClient) -> _Network:
-    try:
-        return ipaddress.ip_network(client.prefix)
-    except ValueError as error:
-        raise LeaseSettingsError(f"customers.radius.clients: {error}") from None
 
 
 def _secret(client: RadiusClient) -> bytes:

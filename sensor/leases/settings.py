@@ -7,6 +7,8 @@ import msgspec
 from sensor.leases.radius_packet import Name
 
 __all__ = [
+    "CgnLogPattern",
+    "CgnLogSettings",
     "CgnRule",
     "CustomerSettings",
     "KeaSettings",
@@ -52,6 +54,24 @@ class KeaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """what names the customer: the first of these that a lease has"""
 
 
+class CgnLogPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """In which words a CGN says what it did with a block of ports."""
+
+    event: Literal["assigned", "released"]
+    regex: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    """with the groups customer, address, first, and last or size"""
+
+
+class CgnLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The log of a CGN, by syslog."""
+
+    listen: str = ""
+    """address and port, UDP and TCP, for example 0.0.0.0:5140; none: it is not heard"""
+    senders: tuple[str, ...] = ()
+    """addresses and prefixes of who may send it"""
+    patterns: tuple[CgnLogPattern, ...] = ()
+
+
 class CgnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A deterministic CGN (RFC 7422)."""
 
@@ -92,6 +112,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """of leases a live sensor was told, for replays; then the oldest file goes"""
     radius: RadiusSettings = RadiusSettings()
     kea: KeaSettings = KeaSettings()
+    cgn_log: CgnLogSettings = CgnLogSettings()
     cgn: tuple[CgnRule, ...] = ()
     """shared addresses whose ports a rule divides"""
     map_e: tuple[MapRule, ...] = ()
@@ -103,7 +124,8 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def has_source(self) -> bool:
         """Whether a live sensor is told of leases."""
-        return bool(self.file or self.radius.listen or self.kea.files or self.has_rules)
+        heard = self.file or self.radius.listen or self.kea.files or self.cgn_log.listen
+        return bool(heard or self.has_rules)
 
     @property
     def has_rules(self) -> bool:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sensor.base.kernel import table
 from sensor.base.sentences import Sentence, sentence
 from sensor.customers.layout import CHANGE, REASONS
+from sensor.leases.cgn_log import CgnLog
 from sensor.leases.computed import Computed
 from sensor.leases.followed import FollowedFile
 from sensor.leases.journal import LeaseJournal
@@ -75,6 +76,8 @@ def prepare_sources(settings: CustomerSettings, most: int = 1_000_000) -> list[S
         sources.append(Radius(settings))
     if settings.kea.files:
         sources.append(Kea(settings))
+    if settings.cgn_log.listen:
+        sources.append(CgnLog(settings))
     if settings.has_rules:
         sources.append(Computed(settings, most))
     return sources
