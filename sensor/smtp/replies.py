@@ -67,7 +67,7 @@ from sensor.smtp.session import (
     STARTTLS_REFUSED,
     begin_tls,
 )
-from sensor.smtp.transactions import decide, first_waits, pop, push, skip_to
+from sensor.smtp.transactions import decide, first_waits, pop, push, skip_to, turn_away
 from sensor.smtp.verbs import (
     AUTH,
     BDAT,
@@ -165,11 +165,8 @@ _CAPABILITY_WORDS = np.array([first_eight(word) for word in CAPABILITIES], np.in
 _CAN_STARTTLS: Final = 1 << CAPABILITIES.index("STARTTLS")
 _HYPHEN: Final = 0x2D
 _CLOSES: Final = (421, 521)
-_START_MAIL_INPUT: Final = 354
-_BAD_CREDENTIALS: Final = 535
-_REFUSES: Final = 500
-_NO_NAME: Final = 550
-"""To HELO, which every server knows, this is of who says it; to EHLO it may be of the command."""
+_START_MAIL_INPUT, _BAD_CREDENTIALS, _REFUSES = 354, 535, 500
+_NO_NAME: Final = 550  # to HELO, which every server knows, of who says it; EHLO it may not know
 _MOD: Final = 0xFFFFFFFF
 
 
@@ -193,16 +190,7 @@ def _greet(s, effect, code):
     s.banner_code = code
     s.put_off = effect == _GREETED_PUT_OFF
     if effect == _TURNED_AWAY:
-        s.rejected += 1
-        s.refused_as = POLICY
-
-
-@kernel
-def _name_refused(s, verb, code):
-    """HELO or EHLO, by 5yz: a verdict on who is there, or only on the command (RFC 5321, 3.2)?"""
-    if s.rejected == 0 and (s.policy or (verb == HELO and code == _NO_NAME)):
-        s.rejected = 1
-        s.refused_as = POLICY
+        turn_away(s)
 
 
 @kernel
@@ -318,7 +306,8 @@ def answer(s, verb, code):
     elif effect == _NAMED_PUT_OFF:
         s.put_off = 1
     elif effect == _NAME_REFUSED:
-        _name_refused(s, verb, code)
+        if s.policy or (verb == HELO and code == _NO_NAME):
+            turn_away(s)
     elif effect == _OVER:
         decide(s, 0, 0)
     elif effect <= _SENDER_REFUSED:

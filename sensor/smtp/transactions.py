@@ -38,6 +38,7 @@ __all__ = [
     "pop",
     "push",
     "skip_to",
+    "turn_away",
     "waits",
 ]
 
@@ -146,6 +147,14 @@ def decide(s, good, bad):
     s.bad_here = 0
     s.policy_here = 0
     s.later_here = 0
+
+
+@kernel
+def turn_away(s):
+    """The client is refused for who it is, before there was a transaction."""
+    if s.rejected == 0:
+        s.rejected = 1
+        s.refused_as = POLICY
 
 
 @kernel
