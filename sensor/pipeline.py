@@ -482,6 +482,7 @@ class Pipeline:
                 "alerts_open": int(state.alerts.meta[OPEN_ALERTS]),
                 "alerts_refused": int(state.alerts.meta[REFUSED_ALERTS]),
                 "alerts_open_unproven": int(state.alerts.meta[UNPROVEN_ALERTS]),
+                "siblings_forgotten": self._drain.siblings.forgotten,
                 "hosts_without_alert_in_floods": int(state.alerts.meta[FOLDED_ALERTS]),
             },
             "time": {

@@ -242,15 +242,15 @@ def behind_one_address(host: Host) -> None:
             when += float(rng.exponential(60 / rate))
 
 
-def prefix_hopper(host: Host) -> None:
+def prefix_hopper(host: Host, every: float = 600.0) -> None:
     """Another address of its /64 for each connection, and another /64 of a delegated /56 each
-    minutes."""
+    ``every`` seconds."""
     rng = host.rng
     host.client = replace(_BOT, helo=_pc(rng), verb="EHLO")
     plain, base = host.connect, host.address
 
     def connect(when, server, messages, client=None):  # type: ignore[no-untyped-def]
-        subnet = int(when // 600) & 255
+        subnet = int(when // every) & 255
         host.address = base[:7] + bytes([subnet]) + rng.bytes(8)
         return plain(when, server, messages, client)
 

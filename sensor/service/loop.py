@@ -138,7 +138,7 @@ class Loop:
         """Keep what came out, then tell it."""
         for output in outputs:
             for said in output.notices:
-                self._announcer.notify("flood", said)
+                self._announcer.notify(said.code.partition(".")[0], said)
             for alert in self._recorder.keep(output):
                 self._announcer.tell(alert)
 

@@ -150,6 +150,7 @@ MEANINGS = {
     "records_skipped": "the same beyond 512 in one answer, not read",
     "names_unreadable": "names of servers whose provider could not be worked out",
     "alerts_refused": "alerts not opened for want of room",
+    "siblings_forgotten": "IPv6 sites forgotten, in which a delegated prefix was looked for",
     "hosts_without_alert_in_floods": "hosts that raised no alert, being unproven ones too many",
     "clock_steps_back": "times packet time stepped back",
     "clock_steps_forward": "times packet time leapt",

@@ -17,13 +17,14 @@ from sensor.alerts.alert import Alert
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.compose import Composer, Watched, Weighed
 from sensor.alerts.flood import PENDING, describe
+from sensor.alerts.siblings import Siblings
 from sensor.base.door import Door
 from sensor.base.kernel import table
 from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.capture.block import Block
 from sensor.decode.segment import SEGMENT
-from sensor.hosts.evidence import Evidence
+from sensor.hosts.evidence import Evidence, Fact
 from sensor.smtp.record import Session, session_records
 from sensor.tracking.state import NOTED, WATCHED, Tracking
 
@@ -52,7 +53,7 @@ class Output:
     """hosts that came to be one, or whose score grew by 5 decibans since they were one"""
     sessions: list[EndedSession] = field(default_factory=list)
     notices: list[Sentence] = field(default_factory=list)
-    """what a person should know, of floods of forged SYNs"""
+    """what a person should know, of floods of forged SYNs and of siblings"""
     watched: Watched | None = None
     """the watched host, if its score was never as high before"""
     block: Block | None = None
@@ -74,6 +75,7 @@ class Drain:
         self._highest: int | None = None
         self._now = Output()
         self._watched: Watched | None = None
+        self.siblings: Final = Siblings()
 
     @property
     def is_much(self) -> bool:
@@ -113,10 +115,16 @@ class Drain:
                     self._highest = score
                     self._watched = composer.watched(one)
             elif kind == NOTED:
-                self._now.candidates.append(composer.candidate(one))
+                self._now.candidates.append(candidate := composer.candidate(one))
+                self._look_for_siblings(candidate.host, one, candidate.ts)
             else:
-                self._now.alerts.append(composer.alert(one))
+                self._now.alerts.append(alert := composer.alert(one))
+                self._look_for_siblings(alert.host, one, alert.ts)
         events.size[0] = 0
+
+    def _look_for_siblings(self, host: str, one: Weighed, ts: int) -> None:
+        if said := self.siblings.note(host, one.evidence.fact(Fact.MAKE), ts):
+            self._now.notices.append(said)
 
     def _drain_sessions(self, state: Tracking, composer: Composer, packet_time: int) -> None:
         records = state.records
