@@ -5,7 +5,7 @@ passing of time; what comes out is an :class:`Output`, whoever asks and whatever
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -124,6 +124,11 @@ def one_syn() -> Block:
     frame["link"], frame["vlan"] = ETHERNET, NO_VLAN
     # A copy, for kernels are compiled for arrays that may be written, as those of the ring.
     return Block(np.frombuffer(data, np.uint8).copy(), frame, 1, "")
+
+
+def _counted(meta: NDArray[np.int64], places: Mapping[str, int]) -> dict[str, int]:
+    """Counters of a table by name, but for those that are its own affair (``_name``)."""
+    return {name: int(meta[i]) for name, i in places.items() if not name.startswith("_")}
 
 
 class Pipeline:
@@ -452,7 +457,7 @@ class Pipeline:
         state = self._state
         return {
             "frames": {o.name.lower(): int(self.decoder.counts[o]) for o in Outcome},
-            "connections": {name: int(state.counters[i]) for name, i in COUNTERS.items()}
+            "connections": _counted(state.counters, COUNTERS)
             | {
                 "connections_evicted": int(state.connections.meta[EVICTED]),
                 "unanswered_forgotten": int(state.connections.meta[FORGOTTEN]),
@@ -463,19 +468,9 @@ class Pipeline:
                 "pieces_refused": int(state.sessions.meta[PIECES_REFUSED]),
                 "pipeconnect_forgotten": int(state.sessions.meta[EARLY_FORGOTTEN]),
             },
-            "hosts": {
-                name: int(state.hosts.meta[i])
-                for name, i in META.items()
-                if not name.startswith("_")
-            }
-            | {name: int(state.meetings.meta[i]) for name, i in MEETINGS.items()},
-            "customers": {
-                name: int(state.leases.meta[i])
-                for name, i in LEASE_COUNTERS.items()
-                if not name.startswith("_")
-            }
-            | self._leases_unfit,
-            "dns": {name: int(state.lookups.meta[i]) for name, i in LOOKUP_COUNTERS.items()}
+            "hosts": _counted(state.hosts.meta, META) | _counted(state.meetings.meta, MEETINGS),
+            "customers": _counted(state.leases.meta, LEASE_COUNTERS) | self._leases_unfit,
+            "dns": _counted(state.lookups.meta, LOOKUP_COUNTERS)
             | self._exchangers.counters
             | {"exchangers_known": len(self._exchangers)},
             "alerts": {

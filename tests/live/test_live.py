@@ -223,6 +223,7 @@ def test_kill_and_restart_during_an_attack(lab, folder):
     sensor = Sensor(lab, folder / "sensor", FAST).start()
     traffic(lab, "syns", "60", "40")
     wait_for(lambda: sensor.alerts(), 30, "an alert")
+    wait_for(lambda: sensor.metrics()["port25_attempts_total"] == 60, 20, "what is to be kept")
     last = time.time()
     kept = sensor.state / "state.p25"
     wait_for(lambda: kept.exists() and kept.stat().st_mtime > last, 5, "a snapshot")
