@@ -14,7 +14,10 @@ from lab import ROOT
 from lab.network import Laboratory
 from lab.waiting import wait_for
 
-__all__ = ["SECRET", "UNPACKED", "FreeRadius", "can_run", "environment", "program", "shown"]
+__all__ = [
+    "NAS_SECRET", "SECRET", "UNPACKED", "FreeRadius", "Nas", "can_run", "environment",
+    "program", "shown",
+]  # fmt: skip
 
 UNPACKED = ROOT / "build" / "address-servers"
 """Where ``lab/install`` puts FreeRADIUS and Kea."""
@@ -62,6 +65,55 @@ server default {{
     }}
 }}
 """
+
+
+NAS = """
+prefix = /usr
+logdir = {folder}
+raddbdir = {folder}
+run_dir = {folder}
+name = freeradius
+libdir = {unpacked}/usr/lib/freeradius
+correct_escapes = true
+log {{
+    destination = stdout
+}}
+security {{
+    allow_vulnerable_openssl = yes
+}}
+client controller {{
+    ipaddr = 127.0.0.1
+    secret = {secret}
+}}
+modules {{
+    always ok {{
+        rcode = ok
+    }}
+    always reject {{
+        rcode = reject
+    }}
+}}
+server coa {{
+    listen {{
+        type = coa
+        ipaddr = 127.0.0.1
+        port = {port}
+    }}
+    recv-coa {{
+        if (&Acct-Session-Id == "gone") {{
+            update reply {{
+                &Error-Cause := Session-Context-Not-Found
+            }}
+            reject
+        }}
+        ok
+    }}
+    send-coa {{
+        ok
+    }}
+}}
+"""
+"""One that takes requests of RFC 5176; it knows no session ``gone``."""
 
 
 def program(name: str) -> Path | None:
@@ -123,6 +175,36 @@ class FreeRadius:
             at, "acct", secret, input=text, check=False,
         )  # fmt: skip
         return done.returncode == 0
+
+
+class Nas:
+    """FreeRADIUS as a NAS that is told to change sessions, on this machine's loopback."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = NAS.format(folder=folder, unpacked=UNPACKED, secret=NAS_SECRET, port=port)
+        (folder / "radiusd.conf").write_text(text)
+        self.log = folder / "log"
+        words = ["env", environment(), str(program("freeradius")), "-d", str(folder)]
+        words += ["-D", f"{UNPACKED}/usr/share/freeradius", "-f", "-l", "stdout", "-x", "-x"]
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(words, stdout=log, stderr=log)
+        wait_for(lambda: "Ready to process requests" in self.log.read_text(), 20, str(self.log))
+
+    def heard(self) -> list[dict[str, str]]:
+        """The requests it took: what they are (``kind``), and their attributes."""
+        found: list[dict[str, str]] = []
+        for line in self.log.read_text().splitlines():
+            if kind := re.search(r"Received (CoA|Disconnect)-Request", line):
+                found.append({"kind": kind[1]})
+            elif found and (pair := re.match(r"\(\d+\)   ([A-Z][\w-]+) = (.*)$", line)):
+                found[-1].setdefault(pair[1], pair[2].strip('"'))
+        return found
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(10)
 
 
 def can_run() -> bool:

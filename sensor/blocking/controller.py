@@ -13,7 +13,7 @@ is in force is given to nftables (:mod:`sensor.blocking.loading`).
 import collections
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -30,6 +30,29 @@ _MOST_SENSORS: Final = 64
 """Of which blocks of one subscriber are kept."""
 
 
+class Loads(Protocol):
+    """Who is given what is in force: a firewall, or NASes."""
+
+    phrase: str
+    """of a block that is refused, for a person"""
+    counted: str
+    """what such blocks are counted as"""
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Hosts that are not blocked, and why."""
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Of its own."""
+
+    def intact(self) -> bool:
+        """Whether what is in force is as it was given."""
+
+    def load(self, blocks: Sequence[Decision], ts: int) -> list[str]:
+        """Make it hold these blocks; the hosts newly refused. Raises ApplyError."""
+
+
 class Controller:
     """The block list as this machine carries it out."""
 
@@ -40,11 +63,15 @@ class Controller:
         max_blocks: int,
         apply: Callable[[str], None],
         look: Callable[[], str] | None = None,
+        loader: Loads | None = None,
     ) -> None:
-        """``apply`` gives a script to nftables, ``look`` says how its table is: see ``Loader``."""
+        """``apply`` gives a script to nftables, ``look`` says how its table is: see ``Loader``.
+
+        Another ``loader`` takes their place.
+        """
         self._bounds = bounds
         self._max_blocks = max_blocks
-        self._loader = Loader(apply, own, look)
+        self._loader: Loads = Loader(apply, own, look) if loader is None else loader
         self._blocks: dict[str, dict[str, tuple[int, Decision]]] = {}
         """by subscriber and sensor"""
         self._words = Words()
@@ -150,7 +177,7 @@ class Controller:
         """Make the firewall hold what is in force; how many blocks. Raises ApplyError."""
         blocks = self.in_force(ts)
         if newly := self._loader.load(blocks, ts):
-            self.refused["by the firewall"] += len(newly)
+            self.refused[self._loader.counted] += len(newly)
         self.dirty = False
         return sum(one.host not in self._loader.refused for one in blocks)
 
@@ -158,6 +185,16 @@ class Controller:
     def unloaded(self) -> dict[str, str]:
         """Hosts whose block the firewall does not take, and why."""
         return self._loader.refused
+
+    @property
+    def phrase(self) -> str:
+        """Why such a block is not in force, in short."""
+        return self._loader.phrase
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Of who carries it out."""
+        return self._loader.counters
 
     def intact(self) -> bool:
         """Whether the firewall's table is as it was made."""

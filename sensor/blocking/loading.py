@@ -34,6 +34,10 @@ class _Refused(NamedTuple):
 class Loader:
     """A table in the firewall."""
 
+    phrase = "the firewall refuses it"
+    """of a block, for a person"""
+    counted = "by the firewall"
+
     def __init__(
         self,
         apply: Callable[[str], None],
@@ -57,6 +61,11 @@ class Loader:
     def refused(self) -> dict[str, str]:
         """Hosts whose block the firewall does not take, and why."""
         return {host: one.why for host, one in self._refused.items()}
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Nothing more than the controller counts."""
+        return {}
 
     def intact(self) -> bool:
         """Whether the table is as it was made."""

@@ -29,6 +29,7 @@ from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import HOUR, MINUTE, SECOND
 from sensor.blocking import recovery
 from sensor.blocking.bounds import LONGEST, Bounds
+from sensor.blocking.coa.settings import CoaSettings
 from sensor.blocking.decision import Decision, decision
 from sensor.hosts.subscribers import where
 
@@ -77,6 +78,8 @@ class BlockingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     flood: Annotated[int, msgspec.Meta(ge=1)] = 500
     """alerts raised within a minute that call for a person"""
+    coa: CoaSettings = CoaSettings()
+    """blocks carried out by RADIUS (``port25 controller --coa``)"""
 
 
 class Book(recovery.PauseBook, Protocol):

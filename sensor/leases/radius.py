@@ -12,21 +12,20 @@ RFC 2869): so NASes should send that, and have the time.
 What a packet says is in ``radius_packet``, what becomes of sessions in ``radius_sessions``.
 """
 
-import ipaddress
 import select
 import socket
 from typing import Final
 
 import msgspec
 
-from sensor.base.secret_file import read_secret
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.leases.intake import Intake
-from sensor.leases.listening import endpoint, networks
+from sensor.leases.listening import endpoint
+from sensor.leases.radius_clients import Clients
 from sensor.leases.radius_packet import Said, read_packet, shown
 from sensor.leases.radius_sessions import COUNTERS, Sessions
-from sensor.leases.settings import CustomerSettings, LeaseSettingsError, RadiusClient
+from sensor.leases.settings import CustomerSettings, LeaseSettingsError
 
 __all__ = ["RADIUS_COUNTERS", "Radius"]
 
@@ -65,8 +64,7 @@ class Radius:
         self._names = radius.customer
         self._late = settings.late
         self._at = endpoint("customers.radius.listen", radius.listen)
-        prefixes = networks("customers.radius.clients", (one.prefix for one in radius.clients))
-        self._clients = list(zip(prefixes, map(_secret, radius.clients), strict=True))
+        self._clients = Clients(radius.clients, "customers.radius.clients")
         self.intake = Intake(f"RADIUS on {radius.listen}", settings)
         self._reader = self.intake.new_reader()
         self._sessions = Sessions()
@@ -131,18 +129,8 @@ class Radius:
             source, where = self.intake.source, sentence("leases.sender", sender=sender[0])
             self.intake.say(sentence("leases.packet", source=source, where=where, why=why))
 
-    def _secret_of(self, address: str) -> bytes | None:
-        """Of the client with an address."""
-        sender = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(sender, ipaddress.IPv6Address) and sender.ipv4_mapped:
-            sender = sender.ipv4_mapped
-        for network, secret in self._clients:
-            if sender in network:
-                return secret
-        return None
-
     def _on_packet(self, data: bytes, sender: tuple[str, int]) -> None:
-        secret = self._secret_of(sender[0])
+        secret = self._clients.secret_of(sender[0])
         if secret is None:
             self._refuse("radius_unknown_clients", sender, Sentence("leases.unknown_client"))
             return
@@ -190,10 +178,3 @@ class Radius:
                 "customer": lease.customer,
             }  # fmt: skip
             self.intake.take(msgspec.json.encode(line).decode(), self._reader, where)
-
-
-def _secret(client: RadiusClient) -> bytes:
-    try:
-        return read_secret(client.secret_file)
-    except OSError as error:
-        raise LeaseSettingsError(str(error)) from None

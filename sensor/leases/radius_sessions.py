@@ -55,7 +55,7 @@ class Sessions:
 
     def __init__(self, most: int = _MOST) -> None:
         self.counters = dict.fromkeys(COUNTERS, 0)
-        self._most = most
+        self.most = most
         self._sessions: dict[tuple[str, str], _Session] = {}
         self._owners: dict[str, tuple[str, str]] = {}
         """by prefix, the session it is in"""
@@ -63,6 +63,11 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def owner(self, prefix: str) -> tuple[str, str, str] | None:
+        """NAS, session id and customer of who has a prefix now."""
+        key = self._owners.get(prefix)
+        return None if key is None else (*key, self._sessions[key].customer)
 
     def hear(self, said: Said, at: int) -> list[Lease]:
         """What a packet of time ``at`` (ns) changes."""
@@ -108,7 +113,7 @@ class Sessions:
         """As the one that was heard of last."""
         self._sessions[key] = session
         self._nas.setdefault(key[0], set()).add(key[1])
-        if len(self._sessions) > self._most:
+        if len(self._sessions) > self.most:
             oldest = next(iter(self._sessions))
             self._forget(oldest, self._sessions.pop(oldest))
             self._count("radius_sessions_forgotten")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -40,12 +40,22 @@ _POLL: Final = 200
 """Milliseconds."""
 
 
-def carry_out(connection: Connection, controller: Controller, group: str, wanted: set[int]) -> None:
-    """Until ``wanted`` holds SIGTERM or SIGINT. The rules stay when it ends: they time out."""
+def carry_out(
+    connection: Connection,
+    controller: Controller,
+    group: str,
+    wanted: set[int],
+    work: Callable[[int], bool] = lambda now: False,
+) -> None:
+    """Until ``wanted`` holds SIGTERM or SIGINT. The rules stay when it ends: they time out.
+
+    ``work`` is called several times a second, with the time in ns: what goes on beside Kafka. It
+    says whether blocks are refused that were not, or the other way round.
+    """
     told = ""
     while not wanted & {signal.SIGTERM, signal.SIGINT}:
         try:
-            follow(connection, controller, group, wanted)
+            follow(connection, controller, group, wanted, work)
         except Exception as error:  # whatever kafka-python raises: what is in force times out
             said = f"kafka: {type(error).__name__}: {error}"
             if said != told:
@@ -83,7 +93,13 @@ def show(script: str) -> None:
     sys.stdout.flush()
 
 
-def follow(connection: Connection, controller: Controller, group: str, wanted: set[int]) -> None:
+def follow(
+    connection: Connection,
+    controller: Controller,
+    group: str,
+    wanted: set[int],
+    work: Callable[[int], bool],
+) -> None:
     """Read both topics from their beginning, then on; carry out once all that was there is read."""
     topic = connection.settings.blocklist_topic
     ends: dict[Any, int] = {}
@@ -94,6 +110,8 @@ def follow(connection: Connection, controller: Controller, group: str, wanted: s
     try:
         while not wanted & {signal.SIGTERM, signal.SIGINT}:
             now = _take(consumer, desk, controller)
+            if work(now):
+                controller.dirty = True  # so that it is told
             assigned = consumer.assignment()
             if time.monotonic() - ready > _SILENT and not waited:
                 waited = True
@@ -191,10 +209,13 @@ class _Duty:
             self._told = str(error)
             controller.dirty = True
             return False
-        _log(blocked=blocked, refused=dict(controller.refused), released=controller.released())
+        refused, more = dict(controller.refused), {}
+        if controller.counters:
+            more = {"counters": controller.counters}
+        _log(blocked=blocked, refused=refused, released=controller.released(), **more)
         if controller.unloaded != self._unloaded:
             self._unloaded = controller.unloaded
-            _tell_unloaded(self._unloaded)
+            _tell_unloaded(self._unloaded, controller.phrase)
         self._applied, self._told = clock, ""
         return True
 
@@ -245,12 +266,12 @@ class _Desk:
             follower.close()
 
 
-def _tell_unloaded(unloaded: dict[str, str]) -> None:
-    """Which blocks the firewall does not take; the others are in force."""
+def _tell_unloaded(unloaded: dict[str, str], phrase: str) -> None:
+    """Which blocks are not in force; the others are."""
     named = dict(list(unloaded.items())[:_NAMED])
     _log(not_loaded=len(unloaded), hosts=named)
     for host, why in named.items():
-        complain(f"{host}: not blocked, the firewall refuses it: {why.partition(chr(10))[0]}")
+        complain(f"{host}: not blocked, {phrase}: {why.partition(chr(10))[0]}")
     if len(unloaded) > len(named):
         complain(f"{len(unloaded) - len(named)} more are not blocked")
 

@@ -1,0 +1,36 @@
+"""Who may tell of sessions: addresses, and the secrets they share with us."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from sensor.base.secret_file import read_secret
+from sensor.leases.listening import networks
+from sensor.leases.settings import LeaseSettingsError, RadiusClient
+
+__all__ = ["Clients"]
+
+
+class Clients:
+    """Those of the settings, with the secrets read."""
+
+    def __init__(self, clients: Sequence[RadiusClient], key: str) -> None:
+        """``key`` names them in errors. Raises LeaseSettingsError."""
+        prefixes = networks(key, (one.prefix for one in clients))
+        self._clients = list(zip(prefixes, map(_secret, clients), strict=True))
+
+    def secret_of(self, address: str) -> bytes | None:
+        """Of the client with an address; None: there is none."""
+        sender = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(sender, ipaddress.IPv6Address) and sender.ipv4_mapped:
+            sender = sender.ipv4_mapped
+        for network, secret in self._clients:
+            if sender in network:
+                return secret
+        return None
+
+
+def _secret(client: RadiusClient) -> bytes:
+    try:
+        return read_secret(client.secret_file)
+    except OSError as error:
+        raise LeaseSettingsError(str(error)) from None
