@@ -93,26 +93,7 @@ modules {{
         rcode = reject
     }}
 }}
-server coa {{
-    listen {{
-        type = coa
-        ipaddr = 127.0.0.1
-        port = {port}
-    }}
-    recv-coa {{
-        if (&Acct-Session-Id == "gone") {{
-            update reply {{
-                &Error-Cause := Session-Context-Not-Found
-            }}
-            reject
-        }}
-        ok
-    }}
-    send-coa {{
-        ok
-    }}
-}}
-"""
+{server}"""
 """One that takes requests of RFC 5176; it knows no session ``gone``."""
 
 
@@ -131,9 +112,9 @@ def environment() -> str:
     return f"LD_LIBRARY_PATH={':'.join(str(UNPACKED / folder) for folder in folders)}"
 
 
-def shown(name: str) -> str:
-    """What docs/customers.md shows under a file's name."""
-    text = (ROOT / "docs" / "customers.md").read_text()
+def shown(name: str, page: str = "customers.md") -> str:
+    """What a page of docs/ shows under a file's name."""
+    text = (ROOT / "docs" / page).read_text()
     found = re.search(rf"`{re.escape(name)}`[^`]*:\n\n```\w*\n(.*?)```", text, re.DOTALL)
     assert found is not None, name
     return found[1]
@@ -182,7 +163,9 @@ class Nas:
 
     def __init__(self, folder: Path, port: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        text = NAS.format(folder=folder, unpacked=UNPACKED, secret=NAS_SECRET, port=port)
+        server = shown("/etc/freeradius/3.0/sites-enabled/coa", "blocking.md")
+        server = server.replace("port = 3799", f"port = {port}")
+        text = NAS.format(folder=folder, unpacked=UNPACKED, secret=NAS_SECRET, server=server)
         (folder / "radiusd.conf").write_text(text)
         self.log = folder / "log"
         words = ["env", environment(), str(program("freeradius")), "-d", str(folder)]

@@ -166,6 +166,7 @@ def test_a_nak_is_told_and_tried_again(desk):
     desk.controller.dirty = True
     assert desk.controller.carry_out(time.time_ns()) == 0
     assert desk.controller.unloaded == desk.coa.refused
+    assert desk.controller.refused == {"by RADIUS": 1}
     desk.later = 29
     desk.turn()
     assert len(desk.heard()) == 1

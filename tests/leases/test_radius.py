@@ -318,7 +318,8 @@ def test_what_is_no_request_is_counted_said_once_and_not_answered(server, data, 
 
 def test_nobody_else_is_heard(tmp_path):
     one = Listening(tmp_path)
-    one.source._clients = [(n.__class__("192.0.2.0/24"), s) for n, s in one.source._clients]
+    elsewhere = [(n.__class__("192.0.2.0/24"), s) for n, s in one.source._clients._clients]
+    one.source._clients._clients = elsewhere
     one.send(request(attributes()))
     assert one.count("radius_unknown_clients") == 1 and len(one.leases()) == 0
     assert "customers.radius.clients does not name who sent it" in one.said[0]

@@ -136,6 +136,7 @@ class Coa:
         """None: not known yet"""
         self._states: dict[str, _State] = {}
         self._why: dict[str, str] = {}
+        self._reported: set[str] = set()
         self._looked = -_LOOK
         self._kept = b""
         self._faults: set[str] = set()
@@ -170,12 +171,12 @@ class Coa:
         return True
 
     def load(self, blocks: Sequence[Decision], ts: int) -> list[str]:
-        """Blocks in force from now on; the hosts newly refused are told by :meth:`turn`."""
-        before = set(self.refused)
+        """Blocks in force from now on; the hosts refused since it was last called."""
         self._wanted = {one.host: one for one in blocks}
         self._reconcile(ts)
         self._send()
-        return sorted(set(self.refused) - before)
+        before, self._reported = self._reported, set(self.refused)
+        return sorted(self._reported - before)
 
     def turn(self, ts: int) -> bool:
         """Hear, send, try again; whether what is refused has changed. ``ts``: now, ns."""

@@ -49,7 +49,7 @@ class CoaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vendor: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFF)] = 0
     """whose attribute bears the filter (its enterprise number); 0: Filter-Id"""
     vendor_type: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
-    kept: str = "/var/lib/port25/coa.json"
+    kept: str = "/var/lib/port25-coa/sessions.json"
     """file that remembers which sessions were blocked, so that a restart can end that; none: not"""
 
     def __post_init__(self) -> None:
