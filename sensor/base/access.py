@@ -13,7 +13,7 @@ import msgspec
 
 from sensor.base.addresses import span
 
-__all__ = ["EVERYTHING", "ROLES", "Person", "Reach", "Role", "Token", "User", "WebSettings"]
+__all__ = ["EVERYTHING", "ROLES", "Name", "Person", "Reach", "Role", "Token", "User", "WebSettings"]
 
 Role = Literal["viewer", "analyst", "operator"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "analyst", "operator")
@@ -123,6 +123,8 @@ class Person(msgspec.Struct, frozen=True):
     role: Role
     prefixes: tuple[str, ...] = ()
     """hosts beyond these are not seen; empty: all are"""
+    program: bool = False
+    """it came with a token"""
 
     @property
     def reach(self) -> Reach:

@@ -31,15 +31,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the stored packets of an alert's host, up to its last message; the access is logged."""
+    from sensor.base.database import DatabaseError
     from sensor.evidence.export import EvidenceError, Export
     from sensor.settings import subscribers_of
+    from sensor.state.audit import note
 
     settings = settings_from(options.config)
-    alert, folder = find_alert(state_from(options, settings), options.alert)
+    state = state_from(options, settings)
+    alert, folder = find_alert(state, options.alert)
     export = Export(subscribers_of(settings), settings.ports)
     try:
+        note(state, person(), "packets", alert.host, alert.id, "port25 evidence")
         written, faults = export.write(folder, alert, Path(options.output), person())
-    except EvidenceError as error:
+    except (EvidenceError, DatabaseError) as error:
         raise Stop(1, str(error)) from None
     print(f"{written:,} packets of {alert.host} in {options.output}")
     return report_faults(faults)

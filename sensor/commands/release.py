@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _release(ledger: "Ledger", by: str, options: argparse.Namespace) -> int:
+    from sensor.state.audit import note
+
     if options.all == bool(options.host):
         raise Stop(2, "release: name a HOST, or say --all")
     try:
@@ -58,6 +60,8 @@ def _release(ledger: "Ledger", by: str, options: argparse.Namespace) -> int:
             return True
         return address is not None and address in ipaddress.ip_network(one.source)
 
+    said = options.reason if options.host else f"all: {options.reason}"
+    note(ledger.db.path.parent, by, "release", options.host or "", detail=said)
     ended = ledger.release(which, time.time_ns(), options.reason, by)
     for one in ended:
         print(f"released {printable(one.host)}{'' if one.enforced else ' (a dry run)'}")

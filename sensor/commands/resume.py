@@ -29,10 +29,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """A person says so, once."""
     from sensor.base.database import DatabaseError
+    from sensor.state.audit import note
 
     try:
         ledger = ledger_from(options)
-        if not ledger.resume(time.time_ns(), options.reason, options.by or person()):
+        by = options.by or person()
+        note(ledger.db.path.parent, by, "resume", detail=options.reason)
+        if not ledger.resume(time.time_ns(), options.reason, by):
             raise Stop(1, "blocking had not stopped")
     except DatabaseError as error:
         raise Stop(1, str(error)) from None

@@ -109,7 +109,8 @@ def _serve(settings: "Settings", state: Path, config: str | None, listening: soc
     from sensor.console.web.server import application
 
     web, owner = settings.web, Person(person(), "operator")
-    app, logins, key = AppState(settings, state, config), Logins(web), secrets.token_urlsafe(24)
+    app, key = AppState(settings, state, config), secrets.token_urlsafe(24)
+    logins = Logins(web, app.keys)
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:

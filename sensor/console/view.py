@@ -31,6 +31,7 @@ from sensor.console.listing import Asked, Listing, Seen
 from sensor.console.status import Mode, Range, Status, together
 from sensor.sinks.outbox import Away, Outbox
 from sensor.smtp.record import Session
+from sensor.state.audit import Audit, Audited
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal, Wanted
 from sensor.state.sessions import SessionStore
@@ -398,6 +399,27 @@ class View:
             if file is not None:
                 file.close()
 
+    def note(
+        self, by: str, act: str, about: Sequence[tuple[str, str]] = (), detail: str = ""
+    ) -> None:
+        """Write down what somebody is about to do or to look at, and about which host and alert."""
+        book = Audit(self._state.audit)
+        try:
+            book.add(by, act, about, detail)
+        finally:
+            book.close()
+
+    def audited(self, most: int, before: int) -> list[Audited]:
+        """Who looked at packets and who did what, the newest first."""
+        if not self._state.audit.exists():
+            return []
+        with contextlib.closing(Audit(self._state.audit, read_only=True)) as book:
+            if not self.reach.everything:
+                book.db.teach(self.reach.sql_name, self.reach.covers)
+            found = book.page(most, before, hosts_within(self.reach))
+        seen = self.may_see({one.alert for one in found if one.alert})
+        return [one for one in found if not one.alert or self.reach.everything or one.alert in seen]
+
     def acknowledge(self, alert: str, by: str, reason: str) -> None:
         """Somebody is done with an alert; what was noted before stays."""
         self.act([alert], Act("done", by, reason))
@@ -407,6 +429,8 @@ class View:
         known: dict[str, int] = {}
         for journal in self._journals.values():
             known |= journal.revisions(list(self.may_see(alerts)))
+        heads = [h for id_ in known for j in self._journals.values() if (h := j.head(id_))]
+        self.note(act.by, act.act, [(h.host, h.id) for h in heads], act.reason)
         desk = Desk(self._state.desk)
         desk.act(known, time.time_ns(), act)
         desk.close()
@@ -416,6 +440,7 @@ class View:
         """Exempt a host, and end its block. Raises ValueError for a port block, or beyond reach."""
         if not self.reach.covers(host):
             raise ValueError(f"{host}: nothing is known of this host")
+        self.note(by, "exempt", [(host, "")], f"{days} days: {reason}")
         desk = Desk(self._state.desk)
         made = desk.exempt(host, days, max(self.now, time.time_ns()), by, reason)
         desk.close()
@@ -426,10 +451,11 @@ class View:
             ledger.close()
         return made
 
-    def lift(self, host: str) -> bool:
+    def lift(self, host: str, by: str) -> bool:
         """End a host's exemption; False where there was none."""
         if not self.reach.covers(host):
             return False
+        self.note(by, "lift", [(host, "")])
         desk = Desk(self._state.desk)
         done = desk.lift(host, self.now)
         desk.close()
@@ -443,6 +469,7 @@ class View:
         """
         if self._ledger is None or not self.reach.covers(host):
             return 0
+        self.note(by, "release", [(host, "")], reason)
         ledger = Ledger(self._state.ledger)
         ended = ledger.release(lambda one: one.host == host, self.now, reason, by)
         if not ended and ledger.shared:

@@ -4,6 +4,8 @@
     blocking.sqlite    decisions to block (the ledger)
     desk.sqlite        what persons at the abuse desk decide
     outbox.sqlite      how far each sink is
+    audit.sqlite       who looked at packets, and who did what
+    keys.sqlite        who is logged in to the page, and tokens made on it
     sessions.sqlite    what hosts with an alert, or near one, said
     usage.sqlite       what subscribers use foreign port 25 for (``live.usage``)
     evidence/          packets, and the log of who was given some
@@ -43,6 +45,8 @@ class StateFolder:
         self.ledger = path / "blocking.sqlite"
         self.desk = path / "desk.sqlite"
         self.outbox = path / "outbox.sqlite"
+        self.audit = path / "audit.sqlite"
+        self.keys = path / "keys.sqlite"
         self.sessions = path / _SESSIONS
         self.usage = path / _USAGE
         self.evidence = path / "evidence"

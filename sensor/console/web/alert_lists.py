@@ -133,6 +133,7 @@ def alerts_csv(request: ApiRequest) -> Download:
         total = listing.count(asked)
     except SearchError as error:
         raise ApiError(400, f"text: {error}") from None
+    request.view.note(request.person.name, "export", detail="alerts.csv")
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(_HEAD)

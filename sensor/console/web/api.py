@@ -17,6 +17,7 @@ from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed
 from sensor.console.web.app_state import ApiError
 from sensor.console.web.health import health
 from sensor.console.web.operation import ApiRequest, Download, Operation
+from sensor.console.web.oversight import audit, issue, revoke, tokens
 from sensor.console.web.packets import DissectionError, dissected
 from sensor.console.web.stream import place_of, place_text
 from sensor.hosts.subscribers import where
@@ -104,6 +105,7 @@ def _vitals(request: ApiRequest) -> schemas.Course:
 def _cut(request: ApiRequest) -> tuple[Path, int]:
     """A capture of the alert's packets, and how many."""
     last = request.view.messages(_one(request).head.id)[-1]
+    request.view.note(request.person.name, "packets", [(last.host, last.id)])
     return request.app.packets_of(request.view, last, request.person)
 
 
@@ -134,6 +136,7 @@ def _impact_csv(request: ApiRequest) -> Download:
         report = request.app.impact(request.view.state, request.query.since, request.person.reach)
     except DatabaseError as error:
         raise ApiError(404, str(error)) from None
+    request.view.note(request.person.name, "export", detail="impact.csv")
     return Download("text/csv", "port25-impact.csv", as_csv(report).encode())
 
 
@@ -204,7 +207,7 @@ def _exempt(request: ApiRequest) -> schemas.Exemptions:
 
 
 def _lift(request: ApiRequest) -> schemas.Exemptions:
-    if not request.view.lift(request.query.host):
+    if not request.view.lift(request.query.host, request.person.name):
         raise ApiError(404, "this host is not exempt by the desk")
     request.view.refresh()
     return _exemptions(request)
@@ -219,6 +222,7 @@ def _release(request: ApiRequest) -> schemas.Released:
 
 def _trial(request: ApiRequest) -> Told:
     name = request.body.name
+    request.view.note(request.person.name, "trial", detail=name)
     if not try_out(request.view, name, request.person.name):
         raise ApiError(404, "no such destination is told of alerts")
     return next(one for one in told(request.view) if one.name == name)
@@ -280,4 +284,14 @@ OPERATIONS: Final = (
     Operation("POST", "/api/v1/trials", _trial, "operator",
               "Have the sensor tell a destination of an alert that is none", Told,
               body=schemas.TrialOf, faults=(404,), whole=True),
+    Operation("GET", "/api/v1/audit", audit, "operator",
+              "Who looked at packets, and who did what, the newest first", schemas.AuditPage,
+              schemas.AuditQuery, fleeting=True),
+    Operation("GET", "/api/v1/tokens", tokens, "operator", "Tokens made on the page",
+              schemas.Tokens, fleeting=True),
+    Operation("POST", "/api/v1/tokens", issue, "operator",
+              "Make a token for a program; people may, programs may not", schemas.NewToken,
+              body=schemas.TokenOf, faults=(409,)),
+    Operation("DELETE", "/api/v1/tokens", revoke, "operator", "End a token at once",
+              schemas.Tokens, schemas.NameQuery, faults=(404,)),
 )  # fmt: skip

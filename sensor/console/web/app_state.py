@@ -15,12 +15,14 @@ import msgspec
 from sensor.alerts.alert import Alert
 from sensor.base.access import Person, Reach
 from sensor.console.view import View
+from sensor.console.web.keys import Keys
 from sensor.console.web.stream import Follower
 from sensor.console.web.view_pool import ViewPool
 from sensor.evidence.export import EvidenceError, Export
 from sensor.impact.report import Report
 from sensor.impact.survey import Survey
 from sensor.settings import Settings, subscribers_of
+from sensor.state.folder import StateFolder
 
 __all__ = ["ApiError", "AppState"]
 
@@ -51,6 +53,7 @@ class AppState:
         self.config = config
         self.export = Export(subscribers_of(settings), settings.ports)
         self.views = ViewPool(state)
+        self.keys = Keys(StateFolder(state).keys)
         self.follower = Follower(self.views, settings.web.max_streams, settings.blocking.mode)
         self._folder = Path(tempfile.mkdtemp(prefix="port25-web-"))
         self._extracting = threading.Lock()

@@ -1,8 +1,9 @@
 """Who may come in: host names, TLS, logins, tokens, forged requests, and what browsers are told.
 
 Logins are kept here, by hand, and not in a signed cookie as Starlette's sessions (itsdangerous)
-keep them: what is signed is good until it is too old, whereas here logging out ends it, a restart
-ends all, and no key that signs need be kept. The cookie is 256 random bits and says nothing. Forged
+keep them: what is signed is good until it is too old, whereas here logging out ends it, and so does
+another password or role in the settings; and no key that signs need be kept. They outlive a restart
+(:mod:`sensor.console.web.keys`). The cookie is 256 random bits and says nothing. Forged
 requests are told by a token of the login's (``hmac.compare_digest``) and by what browsers say of a
 request's origin (Fetch Metadata). Hashes of passwords are argon2-cffi's.
 
@@ -29,8 +30,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sensor.base.access import Person, Reach, Token, User, WebSettings
+from sensor.base.database import DatabaseError
 from sensor.base.terminal import printable
+from sensor.base.units import HOUR
 from sensor.console.web import credentials, schemas
+from sensor.console.web.keys import KeptLogin, Keys
 
 __all__ = [
     "AccessError",
@@ -161,14 +165,19 @@ class ThrottledError(Exception):
 
 
 class Logins:
-    """Who is logged in, by the cookie's secret; gone when the server stops. Oldest go first."""
+    """Who is logged in, by the cookie's secret. Oldest go first.
 
-    def __init__(self, settings: WebSettings) -> None:
+    Who came with a name is kept on disk; who came with the key this server printed, as long as it
+    runs.
+    """
+
+    def __init__(self, settings: WebSettings, keys: Keys) -> None:
         host, _ = listen_at(settings)
         self.local = is_loopback(host)
         self.secure = not self.local or bool(settings.certificate or settings.trusted_proxies)
         """whether only TLS will do"""
         self.cookie = "__Host-port25" if self.secure else "port25"
+        self.keys = keys
         self._settings = settings
         self._sessions: collections.OrderedDict[str, LoginSession] = collections.OrderedDict()
         self._wrong: collections.OrderedDict[str, tuple[int, float]] = collections.OrderedDict()
@@ -190,7 +199,8 @@ class Logins:
             return None
         self._wrong.pop(whose, None)
         log(f"{person.name} ({person.role}) logged in from {address}")
-        return self.admit(person)
+        password = next(user.password for user in users if user.name == person.name)
+        return await self.admit(person, f"user:{credentials.digest(password)}")
 
     def _count(self, whose: str) -> None:
         tries = self._wrong.get(whose, (0, 0.0))[0] + 1
@@ -200,8 +210,27 @@ class Logins:
         while len(self._wrong) > _MOST_ADDRESSES:
             self._wrong.popitem(last=False)
 
-    def admit(self, person: Person) -> str:
-        """Let somebody in; the cookie's secret."""
+    async def admit(self, person: Person, source: str) -> str:
+        """Let somebody in, and remember it; the cookie's secret. Raises DatabaseError."""
+        secret, now = secrets.token_urlsafe(32), time.time_ns()
+        login = KeptLogin(person, now + self._settings.session_hours * HOUR, source)
+        digest = credentials.digest(secret)
+        await asyncio.to_thread(
+            self.keys.change, lambda book: book.log_in(digest, login, time.time_ns())
+        )
+        return secret
+
+    def _still(self, login: KeptLogin) -> Person | None:
+        """Who that is by the settings of now, which may have changed since."""
+        kind, _, of = login.source.partition(":")
+        if kind == "user":
+            for user in self._settings.users:
+                if user.name == login.person.name and credentials.digest(user.password) == of:
+                    return Person(user.name, user.role, user.prefixes)
+        return None
+
+    def admit_owner(self, person: Person) -> str:
+        """Let somebody in until the server stops; the cookie's secret."""
         secret = secrets.token_urlsafe(32)
         until = time.monotonic() + self._settings.session_hours * 3600
         self._sessions[secret] = LoginSession(person, secrets.token_urlsafe(32), until)
@@ -214,16 +243,22 @@ class Logins:
         answer.set_cookie(self.cookie, secret, httponly=True, samesite="lax", secure=self.secure)
 
     def find(self, secret: str) -> LoginSession | None:
-        """Whose cookie that is."""
+        """Whose cookie that is. Raises DatabaseError."""
         found = self._sessions.get(secret)
+        if found is None and secret and (kept := self.keys.login(secret)) is not None:
+            person = self._still(kept)
+            csrf = credentials.digest(f"csrf {secret}")
+            return LoginSession(person, csrf, 0.0) if person is not None else None
         if found is not None and found.until < time.monotonic():
             del self._sessions[secret]
             return None
         return found
 
-    def log_out(self, secret: str) -> None:
-        """Let nobody in with it any more."""
-        self._sessions.pop(secret, None)
+    async def log_out(self, secret: str) -> None:
+        """Let nobody in with it any more. Raises DatabaseError."""
+        if self._sessions.pop(secret, None) is None:
+            digest = credentials.digest(secret)
+            await asyncio.to_thread(self.keys.change, lambda book: book.log_out(digest))
 
 
 class Guard:
@@ -278,7 +313,10 @@ class Guard:
         scope.setdefault("state", {}).update(person=None, csrf="", secret="")
         if not self._settings.users and (key := request.query_params.get("key")) is not None:
             return self._welcome(key)
-        self._identify(scope, request.headers)
+        try:
+            self._identify(scope, request.headers)
+        except DatabaseError as error:
+            return fault(503, str(error))
         path = scope["path"]
         if scope["state"]["person"] is None:
             if path in _OPEN or path.startswith("/static/"):
@@ -297,7 +335,7 @@ class Guard:
         if not hmac.compare_digest(key.encode(), self._key.encode()):
             return fault(403, "wrong key: port25 web printed the right address")
         answer = RedirectResponse("/", 303)
-        self._logins.keep(answer, self._logins.admit(self._owner))
+        self._logins.keep(answer, self._logins.admit_owner(self._owner))
         return answer
 
     def _identify(self, scope: Scope, headers: Headers) -> None:
@@ -306,7 +344,9 @@ class Guard:
         if kind.lower() == "bearer":
             found = self._tokens.get(credentials.digest(token.strip()))
             if found is not None:
-                state["person"] = Person(found.name, found.role, found.prefixes)
+                state["person"] = Person(found.name, found.role, found.prefixes, program=True)
+            else:
+                state["person"] = self._logins.keys.token(token.strip())
             return
         secret = Request(scope).cookies.get(self._logins.cookie, "")
         if (mine := self._logins.find(secret)) is not None:

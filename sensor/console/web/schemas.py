@@ -13,7 +13,7 @@ from sensor.alerts.alert import Alert, AlertHead, Severity
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.gist import Gist
 from sensor.alerts.vitals import Vitals
-from sensor.base.access import Role
+from sensor.base.access import Name, Role
 from sensor.base.sentences import Sentence
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
@@ -21,7 +21,9 @@ from sensor.blocking.handling import ActName, Handling, HandlingState, Verdict
 from sensor.console.standing import Block, BlockState
 from sensor.console.status import Range
 from sensor.console.told import Told
+from sensor.console.web.keys import IssuedToken
 from sensor.smtp.record import Session
+from sensor.state.audit import Audited
 from sensor.state.journal import Sort
 
 Time = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -120,6 +122,20 @@ class PacketsQuery(Query, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
+class AuditQuery(Query, frozen=True):
+    """From where on."""
+
+    before: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
+    """number of the row at which the page before ended"""
+    limit: Limit = 100
+
+
+class NameQuery(Query, frozen=True):
+    """Which one."""
+
+    name: Name
+
+
 class SinceQuery(Query, frozen=True):
     """From when on."""
 
@@ -167,6 +183,16 @@ class HostReason(Body, frozen=True):
 
     host: Host
     reason: ReasonText
+
+
+class TokenOf(Body, frozen=True):
+    """A token to be made."""
+
+    name: Name
+    role: Role
+    prefixes: Annotated[list[Host], Meta(max_length=64)] = []
+    """hosts beyond these are not seen; empty: all are"""
+    days: Annotated[int, Meta(ge=1, le=3650)] = 365
 
 
 class TrialOf(Body, frozen=True):
@@ -354,6 +380,27 @@ class Packets(msgspec.Struct, frozen=True):
     packets: list[Packet]
     unreadable: int
     """of these, packets that cannot be shown; their ``info`` says why"""
+
+
+class AuditPage(msgspec.Struct, frozen=True):
+    """Who looked at packets, and who did what, the newest first."""
+
+    rows: list[Audited]
+    next: int | None
+    """``before`` of the next page"""
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """Tokens made on the page; those of the settings are with the settings."""
+
+    tokens: list[IssuedToken]
+
+
+class NewToken(msgspec.Struct, frozen=True):
+    """A token; it is told this once."""
+
+    token: str
+    made: IssuedToken
 
 
 class Released(msgspec.Struct, frozen=True):

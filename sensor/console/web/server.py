@@ -53,7 +53,7 @@ def application(app: AppState, logins: Logins, key: str, owner: Person) -> Starl
     routes += [
         Route("/api/v1/me", _me(app), methods=["GET"]),
         Route("/api/v1/login", _login(app, logins), methods=["GET", "POST"]),
-        Route("/api/v1/logout", _logout(logins), methods=["POST"]),
+        Route("/api/v1/logout", _logout(app, logins), methods=["POST"]),
         Route("/api/v1/stream", _stream(app, logins), methods=["GET"]),
         Route("/openapi.json", fixed(msgspec.json.encode(document()), "application/json")),
         Route("/healthz", fixed(b"ok\n", "text/plain")),
@@ -211,6 +211,8 @@ def _login(app: AppState, logins: Logins) -> Endpoint:
         mine = logins.find(secret) if secret else None
         if secret is None or mine is None:
             raise ApiError(401, "wrong name or password")
+        who = mine.person
+        await app.views.read(lambda view: view.note(who.name, "login", detail=f"from {address}"))
         answer = _json(_who(mine.person, mine.csrf, True))
         logins.keep(answer, secret)
         return answer
@@ -218,10 +220,11 @@ def _login(app: AppState, logins: Logins) -> Endpoint:
     return endpoint
 
 
-def _logout(logins: Logins) -> Endpoint:
+def _logout(app: AppState, logins: Logins) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        _person(request)
-        logins.log_out(request.state.secret)
+        person = _person(request)
+        await app.views.read(lambda view: view.note(person.name, "logout"))
+        await logins.log_out(request.state.secret)
         answer = Response(status_code=204)
         answer.delete_cookie(logins.cookie, secure=logins.secure, httponly=True, samesite="lax")
         return answer

@@ -19,7 +19,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 STATIC: Final = Path(__file__).parent / "static"
 PATHS: Final = (
     "/", "/alerts/{id}", "/host", "/hosts", "/overview", "/blocks", "/impact", "/settings",
-    "/health", "/login",
+    "/health", "/access", "/login",
 )  # fmt: skip
 """Those the program in the browser knows."""
 _KINDS: Final = {

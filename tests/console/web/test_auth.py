@@ -13,6 +13,7 @@ from sensor.base import access
 from sensor.base.access import WebSettings
 from sensor.console.web import credentials
 from sensor.console.web.auth import AccessError, Logins, ThrottledError, listen_at
+from sensor.console.web.keys import Keys
 from sensor.settings import parse_settings
 from tests.conftest import port25
 
@@ -189,11 +190,11 @@ def test_behind_a_proxy_only_what_came_over_tls(state, tmp_path):
         assert server.get("/api/v1/me", headers=proxied).status_code == 200
 
 
-def test_the_tables_of_logins_have_ceilings(monkeypatch):
+def test_the_tables_of_logins_have_ceilings(monkeypatch, tmp_path):
     from sensor.console.web import auth
 
     monkeypatch.setattr(auth, "_MOST_LOGINS", 3)
-    logins = Logins(WebSettings())
-    secrets = [logins.admit(access.Person(f"p{k}", "viewer")) for k in range(5)]
+    logins = Logins(WebSettings(), Keys(tmp_path / "keys.sqlite"))
+    secrets = [logins.admit_owner(access.Person(f"p{k}", "viewer")) for k in range(5)]
     assert [logins.find(one) is not None for one in secrets] == [False, False, True, True, True]
     assert ThrottledError(7).wait == 7

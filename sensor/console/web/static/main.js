@@ -1,11 +1,12 @@
 // The page: who is here, where they are, what goes on above it all.
 import { html, render, useEffect, useRef, useState } from "./dom.js";
-import { get, me, send } from "./api.js";
+import { get, may, me, send } from "./api.js";
 import { clock, count, fixed, percent, printable, span } from "./format.js";
 import { catchClicks, go, useKeys, useLocation, useTitle } from "./hooks.js";
 import { connect, connected, on } from "./live.js";
 import { language, speak, t } from "./words.js";
 import { inZone, setZone, zoneName } from "./zone.js";
+import { Access } from "./access.js";
 import { Alerts } from "./alerts.js";
 import { AlertPage, HostPage } from "./host.js";
 import { Blocks } from "./blocks.js";
@@ -24,9 +25,12 @@ const PAGES = {
   "/impact": ["impact", Impact],
   "/settings": ["settings", Settings],
   "/health": ["health", Health],
+  "/access": ["access", Access],
 };
 // Of the whole sensor: not for who is bound to prefixes.
 const WHOLE = ["/settings", "/health"];
+const mayOpen = (who, href) =>
+  (who.prefixes.length === 0 || !WHOLE.includes(href)) && (href !== "/access" || may(who, "operator"));
 const THEMES = ["auto", "light", "dark"];
 const SHOWN = 6000;
 
@@ -90,7 +94,7 @@ function App() {
   return html`<a class="skip" href="#content">${t("skip")}</a>
     <header>
       <a class="mark" href="/">port25</a>
-      <nav aria-label=${t("pages")}>${Object.entries(PAGES).filter(([href]) => who.prefixes.length === 0 || !WHOLE.includes(href)).map(
+      <nav aria-label=${t("pages")}>${Object.entries(PAGES).filter(([href]) => mayOpen(who, href)).map(
         ([href, [name]]) => html`<a href=${href} key=${href} aria-current=${href === path ? "page" : undefined}>${t(name)}</a>`,
       )}</nav>
       ${choices}
@@ -167,7 +171,7 @@ function state(live, status) {
 function Help({ close }) {
   const dialog = useRef(null);
   useEffect(() => dialog.current.showModal(), []);
-  const rows = [["j k", "key_list"], ["x X *", "key_choose"], ["/", "key_search"], ["t a n", "key_act"], ["s w o", "key_act2"], ["e r", "key_operator"], ["1–7", "key_pages"], ["?", "key_help"]];
+  const rows = [["j k", "key_list"], ["x X *", "key_choose"], ["/", "key_search"], ["t a n", "key_act"], ["s w o", "key_act2"], ["e r", "key_operator"], ["1–8", "key_pages"], ["?", "key_help"]];
   return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="keys">
     <h2 id="keys">${t("keys")}</h2>
     <dl class="keys">${rows.map(([key, what]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl>
