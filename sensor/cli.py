@@ -27,6 +27,8 @@ _EXTRAS = {
     "pyshark": "web",
     "textual": "watch",
     "pyarrow": "parquet",
+    "authlib": "oidc",
+    "joserfc": "oidc",
 }
 """Packages that not every installation has, and what brings them."""
 

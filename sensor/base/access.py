@@ -13,7 +13,19 @@ import msgspec
 
 from sensor.base.addresses import span
 
-__all__ = ["EVERYTHING", "ROLES", "Name", "Person", "Reach", "Role", "Token", "User", "WebSettings"]
+__all__ = [
+    "EVERYTHING",
+    "ROLES",
+    "Name",
+    "OidcGroup",
+    "OidcSettings",
+    "Person",
+    "Reach",
+    "Role",
+    "Token",
+    "User",
+    "WebSettings",
+]
 
 Role = Literal["viewer", "analyst", "operator"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "analyst", "operator")
@@ -43,6 +55,33 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """hosts beyond these are not seen; empty: all are"""
 
 
+class OidcGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a group of the identity provider may do."""
+
+    group: Annotated[str, msgspec.Meta(min_length=1)]
+    role: Role
+    prefixes: tuple[str, ...] = ()
+    """hosts beyond these are not seen; empty: all are"""
+
+
+class OidcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where people log in who have no password here (OpenID Connect)."""
+
+    issuer: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^?#]+)?$")] = ""
+    """of the identity provider, as its tokens name it; https, but on this machine; empty: none"""
+    client_id: str = ""
+    client_secret_file: str = ""
+    """a file with the secret; empty: a public client"""
+    ca_file: str = ""
+    """PEM, where the provider's certificate is of an authority of your own"""
+    scopes: tuple[str, ...] = ("openid", "profile")
+    name_claim: str = "preferred_username"
+    """what the person is called in the books; ``sub`` where a token does not have it"""
+    groups_claim: str = "groups"
+    groups: tuple[OidcGroup, ...] = ()
+    """the first that a person is in counts; who is in none may not"""
+
+
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of ``port25 web``."""
 
@@ -59,10 +98,16 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """names by which browsers may ask for this server, besides its address; others are refused"""
     users: tuple[User, ...] = ()
     tokens: tuple[Token, ...] = ()
+    oidc: OidcSettings = OidcSettings()
     session_hours: Annotated[int, msgspec.Meta(ge=1, le=720)] = 12
     """until somebody who logged in must do so again"""
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
     """pages and programs that follow at the same time; more are turned away"""
+
+    @property
+    def login(self) -> bool:
+        """Whether people log in, by password or elsewhere."""
+        return bool(self.users or self.oidc.issuer)
 
 
 @lru_cache(maxsize=1024)

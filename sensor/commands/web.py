@@ -42,6 +42,13 @@ _LATER: Final = (
     "uvicorn.protocols.http.auto",
     "uvicorn.protocols.websockets.auto",
 )
+_OIDC: Final = (
+    "authlib.integrations.base_client",
+    "authlib.integrations.requests_client",
+    "authlib.oidc.core",
+    "joserfc.jwk",
+    "joserfc.jwt",
+)
 """Modules that others import when they first need them."""
 
 
@@ -82,6 +89,9 @@ def run(options: argparse.Namespace) -> int:
         host, port = listen_at(settings.web)
     except (AccessError, ValueError) as error:
         raise Stop(2, str(error)) from None
+    if settings.web.oidc.issuer:
+        for name in _OIDC:
+            importlib.import_module(name)
     state = state_from(options, settings)
     try:
         View(state)
@@ -135,8 +145,8 @@ def _serve(settings: "Settings", state: Path, config: str | None, listening: soc
     host, port = listening.getsockname()[:2]
     scheme = "https" if web.certificate else "http"
     address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
-    print(address if web.users else f"{address}?key={key}", flush=True)
-    if not web.users:
+    print(address if web.login else f"{address}?key={key}", flush=True)
+    if not web.login:
         log(f"whoever opens this address acts as {owner.name}, with every right")
     Server(told).run([listening])
 

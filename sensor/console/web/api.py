@@ -174,7 +174,9 @@ def _status(request: ApiRequest) -> Status:
 
 
 def _health(request: ApiRequest) -> schemas.Health:
-    return health(request.view, request.app.settings, request.app.follower)
+    return health(
+        request.view, request.app.settings, request.app.follower, request.app.oidc.refused
+    )
 
 
 # --- doing ----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sensor.alerts.alert import Alert
 from sensor.base.access import Person, Reach
 from sensor.console.view import View
 from sensor.console.web.keys import Keys
+from sensor.console.web.oidc import Oidc
 from sensor.console.web.stream import Follower
 from sensor.console.web.view_pool import ViewPool
 from sensor.evidence.export import EvidenceError, Export
@@ -54,6 +55,7 @@ class AppState:
         self.export = Export(subscribers_of(settings), settings.ports)
         self.views = ViewPool(state)
         self.keys = Keys(StateFolder(state).keys)
+        self.oidc = Oidc(settings.web)
         self.follower = Follower(self.views, settings.web.max_streams, settings.blocking.mode)
         self._folder = Path(tempfile.mkdtemp(prefix="port25-web-"))
         self._extracting = threading.Lock()

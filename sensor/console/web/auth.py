@@ -29,7 +29,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sensor.base.access import Person, Reach, Token, User, WebSettings
+from sensor.base.access import OidcSettings, Person, Reach, WebSettings
 from sensor.base.database import DatabaseError
 from sensor.base.terminal import printable
 from sensor.base.units import HOUR
@@ -46,6 +46,7 @@ __all__ = [
     "is_loopback",
     "listen_at",
     "log",
+    "oidc_digest",
 ]
 
 _POLICY: Final = "; ".join(
@@ -72,7 +73,15 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
-_OPEN: Final = ("/login", "/api/v1/login", "/healthz", "/readyz", "/openapi.json")
+_OPEN: Final = (
+    "/login",
+    "/login/oidc",
+    "/login/callback",
+    "/api/v1/login",
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+)
 """Paths for which nobody need be known; and all below /static/."""
 _MOST_LOGINS: Final = 10_000
 _MOST_ADDRESSES: Final = 10_000
@@ -102,14 +111,9 @@ def listen_at(settings: WebSettings) -> tuple[str, int]:
             ipaddress.ip_network(proxy)
         except ValueError as error:
             raise AccessError(f"web.trusted_proxies: {error}") from None
-    known: tuple[User | Token, ...] = (*settings.users, *settings.tokens)
-    for person in known:
-        try:
-            Reach(person.prefixes).check()
-        except ValueError as error:
-            raise AccessError(f"web: prefixes of {person.name}: {error}") from None
+    _check_people(settings)
     if not is_loopback(host):
-        if not settings.users:
+        if not settings.login:
             raise AccessError(f"web.listen: {host} is not this machine alone: web.users is needed")
         if not settings.certificate and not settings.trusted_proxies:
             raise AccessError(
@@ -117,6 +121,29 @@ def listen_at(settings: WebSettings) -> tuple[str, int]:
                 " needed, or web.trusted_proxies in front that speak TLS"
             )
     return host, int(port)
+
+
+def _check_people(settings: WebSettings) -> None:
+    """Raises AccessError."""
+    known = {f"web.users: {one.name}": one.prefixes for one in settings.users}
+    known |= {f"web.tokens: {one.name}": one.prefixes for one in settings.tokens}
+    known |= {f"web.oidc.groups: {one.group}": one.prefixes for one in settings.oidc.groups}
+    for key, prefixes in known.items():
+        try:
+            Reach(prefixes).check()
+        except ValueError as error:
+            raise AccessError(f"{key}: prefixes: {error}") from None
+    of = settings.oidc
+    if not of.issuer:
+        return
+    for name in ("client_id", "groups"):
+        if not getattr(of, name):
+            raise AccessError(f"web.oidc.{name} is needed with web.oidc.issuer")
+    for name in ("client_secret_file", "ca_file"):
+        if (path := getattr(of, name)) and not Path(path).is_file():
+            raise AccessError(f"web.oidc.{name}: {path}: there is no such file")
+    if not of.issuer.startswith("https:") and not is_loopback(urlsplit(of.issuer).hostname or ""):
+        raise AccessError(f"web.oidc.issuer: {of.issuer}: only https, but on this machine")
 
 
 def is_loopback(host: str) -> bool:
@@ -146,6 +173,11 @@ def _network(address: str) -> str:
     if ":" not in address:
         return address
     return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
+
+
+def oidc_digest(settings: OidcSettings) -> str:
+    """What a login there rests on; with another it ends."""
+    return credentials.digest(msgspec.json.encode(settings).decode())
 
 
 class LoginSession(NamedTuple):
@@ -227,7 +259,8 @@ class Logins:
             for user in self._settings.users:
                 if user.name == login.person.name and credentials.digest(user.password) == of:
                     return Person(user.name, user.role, user.prefixes)
-        return None
+        same = kind == "oidc" and of == oidc_digest(self._settings.oidc)
+        return login.person if same else None
 
     def admit_owner(self, person: Person) -> str:
         """Let somebody in until the server stops; the cookie's secret."""
@@ -311,7 +344,7 @@ class Guard:
         if self._logins.secure and scope["scheme"] != "https":
             return fault(403, "only over TLS, or through the trusted proxy")
         scope.setdefault("state", {}).update(person=None, csrf="", secret="")
-        if not self._settings.users and (key := request.query_params.get("key")) is not None:
+        if not self._settings.login and (key := request.query_params.get("key")) is not None:
             return self._welcome(key)
         try:
             self._identify(scope, request.headers)

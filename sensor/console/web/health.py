@@ -1,6 +1,7 @@
 """How sensor, disk, sinks and the page itself are, by the files alone."""
 
 import shutil
+from collections.abc import Mapping
 from typing import Final
 
 from sensor import __version__
@@ -21,7 +22,9 @@ _WAITING: Final = 1000
 _LITTLE_ROOM: Final = 0.05
 
 
-def health(view: View, settings: Settings, follower: Follower) -> Health:
+def health(
+    view: View, settings: Settings, follower: Follower, refused: Mapping[str, int]
+) -> Health:
     """As it is now."""
     vitals = view.rates(60, 1)[-1:]
     paths = StateFolder(view.state).journals
@@ -65,6 +68,7 @@ def health(view: View, settings: Settings, follower: Follower) -> Health:
         told=told(view),
         blocking_stopped=status.stopped,
         streams=len(follower),
+        logins_refused=dict(refused),
         streams_reset=follower.resets,
         version=__version__,
     )

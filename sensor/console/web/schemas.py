@@ -230,7 +230,13 @@ class LoginMode(msgspec.Struct, frozen=True):
     """How people come in."""
 
     login: bool
-    """with name and password; otherwise with the address that ``port25 web`` printed"""
+    """with name and password, or at the identity provider; otherwise with the address that
+    ``port25 web`` printed
+    """
+    password: bool
+    """with name and password"""
+    oidc: bool
+    """at the identity provider, by way of ``/login/oidc``"""
 
 
 class AlertEvent(AlertHead, frozen=True):
@@ -467,6 +473,10 @@ class Health(msgspec.Struct, frozen=True):
     blocking_stopped: bool
     streams: int
     """pages and programs that follow this server"""
+    logins_refused: dict[str, int]
+    """since the server started, by reason: ``password``, ``throttled``; at the identity provider
+    ``state``, ``provider``, ``token``, ``signature``, ``issuer``, ``audience``, ``expired``, ...
+    """
     streams_reset: int
     """times one was too slow and had to begin anew"""
     version: str

@@ -182,6 +182,7 @@ function Help({ close }) {
 function Login({ choices }) {
   useTitle(t("log_in"));
   const [error, setError] = useState(null);
+  const refused = /^[a-z]+$/.exec(new URLSearchParams(location.search).get("refused") ?? "")?.[0];
   const [door, setDoor] = useState({ login: true });
   useEffect(() => {
     get("login").then(setDoor, setError);
@@ -198,7 +199,9 @@ function Login({ choices }) {
   };
   return html`<main class="login">
     <h1>port25</h1>
-    ${!door.login ? html`<p>${t("open_printed")}</p>` : html`<form onSubmit=${submit}>
+    ${refused && html`<p class="fault" role="alert">${t("login_refused", refused)}</p>`}
+    ${door.oidc && html`<p class="buttons"><a class="button main" href="/login/oidc" target="_self">${t("log_in_oidc")}</a></p>`}
+    ${!door.login ? html`<p>${t("open_printed")}</p>` : (door.password ?? true) && html`<form onSubmit=${submit}>
       <label>${t("name")} <input name="name" autocomplete="username" required maxlength="64" /></label>
       <label>${t("password")} <input name="password" type="password" autocomplete="current-password" required /></label>
       <${Fault} error=${error} />

@@ -48,6 +48,8 @@ const WORDS = {
   theme_light: ["light", "ライト"],
   theme_dark: ["dark", "ダーク"],
   log_in: ["Log in", "ログイン"],
+  log_in_oidc: ["Log in with your organisation's account", "組織のアカウントでログイン"],
+  login_refused: ["The login was refused ({0}).", "ログインは拒否されました ({0})。"],
   log_out: ["Log out", "ログアウト"],
   name: ["Name", "名前"],
   password: ["Password", "パスワード"],
