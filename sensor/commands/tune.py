@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sensor.commands.options import (
     settings_argument,
@@ -13,6 +13,9 @@ from sensor.commands.options import (
     state_from,
 )
 from sensor.commands.terminal import Stop, announce, complain
+
+if TYPE_CHECKING:
+    from sensor.settings import Settings
 
 __all__ = ["HELP", "PLACE", "arguments", "run"]
 
@@ -25,6 +28,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     settings_argument(parser)
     state_argument(parser)
     parser.add_argument("--since", metavar="TIME", help="packet time (2026-01-31T12:00:00Z)")
+    parser.add_argument(
+        "--from-desk", action="store_true",
+        help="instead: how often detectors were right, by the desk's verdicts (of four weeks)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
 
 
@@ -40,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from sensor.state.folder import StateFolder
 
     settings = settings_from(options.config)
+    if options.from_desk:
+        return _from_desk(options, settings)
     announce()
     state = state_from(options, settings)
     since = since_from(options)
@@ -61,5 +70,38 @@ def run(options: argparse.Namespace) -> int:
     complain(
         f"{counts['appears']:,} would appear, {counts['vanishes']:,} would vanish,"
         f" {counts['stays']:,} would stay, {same:,} of them with the same score"
+    )
+    return 0
+
+
+def _from_desk(options: argparse.Namespace, settings: "Settings") -> int:
+    """What verdicts say, and what they propose."""
+    import time
+
+    import msgspec
+
+    from sensor.base.database import DatabaseError
+    from sensor.base.terminal import printable
+    from sensor.base.units import DAY
+    from sensor.console.precision import verdicts_of
+
+    since = since_from(options) if options.since else time.time_ns() - 28 * DAY
+    try:
+        found = verdicts_of(state_from(options, settings), since, settings.score.miss_rate)
+    except DatabaseError as error:
+        raise Stop(1, str(error)) from None
+    if options.json or not sys.stdout.isatty():
+        print(json.dumps(msgspec.to_builtins(found)))
+    else:
+        print("right  wrong  share  95 % bounds    of")
+        for one in found.precision:
+            counts = f"{one.right:>5}  {one.wrong:>5}  {one.share:>5.0%}"
+            bounds = f"{one.low:>4.0%} to {one.high:>4.0%}"
+            print(f"{counts}  {bounds}   {printable(f'{one.of} {one.name}')}")
+        for proposal in found.proposals:
+            print(printable(f"try: {proposal.setting}   ({proposal.why})"))
+    complain(
+        f"{found.judged:,} alerts judged, {found.unclear:,} unclear,"
+        f" {found.gone:,} not in the journal any more; nothing was changed"
     )
     return 0

@@ -23,10 +23,10 @@ import secrets
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sensor.base.access import OidcSettings, Person, WebSettings
+from sensor.base.secret_file import read_secret
 
 __all__ = ["Begun", "Oidc", "OidcError"]
 
@@ -76,7 +76,7 @@ class Oidc:
         self._users = {user.name for user in settings.users}
         self._secret = None
         if self._settings.issuer and (file := self._settings.client_secret_file):
-            self._secret = Path(file).read_text().strip()
+            self._secret = read_secret(file).decode()
         self._lock = threading.Lock()
         self._pending: collections.OrderedDict[str, _Pending] = collections.OrderedDict()
         self._about: dict[str, Any] | None = None
