@@ -24,6 +24,7 @@ __all__ = [
     "Role",
     "Token",
     "User",
+    "WebLink",
     "WebSettings",
 ]
 
@@ -53,6 +54,16 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """of the token, as ``port25 web --new-token`` prints it"""
     prefixes: tuple[str, ...] = ()
     """hosts beyond these are not seen; empty: all are"""
+
+
+class WebLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A link to another system, on the page of an alert or host."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
+    url: Annotated[
+        str, msgspec.Meta(pattern=r"^https?://([^{}\s]|\{host\}|\{time\}|\{customer\})+$")
+    ]
+    """``{host}``, ``{time}`` (RFC 3339, of the last message) and ``{customer}`` are filled in"""
 
 
 class OidcGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,6 +110,8 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: tuple[User, ...] = ()
     tokens: tuple[Token, ...] = ()
     oidc: OidcSettings = OidcSettings()
+    links: Annotated[tuple[WebLink, ...], msgspec.Meta(max_length=12)] = ()
+    """links to other systems, on the page of an alert or host"""
     session_hours: Annotated[int, msgspec.Meta(ge=1, le=720)] = 12
     """until somebody who logged in must do so again"""
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000

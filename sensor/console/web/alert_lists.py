@@ -3,12 +3,12 @@
 import csv
 import io
 import time
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 from msgspec import UNSET
 
-from sensor.alerts.alert import rfc3339
+from sensor.alerts.alert import Severity, rfc3339
 from sensor.base.units import HOUR, SECOND
 from sensor.blocking.handling import Act, ActError
 from sensor.console.listing import Asked, Seen
@@ -18,12 +18,23 @@ from sensor.console.web.app_state import ApiError
 from sensor.console.web.operation import ApiRequest, Download
 from sensor.state.journal import Sort, Wanted
 
-__all__ = ["acts", "alerts", "alerts_csv", "listed", "plain_cell"]
+__all__ = [
+    "HEAD",
+    "acts",
+    "alert_cells",
+    "alerts",
+    "alerts_csv",
+    "found_of",
+    "listed",
+    "plain_cell",
+    "summary",
+]
 
 _LATEST: Final = (1 << 63) - 1
 _LINES: Final = 100_000
 """Of a CSV, at most; the last line says so where there are more."""
 _PAGE: Final = 500
+_SPANS: Final = 24
 
 
 def listed(one: Seen) -> schemas.Listed:
@@ -105,14 +116,15 @@ def plain_cell(value: object) -> object:
     return value
 
 
-_HEAD: Final = (
+HEAD: Final = (
     "host", "customer", "abuse", "severity", "score", "state", "raised", "last_active", "block",
     "block_until", "block_reason", "strongest", "decibans", "reason", "networks_1h", "refused_1h",
     "handled", "owner", "verdict", "last_note_by", "last_note", "id",
 )  # fmt: skip
 
 
-def _cells(one: Seen) -> list[object]:
+def alert_cells(one: Seen) -> list[object]:
+    """What stands in the columns of ``HEAD``."""
     block, gist, note = one.block, one.gist, one.acknowledged
     return [
         one.head.host, one.head.customer, one.head.abuse, one.head.severity, one.head.score,
@@ -124,20 +136,46 @@ def _cells(one: Seen) -> list[object]:
     ]  # fmt: skip
 
 
-def alerts_csv(request: ApiRequest) -> Download:
-    """A list as a file (RFC 4180)."""
+def found_of(request: ApiRequest, most: int) -> tuple[list[Seen], int]:
+    """All that fit the filter of a request, ``most`` at most, and how many fit."""
     listing = request.view.listing
     asked = _asked(request.query, listing.now)
     try:
-        found = listing.every(asked, _LINES, _PAGE)
-        total = listing.count(asked)
+        return listing.every(asked, most, _PAGE), listing.count(asked)
     except SearchError as error:
         raise ApiError(400, f"text: {error}") from None
+
+
+def summary(request: ApiRequest) -> schemas.Summary:
+    """Alerts over time, and those that matter most."""
+    listing, q = request.view.listing, request.query
+    step = q.hours * HOUR // _SPANS
+    end = listing.now // step * step + step
+    spans = []
+    for k in reversed(range(_SPANS)):
+        since, until = end - (k + 1) * step, end - k * step
+        counts = {
+            one: listing.count(Asked(Wanted(severity=one, since=since, until=until)))
+            for one in get_args(Severity)
+        }
+        spans.append(schemas.Span(since, until, counts))
+    current = {
+        one: listing.count(Asked(Wanted(severity=one, state="open"))) for one in get_args(Severity)
+    }
+    worst = listing.heads(q.limit, Asked(Wanted(state="open", sort="score")))
+    return schemas.Summary(
+        listing.now, spans, current, [listed(one) for one in listing.seen(worst)]
+    )
+
+
+def alerts_csv(request: ApiRequest) -> Download:
+    """A list as a file (RFC 4180)."""
+    found, total = found_of(request, _LINES)
     request.view.note(request.person.name, "export", detail="alerts.csv")
     text = io.StringIO()
     rows = csv.writer(text)
-    rows.writerow(_HEAD)
-    rows.writerows([plain_cell(cell) for cell in _cells(one)] for one in found)
+    rows.writerow(HEAD)
+    rows.writerows([plain_cell(cell) for cell in alert_cells(one)] for one in found)
     if total > len(found):
         rows.writerow([f"{total - len(found)} more are left out"])
     return Download("text/csv", "port25-alerts.csv", text.getvalue().encode())

@@ -12,12 +12,13 @@ from sensor.base.database import DatabaseError
 from sensor.console.status import Status
 from sensor.console.told import Told, told, try_out
 from sensor.console.view import Seen
-from sensor.console.web import schemas
-from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed
+from sensor.console.web import oversight, schemas
+from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed, summary
 from sensor.console.web.app_state import ApiError
+from sensor.console.web.export import export
 from sensor.console.web.health import health
+from sensor.console.web.links import links_for
 from sensor.console.web.operation import ApiRequest, Download, Operation
-from sensor.console.web.oversight import audit, issue, revoke, tokens
 from sensor.console.web.packets import DissectionError, dissected
 from sensor.console.web.stream import place_of, place_text
 from sensor.hosts.subscribers import where
@@ -45,7 +46,8 @@ def _alert(request: ApiRequest) -> schemas.AlertDetail:
         schemas.Step(a.ts, a.state, a.score, {w: c["networks"] for w, c in a.windows.items()})
         for a in messages
     ]
-    return schemas.AlertDetail(one, messages[-1], course, request.view.notes(one.id))
+    links = links_for(request.app.settings.web.links, one.host, one.ts, one.customer)
+    return schemas.AlertDetail(one, messages[-1], course, request.view.notes(one.id), links)
 
 
 def _messages(request: ApiRequest) -> schemas.Messages:
@@ -68,6 +70,7 @@ def _host(request: ApiRequest) -> schemas.HostPage:
         sessions=view.sessions(host, limit),
         decisions=decisions,
         exempted=exempted,
+        links=links_for(request.app.settings.web.links, host, view.newest),
     )
 
 
@@ -236,6 +239,12 @@ OPERATIONS: Final = (
     Operation("GET", "/api/v1/alerts.csv", alerts_csv, "viewer",
               "The same, a line an alert; texts are safe to open in a spreadsheet", "text/csv",
               schemas.AlertsFilter, slow=True),
+    Operation("GET", "/api/v1/export", export, "viewer",
+              "A list as a file: CSV, JSON or Parquet; in the book of who did what",
+              "application/octet-stream", schemas.ExportQuery, slow=True),
+    Operation("GET", "/api/v1/summary", summary, "viewer",
+              "Alerts over time, by severity, and the hosts with the highest scores",
+              schemas.Summary, schemas.SummaryQuery),
     Operation("GET", "/api/v1/alerts/{id}", _alert, "viewer", "One alert, and its course",
               schemas.AlertDetail, faults=(404,)),
     Operation("GET", "/api/v1/messages", _messages, "viewer",
@@ -286,14 +295,14 @@ OPERATIONS: Final = (
     Operation("POST", "/api/v1/trials", _trial, "operator",
               "Have the sensor tell a destination of an alert that is none", Told,
               body=schemas.TrialOf, faults=(404,), whole=True),
-    Operation("GET", "/api/v1/audit", audit, "operator",
-              "Who looked at packets, and who did what, the newest first", schemas.AuditPage,
-              schemas.AuditQuery, fleeting=True),
-    Operation("GET", "/api/v1/tokens", tokens, "operator", "Tokens made on the page",
-              schemas.Tokens, fleeting=True),
-    Operation("POST", "/api/v1/tokens", issue, "operator",
-              "Make a token for a program; people may, programs may not", schemas.NewToken,
-              body=schemas.TokenOf, faults=(409,)),
-    Operation("DELETE", "/api/v1/tokens", revoke, "operator", "End a token at once",
-              schemas.Tokens, schemas.NameQuery, faults=(404,)),
+    Operation("GET", "/api/v1/audit", oversight.audit, "operator",
+              "Who looked at packets, and who did what, the newest first", oversight.AuditPage,
+              oversight.AuditQuery, fleeting=True),
+    Operation("GET", "/api/v1/tokens", oversight.tokens, "operator", "Tokens made on the page",
+              oversight.Tokens, fleeting=True),
+    Operation("POST", "/api/v1/tokens", oversight.issue, "operator",
+              "Make a token for a program; people may, programs may not", oversight.NewToken,
+              body=oversight.TokenOf, faults=(409,)),
+    Operation("DELETE", "/api/v1/tokens", oversight.revoke, "operator", "End a token at once",
+              oversight.Tokens, oversight.NameQuery, faults=(404,)),
 )  # fmt: skip

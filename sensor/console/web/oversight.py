@@ -1,28 +1,88 @@
 """Who did what; and tokens for programs, made and revoked by people within their own reach."""
 
 import time
+from typing import Annotated
 
-from sensor.base.access import ROLES, Reach
+import msgspec
+
+from sensor.base.access import ROLES, Name, Reach, Role
 from sensor.console.web import credentials, schemas
 from sensor.console.web.app_state import ApiError
 from sensor.console.web.keys import IssuedToken, TokenError, until
 from sensor.console.web.operation import ApiRequest
+from sensor.state.audit import Audited
 
-__all__ = ["audit", "issue", "revoke", "tokens"]
+__all__ = [
+    "AuditPage",
+    "AuditQuery",
+    "NameQuery",
+    "NewToken",
+    "TokenOf",
+    "Tokens",
+    "audit",
+    "issue",
+    "revoke",
+    "tokens",
+]
 
 
-def audit(request: ApiRequest) -> schemas.AuditPage:
+class AuditQuery(schemas.Query, frozen=True):
+    """From where on."""
+
+    before: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
+    """number of the row at which the page before ended"""
+    limit: schemas.Limit = 100
+
+
+class NameQuery(schemas.Query, frozen=True):
+    """Which one."""
+
+    name: Name
+
+
+class TokenOf(schemas.Body, frozen=True):
+    """A token to be made."""
+
+    name: Name
+    role: Role
+    prefixes: Annotated[tuple[schemas.Host, ...], msgspec.Meta(max_length=64)] = ()
+    """hosts beyond these are not seen; empty: all are"""
+    days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 365
+
+
+class AuditPage(msgspec.Struct, frozen=True):
+    """Who looked at packets, and who did what, the newest first."""
+
+    rows: list[Audited]
+    next: int | None
+    """``before`` of the next page"""
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """Tokens made on the page; those of the settings are with the settings."""
+
+    tokens: list[IssuedToken]
+
+
+class NewToken(msgspec.Struct, frozen=True):
+    """A token; it is told this once."""
+
+    token: str
+    made: IssuedToken
+
+
+def audit(request: ApiRequest) -> AuditPage:
     """A page of the book."""
-    q: schemas.AuditQuery = request.query
+    q: AuditQuery = request.query
     found = request.view.audited(q.limit, q.before)
-    return schemas.AuditPage(found, found[-1].number if len(found) == q.limit else None)
+    return AuditPage(found, found[-1].number if len(found) == q.limit else None)
 
 
-def tokens(request: ApiRequest) -> schemas.Tokens:
+def tokens(request: ApiRequest) -> Tokens:
     """Those made on the page."""
     found = request.app.keys.change(lambda book: book.tokens().values())
     reach = request.person.reach
-    return schemas.Tokens([one for one in found if Reach(tuple(one.prefixes)).within(reach)])
+    return Tokens([one for one in found if Reach(tuple(one.prefixes)).within(reach)])
 
 
 def _may(request: ApiRequest) -> None:
@@ -31,10 +91,10 @@ def _may(request: ApiRequest) -> None:
         raise ApiError(403, "people make and revoke tokens, programs do not: log in")
 
 
-def issue(request: ApiRequest) -> schemas.NewToken:
+def issue(request: ApiRequest) -> NewToken:
     """Make one; it is shown this once."""
     _may(request)
-    body: schemas.TokenOf = request.body
+    body: TokenOf = request.body
     who, reach = request.person, Reach(tuple(body.prefixes))
     try:
         reach.check()
@@ -51,10 +111,10 @@ def issue(request: ApiRequest) -> schemas.NewToken:
         request.app.keys.change(lambda book: book.issue(credentials.digest(secret), made, now))
     except TokenError as error:
         raise ApiError(409, str(error)) from None
-    return schemas.NewToken(secret, made)
+    return NewToken(secret, made)
 
 
-def revoke(request: ApiRequest) -> schemas.Tokens:
+def revoke(request: ApiRequest) -> Tokens:
     """End one."""
     _may(request)
     name, reach = request.query.name, request.person.reach

@@ -13,7 +13,7 @@ from sensor.alerts.alert import Alert, AlertHead, Severity
 from sensor.alerts.candidate import Candidate
 from sensor.alerts.gist import Gist
 from sensor.alerts.vitals import Vitals
-from sensor.base.access import Name, Role
+from sensor.base.access import Role
 from sensor.base.sentences import Sentence
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
@@ -21,9 +21,7 @@ from sensor.blocking.handling import ActName, Handling, HandlingState, Verdict
 from sensor.console.standing import Block, BlockState
 from sensor.console.status import Range
 from sensor.console.told import Told
-from sensor.console.web.keys import IssuedToken
 from sensor.smtp.record import Session
-from sensor.state.audit import Audited
 from sensor.state.journal import Sort
 
 Time = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -78,6 +76,21 @@ class AlertsFilter(Query, frozen=True):
     """active: by the last message; host: by address, ascending"""
 
 
+class ExportQuery(AlertsFilter, frozen=True, kw_only=True):
+    """Which list, in which form; filters are of alerts."""
+
+    list: Literal["alerts", "candidates", "blocks", "exemptions"] = "alerts"
+    format: Literal["csv", "json", "parquet"] = "csv"
+
+
+class SummaryQuery(Query, frozen=True):
+    """How far back."""
+
+    hours: Annotated[int, Meta(ge=1, le=744)] = 24
+    limit: Annotated[int, Meta(ge=1, le=100)] = 10
+    """hosts"""
+
+
 class AlertsQuery(AlertsFilter, frozen=True):
     """Which alerts, from where on."""
 
@@ -120,20 +133,6 @@ class PacketsQuery(Query, frozen=True):
     after: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
     """packet number"""
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
-
-
-class AuditQuery(Query, frozen=True):
-    """From where on."""
-
-    before: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
-    """number of the row at which the page before ended"""
-    limit: Limit = 100
-
-
-class NameQuery(Query, frozen=True):
-    """Which one."""
-
-    name: Name
 
 
 class SinceQuery(Query, frozen=True):
@@ -183,16 +182,6 @@ class HostReason(Body, frozen=True):
 
     host: Host
     reason: ReasonText
-
-
-class TokenOf(Body, frozen=True):
-    """A token to be made."""
-
-    name: Name
-    role: Role
-    prefixes: Annotated[list[Host], Meta(max_length=64)] = []
-    """hosts beyond these are not seen; empty: all are"""
-    days: Annotated[int, Meta(ge=1, le=3650)] = 365
 
 
 class TrialOf(Body, frozen=True):
@@ -293,6 +282,13 @@ class Step(msgspec.Struct, frozen=True):
     """foreign networks by window"""
 
 
+class Link(msgspec.Struct, frozen=True):
+    """To another system, by a template of the settings."""
+
+    name: str
+    url: str
+
+
 class AlertDetail(msgspec.Struct, frozen=True):
     """One alert."""
 
@@ -302,6 +298,7 @@ class AlertDetail(msgspec.Struct, frozen=True):
     course: list[Step]
     notes: list[Acknowledged]
     """all that persons noted, the oldest first"""
+    links: list[Link]
 
 
 class HostPage(msgspec.Struct, frozen=True):
@@ -314,6 +311,7 @@ class HostPage(msgspec.Struct, frozen=True):
     """said last, the newest first; kept from when it came to even odds"""
     decisions: list[Decision]
     exempted: Exempted | None
+    links: list[Link]
 
 
 class Candidates(msgspec.Struct, frozen=True):
@@ -341,6 +339,27 @@ class Exemptions(msgspec.Struct, frozen=True):
     """Exemptions of the desk in force; those of the settings are with the settings."""
 
     exemptions: list[Exempted]
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Alerts raised in a piece of the time."""
+
+    since: int
+    until: int
+    raised: dict[str, int]
+    """by severity, as it is now"""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Alerts over time, by severity, and the hosts with the highest scores."""
+
+    now: int
+    spans: list[Span]
+    """24 pieces of the same length, the oldest first"""
+    open: dict[str, int]
+    """alerts that are open, by severity"""
+    hosts: list[Listed]
+    """with an open alert, the highest scores first"""
 
 
 class Networks(msgspec.Struct, frozen=True):
@@ -386,27 +405,6 @@ class Packets(msgspec.Struct, frozen=True):
     packets: list[Packet]
     unreadable: int
     """of these, packets that cannot be shown; their ``info`` says why"""
-
-
-class AuditPage(msgspec.Struct, frozen=True):
-    """Who looked at packets, and who did what, the newest first."""
-
-    rows: list[Audited]
-    next: int | None
-    """``before`` of the next page"""
-
-
-class Tokens(msgspec.Struct, frozen=True):
-    """Tokens made on the page; those of the settings are with the settings."""
-
-    tokens: list[IssuedToken]
-
-
-class NewToken(msgspec.Struct, frozen=True):
-    """A token; it is told this once."""
-
-    token: str
-    made: IssuedToken
 
 
 class Released(msgspec.Struct, frozen=True):

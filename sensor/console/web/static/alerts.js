@@ -93,7 +93,9 @@ export function Alerts({ params, who, tell }) {
   const sorting = (name) => ({ now: sort === name, way: SORTS[name], does: () => go(addressOf({ ...wanted, sort: name === "raised" ? "" : name }), true) });
   return html`<div class="heading"><h1>${t("alerts")}</h1>
       <span class="muted">${data && html`<span id="total">${t("of_all", count(data.total), count(data.all))}</span> · `}<a download
-        href=${`/api/v1/alerts.csv${query(wanted)}`}>${t("as_csv")}</a></span></div>
+        href=${`/api/v1/alerts.csv${query(wanted)}`}>${t("as_csv")}</a>
+      ${["json", "parquet"].map((format) => html`<a class="button" download key=${format}
+        href=${`/api/v1/export${query({ ...wanted, format })}`}>${t(`as_${format}`)}</a>`)}</span></div>
     <${Filters} wanted=${wanted} search=${search} who=${who} />
     <${Fault} error=${error} />
     ${analyst && chosen.size > 0 && html`<div class="buttons bulk" role="toolbar" aria-label=${t("chosen", count(chosen.size))}>

@@ -26,6 +26,11 @@ export function HostPage({ params, who, theme, tell }) {
   return html`<${Host} host=${params.get("host") ?? ""} who=${who} theme=${theme} tell=${tell} />`;
 }
 
+// To other systems, by the settings' templates; they are not told where from.
+const Links = ({ of }) => of.length === 0 ? null : html`<p class="buttons links">${of.map(
+  (one) => html`<a class="button" key=${one.name} href=${one.url} target="_blank" rel="noopener noreferrer">${printable(one.name)} ↗</a>`,
+)}</p>`;
+
 function Host({ host, whole, who, theme, tell }) {
   useTitle(printable(host));
   const { data, error, again } = useFetched("host", { host }, ["desk", "blocks"]);
@@ -39,6 +44,7 @@ function Host({ host, whole, who, theme, tell }) {
       <${Actions} host=${host} listed=${listed} who=${who} tell=${tell} exempted=${data?.exempted} again=${again} />
     </div>
     <${Done} notes=${whole?.notes ?? []} exempted=${data?.exempted} />
+    <${Links} of=${whole?.links ?? data?.links ?? []} />
     ${alert && html`<p class="verdict"><${Sentence} of=${alert.abuse} code=${`abuse.${(alert.abuse ?? "unknown").replace(" ", "_")}`} figures=${{}} /></p>
       ${alert.customer && html`<${Whose} alert=${alert} />`}
       <p class="verdict">${t("handled")}: <${Handled} of=${listed} /></p>

@@ -1,11 +1,12 @@
 // How it goes: connections, loss, fan-out, where the alerts are, what is blocked.
 import { html, useMemo } from "./dom.js";
-import { clock, count, fixed, percent } from "./format.js";
+import { clock, count, decibans, fixed, percent } from "./format.js";
 import { go, useFetched, useTitle } from "./hooks.js";
-import { Fault, Loading, Section, Table } from "./parts.js";
+import { Fault, HostLink, Loading, Section, Severity, Standing, Table } from "./parts.js";
 import { BlockList } from "./blocks.js";
 import { Plot } from "./plot.js";
 import { t } from "./words.js";
+import { zoneName } from "./zone.js";
 
 const HOURS = [2, 24, 48];
 const STEPS = ["1", "2", "3–4", "5–8", "9–16", "17–32", "33–64", "65+"];
@@ -21,6 +22,7 @@ export function Overview({ params, theme }) {
       <div class="buttons">${HOURS.map((h) => html`<button type="button" key=${h} aria-pressed=${h === hours}
         onClick=${() => go(`/overview?hours=${h}`, true)}>${t("last_hours", h)}</button>`)}</div></div>
     <${Fault} error=${error} />
+    <${Summary} hours=${hours} />
     ${!data ? html`<${Loading} />` : vitals.length === 0 ? html`<p>${t("no_vitals")}</p>`
       : html`<${Rates} vitals=${vitals} theme=${theme} />
         <div class="columns">
@@ -28,6 +30,34 @@ export function Overview({ params, theme }) {
           <${Networks} found=${networks.data} />
         </div>`}
     <${BlockList} most=${10} />`;
+}
+
+const SEVERITIES = ["critical", "high", "medium"];
+
+// Alerts raised over time, a bar a span that opens the list of it; open ones by severity; the worst.
+function Summary({ hours }) {
+  const { data, error } = useFetched("summary", { hours }, ["alert", "desk"]);
+  if (!data) return html`<${Fault} error=${error} />`;
+  const sum = (one) => SEVERITIES.reduce((n, of) => n + one.raised[of], 0);
+  const most = Math.max(1, ...data.spans.map(sum));
+  const raised = data.spans.reduce((n, one) => n + sum(one), 0);
+  return html`<${Section} title=${t("raised_title")} id="raised" aside=${html`<span class="figure">${count(raised)}</span>`}>
+      <div class="spans" role="list">${data.spans.map((one) => html`<a role="listitem" key=${one.since}
+        href=${`/?since=${one.since}&until=${one.until}`} aria-label=${`${clock(one.since)}: ${count(sum(one))}`} title=${`${clock(one.since)}: ${SEVERITIES.map((of) => `${t(of)} ${count(one.raised[of])}`).join(", ")}`}>
+        ${SEVERITIES.map((of) => html`<span key=${of} class=${of} style=${{ height: `${(100 * one.raised[of]) / most}%` }}></span>`)}</a>`)}</div>
+      <p class="muted">${clock(data.spans[0].since)} – ${clock(data.now)} ${zoneName()}</p>
+    </${Section}>
+    <div class="columns">
+      <${Section} title=${t("severity_title")} id="severities">
+        <${Table} caption=${t("severity_title")} heads=${[[t("severity")], [t("alerts"), "n"]]}>
+          ${SEVERITIES.map((of) => html`<tr key=${of}><th scope="row"><a href=${`/?state=open&severity=${of}`}><${Severity} of=${of} /></a></th><td class="n">${count(data.open[of])}</td></tr>`)}
+        </${Table}></${Section}>
+      <${Section} title=${t("worst_title")} id="worst">
+        ${data.hosts.length === 0 ? html`<p class="muted">${t("none_fit")}</p>` : html`<${Table} caption=${t("worst_title")} heads=${[[t("host")], [t("score"), "n"], [t("block"), "wide"]]}>
+          ${data.hosts.map((one) => html`<tr key=${one.id}><th scope="row"><${HostLink} host=${one.host} alert=${one.id} /></th>
+            <td class="n">${decibans(one.score)}</td><td class="wide"><${Standing} of=${one} /></td></tr>`)}
+        </${Table}>`}</${Section}>
+    </div>`;
 }
 
 function Rates({ vitals, theme }) {
