@@ -106,7 +106,7 @@ def test_alerts_over_time_by_severity_and_the_worst(tmp_path):
         first = next(one for one in told["spans"] if one["raised"]["high"])
         assert first["raised"]["high"] == 3 and first["since"] <= T0 < first["until"]
     with serving(folder) as server, browsing(server.printed) as desk:
-        page = desk.go("/overview")
+        page = desk.go("/overview?hours=24")
         page.wait_for_selector(".spans a")
         assert page.locator(".spans a").count() == 24
         assert page.locator("section[aria-labelledby=worst] tbody tr").count() == 8
