@@ -12,6 +12,7 @@ from lab.radius import NAS_SECRET, Nas, can_run
 from lab.waiting import wait_for
 from sensor.base.units import SECOND
 from sensor.blocking.bounds import Bounds
+from sensor.blocking.coa import enforcing
 from sensor.blocking.coa.enforcing import Coa
 from sensor.blocking.coa.exchange import SILENT, Exchange, Result
 from sensor.blocking.coa.request import Target, answer, request
@@ -221,6 +222,18 @@ def test_no_bystander_is_blocked_and_who_comes_again_is(desk):
     desk.block(ts=time.time_ns(), since=decided, customer="c-" + "1" * 24)
     desk.turn()
     assert desk.heard()[2:] == [("s3", "port25-blocked")]
+
+
+def test_who_waits_longest_to_be_freed_is_forgotten_first(desk, monkeypatch):
+    monkeypatch.setattr(enforcing, "_MOST", 2)
+    desk.nas.stop()
+    for n in (1, 2, 3):
+        desk.block(f"203.0.113.{n}")
+    assert len(desk.coa._states) == 3, "what is to be blocked is not forgotten"
+    for n in (3, 2):
+        desk.end(f"203.0.113.{n}")
+    assert list(desk.coa._states) == ["203.0.113.1", "203.0.113.2"]
+    assert desk.coa.counters["forgotten"] == 1
 
 
 def test_what_was_blocked_before_a_restart_is_freed_after_it(desk):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -117,9 +118,26 @@ def test_a_package_is_installed_upgraded_removed_and_purged(debian, package):
     modes = debian.run("stat", "-c", "%U:%G %a", STATE, "/etc/port25", SETTINGS).splitlines()
     assert modes == ["port25:port25 750", "root:port25 750", "root:port25 640"]
 
-    # Upgraded while the sensor runs: settings and what was known stay.
+    # No room for an upgrade: said, and the version before runs on.
     (inside / SETTINGS[1:]).write_text(EDITED)
     newer = _newer(package, inside / "srv", "# what a newer version says\n")
+    copy = inside / "tmp" / "newer.deb"
+    copy.hardlink_to(newer)
+    size = shutil.disk_usage(inside).used + (40 << 20)
+    subprocess.run(["mount", "-o", f"remount,size={size}", inside], check=True)
+    upgrade = ("apt-get", "-qq", "-y", "-o", "Dpkg::Options::=--force-confold", "install")
+    full = debian.start(*upgrade, "/tmp/newer.deb")
+    said, complained = full.communicate()
+    assert full.returncode != 0 and "No space left on device" in said + complained
+    subprocess.run(["mount", "-o", "remount,size=4g", inside], check=True)
+    assert (inside / SETTINGS[1:]).read_text() == EDITED
+    assert debian.run("dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", "port25") == (
+        f"installed {package.name.split('_')[1]}"
+    )
+    assert debian.run(*replay, "/tmp/bot.pcap") == "", "it knows its alerts"
+    copy.unlink()
+
+    # Upgraded while the sensor runs: settings and what was known stay.
     live, stop = _live(debian), inside / "tmp" / "stop"
     try:
         wait_for((inside / STATE[1:] / "state.p25").exists, why="the sensor's first snapshot")
@@ -140,7 +158,9 @@ def test_a_package_is_installed_upgraded_removed_and_purged(debian, package):
     assert (inside / SETTINGS[1:]).exists() and (inside / STATE[1:] / "journal.sqlite").exists()
     debian.run("apt-get", "-qq", "-y", "purge", "port25")
     left = [
-        path for path in ("etc/port25", "etc/default/port25", STATE[1:]) if (inside / path).exists()
+        path
+        for path in ("etc/port25", "etc/default/port25", STATE[1:], "var/lib/port25-coa")
+        if (inside / path).exists()
     ]
     assert left == []
 

@@ -42,6 +42,8 @@ _CLOCKS: Final = 2 * SECOND
 _LOOK: Final = 1.0
 """Seconds between looks at all blocks where nothing happened."""
 _LARGEST: Final = 4096
+_MOST: Final = 100_000
+"""Sessions in hand. Beyond it those go first that have waited longest to be freed."""
 
 
 class _State(msgspec.Struct):
@@ -137,6 +139,7 @@ class Coa:
         self._states: dict[str, _State] = {}
         self._why: dict[str, str] = {}
         self._reported: set[str] = set()
+        self._forgotten = 0
         self._looked = -_LOOK
         self._kept = b""
         self._faults: set[str] = set()
@@ -157,7 +160,7 @@ class Coa:
     @property
     def counters(self) -> dict[str, int]:
         """What was asked, and what was heard."""
-        total = {"waiting": 0}
+        total = {"waiting": 0, "forgotten": self._forgotten}
         for nas in self._nas.values():
             total["waiting"] += nas.exchange.waiting
             for name, value in nas.exchange.counters.items():
@@ -206,6 +209,10 @@ class Coa:
             self._block(host, one, ts)
         for host in [host for host in self._states if host not in wanted]:
             self._free(host)
+        excess = max(0, len(self._states) - _MOST)
+        for host in [host for host, state in self._states.items() if not state.on][:excess]:
+            del self._states[host]
+            self._forgotten += 1
         self._keep()  # before it is asked for
 
     def _block(self, host: str, one: Decision, ts: int) -> None:
@@ -241,6 +248,7 @@ class Coa:
             del self._states[host]
             return
         if state.on:
+            del self._states[host]  # as the last in line
             self._states[host] = state = _State(state.target, on=False)
         if not state.asked and self._clock() >= state.again:
             self._ask(state, host)
