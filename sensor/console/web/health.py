@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from sensor import __version__
@@ -19,11 +20,12 @@ __all__ = ["health"]
 
 _WAITING: Final = 1000
 """Messages that may wait for a sink in a busy minute."""
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
 _LITTLE_ROOM: Final = 0.05
 
 
 def health(
-    view: View, settings: Settings, follower: Follower, refused: Mapping[str, int]
+    view: View, settings: Settings, follower: Follower, refused: Mapping[str, int] = _NONE
 ) -> Health:
     """As it is now."""
     vitals = view.rates(60, 1)[-1:]

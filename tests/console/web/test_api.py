@@ -315,7 +315,8 @@ def test_several_workers_are_seen_as_one(state, tmp_path):
     view = View(whole)
     assert view.alerts(1)[0].head.id == other.id
     assert view.folder(other.id) == whole / "worker-2-of-2"
-    told = list(view.each_after({}, 1000))
+    told, reached = view.each_after({}, 1000)
+    assert reached == view.end
     assert told[-1][1] == view.end and len(told) == sum(view.end.values())
 
 
