@@ -4,11 +4,8 @@ Whoever runs it gives the functions that are told; the process that passes alert
 notices too. Alerts it reads from the journal.
 """
 
-import sys
 import time
 from collections.abc import Callable
-
-import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice, notice
@@ -16,13 +13,7 @@ from sensor.base.sentences import Sentence
 from sensor.service.delivery import Delivery
 from sensor.service.messages import Counters
 
-__all__ = ["Announcer", "print_counters"]
-
-
-def print_counters(counters: Counters) -> None:
-    """One line of JSON on standard error."""
-    sys.stderr.buffer.write(msgspec.json.encode(counters) + b"\n")
-    sys.stderr.flush()
+__all__ = ["Announcer"]
 
 
 class Announcer:

@@ -7,7 +7,6 @@ people and the health topic how it goes, as it does for every sensor.
 
 import contextlib
 import importlib
-import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,13 +26,13 @@ from sensor.decode.segment import Outcome
 from sensor.evidence.store import Store
 from sensor.pipeline import one_syn
 from sensor.service import privileges, systemd
-from sensor.service.announcer import Announcer, print_counters
+from sensor.service.announcer import Announcer
 from sensor.service.delivery import Delivery
+from sensor.service.line import Line
 from sensor.service.live import PATIENCE, check
-from sensor.service.loss import LossMeter
 from sensor.service.messages import Counters
 from sensor.service.metrics import Collector, serve
-from sensor.service.signals import ENDING, collect_signals, take
+from sensor.service.signals import ENDING, collect_signals, obey
 from sensor.service.taps import Taps
 from sensor.settings import SINKS, Settings, state_folder
 from sensor.sinks.kafka.connection import Connection, named
@@ -139,13 +138,12 @@ class Forwarding:
         self._settings = settings
         self._sensor = sensor
         self._key = key
-        self._taps = taps
+        self._line = Line(taps, _NoStreams(), announcer)
         self._outbound = outbound
         self._store = store
         self._announcer = announcer
         self._reload = reload
         self._at_end = at_end
-        self._loss = LossMeter(_NoStreams())
         self._before: dict[str, int] = {}
         self._frames = np.zeros(len(Outcome), np.int64)
         self._newest = 0
@@ -175,7 +173,7 @@ class Forwarding:
         systemd.notify("READY=1")
         now = last_packet_at = flushed = second = tens = time.monotonic()
         watchdog = systemd.Watchdog(now)
-        self._look_at_cables()
+        self._line.look_at_cables()
         try:
             while not got & ENDING and not self._outbound.fault:
                 last_packet_at = self._read(last_packet_at)
@@ -188,10 +186,10 @@ class Forwarding:
                     second = now
                 if now - tens >= 10:
                     tens = now
-                    self._measure_loss()
-                    self._look_at_cables()
+                    self._line.measure(self._settings.live.loss_alarm)
+                    self._line.look_at_cables()
                 watchdog.feed(now)
-                self._on_signals(got)
+                obey(got, self.counters, self._read_settings)
             return self._outbound.fault
         finally:
             self._stop()
@@ -199,7 +197,7 @@ class Forwarding:
     def _read(self, last_packet_at: float) -> float:
         """Read what comes, or let time pass; gives when the last packet came."""
         now, clock = time.monotonic(), time.time_ns()
-        for block in self._taps.read(0.1):
+        for block in self._line.taps.read(0.1):
             self._on_block(block)
             last_packet_at = time.monotonic()
             if last_packet_at - now > _TURN:
@@ -220,27 +218,9 @@ class Forwarding:
             self._announcer.notify("evidence", said)
 
     def _every_second(self, seconds: float) -> None:
-        self._taps.count(seconds)
+        self._line.taps.count(seconds)
         self._outbound.say()
         self._announcer.report(self.counters)
-
-    def _measure_loss(self) -> None:
-        span = self._loss.measure(self._taps.count())
-        if alarm := self._loss.alarm(span, self._settings.live.loss_alarm):
-            self._announcer.notify("capture_loss", alarm)
-
-    def _look_at_cables(self) -> None:
-        for name, trouble in self._taps.troubles.items():
-            well = sentence("interface.well", interface=name)
-            self._announcer.notify_change("interface", f"interface {name}", trouble, well)
-
-    def _on_signals(self, got: set[int]) -> None:
-        if take(got, signal.SIGUSR1):
-            print_counters(self.counters())
-        if take(got, signal.SIGHUP):
-            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            self._read_settings()
-            systemd.notify("READY=1")
 
     def _read_settings(self) -> None:
         """Settings as they are on disk now: another run; some stay until the next start."""
@@ -254,7 +234,7 @@ class Forwarding:
         self._settings = msgspec.structs.replace(new, **kept)
         self._end()
         self._begin()
-        self._taps.reload(self._settings)
+        self._line.taps.reload(self._settings)
         if self._announcer.delivery is not None:
             self._announcer.delivery.reload(self._settings)
         self._announcer.notify("settings", sentence("settings.taken", later=later or None))
@@ -264,11 +244,11 @@ class Forwarding:
         systemd.notify("STOPPING=1")
         end = time.monotonic() + _TURN
         with contextlib.suppress(CaptureError):
-            for block in self._taps.read(0):
+            for block in self._line.taps.read(0):
                 self._on_block(block)
                 if time.monotonic() > end:
                     break
-        self._measure_loss()  # what comes from here on is nobody's
+        self._line.measure(self._settings.live.loss_alarm)  # what comes from here on is nobody's
         self._forwarder.end(self._link)
         if left := self._outbound.stop(PATIENCE):
             self._announcer.notify("cluster", sentence("cluster.left", batches=left))
@@ -289,7 +269,7 @@ class Forwarding:
 
     def counters(self) -> Counters:
         """Everything there is to count, by stage; the kernel's counts as of the last second."""
-        statistics, delivery = self._taps.statistics, self._announcer.delivery
+        statistics, delivery = self._line.taps.statistics, self._announcer.delivery
         frames = self._frames + self._decoder.counts[: len(self._frames)]
         return {
             "frames": {o.name.lower(): int(frames[o]) for o in Outcome},
@@ -298,9 +278,9 @@ class Forwarding:
                 "packets_received": statistics.received,
                 "packets_dropped": statistics.dropped,
                 "ring_freezes": statistics.freezes,
-                "ring_blocks_waiting": self._taps.waiting,
-                "loss_ratio": self._loss.loss,
-                "packets_per_second": self._taps.rate,
+                "ring_blocks_waiting": self._line.taps.waiting,
+                "loss_ratio": self._line.loss,
+                "packets_per_second": self._line.taps.rate,
             },
             "cluster": self._forwarded() | self._outbound.counters(),
             "disk": dict(self._store.counters),

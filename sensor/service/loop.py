@@ -7,7 +7,6 @@ the same. An alert is in the journal before it is told.
 """
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -21,13 +20,13 @@ from sensor.blocking.feed_faults import FaultReader
 from sensor.capture.block import Block, CaptureError
 from sensor.pipeline import Pipeline
 from sensor.service import systemd
-from sensor.service.announcer import Announcer, print_counters
+from sensor.service.announcer import Announcer
 from sensor.service.exemptions import Exemptions
 from sensor.service.leases import LeaseSources
-from sensor.service.loss import LossMeter
+from sensor.service.line import Line
 from sensor.service.messages import Counters
 from sensor.service.recorder import Recorder
-from sensor.service.signals import ENDING, collect_signals, take
+from sensor.service.signals import ENDING, collect_signals, obey
 from sensor.service.snapshots import Snapshots
 from sensor.service.taps import Taps, Worker
 from sensor.settings import SINKS, Settings
@@ -82,7 +81,7 @@ class Loop:
         self._pipeline = pipeline
         self._recorder = recorder
         self._snapshots = snapshots
-        self._taps = taps
+        self._line = Line(taps, pipeline, announcer, worker is None or worker.number == 0)
         self._announcer = announcer
         self._exemptions = exemptions
         self._feeds = feeds
@@ -90,7 +89,6 @@ class Loop:
         self._reload = reload
         self._worker = worker
         self._at_end = at_end
-        self._loss = LossMeter(pipeline)
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises CaptureError when an interface goes away."""
@@ -99,7 +97,7 @@ class Loop:
         now = last_packet_at = time.monotonic()
         every_second, every_ten = _Every(1.0, now), _Every(10.0, now)
         watchdog = systemd.Watchdog(now)
-        self._look_at_cables()
+        self._line.look_at_cables()
         try:
             while not got & ENDING:
                 last_packet_at = self._read(last_packet_at)
@@ -111,7 +109,7 @@ class Loop:
                 self._snapshots.reap()
                 self._snapshots.write_if_due(now, self._exemptions.settings.live.snapshot)
                 watchdog.feed(now)
-                self._on_signals(got)
+                obey(got, self.counters, self._read_settings)
         finally:
             self._stop()
 
@@ -119,7 +117,7 @@ class Loop:
         """Read what comes, or let time pass; gives when the last packet came."""
         now, clock = time.monotonic(), time.time_ns()
         self._leases.turn()
-        for block in self._taps.read(0.1):
+        for block in self._line.taps.read(0.1):
             self._on_block(block)
             last_packet_at = time.monotonic()
             if last_packet_at - now > _TURN:  # a flood must not starve all else
@@ -143,7 +141,7 @@ class Loop:
                 self._announcer.tell(alert)
 
     def _every_second(self, seconds: float) -> None:
-        self._taps.count(seconds)
+        self._line.taps.count(seconds)
         self._recorder.flush()
         self._leases.say_refused()
         self._read_exemptions()
@@ -157,21 +155,13 @@ class Loop:
 
     def _every_ten_seconds(self) -> None:
         self._measure_loss()
-        self._look_at_cables()
+        self._line.look_at_cables()
 
     def _measure_loss(self) -> None:
         if strain := self._pipeline.strain():
             self._announcer.notify("limits", strain)
-        span = self._loss.measure(self._taps.count())
-        if alarm := self._loss.alarm(span, self._exemptions.settings.live.loss_alarm):
-            self._announcer.notify("capture_loss", alarm)
+        span = self._line.measure(self._exemptions.settings.live.loss_alarm)
         self._recorder.sample(span.seconds, span.received, span.dropped, span.loss)
-
-    def _look_at_cables(self) -> None:
-        """Say of an interface that it is down, or up again."""
-        for name, trouble in self._taps.troubles.items() if self._is_first else ():
-            well = sentence("interface.well", interface=name)
-            self._announcer.notify_change("interface", f"interface {name}", trouble, well)
 
     @property
     def _is_first(self) -> bool:
@@ -195,14 +185,6 @@ class Loop:
         self._pipeline.reload(settings)
         self._recorder.reload(settings)
 
-    def _on_signals(self, got: set[int]) -> None:
-        if take(got, signal.SIGUSR1):
-            print_counters(self.counters())
-        if take(got, signal.SIGHUP):
-            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            self._read_settings()
-            systemd.notify("READY=1")
-
     def _read_settings(self) -> None:
         """Settings as they are on disk now; some stay as they were until the next start."""
         new, old = self._reload(), self._exemptions.settings
@@ -218,7 +200,7 @@ class Loop:
         self._apply_settings()
         if self._announcer.delivery is not None:
             self._announcer.delivery.reload(settings)
-        self._taps.reload(settings)
+        self._line.taps.reload(settings)
         self._announcer.notify("settings", sentence("settings.taken", later=later or None))
 
     def _stop(self) -> None:
@@ -227,7 +209,7 @@ class Loop:
         self._snapshots.wait()
         end = time.monotonic() + _TURN
         with contextlib.suppress(CaptureError):
-            for block in self._taps.read(0):
+            for block in self._line.taps.read(0):
                 self._on_block(block)
                 if time.monotonic() > end:
                     break
@@ -239,7 +221,7 @@ class Loop:
 
     def counters(self) -> Counters:
         """Everything there is to count, by stage; the kernel's counts as of the last second."""
-        statistics, delivery = self._taps.statistics, self._announcer.delivery
+        statistics, delivery = self._line.taps.statistics, self._announcer.delivery
         counted = self._pipeline.counters()
         return {
             **counted,
@@ -249,9 +231,9 @@ class Loop:
                 "packets_received": statistics.received,
                 "packets_dropped": statistics.dropped,
                 "ring_freezes": statistics.freezes,
-                "ring_blocks_waiting": self._taps.waiting,
-                "loss_ratio": self._loss.loss,
-                "packets_per_second": self._taps.rate,
+                "ring_blocks_waiting": self._line.taps.waiting,
+                "loss_ratio": self._line.loss,
+                "packets_per_second": self._line.taps.rate,
             },
             "told": {f"alerts_{state}": n for state, n in self._announcer.counters.items()},
             "disk": {

@@ -4,9 +4,17 @@ SIGTERM and SIGINT end it, SIGHUP has it read its settings again, SIGUSR1 print 
 """
 
 import signal
+import sys
+import time
+from collections.abc import Callable
 from typing import Final
 
-__all__ = ["ENDING", "collect_signals", "take"]
+import msgspec
+
+from sensor.service import systemd
+from sensor.service.messages import Counters
+
+__all__ = ["ENDING", "collect_signals", "obey", "print_counters", "take"]
 
 ENDING: Final = frozenset((signal.SIGTERM, signal.SIGINT))
 
@@ -24,3 +32,19 @@ def take(got: set[int], number: int) -> bool:
     came = number in got
     got.discard(number)
     return came
+
+
+def print_counters(counters: Counters) -> None:
+    """One line of JSON on standard error."""
+    sys.stderr.buffer.write(msgspec.json.encode(counters) + b"\n")
+    sys.stderr.flush()
+
+
+def obey(got: set[int], counters: Callable[[], Counters], reload: Callable[[], None]) -> None:
+    """Do what signals ask of a sensor's loop, but its end."""
+    if take(got, signal.SIGUSR1):
+        print_counters(counters())
+    if take(got, signal.SIGHUP):
+        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        reload()
+        systemd.notify("READY=1")

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice
 from sensor.service import privileges, systemd
-from sensor.service.announcer import print_counters
 from sensor.service.delivery import Delivery
 from sensor.service.live import PATIENCE, check, compile_all, open_live
 from sensor.service.messages import (
@@ -38,7 +37,7 @@ from sensor.service.messages import (
     encode,
 )
 from sensor.service.metrics import Collector, MetricsError, serve
-from sensor.service.signals import collect_signals
+from sensor.service.signals import collect_signals, print_counters
 from sensor.service.taps import Worker
 from sensor.service.versions import refuse_newer
 from sensor.settings import Settings, state_folder

@@ -4,7 +4,8 @@ import msgspec
 
 from lab.alerts import alert
 from sensor.base.sentences import sentence
-from sensor.service.announcer import Announcer, print_counters
+from sensor.service.announcer import Announcer
+from sensor.service.signals import print_counters
 
 
 class Delivery:
