@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo demo-live demo-web test check same bench bench-live bench-kafka bench-web quality wheel deb release container site kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: help demo demo-live demo-web demo-cluster test check same bench bench-live bench-kafka bench-cluster bench-web quality wheel deb release container site kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 help: ## what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,9 @@ demo-live: .venv/ready ## the same as it happened, ten times as fast, with port2
 
 demo-web: .venv/ready ## the same with port25 web
 	deploy/demo-live web
+
+demo-cluster: .venv/ready ## three borders, Kafka, two who correlate: what one sensor would have seen? (Java, Maven)
+	$(BIN)/python -m lab.demo_cluster
 
 test: .venv/ready ## the tests; CI=true: the slow ones too, and none is skipped
 	$(BIN)/python -m pytest -n auto --dist loadgroup
@@ -48,6 +51,9 @@ bench-live: .venv/ready ## drops beside tcpdump, and latency, in network namespa
 
 bench-kafka: .venv/ready ## alerts a second to Kafka, and packet to acknowledgement (root, Java)
 	$(BIN)/python -m benchmarks.delivery --page
+
+bench-cluster: .venv/ready ## what forwarding and correlating cost beside replay, and bytes on Kafka
+	$(BIN)/python -m benchmarks.cluster
 
 bench-web: .venv/ready ## the page with 100,000 alerts, and with 200 who follow (Chromium)
 	$(BIN)/python -m benchmarks.web --page

@@ -11,7 +11,7 @@ from sensor.capture.block import Block
 from sensor.capture.pcapfile import CaptureFile
 from sensor.decode.decoder import Decoder
 
-__all__ = ["by_direction", "by_flow", "doubled", "split", "wrong_clocks"]
+__all__ = ["by_direction", "by_flow", "by_route", "doubled", "split", "wrong_clocks"]
 
 Whose = Callable[[np.void | None, int], tuple[int, ...]]
 """Of a segment (None: the frame is none) and the number of its frame: the sensors that see it."""
@@ -22,6 +22,14 @@ def by_direction(segment: np.void | None, frame: int) -> tuple[int, ...]:
     if segment is None:
         return (frame % 2,)
     return (0 if segment["dport"] in (25, 53) else 1,)
+
+
+def by_route(segment: np.void | None, frame: int) -> tuple[int, ...]:
+    """Three sensors at three borders: each direction of a connection passes one of its own."""
+    if segment is None:
+        return (frame % 3,)
+    fields = ("src_hi", "src_lo", "dst_hi", "dst_lo", "sport", "dport")
+    return (zlib.crc32(repr([int(segment[field]) for field in fields]).encode()) % 3,)
 
 
 def by_flow(segment: np.void | None, frame: int) -> tuple[int, ...]:
