@@ -18,6 +18,7 @@ from detectors.registry import DetectorSettings
 from detectors.score import ScoreSettings
 from sensor.base.access import WebSettings
 from sensor.blocking.bounds import Bounds
+from sensor.blocking.decision import SENSOR
 from sensor.blocking.policy import BlockingSettings, Policy
 from sensor.hosts.subscribers import (
     Exemption,
@@ -151,6 +152,10 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """seconds between snapshots of a partition"""
     partitions: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     """of that topic, where it is made: shares of the subscribers, each followed by one process"""
+    decide_topic: Topic = "port25.decide"
+    """of one partition, empty: who has it decides"""
+    decider: Annotated[str, msgspec.Meta(pattern=SENSOR)] = "port25-decide"
+    """name on the block list of who decides: the same wherever that runs"""
     group: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "port25-correlate"
     """the consumer group of those who correlate"""
     skew: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.05

@@ -39,9 +39,9 @@ def test_verbs_stand_in_the_order_in_which_they_are_needed():
         if line.startswith("    ") and line[4:5].strip()
     ]
     assert found == list(verbs()) == [
-        "setup", "replay", "live", "evidence", "forward", "correlate", "blocklist", "controller",
-        "decisions", "release", "resume", "report", "explain", "impact", "watch", "web", "tune",
-        "notify", "sessions", "segments", "doctor", "check-config",
+        "setup", "replay", "live", "evidence", "forward", "correlate", "decide", "blocklist",
+        "controller", "decisions", "release", "resume", "report", "explain", "impact", "watch",
+        "web", "tune", "notify", "sessions", "segments", "doctor", "check-config",
     ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection
 from sensor.state.snapshot import SnapshotError
 
-__all__ = ["Correlator"]
+__all__ = ["LARGEST_FETCH", "Correlator"]
 
 _TRANSACTION: Final = 15_000
 """Milliseconds after which the transaction of one that died comes to nothing."""
@@ -42,7 +42,7 @@ _NEARLY: Final = 0.8
 """Of ``cluster.skew``: beyond it answers will no longer find what they answer."""
 _SENT: Final = 30
 """Seconds for a snapshot to be acknowledged."""
-_LARGEST: Final = 8 << 20
+LARGEST_FETCH: Final = 8 << 20
 """Bytes of one partition fetched at once."""
 
 
@@ -125,7 +125,7 @@ class Correlator:
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
             max_poll_records=_MOST,
-            max_partition_fetch_bytes=_LARGEST,
+            max_partition_fetch_bytes=LARGEST_FETCH,
             fetch_max_wait_ms=_POLL,
         )
         correlator = self

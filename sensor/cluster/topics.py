@@ -7,7 +7,7 @@ from sensor.settings import Settings
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.topics import make_topic
 
-__all__ = ["ensure_segments_topic", "ensure_state_topic"]
+__all__ = ["ensure_decide_topic", "ensure_segments_topic", "ensure_state_topic"]
 
 _RETENTION: Final = 24 * 3_600_000
 """Milliseconds: a correlator that was away for longer begins anew."""
@@ -49,6 +49,11 @@ def ensure_state_topic(connection: Connection, settings: Settings, partitions: i
         raise InvalidPartitionsError(
             f"{name}: {found} partitions; expected {partitions}, as many as {segments} has"
         )
+
+
+def ensure_decide_topic(connection: Connection, settings: Settings) -> None:
+    """Have the topic by which it is found out who decides. Raises KafkaError."""
+    _ensure(connection, settings, settings.cluster.decide_topic, 1, {})
 
 
 def _ensure(

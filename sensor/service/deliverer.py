@@ -151,6 +151,7 @@ class Kept(msgspec.Struct):
 
     live: bool
     settings: Settings
+    from_topic: bool = False
 
     def write(self, path: Path) -> None:
         """Whole or not at all, for nobody else to read. Raises OSError."""
@@ -167,11 +168,18 @@ class Deliverer:
     """Decide, pass on, prune; until told to stop or nobody is there any more."""
 
     def __init__(
-        self, settings: Settings, state: Path, sinks: Iterable[Sink], live: bool, link: Link
+        self,
+        settings: Settings,
+        state: Path,
+        sinks: Iterable[Sink],
+        live: bool,
+        link: Link,
+        from_topic: bool = False,
     ) -> None:
         self._files = StateFolder(state)
         self._sinks = list(sinks)
         self._live = live
+        self._from_topic = from_topic
         self._link = link
         self._ledger = Ledger(self._files.ledger)
         self._exemptions = Exemptions(state, settings)
@@ -268,7 +276,8 @@ class Deliverer:
         def say(said: Sentence) -> None:
             self._notice(sink.name, said)
 
-        return Around(self._files, say, self._live, self._exemptions.settings.blocking.hold)
+        hold = self._exemptions.settings.blocking.hold
+        return Around(self._files, say, self._live, hold, self._from_topic)
 
     def _stop(self) -> int:
         for sink in self._sinks:
@@ -281,7 +290,7 @@ class Deliverer:
         """Leave for the next one what it goes by, without the page's users."""
         settings = msgspec.structs.replace(self._exemptions.settings, web=WebSettings())
         try:
-            Kept(self._live, settings).write(self._files.delivery_settings)
+            Kept(self._live, settings, self._from_topic).write(self._files.delivery_settings)
         except OSError as error:
             why = sentence("delivery.settings", error=error.strerror or str(error))
             self._notice("delivery", why)
@@ -402,7 +411,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not locked(lock):
                 raise OSError(f"{files.path}: a sensor passes on what is there already")
             deliverer = Deliverer(
-                kept.settings, files.path, sinks, kept.live, TerminalLink(options.drain)
+                kept.settings,
+                files.path,
+                sinks,
+                kept.live,
+                TerminalLink(options.drain),
+                kept.from_topic,
             )
             return 1 if deliverer.run() else 0
     except (OSError, DatabaseError) as error:
@@ -421,7 +435,7 @@ def _kept(files: StateFolder, config: str | None) -> Kept:
         kept = Kept(True, Settings())
     except msgspec.DecodeError as error:
         raise SettingsError([f"{path}: {error}"]) from None
-    return Kept(kept.live, load_settings(config)) if config else kept
+    return Kept(kept.live, load_settings(config), kept.from_topic) if config else kept
 
 
 def _become_owner(state: Path) -> None:

@@ -53,9 +53,11 @@ class Delivery:
         state: Path,
         tell: Callable[[Notice], None] = lambda _: None,
         live: bool = True,
+        from_topic: bool = False,
     ) -> None:
         """Fork; it waits for :meth:`begin`. ``live``: blocks expire by the clock of this machine,
-        else by packet time alone. Raises SinkSettingsError.
+        else by packet time alone. ``from_topic``: the journal is of alerts that Kafka has already.
+        Raises SinkSettingsError.
         """
         sinks = prepare_sinks(settings)
         self._tell = tell
@@ -77,7 +79,7 @@ class Delivery:
                 def deliver(again: bool) -> None:
                     with theirs:
                         link = SensorLink(theirs)
-                        Deliverer(settings, state, sinks, live, link).run(again)
+                        Deliverer(settings, state, sinks, live, link, from_topic).run(again)
 
                 supervise(theirs, StateFolder(state).delivery_lock, settle, deliver)
             finally:

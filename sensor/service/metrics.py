@@ -176,6 +176,8 @@ MEANINGS = {
     "decisions_step": "steps by which it went on by itself",
     "decisions_resume": "times it went on as before, by itself",
     "decisions_alarm": "alarms for a person",
+    "alerts_taken": "alerts of the topic that were new (port25 decide; on the health topic)",
+    "alerts_unreadable": "messages of that topic that are no alerts",
     "segments_forwarded": "segments given to Kafka or to the spool, by partition",
     "batches_forwarded": "batches of them, with empty ones that only tell how far the sensor is",
     "bytes_forwarded": "bytes of those batches",

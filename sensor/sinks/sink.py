@@ -51,6 +51,8 @@ class Around(NamedTuple):
     """whether time is that of this machine, or that of a capture"""
     hold: int
     """seconds that a person's release holds where it does not say so itself"""
+    from_topic: bool = False
+    """whether alerts are those of Kafka's topic already"""
 
 
 class Sink(Protocol):

@@ -17,8 +17,10 @@ __all__ = ["AlertSource", "alert_message"]
 class AlertSource:
     """The alerts of one journal, keyed by subscriber."""
 
-    def __init__(self, path: Path, name: str, settings: KafkaSettings) -> None:
+    def __init__(self, path: Path, name: str, settings: KafkaSettings, told: bool = False) -> None:
+        """``told``: they came from there, and are only counted as done."""
         self.name = name
+        self._told = told
         self._journal = Journal(path, read_only=True)
         self._settings = settings
 
@@ -32,10 +34,10 @@ class AlertSource:
 
     def read(self, after: int, most: int) -> list[Message]:
         """See ``Source``."""
-        return [
-            alert_message(number, alert, self._settings)
-            for number, alert in self._journal.page(after, 0, most)
-        ]
+        rows = self._journal.page(after, 0, most)
+        if self._told:
+            return [Message(number, "") for number, _ in rows]
+        return [alert_message(number, alert, self._settings) for number, alert in rows]
 
     def resend(self) -> list[Message]:
         """Nothing: an alert is told once."""

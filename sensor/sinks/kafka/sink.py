@@ -65,7 +65,7 @@ class KafkaSink(Sink):
         """Those not ``known`` yet; in the producer's thread."""
         state = self._around.state
         found: list[Source] = [
-            AlertSource(path, name, self._settings)
+            AlertSource(path, name, self._settings, told=self._around.from_topic)
             for path in state.journals
             if (name := state.source(path)) not in known
         ]

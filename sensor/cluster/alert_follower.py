@@ -1,0 +1,126 @@
+"""All alerts of the topic, in the order of packet time as far as that can be told.
+
+Partitions are read side by side. As long as one of them has not been read to where it ended when
+it was first seen, its next alert is waited for, and the oldest of all is given; from then on alerts
+are given as they come. So who begins anew a month later is given them as they happened.
+"""
+
+import collections
+import time
+from typing import Any, Final
+
+import msgspec
+
+from sensor.alerts.alert import Alert
+from sensor.cluster.correlator import LARGEST_FETCH
+from sensor.sinks.kafka.connection import Connection
+
+__all__ = ["AlertFollower"]
+
+_READ_AHEAD: Final = 500
+"""Alerts of a partition that may wait for older ones of others."""
+_POLL: Final = 100
+"""Milliseconds."""
+_LOOK: Final = 10.0
+"""Seconds between looks for new partitions."""
+
+
+class AlertFollower:
+    """Raises KafkaError from everything."""
+
+    def __init__(self, connection: Connection, positions: dict[int, int]) -> None:
+        """``positions``: by partition, how far alerts were taken before; others from the start."""
+        from kafka import KafkaConsumer
+
+        self._topic = connection.settings.alerts_topic
+        self.positions = positions
+        """of what was given, by partition"""
+        self.unreadable = 0
+        """messages that are no alerts"""
+        self._ends: dict[Any, int] = {}
+        self._queues: dict[Any, collections.deque[tuple[int, Alert | None]]] = {}
+        self._looked = -_LOOK
+        self._consumer = KafkaConsumer(
+            **connection.arguments,
+            client_id="port25-decide-alerts",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            max_partition_fetch_bytes=LARGEST_FETCH,
+            fetch_max_wait_ms=_POLL,
+        )
+
+    def poll(self) -> list[Alert]:
+        """What is next; empty: nothing came, or something older has to come first."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK:
+            self._looked = now
+            self._look()
+        if not self._queues:
+            time.sleep(_POLL / 1000)
+            return []
+        for part, records in self._consumer.poll(_POLL).items():
+            self._queues[part] += [(r.offset, self._read(r.value)) for r in records]
+        found = self._in_order()
+        full = [part for part, queue in self._queues.items() if len(queue) >= _READ_AHEAD]
+        paused = self._consumer.paused()
+        self._consumer.pause(*(part for part in full if part not in paused))
+        self._consumer.resume(*(part for part in paused if part not in full))
+        return found
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all was given that was there when each partition was first seen."""
+        return bool(self._queues) and all(self._is_past(part) for part in self._queues)
+
+    def _look(self) -> None:
+        from kafka import TopicPartition
+
+        numbers = self._consumer.partitions_for_topic(self._topic) or set()
+        new = [TopicPartition(self._topic, n) for n in sorted(numbers)]
+        new = [part for part in new if part not in self._queues]
+        if not new:
+            return
+        self._consumer.assign([*self._queues, *new])
+        for part in new:
+            self._queues[part] = collections.deque()
+            self._consumer.seek_to_beginning(part)
+            begin = self._consumer.beginning_offsets([part])[part]
+            at = max(begin, self.positions.get(part.partition, 0))
+            self._consumer.seek(part, at)
+        self._ends |= self._consumer.end_offsets(new)
+
+    def _is_past(self, part: Any) -> bool:
+        """Whether a partition was read, and given, to its end of then."""
+        return not self._queues[part] and (self._consumer.position(part) or 0) >= self._ends[part]
+
+    def _read(self, value: bytes | None) -> Alert | None:
+        try:
+            return msgspec.json.decode(value or b"", type=Alert)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self.unreadable += 1
+            return None
+
+    def _in_order(self) -> list[Alert]:
+        found: list[Alert] = []
+        while True:
+            waiting = [part for part, queue in self._queues.items() if queue]
+            if not waiting or not all(
+                queue or self._is_past(part) for part, queue in self._queues.items()
+            ):
+                return found
+            oldest = min(waiting, key=lambda part: self._ts(part))
+            offset, alert = self._queues[oldest].popleft()
+            self.positions[oldest.partition] = offset + 1
+            if alert is not None:
+                found.append(alert)
+
+    def _ts(self, part: Any) -> int:
+        alert = self._queues[part][0][1]
+        return alert.ts if alert is not None else 0
+
+    def close(self) -> None:
+        """Leave the brokers."""
+        self._consumer.close()
