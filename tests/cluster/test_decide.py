@@ -19,6 +19,7 @@ from sensor.cluster.alert_follower import AlertFollower
 from sensor.settings import load_settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection, named
+from sensor.sinks.kafka.topics import ensure_topics
 from tests.cluster.test_kafka import Cluster
 from tests.conftest import ROOT
 
@@ -42,6 +43,7 @@ class Desk(Cluster):
     def tell(self, alerts: list[tuple[str, Alert]]) -> None:
         """Alerts of sensors, as sensors or who correlates tell them."""
         settings = load_settings(str(self.config)).kafka
+        ensure_topics(Connection(named(settings)))
         producer = KafkaProducer(bootstrap_servers=self.broker.bootstrap, acks="all")
         for sensor, one in alerts:
             message = alert_message(0, msgspec.structs.replace(one, sensor=sensor), settings)
