@@ -21,6 +21,11 @@ from typing import Any
 from lab import PCAPS, ROOT, port25
 from lab.broker import Broker
 from lab.splitting import by_route, split
+from sensor.capture.merge import Captures
+from sensor.cluster.forwarder import Forwarder
+from sensor.cluster.share import Share
+from sensor.decode.decoder import Decoder
+from sensor.settings import Settings, load_settings
 
 BORDERS = ("east", "north", "west")
 TOPIC = "port25.alerts"
@@ -63,6 +68,23 @@ def lines_by_host(alerts: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]
     return found
 
 
+def warm_up(settings: Settings, parts: list[Path]) -> None:
+    """Have all kernels compiled: a border that compiles while others speak is left behind."""
+    sent: list[bytes] = []
+    for name, part in zip(BORDERS, parts, strict=True):
+        forwarder = Forwarder(settings, name, 1, lambda _, message: sent.append(message))
+        decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
+        for block in Captures([str(part)]):
+            few = block._replace(frames=block.frames[:500])
+            forwarder.add(decoder.decode(few), few.data, 0, "")
+            break
+        forwarder.end()
+    share = Share(settings)
+    for message in sent:
+        share.add(message, 0, True)
+    share.finish()
+
+
 def watch(broker: Broker, least: int, processes: list[subprocess.Popen[bytes]]) -> list[Any]:
     """Show alerts as they come, until ``least`` have come."""
     from kafka import KafkaConsumer
@@ -92,7 +114,8 @@ def watch(broker: Broker, least: int, processes: list[subprocess.Popen[bytes]]) 
 
 def run(folder: Path, whole: Path, pace: str) -> int:
     """The demonstration of a capture; its exit code."""
-    print("Apache Kafka starts; the first time, Maven fetches it.", flush=True)
+    print("Apache Kafka starts; the first time, Maven fetches it, and kernels are compiled.")
+    sys.stdout.flush()
     broker = Broker(folder / "kafka").start()
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -101,6 +124,7 @@ def run(folder: Path, whole: Path, pace: str) -> int:
         replayed = port25("replay", "-q", "--json", "-c", str(config), str(whole)).stdout
         want = [json.loads(line) for line in replayed.splitlines()]
         parts = split(whole, folder, by_route)
+        warm_up(load_settings(str(config)), parts)
         print(f"{' '.join(BORDERS)}: {', '.join(str(p.stat().st_size) for p in parts)} bytes each;")
         print("each direction of a connection passes a border of its own. Alerts as they come:\n")
         settings = ("-c", str(config))
