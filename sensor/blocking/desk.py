@@ -19,7 +19,7 @@ from sensor.blocking.handling import TABLES, Act, ActName, Handling, Verdict, af
 from sensor.hosts.subscribers import Exemption, where
 from sensor.state.folder import StateFolder
 
-__all__ = ["Acknowledged", "Desk", "DeskReader", "Exempted"]
+__all__ = ["Acknowledged", "Desk", "DeskReader", "Exempted", "Letter"]
 
 _MIGRATIONS: Final = (
     """
@@ -69,7 +69,24 @@ _MIGRATIONS: Final = (
         SELECT host, ts, until, by, reason, '' FROM exempted ORDER BY number;
     """,
     TABLES,
+    """
+    CREATE TABLE letters (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        alert TEXT NOT NULL,
+        host TEXT NOT NULL,
+        ts INTEGER NOT NULL,
+        by TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        recipient TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        message BLOB NOT NULL,
+        sent INTEGER NOT NULL
+    );
+    CREATE INDEX letters_by_alert ON letters (alert, number);
+    """,
 )
+_LETTERS: Final = 100_000
+"""Kept at most; the oldest go first."""
 _NOTE: Final = "ts, by, reason, act, verdict, owner, until"
 
 
@@ -86,6 +103,21 @@ class Acknowledged(msgspec.Struct, frozen=True):
     """of ``assign``: to whom"""
     until: int = 0
     """of ``snooze``: wall time, nanoseconds since 1970"""
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A mail somebody sent about an alert."""
+
+    ts: int
+    """wall time, nanoseconds since 1970"""
+    by: str
+    kind: str
+    recipient: str
+    subject: str
+    message: str
+    """all of it, headers too, as the mail server was given it"""
+    sent: int
+    """when it was taken, as ``ts``; 0: it was not"""
 
 
 class Exempted(msgspec.Struct, frozen=True):
@@ -155,6 +187,32 @@ class Desk(Book):
         """All that was said and done about an alert, the oldest first."""
         sql = f"SELECT {_NOTE} FROM acknowledged WHERE alert = ? ORDER BY number"  # noqa: S608
         return [Acknowledged(*row) for row in self.db.rows(sql, alert)]
+
+    def keep_letter(self, alert: str, host: str, one: Letter) -> int:
+        """Before it is sent; its number, for :meth:`letter_sent`."""
+        with self.db.transaction():
+            self.db.run(
+                "INSERT INTO letters"
+                " (alert, host, ts, by, kind, recipient, subject, message, sent)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                *(alert, host, one.ts, one.by, one.kind, one.recipient, one.subject),
+                one.message.encode(errors="replace"),
+            )
+            (number,) = self.db.row("SELECT max(number) FROM letters")
+            self.db.run("DELETE FROM letters WHERE number <= ?", number - _LETTERS)
+        return int(number)
+
+    def letter_sent(self, number: int, ts: int) -> None:
+        """A mail server has taken it."""
+        self.db.run("UPDATE letters SET sent = ? WHERE number = ?", ts, number)
+
+    def letters(self, alert: str) -> list[Letter]:
+        """All about an alert, the oldest first."""
+        sql = (
+            "SELECT ts, by, kind, recipient, subject, CAST(message AS TEXT), sent FROM letters"
+            " WHERE alert = ? ORDER BY number"
+        )
+        return [Letter(*row) for row in self.db.rows(sql, alert)]
 
     def exempt(self, host: str, days: int, ts: int, by: str, reason: str) -> Exempted:
         """Exempt a host until the end of the day ``days`` from ``ts`` (ns).

@@ -119,7 +119,10 @@ def _serve(settings: "Settings", state: Path, config: str | None, listening: soc
     from sensor.console.web.server import application
 
     web, owner = settings.web, Person(person(), "operator")
-    app, key = AppState(settings, state, config), secrets.token_urlsafe(24)
+    try:
+        app, key = AppState(settings, state, config), secrets.token_urlsafe(24)
+    except (OSError, ValueError) as error:
+        raise Stop(2, str(error)) from None
     logins = Logins(web, app.keys)
 
     class Server(uvicorn.Server):

@@ -4,7 +4,7 @@ Where TLS is asked for and the server does not speak it, or is not whom it says,
 What mail is made and sent with is loaded when the destination is opened: most sensors send none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
@@ -59,6 +59,12 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         password, context = secret(self.password_file).decode(), trust(self.authority)
         return lambda alerts, mode: self._send(self.message(alerts, mode), context, password)
 
+    def post(self) -> "Callable[[EmailMessage, list[str]], None]":
+        """A way to send any mail to some. It raises NotTakenError, RefusedError."""
+        self.opened()  # what that loads, and what it raises
+        password, context = secret(self.password_file).decode(), trust(self.authority)
+        return lambda made, to: self._send(made, context, password, to)
+
     def message(self, alerts: Sequence[Alert], mode: str) -> "EmailMessage":
         """The mail."""
         from email import policy
@@ -76,7 +82,13 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         made.set_content(body(alerts, mode))
         return made
 
-    def _send(self, made: "EmailMessage", context: "ssl.SSLContext", password: str) -> None:
+    def _send(
+        self,
+        made: "EmailMessage",
+        context: "ssl.SSLContext",
+        password: str,
+        to: Sequence[str] | None = None,
+    ) -> None:
         import smtplib
 
         host, port = host_and_port(self.server)
@@ -91,7 +103,7 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     server.starttls(context=context)
                 if self.user:
                     server.login(self.user, password)
-                left_out = server.send_message(made, self.sender, list(self.to))
+                left_out = server.send_message(made, self.sender, list(to or self.to))
         except smtplib.SMTPDataError as error:
             kind = RefusedError if error.smtp_code in (552, 554) else NotTakenError
             raise kind(f"{error.smtp_code} {error.smtp_error!r}") from None

@@ -7,6 +7,7 @@ from sensor.alerts.notice import Health, Notice
 from sensor.notify.chat import Chat
 from sensor.notify.destination import Destination, Way
 from sensor.notify.lane import Lane
+from sensor.notify.letters import LetterSettings
 from sensor.notify.mail import Mail
 from sensor.notify.syslog import Syslog
 from sensor.notify.webhook import Webhook
@@ -33,6 +34,7 @@ class NotifySettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
     webhook: tuple[Webhook, ...] = ()
     syslog: tuple[Syslog, ...] = ()
     chat: tuple[Chat, ...] = ()
+    letters: LetterSettings = LetterSettings()
 
     @property
     def to(self) -> list[Destination]:

@@ -12,7 +12,7 @@ from sensor.base.database import DatabaseError
 from sensor.console.status import Status
 from sensor.console.told import Told, told, try_out
 from sensor.console.view import Seen
-from sensor.console.web import oversight, schemas
+from sensor.console.web import letters, oversight, schemas
 from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed, summary
 from sensor.console.web.app_state import ApiError
 from sensor.console.web.export import export
@@ -24,6 +24,7 @@ from sensor.console.web.stream import place_of, place_text
 from sensor.hosts.subscribers import where
 from sensor.impact.formats.csv import render as as_csv
 from sensor.impact.formats.json import render as as_json
+from sensor.notify.letters import Draft
 from sensor.settings import Settings
 
 __all__ = ["OPERATIONS"]
@@ -282,6 +283,15 @@ OPERATIONS: Final = (
     Operation("POST", "/api/v1/acts", acts, "analyst",
               "Take, assign, note, put off, be done with, or reopen some alerts", schemas.Acted,
               body=schemas.Acts, faults=(404,)),
+    Operation("GET", "/api/v1/alerts/{id}/draft", letters.draft, "analyst",
+              "A letter about an alert, of a template: to the customer, or XARF", Draft,
+              letters.LetterQuery, faults=(404,)),
+    Operation("GET", "/api/v1/alerts/{id}/letters", letters.kept, "analyst",
+              "Letters that were sent about an alert, as they were sent", letters.Letters,
+              faults=(404,)),
+    Operation("POST", "/api/v1/alerts/{id}/letters", letters.send, "analyst",
+              "Send a letter by mail, and keep it", letters.Letters, body=letters.LetterText,
+              faults=(404, 409), slow=True),
     Operation("PUT", "/api/v1/alerts/{id}/acknowledgement", _acknowledge, "analyst",
               "Be done with an alert; earlier notes stay", schemas.Listed,
               body=schemas.Reason, faults=(404,)),

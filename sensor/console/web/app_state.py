@@ -56,6 +56,8 @@ class AppState:
         self.views = ViewPool(state)
         self.keys = Keys(StateFolder(state).keys)
         self.oidc = Oidc(settings.web)
+        self.post = settings.notify.letters.opened()
+        """sends letters; None: none are sent from here"""
         self.follower = Follower(self.views, settings.web.max_streams, settings.blocking.mode)
         self._folder = Path(tempfile.mkdtemp(prefix="port25-web-"))
         self._extracting = threading.Lock()

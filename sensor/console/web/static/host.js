@@ -4,6 +4,7 @@ import { may, query, send } from "./api.js";
 import { ACTS, ActButtons, ActOn } from "./acts.js";
 import { clock, count, decibans, printable } from "./format.js";
 import { useFetched, useKeys, useTitle } from "./hooks.js";
+import { Letters } from "./letters.js";
 import { on } from "./live.js";
 import { Ask, Because, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text } from "./parts.js";
 import { Packets } from "./packets.js";
@@ -57,6 +58,7 @@ function Host({ host, whole, who, theme, tell }) {
         ${alert && html`<p class="muted">${t("evidence_line", count(alert.connections), count(alert.proven), count(alert.disowned))}</p>`}
         ${alert?.sensor && html`<p class="muted">${t("told_by_sensor", printable(alert.sensor))}</p>`}
       </${Section}>`}
+    ${alert && may(who, "analyst") && html`<${Letters} id=${alert.id} who=${who} tell=${tell} />`}
     ${whole && html`<${Course} course=${whole.course} alert=${alert} theme=${theme} />`}
     ${alert && html`<${Destinations} alert=${alert} /><${Counts} windows=${alert.windows} />`}
     ${data && html`<${Sessions} sessions=${data.sessions} />`}
