@@ -17,6 +17,13 @@ from sensor.state.folder import StateFolder
 from tests.conftest import port25
 from tests.console.web.test_reach import ALERT, EXEMPT, HOST, NORTH, filled
 
+LETTERS = """
+[notify.letters]
+server = "127.0.0.1:9"
+sender = "abuse@isp.example"
+organisation = "Example ISP"
+"""
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -25,7 +32,9 @@ def folder(tmp_path):
 
 @pytest.fixture
 def server(folder, tmp_path):
-    with serving(folder, "-c", str(settings_for(tmp_path))) as one:
+    config = settings_for(tmp_path)
+    config.write_text(config.read_text() + LETTERS)
+    with serving(folder, "-c", str(config)) as one:
         yield one
 
 
@@ -59,6 +68,10 @@ def test_every_look_at_packets_every_export_and_every_act_is_a_row(server, folde
         ("DELETE", "/api/v1/exemptions"): (None, "lift", EXEMPT["north"]),
         ("POST", "/api/v1/releases"): ({"host": host, "reason": "fixed"}, "release", host),
         ("POST", "/api/v1/trials"): ({"name": "desk"}, "trial", ""),
+        ("POST", "/api/v1/alerts/{id}/letters"): (
+            {"kind": "xarf", "to": "a@b.example", "subject": "x", "text": "x"}, "letter", host,
+        ),
+        ("GET", "/api/v1/export"): (None, "export", ""),
         ("POST", "/api/v1/tokens"): (
             {"name": "crm", "role": "viewer", "prefixes": []}, "token made", "",
         ),
