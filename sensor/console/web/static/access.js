@@ -21,7 +21,7 @@ function MakeToken({ made }) {
         name: given.get("name"), role: given.get("role"), prefixes, days: Number(given.get("days")),
       }));
       setError(null);
-      form.reset();
+      form.elements.name.value = "";
     } catch (fault) {
       setError(fault);
     }
