@@ -162,13 +162,12 @@ class Outbound(threading.Thread):
         moved = self._arrived()
         while len(self._in_flight) < _IN_FLIGHT and (found := self._next()) is not None:
             record, on_disk = found
-            future = None
+            with self._lock:  # at once: what cannot be sent is to be sent again
+                self._in_flight.append((record, on_disk, None))
             if record.partition >= self.partitions:
                 self._counts["batches_of_other_partitions"] += 1
             else:
-                future = self._put(record)
-            with self._lock:
-                self._in_flight.append((record, on_disk, future))
+                self._in_flight[-1] = record, on_disk, self._put(record)
             moved = True
         if not self._in_flight:
             self._progress = now
