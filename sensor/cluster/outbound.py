@@ -30,8 +30,10 @@ _IN_MEMORY: Final = 32 << 20
 """Bytes that wait, or are on their way, before the disk takes what comes."""
 _IN_FLIGHT: Final = 64
 """Batches that are not acknowledged yet; each is below a megabyte."""
-_GIVE_UP: Final = 20.0
-"""Seconds for an acknowledgement; then sending begins anew."""
+_REQUEST: Final = 10.0
+"""Seconds that a broker has for an answer; then it is asked again."""
+_FOR_EVER: Final = (1 << 31) - 1
+"""Milliseconds until the client gives a batch up: never, for those behind it would go out first."""
 _SOON: Final = 3.0
 """Seconds without an acknowledgement after which Kafka is said to be away."""
 _LARGEST_PAUSE: Final = 1.0
@@ -229,8 +231,8 @@ class Outbound(threading.Thread):
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
-            delivery_timeout_ms=int(_GIVE_UP * 1000),
-            request_timeout_ms=int(_GIVE_UP * 500),
+            delivery_timeout_ms=_FOR_EVER,
+            request_timeout_ms=int(_REQUEST * 1000),
             reconnect_backoff_max_ms=int(_LARGEST_PAUSE * 1000),
             max_block_ms=5000,
             allow_auto_create_topics=False,
@@ -270,7 +272,7 @@ class Outbound(threading.Thread):
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(Exception):  # it is given up, whatever it says
-                producer.close(timeout=1)
+                producer.close(timeout=0)  # with more it would send what is behind
 
     def _turned(self, away: bool, code: str, **figures: object) -> None:
         if away != self.away:
