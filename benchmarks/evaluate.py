@@ -33,6 +33,7 @@ from lab.traffic.population import SETTINGS, Group, Traffic, traffic
 from lab.traffic.scripts import MX_LOOKUP
 from sensor.alerts.alert import Alert
 from sensor.capture.block import Block
+from sensor.console.precision import wilson
 from sensor.impact.judgement import KINDS
 from sensor.impact.survey import Survey
 from sensor.pipeline import Pipeline
@@ -224,16 +225,6 @@ def reached(climb: Climb | None, level: float) -> int | None:
     if climb is None or not len(climb.level) or climb.level[-1] < level:
         return None
     return int(climb.ts[np.searchsorted(climb.level, level)])
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % bounds of a share (Wilson 1927)."""
-    if not n:
-        return 0.0, 1.0
-    z, p = 1.96, hits / n
-    middle = p + z * z / (2 * n)
-    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)
 
 
 def poisson(events: int) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from sensor.blocking.handling import Verdict
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 
-__all__ = ["Precision", "Proposal", "Verdicts", "judged", "verdicts_of"]
+__all__ = ["Precision", "Proposal", "Verdicts", "judged", "verdicts_of", "wilson"]
 
 _RIGHT: Final = ("bot", "bulk_mail", "compromised")
 _WRONG: Final = ("own_server", "misconfigured", "test", "false_alarm")
@@ -63,7 +63,8 @@ class Verdicts(msgspec.Struct, frozen=True):
     proposals: list[Proposal]
 
 
-def _wilson(hits: int, n: int) -> tuple[float, float]:
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % bounds of a share (Wilson 1927)."""
     if not n:
         return 0.0, 1.0
     z, p = 1.96, hits / n
@@ -73,7 +74,7 @@ def _wilson(hits: int, n: int) -> tuple[float, float]:
 
 
 def _precision(of: Literal["all", "detector", "abuse"], name: str, right: int, n: int) -> Precision:
-    low, high = _wilson(right, n)
+    low, high = wilson(right, n)
     return Precision(of, name, right, n - right, round(right / n, 3), round(low, 3), round(high, 3))
 
 
