@@ -145,7 +145,7 @@ def test_a_page_shows_why_and_the_sum_adds_up(desk):
     ]
     assert round(sum(figures[:-1]), 1) == figures[-1] >= 20
     for title in ("Timeline", "Destinations", "Sessions", "Packets", "Decisions on this host"):
-        assert page.get_by_role("heading", name=title).is_visible()
+        expect(page.get_by_role("heading", name=title)).to_be_visible()
     assert page.locator("figure canvas").count() == 1
     assert page.locator("section[aria-labelledby=sessions]").get_by_text("localhost").count() > 3
 
