@@ -98,7 +98,7 @@ def follow(
     controller: Controller,
     group: str,
     wanted: set[int],
-    work: Callable[[int], bool],
+    work: Callable[[int], bool] = lambda now: False,
 ) -> None:
     """Read both topics from their beginning, then on; carry out once all that was there is read."""
     topic = connection.settings.blocklist_topic
