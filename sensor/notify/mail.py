@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Mail"]
 
-Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s<>,]+@[^\s<>,]+$", max_length=254)]
+_LETTERS: Final = r"[!-+\--;=?-~]+"
+"""Printable ASCII but comma and angle brackets, written so that every dialect reads it alike."""
+Address = Annotated[str, msgspec.Meta(pattern=f"^{_LETTERS}@{_LETTERS}$", max_length=254)]
 _TIMEOUT: Final = 20.0
 _LONGEST_LINE: Final = 990
 """A subject is a line: some clients show a fold. RFC 5322 has 998 at most."""

@@ -104,8 +104,8 @@ def _described(
 
 def _operation(one: Operation) -> dict[str, Any]:
     content = (
-        {one.gives: {"schema": {"type": "string"}}}
-        if isinstance(one.gives, str)
+        {kind: {"schema": {} if kind.endswith("json") else {"type": "string"}} for kind in files}
+        if (files := one.gives.split(", ") if isinstance(one.gives, str) else [])
         else _json(one.gives.__name__)
     )
     faults = {*one.faults, 400, 401, 403, 503} | ({413, 415} if one.body else set())

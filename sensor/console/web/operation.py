@@ -44,6 +44,8 @@ class Operation(NamedTuple):
     role: Role
     summary: str
     gives: Any = None
+    """a type of ``schemas``, or media types of files, with commas between"""
+
     query: type[schemas.Query] | None = None
     body: type[schemas.Body] | None = None
     faults: tuple[int, ...] = ()
