@@ -13,7 +13,6 @@ What is taken back must have been given: blocks given are remembered, the millio
 
 import contextlib
 import datetime
-import ipaddress
 import re
 import selectors
 import socket
@@ -22,10 +21,10 @@ from typing import Final
 
 import msgspec
 
-from sensor.base.sentences import sentence
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.leases.intake import Intake
-from sensor.leases.listening import endpoint, networks
+from sensor.leases.listening import address_of, bound, endpoint, networks
 from sensor.leases.radius_packet import shown
 from sensor.leases.settings import CgnLogPattern, CustomerSettings, LeaseSettingsError
 
@@ -40,7 +39,6 @@ _LARGEST: Final = 8192
 _BLOCKS: Final = 1_000_000
 _CONNECTIONS: Final = 64
 _AT_ONCE: Final = 1000
-_BUFFER: Final = 8 << 20
 _STAMP: Final = re.compile(rb"<\d{1,3}>1 (\d{4}-\d\d-\d\dT[0-9:.]{8,15}(?:Z|[+-]\d\d:\d\d)) ")
 _COUNTED: Final = re.compile(rb"([1-9]\d{0,4}) ")
 _NEEDED: Final = {"customer", "address", "first"}
@@ -61,11 +59,7 @@ class CgnLog:
         self._late = settings.late
         self._at = endpoint("customers.cgn_log.listen", log.listen)
         self._senders = networks("customers.cgn_log.senders", log.senders)
-        self._patterns = [
-            (is_given, _compiled(one))
-            for one in log.patterns
-            for is_given in [one.event == "assigned"]
-        ]
+        self._patterns = [(one.event == "assigned", _compiled(one)) for one in log.patterns]
         self.intake = Intake(f"CGN log on {log.listen}", settings)
         self._reader = self.intake.new_reader()
         self._counts = dict.fromkeys(CGN_LOG_COUNTERS, 0)
@@ -74,7 +68,7 @@ class CgnLog:
         self._streams: dict[socket.socket, _Stream] = {}
         self._is_bound = False
         self._fault = ""
-        self._said: set[str] = set()
+        self._has_refused = False
 
     def open(self, position: str) -> None:
         """See ``Source``: a port has no past."""
@@ -96,17 +90,10 @@ class CgnLog:
     # --- sockets ----------------------------------------------------------------------------------
 
     def _bind(self) -> None:
-        family = socket.AF_INET6 if ":" in self._at[0] else socket.AF_INET
-        both = []
+        both: list[socket.socket] = []
         try:
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                both.append(one := socket.socket(family, kind))
-                one.setblocking(False)
-                if kind == socket.SOCK_DGRAM:
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-                else:
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                one.bind(self._at)
+            both.append(bound(self._at))
+            both.append(bound(self._at, socket.SOCK_STREAM))
             both[1].listen()
         except OSError as error:
             for one in both:
@@ -162,14 +149,12 @@ class CgnLog:
         stream.cut = 0
 
     def _may(self, sender: str) -> bool:
-        address = ipaddress.ip_address(sender.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
+        address = address_of(sender)
         if any(address in network for network in self._senders):
             return True
         self._counts["cgn_log_unknown_senders"] += 1
-        if sender not in self._said and not self._said:
-            self._said.add(sender)
+        if not self._has_refused:
+            self._has_refused = True
             where = sentence("leases.sender", sender=sender)
             why = sentence("leases.unknown_sender")
             self.intake.say(
@@ -230,14 +215,14 @@ class CgnLog:
             self._tell(block, since, at, customer, where)
 
     def _tell(
-        self, block: _Block, since: int, until: int | None, customer: str, where: object
+        self, block: _Block, since: int, until: int | None, customer: str, where: Sentence
     ) -> None:
         address, first, last = block
         line = {
             "from": since, "until": until, "prefix": address, "ports": f"{first}-{last}",
             "customer": customer,
         }  # fmt: skip
-        self.intake.take(msgspec.json.encode(line).decode(), self._reader, where)  # type: ignore[arg-type]
+        self.intake.take(msgspec.json.encode(line).decode(), self._reader, where)
 
 
 class _Stream:

@@ -21,7 +21,7 @@ import msgspec
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.leases.intake import Intake
-from sensor.leases.listening import endpoint
+from sensor.leases.listening import bound, endpoint
 from sensor.leases.radius_clients import Clients
 from sensor.leases.radius_packet import Said, read_packet, shown
 from sensor.leases.radius_sessions import COUNTERS, Sessions
@@ -38,7 +38,6 @@ _ACCOUNTING_REQUEST: Final = 4
 _LARGEST: Final = 4096
 """Bytes of a packet (RFC 2866, 3)."""
 _AT_ONCE: Final = 1000
-_BUFFER: Final = 8 << 20
 _CLOCKS: Final = 946_684_800
 """Of a NAS that says it is before 2000, the clock is not set."""
 _KNOWN: Final = 100_000
@@ -107,19 +106,13 @@ class Radius:
         return self._counts | self._sessions.counters
 
     def _bind(self) -> bool:
-        family = socket.AF_INET6 if ":" in self._at[0] else socket.AF_INET
-        one = socket.socket(family, socket.SOCK_DGRAM)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        one.setblocking(False)
         try:
-            one.bind(self._at)
+            self._socket = bound(self._at)
         except OSError as error:
-            one.close()
             if (fault := error.strerror or str(error)) != self._fault:
                 self._fault = fault
                 self.intake.say(sentence("leases.unheard", source=self.intake.source, error=fault))
             return False
-        self._socket = one
         return True
 
     def _refuse(self, counter: str, sender: tuple[str, int], why: Sentence) -> None:

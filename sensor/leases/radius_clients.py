@@ -1,10 +1,9 @@
 """Who may tell of sessions: addresses, and the secrets they share with us."""
 
-import ipaddress
 from collections.abc import Sequence
 
 from sensor.base.secret_file import read_secret
-from sensor.leases.listening import networks
+from sensor.leases.listening import address_of, networks
 from sensor.leases.settings import LeaseSettingsError, RadiusClient
 
 __all__ = ["Clients"]
@@ -20,9 +19,7 @@ class Clients:
 
     def secret_of(self, address: str) -> bytes | None:
         """Of the client with an address; None: there is none."""
-        sender = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(sender, ipaddress.IPv6Address) and sender.ipv4_mapped:
-            sender = sender.ipv4_mapped
+        sender = address_of(address)
         for network, secret in self._clients:
             if sender in network:
                 return secret

@@ -7,13 +7,12 @@ sessions those heard of last are known (a million). What happens to accounting o
 
 import contextlib
 import ipaddress
-import socket
 import time
 from typing import Final, NamedTuple
 
 from sensor.base.units import SECOND
 from sensor.blocking.coa.settings import CoaSettings, CoaSettingsError
-from sensor.leases.listening import endpoint
+from sensor.leases.listening import bound, endpoint
 from sensor.leases.radius_clients import Clients
 from sensor.leases.radius_packet import INTERIM, START, read_packet
 from sensor.leases.radius_sessions import Sessions
@@ -23,7 +22,6 @@ __all__ = ["Accounting", "Session"]
 
 _LARGEST: Final = 4096
 _AT_ONCE: Final = 1000
-_BUFFER: Final = 8 << 20
 _REQUEST: Final = 4
 _CLOCKS: Final = 946_684_800
 """Of a NAS that says it is before 2000, the clock is not set."""
@@ -64,14 +62,9 @@ class Accounting:
             at = endpoint("blocking.coa.listen", settings.listen)
         except LeaseSettingsError as error:
             raise CoaSettingsError(str(error)) from None
-        family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        self._socket.setblocking(False)
         try:
-            self._socket.bind(at)
+            self._socket = bound(at)
         except OSError as error:
-            self._socket.close()
             raise OSError(error.errno, error.strerror, f"blocking.coa.listen {at[0]}") from None
 
     def turn(self) -> bool:
