@@ -5,7 +5,6 @@ behind decoding. Another thread sends, and has a spool for when Kafka is away; a
 people and the health topic how it goes, as it does for every sensor.
 """
 
-import contextlib
 import importlib
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice
 from sensor.base.sentences import Sentence, sentence
-from sensor.capture.block import Block, CaptureError
+from sensor.capture.block import Block
 from sensor.cluster.forwarder import Forwarder, read_key
 from sensor.cluster.outbound import Outbound
 from sensor.decode.decoder import Decoder
@@ -28,7 +27,7 @@ from sensor.pipeline import one_syn
 from sensor.service import privileges, systemd
 from sensor.service.announcer import Announcer
 from sensor.service.delivery import Delivery
-from sensor.service.line import Line
+from sensor.service.line import TURN, Line
 from sensor.service.live import PATIENCE, check
 from sensor.service.messages import Counters
 from sensor.service.metrics import Collector, serve
@@ -47,8 +46,6 @@ _FLUSH_TO_DISK: Final = 5.0
 """The same where they go to disk: nobody waits for them."""
 _QUIET: Final = 0.5
 """Seconds without a frame after which time passes by the wall clock."""
-_TURN: Final = 0.5
-"""Seconds of reading packets after which all else has its turn."""
 _LATER: Final = ("kafka.producer", "kafka.admin", "encodings.idna")
 """Modules that are first needed once privileges are gone."""
 
@@ -200,7 +197,7 @@ class Forwarding:
         for block in self._line.taps.read(0.1):
             self._on_block(block)
             last_packet_at = time.monotonic()
-            if last_packet_at - now > _TURN:
+            if last_packet_at - now > TURN:
                 break
         if now - last_packet_at > _QUIET:  # what was older than this turn's begin has been read
             self._forwarder.advance(clock - int(_QUIET * 1e9))
@@ -234,20 +231,13 @@ class Forwarding:
         self._settings = msgspec.structs.replace(new, **kept)
         self._end()
         self._begin()
-        self._line.taps.reload(self._settings)
-        if self._announcer.delivery is not None:
-            self._announcer.delivery.reload(self._settings)
-        self._announcer.notify("settings", sentence("settings.taken", later=later or None))
+        self._line.reload(self._settings, later)
 
     def _stop(self) -> None:
         """Read what has come, send it or leave it on disk, close."""
         systemd.notify("STOPPING=1")
-        end = time.monotonic() + _TURN
-        with contextlib.suppress(CaptureError):
-            for block in self._line.taps.read(0):
-                self._on_block(block)
-                if time.monotonic() > end:
-                    break
+        for block in self._line.last_blocks():
+            self._on_block(block)
         self._line.measure(self._settings.live.loss_alarm)  # what comes from here on is nobody's
         self._forwarder.end(self._link)
         if left := self._outbound.stop(PATIENCE):
@@ -269,19 +259,10 @@ class Forwarding:
 
     def counters(self) -> Counters:
         """Everything there is to count, by stage; the kernel's counts as of the last second."""
-        statistics, delivery = self._line.taps.statistics, self._announcer.delivery
         frames = self._frames + self._decoder.counts[: len(self._frames)]
         return {
             "frames": {o.name.lower(): int(frames[o]) for o in Outcome},
-            **(delivery.counters if delivery is not None else {}),
-            "capture": {
-                "packets_received": statistics.received,
-                "packets_dropped": statistics.dropped,
-                "ring_freezes": statistics.freezes,
-                "ring_blocks_waiting": self._line.taps.waiting,
-                "loss_ratio": self._line.loss,
-                "packets_per_second": self._line.taps.rate,
-            },
+            **self._line.counters(),
             "cluster": self._forwarded() | self._outbound.counters(),
             "disk": dict(self._store.counters),
             "uptime": {"packet_time_seconds": self._newest / 1e9},

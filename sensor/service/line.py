@@ -1,11 +1,22 @@
 """The interfaces of a sensor, and what it says of them: how much is lost, which are down."""
 
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Final
+
 from sensor.base.sentences import sentence
+from sensor.capture.block import Block, CaptureError
 from sensor.service.announcer import Announcer
 from sensor.service.loss import Counted, LossMeter, Span
+from sensor.service.messages import Counters
 from sensor.service.taps import Taps
+from sensor.settings import Settings
 
-__all__ = ["Line"]
+__all__ = ["TURN", "Line"]
+
+TURN: Final = 0.5
+"""Seconds of reading packets after which all else has its turn."""
 
 
 class Line:
@@ -20,17 +31,43 @@ class Line:
         self._meter = LossMeter(counted)
         self._announcer = announcer
 
-    @property
-    def loss(self) -> float:
-        """In the last span."""
-        return self._meter.loss
-
     def measure(self, alarm: float) -> Span:
         """What was lost since the last time; said where it is more than the share ``alarm``."""
         span = self._meter.measure(self.taps.count())
         if said := self._meter.alarm(span, alarm):
             self._announcer.notify("capture_loss", said)
         return span
+
+    def last_blocks(self) -> Iterator[Block]:
+        """What has come, for so long as a turn takes; until an interface goes away."""
+        end = time.monotonic() + TURN
+        with contextlib.suppress(CaptureError):
+            for block in self.taps.read(0):
+                yield block
+                if time.monotonic() > end:
+                    break
+
+    def reload(self, settings: Settings, later: list[str]) -> None:
+        """Settings were taken, but for sections that wait for the next start: say so to all."""
+        if self._announcer.delivery is not None:
+            self._announcer.delivery.reload(settings)
+        self.taps.reload(settings)
+        self._announcer.notify("settings", sentence("settings.taken", later=later or None))
+
+    def counters(self) -> Counters:
+        """Of packets, as of the last second; and of who passes alerts on."""
+        statistics, delivery = self.taps.statistics, self._announcer.delivery
+        return {
+            **(delivery.counters if delivery is not None else {}),
+            "capture": {
+                "packets_received": statistics.received,
+                "packets_dropped": statistics.dropped,
+                "ring_freezes": statistics.freezes,
+                "ring_blocks_waiting": self.taps.waiting,
+                "loss_ratio": self._meter.loss,
+                "packets_per_second": self.taps.rate,
+            },
+        }
 
     def look_at_cables(self) -> None:
         """Say of an interface that it is down, or up again."""

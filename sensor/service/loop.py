@@ -6,7 +6,6 @@ that what is due is told; as no older packet can come any more, a replay of the 
 the same. An alert is in the journal before it is told.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -17,13 +16,13 @@ import msgspec
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence, sentence
 from sensor.blocking.feed_faults import FaultReader
-from sensor.capture.block import Block, CaptureError
+from sensor.capture.block import Block
 from sensor.pipeline import Pipeline
 from sensor.service import systemd
 from sensor.service.announcer import Announcer
 from sensor.service.exemptions import Exemptions
 from sensor.service.leases import LeaseSources
-from sensor.service.line import Line
+from sensor.service.line import TURN, Line
 from sensor.service.messages import Counters
 from sensor.service.recorder import Recorder
 from sensor.service.signals import ENDING, collect_signals, obey
@@ -36,8 +35,6 @@ __all__ = ["QUIET", "Loop"]
 
 QUIET: Final = 2.0
 """Seconds without a frame after which time passes by the wall clock."""
-_TURN: Final = 0.5
-"""Seconds of reading packets after which clocks and signals have their turn."""
 
 
 class _Every:
@@ -120,7 +117,7 @@ class Loop:
         for block in self._line.taps.read(0.1):
             self._on_block(block)
             last_packet_at = time.monotonic()
-            if last_packet_at - now > _TURN:  # a flood must not starve all else
+            if last_packet_at - now > TURN:  # a flood must not starve all else
                 break
         if now - last_packet_at > QUIET:  # what was older than this turn's begin has been read
             self._keep(self._pipeline.catch_up(clock - int(QUIET * 1e9)))
@@ -198,21 +195,14 @@ class Loop:
         kept = {name: getattr(old, name) for name in fixed}
         self._exemptions.settings = settings = msgspec.structs.replace(new, **kept)
         self._apply_settings()
-        if self._announcer.delivery is not None:
-            self._announcer.delivery.reload(settings)
-        self._line.taps.reload(settings)
-        self._announcer.notify("settings", sentence("settings.taken", later=later or None))
+        self._line.reload(settings, later)
 
     def _stop(self) -> None:
         """Read what has come, write it all down, close."""
         systemd.notify("STOPPING=1")
         self._snapshots.wait()
-        end = time.monotonic() + _TURN
-        with contextlib.suppress(CaptureError):
-            for block in self._line.taps.read(0):
-                self._on_block(block)
-                if time.monotonic() > end:
-                    break
+        for block in self._line.last_blocks():
+            self._on_block(block)
         # Connections stay open, for the snapshot: the next start goes on with them.
         self._keep(self._pipeline.catch_up(self._pipeline.packet_time))
         self._measure_loss()
@@ -221,20 +211,11 @@ class Loop:
 
     def counters(self) -> Counters:
         """Everything there is to count, by stage; the kernel's counts as of the last second."""
-        statistics, delivery = self._line.taps.statistics, self._announcer.delivery
         counted = self._pipeline.counters()
         return {
             **counted,
             "customers": counted["customers"] | self._leases.counters,
-            **(delivery.counters if delivery is not None else {}),
-            "capture": {
-                "packets_received": statistics.received,
-                "packets_dropped": statistics.dropped,
-                "ring_freezes": statistics.freezes,
-                "ring_blocks_waiting": self._line.taps.waiting,
-                "loss_ratio": self._line.loss,
-                "packets_per_second": self._line.taps.rate,
-            },
+            **self._line.counters(),
             "told": {f"alerts_{state}": n for state, n in self._announcer.counters.items()},
             "disk": {
                 **self._recorder.counters,
