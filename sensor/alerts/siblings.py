@@ -27,7 +27,9 @@ _DELEGATED: Final = (60, 56, 52, 48)
 
 
 class Siblings:
-    """Hosts that came near an alert, by their surroundings and make."""
+    """Hosts that came near an alert, by their surroundings and make: ``ENOUGH`` of a place at most,
+    for with so many it is told of, and then not looked at for a day.
+    """
 
     def __init__(self) -> None:
         self.forgotten = 0
@@ -44,17 +46,18 @@ class Siblings:
             return None
         subnet = int(ipaddress.IPv6Network(host).network_address) >> 64
         place = subnet >> 16, make
-        seen = self._places.pop(place, {})
-        self._places[place] = seen = {k: then for k, then in seen.items() if ts - then < DAY} | {
-            subnet: ts
-        }
+        seen = self._places[place] = self._places.pop(place, {})
         if len(self._places) > PLACES:
             gone = next(iter(self._places))
             del self._places[gone]
             self._told.pop(gone, None)
             self.forgotten += 1
-        told = self._told.get(place)
-        if len(seen) < ENOUGH or (told is not None and ts - told < DAY):
+        if place in self._told and ts - self._told[place] < DAY:
+            return None
+        seen[subnet] = ts
+        for old in [k for k, then in seen.items() if ts - then >= DAY]:
+            del seen[old]
+        if len(seen) < ENOUGH:
             return None
         self._told[place] = ts
         length = next(n for n in _DELEGATED if len({k >> 64 - n for k in seen}) == 1)
