@@ -31,6 +31,7 @@ from sensor.blocking import recovery
 from sensor.blocking.bounds import LONGEST, Bounds
 from sensor.blocking.coa.settings import CoaSettings
 from sensor.blocking.decision import Decision, decision
+from sensor.blocking.http_settings import HttpSettings
 from sensor.hosts.subscribers import where
 
 __all__ = ["BlockingSettings", "Book", "Policy", "released"]
@@ -80,6 +81,8 @@ class BlockingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """alerts raised within a minute that call for a person"""
     coa: CoaSettings = CoaSettings()
     """blocks carried out by RADIUS (``port25 controller --coa``)"""
+    http: HttpSettings = HttpSettings()
+    """the block list for appliances (``port25 blocklist --format http --follow``)"""
 
 
 class Book(recovery.PauseBook, Protocol):

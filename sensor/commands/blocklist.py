@@ -19,12 +19,15 @@ from sensor.commands.terminal import Stop, complain
 
 if TYPE_CHECKING:
     from sensor.blocking.decision import Decision
+    from sensor.blocking.http_settings import HttpSettings
     from sensor.blocking.ledger import Ledger
 
 __all__ = ["HELP", "PLACE", "arguments", "run"]
 
 HELP: Final = "the blocks in force, for routers and others"
 PLACE: Final = 40
+_TOLD: Final = ("exabgp", "http")
+"""Forms that are told to somebody, and need no file."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +50,13 @@ def run(options: argparse.Namespace) -> int:
     from sensor.state.folder import StateFolder
 
     settings = settings_from(options.config)
-    if options.follow and not options.output and options.format != "exabgp":
-        raise Stop(2, "--follow: needs -o FILE (or --format exabgp, which tells only what changes)")
-    if options.follow and not options.output and not options.at:
-        return _to_exabgp(state_from(options, settings), not options.dry_run)
+    if options.follow and not options.output:
+        if options.format not in _TOLD or options.at:
+            raise Stop(2, "--follow: needs -o FILE (or --format exabgp or http, without --at)")
+        state, enforced = state_from(options, settings), not options.dry_run
+        if options.format == "http":
+            return _by_http(settings.blocking.http, state, enforced)
+        return _to_exabgp(state, enforced)
     form = feed(options.format)
     try:
         at = moment(options.at) if options.at else 0
@@ -120,6 +126,38 @@ def _to_exabgp(state: Path, enforced: bool) -> int:
         return announce(blocks, ended, state, complain)
     except KeyboardInterrupt:
         return 0
+
+
+def _by_http(settings: "HttpSettings", state: Path, enforced: bool) -> int:
+    import msgspec
+
+    from sensor.blocking.feeds import http
+    from sensor.blocking.ledger import Ledger
+    from sensor.service import systemd
+    from sensor.service.signals import ENDING, collect_signals
+    from sensor.state.folder import StateFolder
+
+    if not settings.tokens:
+        raise Stop(2, "blocking.http.tokens: missing; port25 web --new-token prints one")
+    path = StateFolder(state).ledger
+    ledger: list[Ledger] = []
+
+    def blocks(ts: int) -> "list[Decision]":
+        if not ledger:  # whoever asks may be there before the sensor ever was
+            ledger.append(Ledger(path, read_only=True))
+        return [one for one in ledger[0].in_force(ts, enforced) if one.action == "block"]
+
+    def report(counters: dict[str, int]) -> None:
+        line = {"schema": "port25.blocklist/1", "ts": time.time_ns(), "counters": counters}
+        print(msgspec.json.encode(line).decode(), flush=True)
+
+    got = collect_signals()
+    systemd.notify("READY=1")
+    try:
+        http.serve(settings, blocks, lambda: bool(got & ENDING), complain, report)
+    except (OSError, ValueError) as error:
+        raise Stop(1, f"blocking.http: {settings.listen}: {error}") from None
+    return 0
 
 
 def _write(text: str, output: str | None) -> None:

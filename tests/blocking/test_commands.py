@@ -51,6 +51,7 @@ def said(*words: str, state, code: int = 0) -> str:
         ("ipset", "add port25-v4-new 203.0.113.7 timeout 3"),
         ("exabgp", "announce flow route { match { source 203.0.113.7/32; protocol tcp;"),
         ("rbldnsd", "203.0.113.7 :127.0.0.2:"),
+        ("http", "203.0.113.7\n203.0.113.8\n"),
     ],
 )
 def test_every_form(state, form, text):
