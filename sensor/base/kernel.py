@@ -99,7 +99,7 @@ class Kernel:
         """Run it."""
         if _rehearsal is not None:
             return _rehearsal.run(self, arguments)
-        entry, words = self._caller.entry(arguments)
+        entry, words, _held = self._caller.entry(arguments)
         if entry is not None:
             return entry(words)
         return self.dispatcher(*arguments)

@@ -10,7 +10,7 @@ A kernel's *form* is its name and the types of its arguments, as text. A call wh
 has goes there; any other is left to Numba, which compiles it, slower to start and the same in what
 it says. Arguments go as 64-bit words: a number is one; an array is what Numba's arrays are made of
 (two owners that no kernel uses, elements, bytes of one, address, shape, strides); a tuple is one
-word, the address of the words of all that is in it. Those of a tuple are kept with it, for the
+word, the address of the words of all that is in it. Those of the tuples seen last are kept, for the
 tables that go into every call are the same tuple each time.
 """
 
@@ -19,7 +19,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -56,6 +56,9 @@ _C, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
 _PLAIN: Final = _C | _ALIGNED
 _WORD: Final = 0xFFFFFFFFFFFFFFFF
 _MOST_RESULTS: Final = 16
+_MOST_TUPLES: Final = 16
+"""Kept with their words, and so in memory with their tables: a sensor has four, tests make ever new
+ones."""
 
 
 @functools.cache
@@ -213,6 +216,29 @@ def look_again() -> None:
     _found.cache_clear()
 
 
+class _Block(NamedTuple):
+    """A tuple, and what kernels are given for it."""
+
+    value: tuple[Any, ...]
+    form: str
+    words: "ctypes.Array[ctypes.c_uint64]"
+
+
+_blocks: Final[dict[int, _Block]] = {}
+"""Of the tuples seen last, by their identity; the oldest goes out first."""
+
+
+def _block(value: tuple[Any, ...]) -> _Block:
+    known = _blocks.get(id(value))
+    if known is None:
+        words = _words(value)
+        array = (ctypes.c_uint64 * max(1, len(words)))(*words)
+        known = _blocks[id(value)] = _Block(value, form_of(value), array)
+        while len(_blocks) > _MOST_TUPLES:
+            _blocks.pop(next(iter(_blocks)), None)
+    return known
+
+
 class Caller:
     """What a kernel does when Python calls it and a library has it."""
 
@@ -220,48 +246,43 @@ class Caller:
         self._name = name
         self._library = library
         self._entries: dict[tuple[Any, ...], Entry | None] = {}
-        self._tuples: dict[int, tuple[tuple[Any, ...], str, Any]] = {}
         self._of: Library | None = None
 
-    def entry(self, arguments: tuple[Any, ...]) -> tuple[Entry | None, list[int]]:
-        """What to call, and with which words; None: Numba is asked."""
+    def entry(self, arguments: tuple[Any, ...]) -> tuple[Entry | None, list[int], list[_Block]]:
+        """What to call, with which words, and whose addresses are among them; None: Numba is asked.
+
+        The blocks are to be held until the call is over.
+        """
         found = self._library()
         if found is not self._of:
             self._of = found
             self._entries.clear()
         if found is None:
-            return None, []
+            return None, [], []
         key: list[Any] = []
         words: list[int] = []
-        for place, value in enumerate(arguments):
+        blocks: list[_Block] = []
+        for value in arguments:
             if isinstance(value, np.ndarray):
                 key.append((value.dtype, value.ndim, value.flags.num & (_PLAIN | _WRITEABLE)))
                 words += _words(value)
             elif isinstance(value, tuple):
-                _, form, block = self._block(place, value)
-                key.append(form)
-                words.append(ctypes.addressof(block))
+                blocks.append(block := _block(value))
+                key.append(block.form)
+                words.append(ctypes.addressof(block.words))
             else:
                 key.append(type(value) if not isinstance(value, np.void) else value.dtype)
                 words += _words(value)
         known = tuple(key)
         if known not in self._entries:
             self._entries[known] = self._bound(found, arguments)
-        return self._entries[known], words
+        return self._entries[known], words, blocks
 
     def _bound(self, found: Library, arguments: tuple[Any, ...]) -> Entry | None:
         try:
             return found.entry(call_form(self._name, arguments))
         except TypeError:
             return None
-
-    def _block(self, place: int, value: tuple[Any, ...]) -> tuple[tuple[Any, ...], str, Any]:
-        known = self._tuples.get(place)
-        if known is None or known[0] is not value:
-            words = _words(value)
-            known = value, form_of(value), (ctypes.c_uint64 * max(1, len(words)))(*words)
-            self._tuples[place] = known
-        return known
 
 
 def call_form(name: str, arguments: tuple[Any, ...]) -> str:

@@ -89,7 +89,7 @@ def made(tmp_path_factory):
 def _call(path: Path, one, *arguments):
     library = Library([path])
     caller = Caller(f"{one.py_func.__module__}.{one.py_func.__qualname__}", lambda: library)
-    entry, words = caller.entry(arguments)
+    entry, words, _held = caller.entry(arguments)
     assert entry is not None
     return entry(words)
 
@@ -132,9 +132,9 @@ def test_a_tuple_that_was_replaced_is_looked_at_anew(made):
     library = Library([made])
     caller = Caller(f"{__name__}._walk", lambda: library)
     t, words, start = _arguments()
-    entry, given = caller.entry((t, words, start))
+    entry, given, _held = caller.entry((t, words, start))
     first = entry(given)
-    entry, given = caller.entry((t._replace(most=1000), words, start))
+    entry, given, _held = caller.entry((t._replace(most=1000), words, start))
     assert entry(given)[0] > first[0]
 
 
