@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -156,7 +157,8 @@ def test_rbldnsd_serves_the_zone(folder):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    command = ["rbldnsd", "-n", "-u", "nobody", "-b", f"127.0.0.1/{port}"]
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    command = ["rbldnsd", "-n", *user, "-b", f"127.0.0.1/{port}"]
     data = f"blocked.example:combined:{zone}"
     server = subprocess.Popen([*command, data], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
@@ -166,6 +168,7 @@ def test_rbldnsd_serves_the_zone(folder):
         return [str(rdata) for rrset in answer.answer for rdata in rrset]
 
     def answers() -> bool:
+        assert server.poll() is None, server.communicate()[0]
         try:
             return bool(ask("7.113.0.203", "A"))
         except (OSError, dns.exception.DNSException):
