@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from lab import PCAPS, ROOT, SHARED, port25
+from lab.mail_servers import program
 
 __all__ = [
     "PCAPS",
@@ -135,10 +136,10 @@ def shared_captures() -> list[Path]:
 
 def needs(*programs: str, root: bool = False) -> None:
     """Skip the test where a program is missing, or root is asked for; but fail in CI."""
-    gone = [name for name in programs if shutil.which(name) is None]
+    gone = [name for name in programs if program(name) is None]
     why = f"not installed: {', '.join(gone)}" if gone else ""
     if root and os.geteuid() != 0:
-        why = "network namespaces need root"
+        why = "only root may"
     if why:
         cannot(why)
 

@@ -1,7 +1,6 @@
 """A CGN's log by syslog: what a real rsyslog passes on, and what becomes of all else."""
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import time
@@ -23,7 +22,7 @@ from sensor.leases.settings import (
     CustomerSettings,
     LeaseSettingsError,
 )
-from tests.conftest import ROOT, cannot
+from tests.conftest import ROOT, needs
 
 SECOND = 10**9
 DOCUMENTED = tomllib.loads(
@@ -207,8 +206,7 @@ def test_a_stream_keeps_no_more_than_a_message(pieces):
 
 @pytest.mark.parametrize("way", ["udp", "tcp", "octets"])
 def test_a_real_rsyslog_passes_it_on(log, tmp_path, way):
-    if shutil.which("rsyslogd") is None:
-        cannot("rsyslogd is not installed")
+    needs("rsyslogd")
     one, port = log()
     framing = 'TCP_Framing="octet-counted"' if way == "octets" else ""
     inside = tmp_path / "in"

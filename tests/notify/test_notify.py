@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from lab.alerts import alert
-from lab.mail_servers import postfix, program
+from lab.mail_servers import postfix
 from lab.waiting import wait_for
 from sensor.blocking.ledger import Ledger
 from sensor.console.terminal.words import Words
@@ -36,7 +36,7 @@ from sensor.sinks.outbox import Outbox
 from sensor.sinks.sink import Around, SinkSettingsError
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
-from tests.conftest import cannot
+from tests.conftest import cannot, needs
 
 DRY = "dry run: nothing is blocked"
 HERE = f"127.25.{os.getpid() // 256 % 256}.{os.getpid() % 256}"
@@ -229,8 +229,7 @@ def signed_for_here(folder):
 
 def rsyslog(folder, key, crt):
     """The words that start rsyslog with TLS on port 16514 of ``HERE``; it writes to ``out.log``."""
-    if shutil.which("rsyslogd") is None:
-        cannot("rsyslogd is not installed")
+    needs("rsyslogd")
     config = folder / "rsyslog.conf"
     config.write_text(
         f"""global(workDirectory="{folder}" defaultNetstreamDriver="ossl"
@@ -309,8 +308,7 @@ def postfix_that_keeps(folder, key, crt, within=()):
 
 
 def test_postfix_takes_mail_over_tls_in_order_when_it_is_back(folder):
-    if program("postfix") is None:
-        cannot("postfix is not installed")
+    needs("postfix", root=True)
     key, crt = signed_for_here(folder)
     evil = msgspec.structs.replace(alert("203.0.113.9"), block_reason=EVIL)
     with told(folder, MAIL.format("desk", crt)) as (journal, sink, said):

@@ -6,13 +6,12 @@ import msgspec
 import pytest
 
 from lab.browser import browsing
-from lab.mail_servers import program
 from lab.waiting import wait_for
 from lab.web import serving, settings_for
 from sensor.blocking.desk import Desk
 from sensor.state.audit import Audit
 from sensor.state.journal import Journal
-from tests.conftest import cannot
+from tests.conftest import needs
 from tests.console.web.test_reach import ALERT, HOST, filled
 from tests.notify.test_notify import HERE, postfix_that_keeps, signed_for_here
 
@@ -27,8 +26,7 @@ def with_letters(place, crt, more=""):
 
 
 def test_letters_are_sent_and_kept_as_they_were_sent(folder):
-    if program("postfix") is None:
-        cannot("postfix is not installed")
+    needs("postfix", root=True)
     key, crt = signed_for_here(folder)
     state = filled(folder / "state")
     texts = folder / "texts"
