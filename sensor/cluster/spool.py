@@ -72,7 +72,8 @@ class Spool:
         """of each record that was taken: its file, where it ends there, its segments"""
         self._writer: IO[bytes] | None = None
         self.counters = dict.fromkeys(COUNTERS, 0)
-        for path in sorted(folder.glob("*.spool"), key=lambda path: int(path.stem)):
+        found = [path for path in folder.glob("*.spool") if path.stem.isdecimal()]
+        for path in sorted(found, key=lambda path: int(path.stem)):
             self._files.append(self._found(path))
         self._next = int(self._files[-1].path.stem) + 1 if self._files else _FIRST
         self._tidy()

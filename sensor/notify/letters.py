@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 
 from sensor.alerts.alert import Alert, rfc3339
+from sensor.base.sentences import in_words
 from sensor.base.terminal import printable
 from sensor.notify.destination import NotTakenError, RefusedError
 from sensor.notify.mail import Address, Mail
@@ -135,7 +136,9 @@ def draft(settings: LetterSettings, alert: Alert, kind: Kind) -> Draft:
     if kind == "xarf":
         subject = f"abuse report (XARF): {alert.host}"
         return Draft(kind, printable(subject), _xarf(settings, alert)["description"])
-    reasons = "\n".join(f"- {printable(line.reason)}" for line in alert.against)
+    language = kind.partition(".")[2]
+    said = (in_words(e.code, e.figures, e.reason, language) for e in alert.against)
+    reasons = "\n".join(f"- {printable(one)}" for one in said)
     values = {
         "host": alert.host, "alert": alert.id, "since": rfc3339(alert.opened)[:19] + " UTC",
         "severity": alert.severity, "reasons": reasons, "organisation": settings.organisation,

@@ -86,6 +86,13 @@ def test_what_could_not_be_sent_goes_before_all_else(tmp_path):
     assert taken(Spool(tmp_path, CEILING)) == records(0, 20)
 
 
+def test_a_file_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / "notes.spool").write_text("buy milk")
+    spool = Spool(tmp_path, CEILING)
+    assert spool.take() is None
+    assert (tmp_path / "notes.spool").exists()
+
+
 @pytest.mark.parametrize("cut", [1, 50, 110])
 def test_a_record_that_was_cut_short_ends_its_file(tmp_path, cut):
     spool = Spool(tmp_path, CEILING)

@@ -1,6 +1,7 @@
 """Letters to customers in English and Japanese, and XARF, by a real mail server; kept as sent."""
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -40,6 +41,8 @@ def test_letters_are_sent_and_kept_as_they_were_sent(folder):
         assert english["subject"] == f"Our own text for {HOST['north']}"
         japanese = server.get(f"{path}/draft?kind=customer.ja", "analyst").json()
         assert "迷惑メール" in japanese["subject"] and "OP25B" in japanese["text"]
+        reasons = [line for line in japanese["text"].splitlines() if line.startswith("- ")]
+        assert reasons and all(re.search("[ぁ-んァ-ン一-龥]", line) for line in reasons)
         assert server.get(f"{path}/draft", "viewer").status_code == 403
         body = {"kind": "customer.ja", "to": "alice@receiver.example"}
         body |= {"subject": japanese["subject"], "text": japanese["text"]}
