@@ -94,7 +94,7 @@ export function Alerts({ params, who, tell }) {
   return html`<div class="heading"><h1>${t("alerts")}</h1>
       <span class="muted">${data && html`<span id="total">${t("of_all", count(data.total), count(data.all))}</span> · `}<a download
         href=${`/api/v1/alerts.csv${query(wanted)}`}>${t("as_csv")}</a>
-      ${["json", "parquet"].map((format) => html`<a class="button" download key=${format}
+      ${["json", "parquet"].map((format) => html` · <a download key=${format}
         href=${`/api/v1/export${query({ ...wanted, format })}`}>${t(`as_${format}`)}</a>`)}</span></div>
     <${Filters} wanted=${wanted} search=${search} who=${who} />
     <${Fault} error=${error} />
