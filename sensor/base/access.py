@@ -61,9 +61,12 @@ class WebLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
     url: Annotated[
-        str, msgspec.Meta(pattern=r"^https?://([^{}\s]|\{host\}|\{time\}|\{customer\})+$")
+        str,
+        msgspec.Meta(pattern=r"^https?://([^{}\s]|\{host\}|\{time\}|\{customer\}|\{ticket\})+$"),
     ]
-    """``{host}``, ``{time}`` (RFC 3339, of the last message) and ``{customer}`` are filled in"""
+    """``{host}``, ``{time}`` (RFC 3339, of the last message), ``{customer}`` and ``{ticket}`` are
+    filled in; a link that wants one of the latter two is left out where there is none
+    """
 
 
 class OidcGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

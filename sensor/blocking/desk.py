@@ -15,7 +15,7 @@ import msgspec
 
 from sensor.base.database import Book
 from sensor.base.units import DAY
-from sensor.blocking.handling import TABLES, Act, ActName, Handling, Verdict, after
+from sensor.blocking.handling import TABLES, TICKETS, Act, ActName, Handling, Verdict, after
 from sensor.hosts.subscribers import Exemption, where
 from sensor.state.folder import StateFolder
 
@@ -84,10 +84,11 @@ _MIGRATIONS: Final = (
     );
     CREATE INDEX letters_by_alert ON letters (alert, number);
     """,
+    TICKETS,
 )
 _LETTERS: Final = 100_000
 """Kept at most; the oldest go first."""
-_NOTE: Final = "ts, by, reason, act, verdict, owner, until"
+_NOTE: Final = "ts, by, reason, act, verdict, owner, until, ticket"
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
@@ -103,6 +104,8 @@ class Acknowledged(msgspec.Struct, frozen=True):
     """of ``assign``: to whom"""
     until: int = 0
     """of ``snooze``: wall time, nanoseconds since 1970"""
+    ticket: str = ""
+    """of ``ticket``: its number or address"""
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -140,34 +143,49 @@ class Desk(Book):
     def act(self, alerts: dict[str, int], ts: int, act: Act) -> None:
         """What a person does about some alerts, by id with the newest revision; all or none.
 
-        What was done and said before stays. Raises ActError.
+        A case is acted on by its name (:mod:`sensor.console.case`), with revision 0. What was done
+        and said before stays. Raises ActError.
         """
         before = self.handling(list(alerts))
         note = (
-            "INSERT INTO acknowledged (alert, ts, by, reason, act, verdict, owner, until)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO acknowledged (alert, ts, by, reason, act, verdict, owner, until, ticket)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         with self.db.transaction():
             for alert, revision in alerts.items():
                 now, known = before.get(alert, (Handling(), revision))
-                if act.act != "note":
+                if act.act not in ("note", "ticket"):
                     known = revision
                 made = after(now, act)
-                said = act.by, act.reason, act.act, act.verdict, act.owner, act.until
+                said = act.by, act.reason, act.act, act.verdict, act.owner, act.until, act.ticket
                 self.db.run(note, alert, ts, *said)
                 self.db.run(
-                    "INSERT OR REPLACE INTO handling VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO handling (alert, ts, state, owner, until, verdict,"
+                    " revision, ticket) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     *(alert, ts, made.state, made.owner, made.until, made.verdict, known),
+                    made.ticket,
                 )
 
     def handling(self, alerts: list[str]) -> dict[str, tuple[Handling, int]]:
         """How far it is with some alerts, and at which revision, by id; new ones are left out."""
         rows = self.db.rows(
-            "SELECT alert, revision, state, owner, until, verdict FROM handling"
+            "SELECT alert, revision, state, owner, until, verdict, ticket FROM handling"
             " WHERE alert IN (SELECT value FROM json_each(?))",
             json.dumps(alerts),
         )
-        return {alert: (Handling(*rest), revision) for alert, revision, *rest in rows}
+        return {
+            alert: (Handling(state, owner, until, verdict, ticket=ticket), revision)
+            for alert, revision, state, owner, until, verdict, ticket in rows
+        }
+
+    def tickets(self, whose: list[str]) -> dict[str, str]:
+        """Those that some alerts or cases are linked to, by id or name."""
+        rows = self.db.rows(
+            "SELECT alert, ticket FROM handling WHERE ticket <> ''"
+            " AND alert IN (SELECT value FROM json_each(?))",
+            json.dumps(whose),
+        )
+        return dict(rows)
 
     def verdicts(self, since: int) -> dict[str, Verdict]:
         """The last verdict on each alert that had one since ``since`` (ns), by id."""
@@ -213,6 +231,11 @@ class Desk(Book):
             " WHERE alert = ? ORDER BY number"
         )
         return [Letter(*row) for row in self.db.rows(sql, alert)]
+
+    def said_of(self, host: str) -> list[Exempted]:
+        """All that was said of a host's exemption, here or at another sensor, the oldest first."""
+        sql = "SELECT host, ts, until, by, reason FROM words WHERE host = ? ORDER BY number"
+        return [Exempted(*row) for row in self.db.rows(sql, host)]
 
     def exempt(self, host: str, days: int, ts: int, by: str, reason: str) -> Exempted:
         """Exempt a host until the end of the day ``days`` from ``ts`` (ns).

@@ -11,7 +11,9 @@ import msgspec
 
 __all__ = [
     "HANDLED",
+    "LARGEST_TICKET",
     "TABLES",
+    "TICKETS",
     "Act",
     "ActError",
     "ActName",
@@ -19,10 +21,11 @@ __all__ = [
     "HandlingState",
     "Verdict",
     "after",
+    "case_of",
 ]
 
 HandlingState = Literal["new", "working", "done", "snoozed"]
-ActName = Literal["note", "take", "assign", "done", "reopen", "snooze"]
+ActName = Literal["note", "take", "assign", "done", "reopen", "snooze", "ticket"]
 Verdict = Literal[
     "", "bot", "bulk_mail", "compromised", "own_server", "misconfigured", "test", "false_alarm",
     "unclear",
@@ -46,6 +49,13 @@ TABLES: Final = """
         FROM acknowledged GROUP BY alert;
     """
 """SQL that adds this to a desk of before; no alert is newer than notes from then."""
+TICKETS: Final = """
+    ALTER TABLE acknowledged ADD COLUMN ticket TEXT NOT NULL DEFAULT '';
+    ALTER TABLE handling ADD COLUMN ticket TEXT NOT NULL DEFAULT '';
+    """
+"""SQL that adds tickets to a desk of before."""
+LARGEST_TICKET: Final = 300
+"""Characters of a ticket's number or address."""
 
 HANDLED: Final = (
     "coalesce((SELECT CASE"
@@ -68,6 +78,8 @@ class Handling(msgspec.Struct, frozen=True):
     """what it was, in the last word on that"""
     reopened: bool = False
     """it escalated after it was done or put off"""
+    ticket: str = ""
+    """number or address of a ticket elsewhere: the alert's own, else that of its case"""
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -81,6 +93,16 @@ class Act(msgspec.Struct, frozen=True):
     until: int = 0
     """of ``snooze``: wall time, nanoseconds since 1970"""
     verdict: Verdict = ""
+    ticket: str = ""
+    """of ``ticket``: its number or address; empty: there is none any more"""
+
+
+def case_of(host: str, customer: str = "") -> str:
+    """The name of the case an alert belongs to: the customer's pseudonym, else the host.
+
+    Persons act on it as on an alert: no alert's id looks like either.
+    """
+    return customer or host
 
 
 class ActError(ValueError):
@@ -93,25 +115,32 @@ def after(before: Handling, act: Act) -> Handling:
     >>> after(Handling(), Act("take", "ann")).owner
     'ann'
     """
-    verdict = act.verdict or before.verdict
+    verdict, ticket = act.verdict or before.verdict, before.ticket
     match act.act:
         case "note":
             if not act.reason:
                 raise ActError("a note needs a text (reason)")
             return msgspec.structs.replace(before, verdict=verdict)
         case "take":
-            return Handling("working", act.by, 0, verdict)
+            return Handling("working", act.by, 0, verdict, ticket=ticket)
         case "assign":
             if not act.owner:
                 raise ActError("assign needs an owner")
-            return Handling("working", act.owner, 0, verdict)
+            return Handling("working", act.owner, 0, verdict, ticket=ticket)
         case "done":
             if not act.reason and not act.verdict:
                 raise ActError("what is done needs a verdict, or a text (reason)")
-            return Handling("done", before.owner or act.by, 0, verdict)
+            return Handling("done", before.owner or act.by, 0, verdict, ticket=ticket)
         case "reopen":
-            return Handling("working" if before.owner else "new", before.owner, 0, verdict)
+            state: HandlingState = "working" if before.owner else "new"
+            return Handling(state, before.owner, 0, verdict, ticket=ticket)
         case "snooze":
             if act.until <= 0:
                 raise ActError("snooze needs an end (hours)")
-            return Handling("snoozed", before.owner, act.until, verdict)
+            return Handling("snoozed", before.owner, act.until, verdict, ticket=ticket)
+        case "ticket":
+            if not act.ticket and not act.reason:
+                raise ActError("ticket needs a number or an address, or a text why there is none")
+            if len(act.ticket) > LARGEST_TICKET or not act.ticket.isprintable():
+                raise ActError(f"ticket: {LARGEST_TICKET} printable characters at most")
+            return msgspec.structs.replace(before, verdict=verdict, ticket=act.ticket)

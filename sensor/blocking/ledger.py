@@ -444,6 +444,14 @@ class Ledger(Book):
         sql = "SELECT message FROM decisions WHERE host = ? ORDER BY number DESC LIMIT ?"
         return _decisions(self.db, sql, host, most)
 
+    def of_case(self, name: str, most: int) -> list[Decision]:
+        """Decisions on a host, or on a customer by his pseudonym, the newest first."""
+        sql = (
+            "SELECT message FROM decisions WHERE host = ? OR customer = ? AND customer <> ''"
+            " ORDER BY number DESC LIMIT ?"
+        )
+        return _decisions(self.db, sql, name, name, most)
+
     def forget(self, before: int) -> int:
         """Delete decisions before ``before`` (ns) that no longer hold; how many."""
         with self.db.transaction():

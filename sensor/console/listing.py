@@ -10,7 +10,7 @@ from sensor.alerts.alert import AlertHead
 from sensor.alerts.gist import Gist
 from sensor.base.access import EVERYTHING, Reach
 from sensor.blocking.desk import Acknowledged, Desk, Exempted
-from sensor.blocking.handling import Handling
+from sensor.blocking.handling import Handling, case_of
 from sensor.blocking.ledger import Ledger
 from sensor.console.bounds import alerts_within
 from sensor.console.search import Around, blocked, handled, owned, parsed
@@ -99,7 +99,7 @@ class Listing(NamedTuple):
         exempted = {one.host: one for one in self.exempted}
         ledger, now = self.ledger, self.now
         words = ledger.last_words([h.host for h in heads], now) if ledger is not None else {}
-        handling = self._handling(ids)
+        handling = self._handling(ids, heads)
         return [
             Seen(
                 head,
@@ -113,11 +113,12 @@ class Listing(NamedTuple):
             if head.id in gists
         ]
 
-    def _handling(self, ids: list[str]) -> dict[str, Handling]:
+    def _handling(self, ids: list[str], heads: Sequence[AlertHead]) -> dict[str, Handling]:
         """As it is now: what escalated since, or was put off until now, is new again."""
         if self.desk is None:
             return {}
         known = self.desk.handling(ids)
+        tickets = self.desk.tickets([case_of(one.host, one.customer) for one in heads])
         over = [id_ for id_, (one, _) in known.items() if one.state in ("done", "snoozed")]
         escalated: dict[str, int] = {}
         for journal in self.journals:
@@ -130,6 +131,11 @@ class Listing(NamedTuple):
             elif one.state == "snoozed" and one.until <= clock:
                 one = msgspec.structs.replace(one, state="working" if one.owner else "new")
             found[id_] = one
+        for head in heads if tickets else ():
+            one = found.get(head.id, Handling())
+            his = tickets.get(case_of(head.host, head.customer), "")
+            if his and not one.ticket:
+                found[head.id] = msgspec.structs.replace(one, ticket=his)
         return found
 
     def every(self, asked: Asked, most: int, page: int) -> list[Seen]:

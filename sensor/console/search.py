@@ -7,6 +7,7 @@
     why:shared                         why a block is recommended, refused, or not recommended
     verdict:bot                        what the desk found it to be
     abuse:worm  abuse:relay            kind of abuse, or how it begins
+    ticket:4711                        linked to a ticket with that in its number or address
     customer:c-31415                   pseudonym of the customer, or how it begins
     is:open  is:critical  is:done  is:blocked  is:reopened  is:exempt
 
@@ -120,6 +121,14 @@ def _verdict(verdict: str, around: Around) -> Condition:
     return _desk("SELECT alert FROM desk.handling WHERE verdict = ?", around, verdict)
 
 
+def _ticket(number: str, around: Around) -> Condition:
+    """Of the alert, or of its case."""
+    linked = "SELECT alert FROM desk.handling WHERE instr(lower(ticket), lower(?))"
+    case = "CASE customer WHEN '' THEN host ELSE customer END"
+    of_cases = f"SELECT id FROM heads WHERE {case} IN ({linked})"  # noqa: S608
+    return _desk(f"{linked} UNION {of_cases}", around, number, number)
+
+
 def _abuse(kind: str, around: Around) -> Condition:
     begins = kind.lower().replace("_", " ")
     if not any(one.startswith(begins) for one in KINDS):
@@ -218,5 +227,6 @@ def _is(what: str, around: Around) -> Condition:
 
 KEYS: Final[dict[str, Condition_of]] = {
     "dst": _dst, "helo": _helo, "domain": _domain, "by": _by, "owner": owned, "note": _note,
-    "why": _why, "verdict": _verdict, "abuse": _abuse, "customer": _customer, "is": _is,
+    "why": _why, "verdict": _verdict, "ticket": _ticket, "abuse": _abuse,
+    "customer": _customer, "is": _is,
 }  # fmt: skip

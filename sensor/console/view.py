@@ -9,7 +9,7 @@ import copy
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,7 @@ from sensor.state.journal import Journal, Wanted
 from sensor.state.sessions import SessionStore
 
 __all__ = [
+    "Books",
     "Place",
     "Seen",
     "StateGoneError",
@@ -50,6 +51,14 @@ _CURRENT: Final = 3600.0
 
 Place = dict[str, int]
 """How far somebody is with the journals: the number of the last message, by folder."""
+
+
+class Books(NamedTuple):
+    """What is read; ledger and desk may not be there yet."""
+
+    journals: list[Journal]
+    ledger: Ledger | None
+    desk: Desk | None
 
 
 class StateGoneError(DatabaseError):
@@ -199,6 +208,11 @@ class View:
             stopped=self.stopped(),
             step=self.step(),
         )
+
+    @property
+    def books(self) -> Books:
+        """The files it is made of."""
+        return Books(list(self._journals.values()), self._ledger, self._desk)
 
     @property
     def listing(self) -> Listing:
@@ -430,7 +444,8 @@ class View:
         for journal in self._journals.values():
             known |= journal.revisions(list(self.may_see(alerts)))
         heads = [h for id_ in known for j in self._journals.values() if (h := j.head(id_))]
-        self.note(act.by, act.act, [(h.host, h.id) for h in heads], act.reason)
+        said = act.reason or act.ticket
+        self.note(act.by, act.act, [(h.host, h.id) for h in heads], said)
         desk = Desk(self._state.desk)
         desk.act(known, time.time_ns(), act)
         desk.close()

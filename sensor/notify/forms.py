@@ -15,6 +15,7 @@ from sensor.alerts.alert import Alert, rfc3339
 from sensor.base.terminal import printable
 from sensor.base.units import MILLISECOND
 from sensor.hosts.subscribers import where
+from sensor.notify.ticketed import ticket_of
 from sensor.sinks.ocsf import finding
 
 __all__ = ["DRY", "ENFORCED", "Form", "body", "cef", "ecs", "json_form", "shaped", "subject"]
@@ -48,6 +49,7 @@ def body(alerts: Sequence[Alert], mode: str) -> str:
         lines = [
             f"{one.host}  {one.severity}  {one.state}  {one.score:+.1f} decibans  ({one.abuse})",
             *([f"customer {one.customer}"] if one.customer else []),
+            *([f"ticket {ticket_of(one)}"] if ticket_of(one) else []),
             f"raised {rfc3339(one.opened)}, this message {one.time}",
             f"block {_block(one, mode)}",
             *(f"  {line.decibans:+6.1f}  {line.detector}: {line.reason}" for line in one.against),
@@ -91,6 +93,7 @@ def cef(alert: Alert, mode: str) -> str:
         "cfp1Label": "decibans", "cfp1": alert.score,
         "cs1Label": "mode", "cs1": mode, "cs2Label": "block", "cs2": alert.block_reason,
         "cs3Label": "severity", "cs3": alert.severity,
+        **({"cs4Label": "ticket", "cs4": ticket_of(alert)} if ticket_of(alert) else {}),
         "msg": "; ".join(line.reason for line in alert.against),
     }  # fmt: skip
     text = " ".join(
@@ -118,7 +121,8 @@ def ecs(alert: Alert, mode: str) -> dict[str, Any]:
         "network": {"transport": "tcp", "protocol": "smtp", "direction": "outbound"},
         "observer": {"product": "port25", "version": __version__, "type": "ids"},
         "rule": {"name": alert.abuse},
-        "labels": {"mode": mode, "severity": alert.severity},
+        "labels": {"mode": mode, "severity": alert.severity}
+        | ({"ticket": ticket_of(alert)} if ticket_of(alert) else {}),
     }  # fmt: skip
 
 
@@ -129,6 +133,8 @@ def json_form(alert: Alert, form: Form, mode: str) -> Any:
     if form == "ocsf":
         event = finding(alert)
         event["unmapped"]["mode"] = mode
+        if ticket_of(alert):
+            event["unmapped"]["ticket"] = ticket_of(alert)
         return event
     return msgspec.to_builtins(alert) | {"mode": mode}
 

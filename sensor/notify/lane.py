@@ -17,6 +17,7 @@ from sensor.base.sentences import Sentence
 from sensor.blocking.ledger import Ledger
 from sensor.notify.destination import Destination, NotTakenError, RefusedError, Way
 from sensor.notify.forms import DRY, ENFORCED
+from sensor.notify.ticketed import with_tickets
 from sensor.notify.trial import trial
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.sink import Around
@@ -171,7 +172,7 @@ class Lane:
     def _send(self, batch: list[Alert], mode: str) -> str:
         """Why it will never be taken, if so. Raises NotTakenError."""
         try:
-            self._way(batch, mode)
+            self._way(with_tickets(self._around.state, batch), mode)
         except RefusedError as error:
             self.refused += len(batch)
             self._told(_sentence("refused", self.destination.name, str(error)))

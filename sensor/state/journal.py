@@ -333,6 +333,16 @@ class Journal(Book):
         rows = self.db.rows(f"{_HEAD} WHERE {his} ORDER BY opened DESC", host, host)
         return [_head(row) for row in rows]
 
+    def turns(self, ids: list[str]) -> list[Alert]:
+        """Of some alerts the messages that say more than that it goes on, and the last of each."""
+        rows = self.db.rows(
+            "WITH mine AS (SELECT * FROM alerts WHERE id IN (SELECT value FROM json_each(?)))"
+            " SELECT message FROM mine WHERE state <> 'refreshed'"
+            " OR number IN (SELECT max(number) FROM mine GROUP BY id) ORDER BY number",
+            json.dumps(ids),
+        )
+        return [msgspec.json.decode(message, type=Alert) for (message,) in rows]
+
     def open_hosts(self, condition: Condition = _ALL) -> list[tuple[str, bool]]:
         """Hosts with an open alert that fits, and whether it recommends a block."""
         sql, values = condition

@@ -22,6 +22,8 @@ import pytest
 from lab.alerts import alert
 from lab.mail_servers import postfix
 from lab.waiting import wait_for
+from sensor.blocking.desk import Desk
+from sensor.blocking.handling import Act
 from sensor.blocking.ledger import Ledger
 from sensor.console.terminal.words import Words
 from sensor.console.view import View
@@ -31,6 +33,7 @@ from sensor.console.web.stream import Follower
 from sensor.console.web.view_pool import ViewPool
 from sensor.notify.forms import body, cef, ecs, shaped, subject
 from sensor.notify.syslog import record
+from sensor.notify.ticketed import with_tickets
 from sensor.settings import Settings, SettingsError, parse_settings
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.sink import Around, SinkSettingsError
@@ -423,3 +426,21 @@ def test_fields_for_addresses_hold_addresses(host, field, address):
 def test_settings_that_make_no_sense(text, said):
     with pytest.raises(SettingsError, match=said):
         parse_settings(text)
+
+
+def test_the_ticket_of_an_alert_or_its_case_is_in_what_is_told(tmp_path):
+    (tmp_path / "secret").write_text("a secret\n")
+    desk = Desk(tmp_path / "desk.sqlite")
+    mine, his, none = (alert(host, at=k) for k, host in enumerate(hosts(3)))
+    desk.act({mine.id: 1, his.host: 0}, 1, Act("ticket", "ann", ticket="T|1=x"))
+    desk.close()
+    with hook() as url:
+        Hook.asked = 1
+        text = f'[[notify.webhook]]\nname = "hook"\nurl = "{url}"\ngroup_wait = 1\ngroup_most = 3\n'
+        with told(tmp_path, f'{text}secret_file = "{tmp_path}/secret"') as (journal, sink, _):
+            journal.write([mine, his, none])
+            wait_for(done(journal, sink, tmp_path), 60)
+    assert [one.get("ticket") for one in Hook.taken[0]["alerts"]] == ["T|1=x", "T|1=x", None]
+    (made,) = with_tickets(StateFolder(tmp_path), [mine])
+    assert "cs4=T|1\\=x" in cef(made, DRY) and "ticket T|1=x" in body([made], DRY)
+    assert ecs(made, DRY)["labels"]["ticket"] == "T|1=x" and "ticket" not in body([none], DRY)

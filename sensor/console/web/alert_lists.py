@@ -120,6 +120,7 @@ HEAD: Final = (
     "host", "customer", "abuse", "severity", "score", "state", "raised", "last_active", "block",
     "block_until", "block_reason", "strongest", "decibans", "reason", "networks_1h", "refused_1h",
     "handled", "owner", "verdict", "last_note_by", "last_note", "id",
+    "ticket",
 )  # fmt: skip
 
 
@@ -133,6 +134,7 @@ def alert_cells(one: Seen) -> list[object]:
         gist.strongest.detector, gist.strongest.decibans, gist.strongest.reason, gist.networks,
         gist.refused, one.handling.state, one.handling.owner, one.handling.verdict,
         note.by if note else "", note.reason if note else "", one.head.id,
+        one.handling.ticket,
     ]  # fmt: skip
 
 
@@ -185,7 +187,10 @@ def acts(request: ApiRequest) -> schemas.Acted:
     """Take, assign, note, put off, be done with, or reopen."""
     body: schemas.Acts = request.body
     until = time.time_ns() + body.hours * HOUR if body.hours else 0
-    act = Act(body.act, request.person.name, body.reason.strip(), body.owner, until, body.verdict)
+    ticket = body.ticket.strip()
+    act = Act(
+        body.act, request.person.name, body.reason.strip(), body.owner, until, body.verdict, ticket
+    )
     try:
         done = request.view.act(body.alerts, act)
     except ActError as error:

@@ -12,7 +12,7 @@ from sensor.base.database import DatabaseError
 from sensor.console.status import Status
 from sensor.console.told import Told, told, try_out
 from sensor.console.view import Seen
-from sensor.console.web import letters, oversight, schemas
+from sensor.console.web import cases, letters, oversight, schemas
 from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed, summary
 from sensor.console.web.app_state import ApiError
 from sensor.console.web.export import export
@@ -47,7 +47,8 @@ def _alert(request: ApiRequest) -> schemas.AlertDetail:
         schemas.Step(a.ts, a.state, a.score, {w: c["networks"] for w, c in a.windows.items()})
         for a in messages
     ]
-    links = links_for(request.app.settings.web.links, one.host, one.ts, one.customer)
+    templates, ticket = request.app.settings.web.links, one.handling.ticket
+    links = links_for(templates, one.host, one.ts, one.customer, ticket)
     return schemas.AlertDetail(one, messages[-1], course, request.view.notes(one.id), links)
 
 
@@ -282,8 +283,14 @@ OPERATIONS: Final = (
               "An alert's packets as a capture; the access is logged", "application/octet-stream",
               faults=(404, 503), slow=True),
     Operation("POST", "/api/v1/acts", acts, "analyst",
-              "Take, assign, note, put off, be done with, or reopen some alerts", schemas.Acted,
-              body=schemas.Acts, faults=(404,)),
+              "Take, assign, note, put off, be done with, reopen, or link to a ticket",
+              schemas.Acted, body=schemas.Acts, faults=(404,)),
+    Operation("GET", "/api/v1/case", cases.page, "analyst",
+              "All that is known of a customer or host, and all that was done", cases.CasePage,
+              cases.CaseQuery, faults=(404,)),
+    Operation("POST", "/api/v1/case/acts", cases.act, "analyst",
+              "Note something about a case, or link it to a ticket", cases.CasePage,
+              body=cases.CaseAct, faults=(404,)),
     Operation("GET", "/api/v1/alerts/{id}/draft", letters.draft, "analyst",
               "A letter about an alert, of a template: to the customer, or XARF", Draft,
               letters.LetterQuery, faults=(404,)),

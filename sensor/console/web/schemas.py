@@ -17,7 +17,7 @@ from sensor.base.access import Role
 from sensor.base.sentences import Sentence
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
-from sensor.blocking.handling import ActName, Handling, HandlingState, Verdict
+from sensor.blocking.handling import LARGEST_TICKET, ActName, Handling, HandlingState, Verdict
 from sensor.console.standing import Block, BlockState
 from sensor.console.status import Range
 from sensor.console.told import Told
@@ -54,7 +54,7 @@ class AlertsFilter(Query, frozen=True):
     text: Annotated[str, Meta(max_length=200)] = ""
     """words, each in host, severity, state or id; an address or a prefix that the host shares
     addresses with; or a key with a value: dst, helo, domain, by, owner, note, why, verdict, abuse,
-    customer, is
+    ticket, customer, is
     """
     state: Literal["open", "raised", "escalated", "refreshed", "closed"] | UnsetType = UNSET
     severity: Severity | UnsetType = UNSET
@@ -160,13 +160,15 @@ class Acts(Body, frozen=True):
     alerts: Annotated[list[AlertId], Meta(min_length=1, max_length=1000)]
     act: ActName
     """take: it is mine; assign: it is the owner's; done: with a verdict or a text; snooze: for some
-    hours; reopen: it is not done; note: a text, and nothing else changes
+    hours; reopen: it is not done; note: a text, and nothing else changes; ticket: there is one
     """
     reason: Annotated[str, Meta(max_length=500)] = ""
     owner: Annotated[str, Meta(max_length=64)] = ""
     hours: Annotated[int, Meta(ge=0, le=8760)] = 0
     verdict: Verdict = ""
     """what it was"""
+    ticket: Annotated[str, Meta(max_length=LARGEST_TICKET)] = ""
+    """of ``ticket``: its number or address; empty, with a reason: there is none any more"""
 
 
 class Exempt(Body, frozen=True):

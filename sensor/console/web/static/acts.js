@@ -12,14 +12,15 @@ export const ACTS = {
   note: { key: "n", asks: {} },
   snooze: { key: "s", asks: { hours: true, needsReason: false, reason: true } },
   assign: { key: "w", asks: { owner: true, needsReason: false, reason: true } },
+  ticket: { key: "l", asks: { ticket: true, needsReason: false, reason: true } },
   reopen: { key: "o", asks: { needsReason: false, reason: true } },
 };
 
 async function act(name, ids, given) {
   let done = 0;
   for (let at = 0; at < ids.length; at += 1000) {
-    const { reason = "", owner = "", hours = 0, verdict = "" } = given;
-    const body = { alerts: ids.slice(at, at + 1000), act: name, reason, owner, hours, verdict };
+    const { reason = "", owner = "", hours = 0, verdict = "", ticket = "" } = given;
+    const body = { alerts: ids.slice(at, at + 1000), act: name, reason, owner, hours, verdict, ticket };
     done += (await send("POST", "acts", body)).alerts;
   }
   return t(`acted_${name}`, count(done));

@@ -6,7 +6,7 @@ import { clock, count, decibans, printable } from "./format.js";
 import { useFetched, useKeys, useTitle } from "./hooks.js";
 import { Letters } from "./letters.js";
 import { on } from "./live.js";
-import { Ask, Because, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text } from "./parts.js";
+import { Ask, Because, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text, Ticket } from "./parts.js";
 import { Packets } from "./packets.js";
 import { Plot } from "./plot.js";
 import { Sessions } from "./sessions.js";
@@ -46,9 +46,10 @@ function Host({ host, whole, who, theme, tell }) {
     </div>
     <${Done} notes=${whole?.notes ?? []} exempted=${data?.exempted} />
     <${Links} of=${whole?.links ?? data?.links ?? []} />
+    ${data && may(who, "analyst") && html`<p class="verdict"><a href=${`/case${query({ host: alert?.customer || host })}`}>${t("case_open")}</a></p>`}
     ${alert && html`<p class="verdict"><${Sentence} of=${alert.abuse} code=${`abuse.${(alert.abuse ?? "unknown").replace(" ", "_")}`} figures=${{}} /></p>
       ${alert.customer && html`<${Whose} alert=${alert} />`}
-      <p class="verdict">${t("handled")}: <${Handled} of=${listed} /></p>
+      <p class="verdict">${t("handled")}: <${Handled} of=${listed} />${listed.handling.ticket && html` (<${Ticket} of=${listed.handling.ticket} />)`}</p>
       <p class="verdict ${alert.block_recommended && !data?.exempted ? "bad" : ""}">
         ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} code=${alert.block_code} figures=${alert.block_figures} /></p>
       <p class="verdict">${t("block")}: <${Standing} of=${listed} /></p>`}
@@ -75,7 +76,7 @@ const Whose = ({ alert }) => html`<div class="verdict" id="customer">${t("custom
 
 function Done({ notes, exempted }) {
   return html`${notes.map((one) => html`<p class="note" key=${one.ts}>${t("acted_by", clock(one.ts), zoneName(one.ts), printable(one.by),
-      t(`past_${one.act}`, printable(one.owner), clock(one.until)))}${one.verdict && html`: <b>${t(`verdict_${one.verdict}`)}</b>`}${one.reason && html`: <${Text} of=${one.reason} />`}</p>`)}
+      t(`past_${one.act}`, printable(one.owner || one.ticket), clock(one.until)))}${one.verdict && html`: <b>${t(`verdict_${one.verdict}`)}</b>`}${one.reason && html`: <${Text} of=${one.reason} />`}</p>`)}
     ${exempted && html`<p class="note">${t("exempted_by", clock(exempted.until), printable(exempted.by), printable(exempted.reason))}</p>`}`;
 }
 

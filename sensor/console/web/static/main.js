@@ -10,6 +10,7 @@ import { Access } from "./access.js";
 import { Alerts } from "./alerts.js";
 import { AlertPage, HostPage } from "./host.js";
 import { Blocks } from "./blocks.js";
+import { Case } from "./case.js";
 import { Fault } from "./parts.js";
 import { Health } from "./health.js";
 import { Hosts } from "./hosts.js";
@@ -39,6 +40,7 @@ function page(path, props) {
   const alert = /^\/alerts\/([0-9a-f]{32})$/.exec(path);
   if (alert) return html`<${AlertPage} key=${alert[1]} id=${alert[1]} ...${props} />`;
   if (path === "/host") return html`<${HostPage} key=${props.params.get("host")} ...${props} />`;
+  if (path === "/case") return html`<${Case} key=${props.params.get("host")} ...${props} />`;
   return html`<p>${t("not_found")}</p>`;
 }
 
@@ -171,7 +173,7 @@ function state(live, status) {
 function Help({ close }) {
   const dialog = useRef(null);
   useEffect(() => dialog.current.showModal(), []);
-  const rows = [["j k", "key_list"], ["x X *", "key_choose"], ["/", "key_search"], ["t a n", "key_act"], ["s w o", "key_act2"], ["e r", "key_operator"], ["1–8", "key_pages"], ["?", "key_help"]];
+  const rows = [["j k", "key_list"], ["x X *", "key_choose"], ["/", "key_search"], ["t a n", "key_act"], ["s w o l", "key_act2"], ["e r", "key_operator"], ["1–8", "key_pages"], ["?", "key_help"]];
   return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="keys">
     <h2 id="keys">${t("keys")}</h2>
     <dl class="keys">${rows.map(([key, what]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl>

@@ -49,11 +49,17 @@ export function Standing({ of }) {
 
 // How far the desk is with an alert, and whose it is.
 export function Handled({ of }) {
-  const { state, owner, verdict, reopened, until } = of.handling ?? { state: "new" };
+  const { state, owner, verdict, reopened, until, ticket } = of.handling ?? { state: "new" };
   return html`<span class=${`handled ${state}`} title=${state === "snoozed" ? both(until) : undefined}>${
     reopened ? t("reopened") : t(`handled_${state}`)}${owner && html` <bdi>${printable(owner)}</bdi>`}${
-    verdict && html` · ${t(`verdict_${verdict}`)}`}</span>`;
+    verdict && html` · ${t(`verdict_${verdict}`)}`}${
+    ticket && html` · <bdi class="ticket" title=${printable(ticket)}>${printable(ticket.replace(/^https?:\/\/.*\/(?=[^/]+)/, ""))}</bdi>`}</span>`;
 }
+
+// A ticket elsewhere; an address can be followed.
+export const Ticket = ({ of }) => /^https?:\/\/\S+$/.test(of)
+  ? html`<a href=${of} target="_blank" rel="noopener noreferrer">${printable(of)} ↗</a>`
+  : html`<${Text} of=${of} />`;
 
 // A scrollable table with a caption; `wide` columns are left out on a telephone.
 export function Table({ caption, heads, children, hidden = true }) {
@@ -83,7 +89,7 @@ const VERDICTS = ["bot", "compromised", "bulk_mail", "own_server", "misconfigure
 
 // A question with a reason, and with days, hours, a person or a verdict where asked for; `does` may
 // fail, and says why then.
-export function Ask({ question, days, hours, owner, verdict, name, action, does, close, needsReason = true, reason = needsReason, noted = true }) {
+export function Ask({ question, days, hours, owner, verdict, ticket, name, action, does, close, needsReason = true, reason = needsReason, noted = true }) {
   const dialog = useRef(null);
   const [error, setError] = useState(null);
   useEffect(() => dialog.current.showModal(), []);
@@ -94,7 +100,7 @@ export function Ask({ question, days, hours, owner, verdict, name, action, does,
     try {
       await does({
         reason: text("reason"), days: Number(form.get("days")), hours: Number(form.get("hours")),
-        owner: text("owner"), verdict: text("verdict"), name: text("name"),
+        owner: text("owner"), verdict: text("verdict"), ticket: text("ticket"), name: text("name"),
       });
       close();
     } catch (fault) {
@@ -108,6 +114,7 @@ export function Ask({ question, days, hours, owner, verdict, name, action, does,
       ${hours && html`<label>${t("hours")} <input name="hours" type="number" min="1" max="8760" value="8" required /></label>`}
       ${name && html`<label>${t("name")} <input name="name" required maxlength="40" autocomplete="off" /></label>`}
       ${owner && html`<label>${t("owner")} <input name="owner" required maxlength="64" autocomplete="off" /></label>`}
+      ${ticket && html`<label>${t("ticket_field")} <input name="ticket" maxlength="300" autocomplete="off" autofocus /></label>`}
       ${verdict && html`<label>${t("verdict")} <select name="verdict"><option value="">${t("verdict_none")}</option>
         ${VERDICTS.map((one) => html`<option value=${one}>${t(`verdict_${one}`)}</option>`)}</select></label>`}
       ${reason &&
