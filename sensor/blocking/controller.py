@@ -12,7 +12,7 @@ is in force is given to nftables (:mod:`sensor.blocking.loading`).
 
 import collections
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -20,7 +20,7 @@ import msgspec
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import SCHEMA, SENSOR, Decision
 from sensor.blocking.desk_record import AHEAD, Words
-from sensor.blocking.loading import ApplyError, Loader
+from sensor.blocking.loading import ApplyError, Key, Loader
 
 __all__ = ["ApplyError", "Controller"]
 
@@ -41,6 +41,14 @@ class Loads(Protocol):
     @property
     def refused(self) -> dict[str, str]:
         """Hosts that are not blocked, and why."""
+
+    @property
+    def waiting(self) -> set[str]:
+        """Hosts of which it is not known yet whether they are blocked."""
+
+    @property
+    def dropped(self) -> dict[str, int] | None:
+        """Packets that were stopped, by host; None: nobody counts."""
 
     @property
     def counters(self) -> dict[str, int]:
@@ -64,6 +72,7 @@ class Controller:
         apply: Callable[[str], None],
         look: Callable[[], str] | None = None,
         loader: Loads | None = None,
+        count: Callable[[], Mapping[Key, int]] | None = None,
     ) -> None:
         """``apply`` gives a script to nftables, ``look`` says how its table is: see ``Loader``.
 
@@ -71,7 +80,7 @@ class Controller:
         """
         self._bounds = bounds
         self._max_blocks = max_blocks
-        self._loader: Loads = Loader(apply, own, look) if loader is None else loader
+        self._loader: Loads = Loader(apply, own, look, count=count) if loader is None else loader
         self._blocks: dict[str, dict[str, tuple[int, Decision]]] = {}
         """by subscriber and sensor"""
         self._words = Words()
@@ -185,6 +194,16 @@ class Controller:
     def unloaded(self) -> dict[str, str]:
         """Hosts whose block the firewall does not take, and why."""
         return self._loader.refused
+
+    @property
+    def waiting(self) -> set[str]:
+        """Hosts of which it is not known yet whether they are blocked."""
+        return self._loader.waiting
+
+    @property
+    def dropped(self) -> dict[str, int] | None:
+        """Packets that were stopped, by host; None: nobody counts."""
+        return self._loader.dropped
 
     @property
     def phrase(self) -> str:

@@ -4,22 +4,29 @@ Only the elements are given again while the table is as this program made it; it
 somebody flushed, changed or deleted it. A list that is refused whole is halved until those that the
 firewall does not take stand alone. They are named with the reason, left out for a minute, and then
 tried again. Each script is one transaction, so what was in force stays until something replaces it.
+
+Elements that are given again count from nothing. So what they have counted is read just before and
+added up here; packets between the two (milliseconds) are not in it.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sensor.blocking.decision import Decision
 from sensor.blocking.feeds import nftables
 from sensor.blocking.normal import disjoint
 
-__all__ = ["ApplyError", "Loader"]
+__all__ = ["ApplyError", "Key", "Loader"]
 
 _AGAIN: Final = 60.0
 """Seconds after which what was refused is tried again."""
 _MOST: Final = 4096
 """Scripts for one list; what is not sorted out by then is left out."""
+
+
+Key = tuple[str, tuple[int, int] | None]
+"""An element: address or prefix, and ports."""
 
 
 class ApplyError(Exception):
@@ -44,11 +51,16 @@ class Loader:
         own: Sequence[str],
         look: Callable[[], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        count: Callable[[], Mapping[Key, int]] | None = None,
     ) -> None:
         """``apply`` gives a script to nftables; raises ApplyError.
 
         ``look`` says what the table is but for the blocks in it; empty where there is none.
+        ``count`` says how many packets each element has stopped.
         """
+        self._count = count
+        self._hosts: dict[Key, str] = {}
+        self._stopped: dict[str, int] = {}
         self._apply = apply
         self._own = own
         self._look = look
@@ -61,6 +73,16 @@ class Loader:
     def refused(self) -> dict[str, str]:
         """Hosts whose block the firewall does not take, and why."""
         return {host: one.why for host, one in self._refused.items()}
+
+    @property
+    def waiting(self) -> set[str]:
+        """Nobody: a firewall answers at once."""
+        return set()
+
+    @property
+    def dropped(self) -> dict[str, int] | None:
+        """Packets that were stopped until elements were last given, by host."""
+        return None if self._count is None else dict(self._stopped)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -79,6 +101,7 @@ class Loader:
         now = self._clock()
         hosts = {one.host for one in blocks}
         before = set(self._refused)
+        self._read_counts(hosts)
         self._refused = {
             host: one for host, one in self._refused.items() if host in hosts and now < one.until
         }
@@ -91,7 +114,15 @@ class Loader:
             if fault is None:
                 break
             self._one_by_one(pieces, ts, fault)
+        self._hosts = {(one.source.removesuffix("/32"), one.ports): one.host for one in pieces}
         return sorted(set(self._refused) - before)
+
+    def _read_counts(self, hosts: set[str]) -> None:
+        """Add up what was stopped, of those who are blocked still."""
+        for key, packets in (self._count() if self._count is not None else {}).items():
+            if host := self._hosts.get(key):
+                self._stopped[host] = self._stopped.get(host, 0) + packets
+        self._stopped = {host: n for host, n in self._stopped.items() if host in hosts}
 
     def _elements(self, pieces: Sequence[Decision], ts: int) -> bool:
         return self._fault(nftables.elements(pieces, ts)) is None

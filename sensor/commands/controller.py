@@ -29,7 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--coa", action="store_true", help="ask NASes by RADIUS CoA or Disconnect (blocking.coa)"
     )
     parser.add_argument(
-        "--state", metavar="DIR", help="a sensor's folder, whose page is told what NASes refuse"
+        "--state",
+        metavar="DIR",
+        help="a sensor's folder, whose page is told what is in force, and what is refused",
     )
 
 
@@ -37,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT. The rules stay when it ends: they time out."""
     from sensor.blocking.controller import Controller
     from sensor.service import systemd
-    from sensor.service.controlling import carry_out, load, shape, show
+    from sensor.service.controlling import carry_out, count, load, shape, show
+    from sensor.service.reporting import Reporter
     from sensor.service.signals import collect_signals
     from sensor.settings import bounds_of
     from sensor.sinks.kafka.connection import Connection, ConnectionSettingsError
@@ -59,13 +62,20 @@ def run(options: argparse.Namespace) -> int:
         show if options.dry_run else load,
         None if options.dry_run else shape,
         coa,
+        None if options.dry_run else count,
     )
     what = "coa" if coa else "controller"
     group = options.group or f"port25-{what}-{socket.gethostname()}"
     wanted = collect_signals()
     systemd.notify("READY=1")
     work = (lambda now: False) if coa is None else _work(coa, options.state)
-    carry_out(connection, controller, group, wanted, work)
+    if options.dry_run:
+        carry_out(connection, controller, group, wanted, work)
+        return 0
+    name = settings.kafka.sensor or socket.gethostname()
+    reporter = Reporter(connection, f"{name}-coa" if coa else name, options.state)
+    carry_out(connection, controller, group, wanted, work, reporter.turn)
+    reporter.close()
     return 0
 
 

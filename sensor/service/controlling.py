@@ -16,11 +16,14 @@ import msgspec
 from sensor.alerts.alert import rfc3339
 from sensor.base.terminal import complain
 from sensor.blocking.controller import ApplyError, Controller
-from sensor.blocking.feeds.nftables import SHAPE
+from sensor.blocking.feeds.nftables import SETS, SHAPE
+from sensor.blocking.loading import Key
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.follower import Follower
 
-__all__ = ["carry_out", "follow", "load", "shape", "show"]
+__all__ = ["carry_out", "count", "follow", "load", "shape", "show"]
+
+Report = Callable[[Controller, int, bool], None]
 
 _AGAIN: Final = 60.0
 """Seconds after which the firewall is given what is in force even if nothing changed."""
@@ -46,16 +49,18 @@ def carry_out(
     group: str,
     wanted: set[int],
     work: Callable[[int], bool] = lambda now: False,
+    report: Report = lambda controller, now, loaded: None,
 ) -> None:
     """Until ``wanted`` holds SIGTERM or SIGINT. The rules stay when it ends: they time out.
 
     ``work`` is called several times a second, with the time in ns: what goes on beside Kafka. It
-    says whether blocks are refused that were not, or the other way round.
+    says whether blocks are refused that were not, or the other way round. ``report`` is called as
+    often, with whether blocks were just given: it looks at the controller, and tells others.
     """
     told = ""
     while not wanted & {signal.SIGTERM, signal.SIGINT}:
         try:
-            follow(connection, controller, group, wanted, work)
+            follow(connection, controller, group, wanted, work, report)
         except Exception as error:  # whatever kafka-python raises: what is in force times out
             said = f"kafka: {type(error).__name__}: {error}"
             if said != told:
@@ -87,6 +92,30 @@ def shape() -> str:
         return ""
 
 
+def count() -> dict[Key, int]:
+    """Packets each block has stopped; nothing where that cannot be read."""
+    found: dict[Key, int] = {}
+    for name in SETS:
+        try:
+            said = _run(("nft", "-j", "list", "set", "inet", "port25", name))
+            entries = msgspec.json.decode(said)["nftables"]
+            for one in next(e["set"] for e in entries if "set" in e).get("elem", []):
+                found[_key(one["elem"]["val"])] = one["elem"]["counter"]["packets"]
+        except (ApplyError, msgspec.DecodeError, LookupError, TypeError, StopIteration):
+            continue  # there is no table yet, or one of before
+    return found
+
+
+def _key(value: Any) -> Key:
+    """An element as nft shows it: an address, a prefix, or an address with ports."""
+    if isinstance(value, str):
+        return value if ":" not in value else f"{value}/128", None
+    if "prefix" in value:
+        return f"{value['prefix']['addr']}/{value['prefix']['len']}", None
+    address, ports = value["concat"]
+    return address, tuple(ports["range"]) if isinstance(ports, dict) else (ports, ports)
+
+
 def show(script: str) -> None:
     """Print a script in place of it."""
     sys.stdout.write(script)
@@ -99,6 +128,7 @@ def follow(
     group: str,
     wanted: set[int],
     work: Callable[[int], bool] = lambda now: False,
+    report: Report = lambda controller, now, loaded: None,
 ) -> None:
     """Read both topics from their beginning, then on; carry out once all that was there is read."""
     topic = connection.settings.blocklist_topic
@@ -125,7 +155,9 @@ def follow(
             if behind or not desk.caught_up:
                 continue
             ready, waited = time.monotonic(), False
-            if duty.turn(now):
+            loaded = duty.turn(now)
+            report(controller, now, loaded)
+            if loaded:
                 consumer.commit()
     finally:
         desk.close()

@@ -15,6 +15,7 @@
     leases.csv         whose addresses were, as it was told; leases-TIME.csv: before
     source-NAME.lock   held by the process that hears a source of leases
     feed-NAME.json     what a block feed refuses
+    enforcement.json   what controllers say is in force; enforcement-NAME.json: one beside us
     writer.lock        who writes here
     delivery.lock      held by the process that passes alerts on
     delivery.json      what that process goes by, for who starts it alone; no secrets
@@ -33,6 +34,7 @@ _JOURNAL: Final = "journal.sqlite"
 _SESSIONS: Final = "sessions.sqlite"
 _USAGE: Final = "usage.sqlite"
 _FEED: Final = "feed-"
+_ENFORCEMENT: Final = "enforcement"
 _LEASES: Final = "leases"
 _SNAPSHOT: Final = "state.p25"
 
@@ -115,6 +117,18 @@ class StateFolder:
     def feed_fault(self, feed: str) -> Path:
         """What a block feed refuses."""
         return self.path / f"{_FEED}{feed}.json"
+
+    def enforcement(self, controller: str = "") -> Path:
+        """What a controller beside the sensor says is in force; without a name what Kafka told."""
+        if not controller:
+            return self.path / f"{_ENFORCEMENT}.json"
+        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in controller)
+        return self.path / f"{_ENFORCEMENT}-{name}.json"
+
+    @property
+    def enforcement_files(self) -> list[Path]:
+        """Those there are."""
+        return sorted(self.path.glob(f"{_ENFORCEMENT}*.json"))
 
     @property
     def feed_faults(self) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from pyrad.packet import AcctPacket
 from lab.alerts import alert
 from lab.radius import NAS_SECRET, SECRET, Nas, can_run
 from lab.waiting import wait_for
+from sensor.blocking.enforcement import kept
 from sensor.blocking.feed_faults import faults
 from tests.conftest import ROOT, cannot
 from tests.kafka.test_two_sensors import Net, now
@@ -118,6 +119,13 @@ def test_a_nas_is_told_within_a_second_and_what_it_refuses_is_shown(net):
     wait_for(lambda: controller.lines()[-1]["refused"].get("by RADIUS") == 1, 20, "a count")
     last = controller.lines()[-1]
     assert last["blocked"] == 3 and last["counters"]["naked"] >= 1
+    wait_for(lambda: len(kept(sensor.state)) == 4, 20, "what the page shows")
+    told = {host: one for host, (one,) in kept(sensor.state).items()}
+    assert {host: one.state for host, one in told.items() if host != GONE} == dict.fromkeys(
+        HOSTS, "in force"
+    )
+    assert min(told[host].delay or 9 for host in HOSTS) < 1 and told["203.0.113.7"].dropped is None
+    assert (told[GONE].state, told[GONE].why) == ("refused", why.partition(": ")[2])
 
     sensor.person("release", next(iter(HOSTS)))
     wait_for(lambda: ("s7", "port25-open") in heard(), 20, f"the release: {heard()}")

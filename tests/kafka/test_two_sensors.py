@@ -46,6 +46,7 @@ class Net:
             f'[kafka]\nbootstrap = ["{self.broker.bootstrap}"]\nsensor = "{name}"\n'
             f'alerts_topic = "alerts-{self.run}"\nblocklist_topic = "{self.blocklist}"\n'
             f'health_topic = "health-{self.run}"\ndesk_topic = "{self.desk}"\n'
+            f'enforcement_topic = "enforcement-{self.run}"\n'
         )
 
     def sensor(self, name: str) -> "Sensor":

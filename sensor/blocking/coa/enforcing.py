@@ -158,6 +158,17 @@ class Coa:
         return self._why | silent
 
     @property
+    def waiting(self) -> set[str]:
+        """Hosts whose NAS has not answered yet."""
+        states, wanted = self._states, self._wanted or {}
+        return {host for host in wanted if not ((one := states.get(host)) and one.done)}
+
+    @property
+    def dropped(self) -> dict[str, int] | None:
+        """A NAS does not say."""
+        return None
+
+    @property
     def counters(self) -> dict[str, int]:
         """What was asked, and what was heard."""
         total = {"waiting": 0, "forgotten": self._forgotten}

@@ -2,7 +2,7 @@
 
 Only TCP from a blocked subscriber to port 25 is refused, with a reset so that a mail program says
 so at once; mail to the provider's own servers passes, and so does everything else. ``nft -f``
-loads it; ``nft list table inet port25`` shows counters and the time left.
+loads it; ``nft list table inet port25`` shows counters (of each block, too) and the time left.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
 from sensor.blocking.normal import disjoint
 
-__all__ = ["LOOKUPS", "SHAPE", "elements", "render", "trial"]
+__all__ = ["LOOKUPS", "SETS", "SHAPE", "elements", "render", "trial"]
 
 LOOKUPS: Final = False
 
@@ -31,14 +31,17 @@ table inet port25 {{
     set blocked4 {{
         type ipv4_addr
         flags timeout
+        counter
     }}
     set blocked6 {{
         type ipv6_addr
         flags interval, timeout
+        counter
     }}
     set blocked4_ports {{
         type ipv4_addr . inet_service
         flags interval, timeout
+        counter
     }}
     chain forward {{
         type filter hook forward priority filter - 1; policy accept;
@@ -53,7 +56,8 @@ table inet port25 {{
     }}
 }}
 """
-_SETS = ("blocked4", "blocked6", "blocked4_ports")
+SETS: Final = ("blocked4", "blocked6", "blocked4_ports")
+"""Those with the blocks; each element counts what it stops."""
 SHAPE = (
     ("nft", "-s", "-t", "list table inet port25"),
     ("nft", "-s", "list set inet port25 own4"),
@@ -86,7 +90,7 @@ def _table(own: Iterable[str]) -> str:
 
 def elements(blocks: Sequence[Decision], ts: int, flush: bool = True) -> str:
     """Only the elements, in place of those there were."""
-    by_set: dict[str, list[str]] = {name: [] for name in _SETS}
+    by_set: dict[str, list[str]] = {name: [] for name in SETS}
     for one in disjoint(blocks, ts):
         left = -((ts - one.expires) // SECOND)  # rounded up
         address = one.source.removesuffix("/32")
@@ -95,7 +99,7 @@ def elements(blocks: Sequence[Decision], ts: int, flush: bool = True) -> str:
         else:
             name, key = "blocked6" if ":" in address else "blocked4", address
         by_set[name].append(f"{key} timeout {left}s")
-    lines = [f"flush set inet port25 {name}" for name in _SETS if flush]
+    lines = [f"flush set inet port25 {name}" for name in SETS if flush]
     lines += [
         f"add element inet port25 {name} {{ {', '.join(found)} }}"
         for name, found in by_set.items()

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from sensor.base.database import DatabaseError
+from sensor.blocking.enforcement import kept
 from sensor.console.status import Status
 from sensor.console.told import Told, told, try_out
 from sensor.console.view import Seen
@@ -82,14 +83,17 @@ def _candidates(request: ApiRequest) -> schemas.Candidates:
 
 def _blocks(request: ApiRequest) -> schemas.InForce:
     found = request.view.blocks()
+    shown = found[: request.query.limit]
     pause = request.view.pause()
+    told = kept(request.view.state)
     return schemas.InForce(
         now=request.view.now,
         stopped=pause is not None,
         pause=pause.reasons if pause else [],
         pause_causes=pause.causes if pause else [],
         total=len(found),
-        blocks=found[: request.query.limit],
+        blocks=shown,
+        carried_out=[each for one in shown if one.enforced for each in told.get(one.host, ())],
     )
 
 
@@ -258,7 +262,7 @@ OPERATIONS: Final = (
     Operation("GET", "/api/v1/candidates", _candidates, "viewer",
               "Hosts that came near an alert", schemas.Candidates, schemas.LimitQuery),
     Operation("GET", "/api/v1/blocks", _blocks, "viewer", "Blocks in force", schemas.InForce,
-              schemas.LimitQuery),
+              schemas.LimitQuery, fleeting=True),
     Operation("GET", "/api/v1/exemptions", _exemptions, "viewer", "Exemptions made at the desk",
               schemas.Exemptions),
     Operation("GET", "/api/v1/networks", _networks, "viewer", "Networks with open alerts",

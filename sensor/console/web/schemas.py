@@ -17,6 +17,7 @@ from sensor.base.access import Role
 from sensor.base.sentences import Sentence
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
+from sensor.blocking.enforcement import Enforcement
 from sensor.blocking.handling import LARGEST_TICKET, ActName, Handling, HandlingState, Verdict
 from sensor.console.standing import Block, BlockState
 from sensor.console.status import Range
@@ -335,6 +336,8 @@ class InForce(msgspec.Struct, frozen=True):
     total: int
     blocks: list[Decision]
     """those that began first, as many as were asked for"""
+    carried_out: list[Enforcement]
+    """what controllers say became of them, as far as they say anything"""
 
 
 class Exemptions(msgspec.Struct, frozen=True):

@@ -42,6 +42,10 @@ class KafkaSettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
             "kafka_refused_messages": "messages too large for the topic",
             "kafka_restarts": "times sending began anew",
             "kafka_unheard": "words of persons not sent: there is no desk topic",
+            "enforcement_heard": "what controllers said became of blocks",
+            "enforcement_refused": "such words that were malformed",
+            "enforcement_forgotten": "such words forgotten for want of room, the oldest first",
+            "enforcement_not_written": "times they could not be left for the page",
             "desk_heard": "words of persons at other sensors, at each start again",
             "desk_refused": "such words that were malformed or out of bounds",
         },
@@ -74,6 +78,8 @@ class KafkaSettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
     health_topic: Topic = "port25.sensor-health"
     desk_topic: Topic = "port25.desk"
     """what persons decided, for all sensors and controllers"""
+    enforcement_topic: Topic = "port25.enforcement"
+    """what controllers say became of blocks"""
     create_topics: bool = True
     partitions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 6
     """of topics that are created"""

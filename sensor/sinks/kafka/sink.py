@@ -15,6 +15,7 @@ from sensor.sinks.kafka.block_source import BlockSource
 from sensor.sinks.kafka.connection import NAME, Connection
 from sensor.sinks.kafka.desk_listener import DeskListener
 from sensor.sinks.kafka.desk_source import DeskSource
+from sensor.sinks.kafka.enforcement_listener import EnforcementListener
 from sensor.sinks.kafka.message import Message, Source, headers
 from sensor.sinks.kafka.producer import Producer
 from sensor.sinks.outbox import Outbox
@@ -42,6 +43,7 @@ class KafkaSink(Sink):
         self._around: Around
         self._producer: Producer
         self._listener: DeskListener | None = None
+        self._carried_out: EnforcementListener | None = None
         self._health_at = -float("inf")
 
     def start(self, around: Around) -> None:
@@ -60,6 +62,8 @@ class KafkaSink(Sink):
         if around.live:
             self._listener = DeskListener(self._connection, around.notice)
             self._listener.start()
+            self._carried_out = EnforcementListener(self._connection, around.state)
+            self._carried_out.start()
 
     def _open_sources(self, known: Container[str]) -> list[Source]:
         """Those not ``known`` yet; in the producer's thread."""
@@ -87,7 +91,8 @@ class KafkaSink(Sink):
     def counters(self) -> dict[str, Any]:
         """What was sent, and what was heard."""
         heard = self._listener.counters() if self._listener is not None else {}
-        return self._producer.counters() | heard
+        told = self._carried_out.counters() if self._carried_out is not None else {}
+        return self._producer.counters() | heard | told
 
     def tell(self, what: Notice | Health) -> None:
         """On the health topic; how the sensor is, only as often as the settings want."""
@@ -113,5 +118,7 @@ class KafkaSink(Sink):
         """Send what is on its way, for a moment."""
         if self._listener is not None:
             self._listener.stop()
+        if self._carried_out is not None:
+            self._carried_out.stop()
         self._producer.stop()
         self._producer.join(_PATIENCE)

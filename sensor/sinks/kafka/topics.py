@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sensor.sinks.kafka.connection import Connection, KafkaSettings
 
-__all__ = ["Topics", "ensure_topics", "make_topic", "wanted"]
+__all__ = ["Topics", "ensure_enforcement_topic", "ensure_topics", "make_topic", "wanted"]
 
 _USUAL_LARGEST: Final = 1_048_588
 """Bytes: ``max.message.bytes`` where nobody set it."""
@@ -83,6 +83,23 @@ def ensure_topics(connection: Connection) -> Topics:
     if without:
         faults.append(f"topic {desk}: missing; releases and exemptions reach no other sensor")
     return Topics(faults, min([*sizes, _USUAL_LARGEST]), frozenset({desk} if without else ()))
+
+
+def ensure_enforcement_topic(connection: Connection) -> None:
+    """Make the topic of what is in force, if it is missing and may be made. Raises KafkaError."""
+    from kafka import KafkaAdminClient
+
+    settings = connection.settings
+    if not settings.create_topics:
+        return
+    admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
+    try:
+        if settings.enforcement_topic not in set(admin.list_topics()):
+            config = {"cleanup.policy": "compact"}
+            name, parts = settings.enforcement_topic, settings.partitions
+            make_topic(admin, name, parts, settings.replication, config)
+    finally:
+        admin.close()
 
 
 def _made(admin: Any, settings: KafkaSettings, config: dict[str, str]) -> bool:

@@ -6,9 +6,19 @@ import { useFetched, useTitle } from "./hooks.js";
 import { Ask, Because, Fault, HostLink, Loading, Moment, Section, Sentence, Table, Text } from "./parts.js";
 import { t } from "./words.js";
 
+// What one controller says became of a block.
+function CarriedOut({ of }) {
+  const dropped = of.dropped === null ? "" : ` ${t("dropped", count(of.dropped))}`;
+  const delay = of.delay === null ? "" : ` ${t("took", of.delay < 10 ? of.delay.toFixed(1) : count(Math.round(of.delay)))}`;
+  return html`<div><${Text} of=${of.controller} />: ${of.state === "in force"
+    ? html`${t("carried_since")} <${Moment} ns=${of.since} />${delay}${dropped}`
+    : of.state === "refused" ? html`<strong>${t("carried_refused")}</strong> <${Text} of=${of.why} />` : t(`carried_${of.state}`)}</div>`;
+}
+
 export function BlockList({ most, act }) {
   const { data, error, again } = useFetched("blocks", { limit: most ?? 1000 }, ["blocks", "vitals", "status"]);
   const blocks = data?.blocks ?? [];
+  const told = data?.carried_out?.length > 0 && data.carried_out;
   const title = t(blocks.length > 0 && !blocks.some((one) => one.enforced) ? "would_title" : "blocks_title");
   return html`<${Section} title=${title} id="blocks"
       aside=${data && html`<a href="/blocks">${count(data.total)}</a>`}>
@@ -16,7 +26,7 @@ export function BlockList({ most, act }) {
     ${data?.stopped && html`<p class="muted">${data.pause.map((of, k) => html`<${Sentence} of=${of} ...${data.pause_causes[k]} />. `)}</p>`}
     ${!data ? html`<${Loading} />` : blocks.length === 0 ? html`<p class="muted">${t("no_blocks")}</p>`
       : html`<${Table} caption=${title} heads=${[
-            [t("host")], [t("time_left"), "n"], ["", "bars wide"], [t("until"), "wide"], [t("mode")], [t("reason"), "wide"], ...(act ? [[""]] : []),
+            [t("host")], [t("time_left"), "n"], ["", "bars wide"], [t("until"), "wide"], [t("mode")], ...(told ? [[t("carried_out")]] : []), [t("reason"), "wide"], ...(act ? [[""]] : []),
           ]}>
           ${blocks.map((one) => html`<tr key=${one.id}>
             <td><${HostLink} host=${one.host} alert=${one.alert} /></td>
@@ -26,6 +36,7 @@ export function BlockList({ most, act }) {
             }}></span></span></td>
             <td class="wide"><${Moment} ns=${one.expires} /></td>
             <td>${t(one.enforced ? "enforced" : "dry_run")}</td>
+            ${told && html`<td>${told.filter((each) => each.host === one.host).map((each) => html`<${CarriedOut} of=${each} />`)}</td>`}
             <td class="wide"><${Because} of=${one} /></td>
             ${act && html`<td><button type="button" onClick=${() => act(one.host, again)}>${t("release")}</button></td>`}
           </tr>`)}
