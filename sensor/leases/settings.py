@@ -16,6 +16,7 @@ __all__ = [
     "MapRule",
     "RadiusClient",
     "RadiusSettings",
+    "ResolverSettings",
 ]
 
 
@@ -72,6 +73,23 @@ class CgnLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patterns: tuple[CgnLogPattern, ...] = ()
 
 
+class ResolverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A system that answers whose an address is."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^(https?://.+)?$")] = ""
+    """with {address}, {port} and {time} where these belong; none: nobody is asked"""
+    token_file: str = ""
+    """file with the bearer token it wants"""
+    ca_file: str = ""
+    """PEM; empty: the system's"""
+    timeout: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 3.0
+    """seconds for a question, from beginning to end"""
+    per_second: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 20.0
+    """questions, at most"""
+    valid: Annotated[int, msgspec.Meta(ge=10, le=86_400)] = 3600
+    """seconds an answer without ``until`` counts; at half of that it is asked again"""
+
+
 class CgnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A deterministic CGN (RFC 7422)."""
 
@@ -113,6 +131,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     radius: RadiusSettings = RadiusSettings()
     kea: KeaSettings = KeaSettings()
     cgn_log: CgnLogSettings = CgnLogSettings()
+    resolver: ResolverSettings = ResolverSettings()
     cgn: tuple[CgnRule, ...] = ()
     """shared addresses whose ports a rule divides"""
     map_e: tuple[MapRule, ...] = ()
@@ -125,6 +144,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def has_source(self) -> bool:
         """Whether a live sensor is told of leases."""
         heard = self.file or self.radius.listen or self.kea.files or self.cgn_log.listen
+        heard = heard or self.resolver.url
         return bool(heard or self.has_rules)
 
     @property

@@ -29,6 +29,7 @@ from sensor.leases.followed import FollowedFile
 from sensor.leases.journal import LeaseJournal
 from sensor.leases.kea import Kea
 from sensor.leases.radius import Radius
+from sensor.leases.resolver import Resolver
 from sensor.leases.settings import CustomerSettings
 from sensor.leases.source import Source
 from sensor.pipeline import Pipeline
@@ -64,8 +65,12 @@ _UNIT: Final = 120
 """Bytes of a lease on its way, and some."""
 
 
-def prepare_sources(settings: CustomerSettings, most: int = 1_000_000) -> list[Source]:
+def prepare_sources(
+    settings: CustomerSettings, most: int = 1_000_000, folder: StateFolder | None = None
+) -> list[Source]:
     """Those the settings want, not yet open; at ``most`` so many leases are computed.
+
+    ``folder``: of the sensor, in whose journal is who to ask about.
 
     Raises LeaseFileError, LeaseSettingsError.
     """
@@ -78,6 +83,8 @@ def prepare_sources(settings: CustomerSettings, most: int = 1_000_000) -> list[S
         sources.append(Kea(settings))
     if settings.cgn_log.listen:
         sources.append(CgnLog(settings))
+    if settings.resolver.url and folder is not None:
+        sources.append(Resolver(settings, folder.journal))
     if settings.has_rules:
         sources.append(Computed(settings, most))
     return sources

@@ -91,7 +91,9 @@ def open_live(
     files.path.mkdir(parents=True, exist_ok=True)
     # 2. Fork the processes that hear of leases and the one that passes alerts on, while this one is
     # small and has no threads.
-    sources = [] if worker else prepare_sources(settings.customers, settings.limits.max_leases)
+    sources = (
+        [] if worker else prepare_sources(settings.customers, settings.limits.max_leases, files)
+    )
     leases = LeaseSources(settings, files, sources)
     at_end.callback(leases.stop)
     delivery = None

@@ -407,6 +407,15 @@ class Journal(Book):
         )
         return [msgspec.json.decode(message, type=Candidate) for (message,) in rows]
 
+    def suspects(self, since: int, most: int) -> list[tuple[str, int]]:
+        """Hosts near an alert, or with one, and the packet time of that, after ``since`` (ns)."""
+        rows = self.db.rows(
+            "SELECT host, ts FROM candidates WHERE ts > ? UNION ALL"
+            " SELECT host, ts FROM heads WHERE ts > ? AND state <> 'closed' ORDER BY ts LIMIT ?",
+            since, since, most,
+        )  # fmt: skip
+        return [(host, ts) for host, ts in rows]
+
     def candidate(self, host: str) -> Candidate | None:
         """A host that was one."""
         for (message,) in self.db.rows("SELECT message FROM candidates WHERE host = ?", host):

@@ -8,18 +8,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lab.alerts import alert
 from lab.leases import known_as
 from lab.outputs import alerts_of, feed, finish
 from lab.waiting import wait_for
 from sensor.capture.merge import Captures
 from sensor.leases.file import LeaseFile
 from sensor.leases.lines import HEADER
-from sensor.leases.settings import CustomerSettings
+from sensor.leases.settings import CustomerSettings, ResolverSettings
 from sensor.pipeline import Pipeline
 from sensor.service.leases import LeaseSources, prepare_sources
 from sensor.settings import LiveSettings, Settings
 from sensor.state.folder import StateFolder
+from sensor.state.journal import Journal
 from tests.conftest import PCAPS
+from tests.leases.test_resolver import HOST, System
 
 SECOND = 10**9
 HEAD = ",".join(HEADER) + "\n"
@@ -42,7 +45,7 @@ class Running:
         self.sources = None
 
     def start(self, positions=None):
-        sources = prepare_sources(self.settings.customers)
+        sources = prepare_sources(self.settings.customers, folder=self.files)
         self.sources = LeaseSources(self.settings, self.files, sources)
         self.sources.positions.update(positions or {})
         self.sources.attach(self.pipeline, lambda _, said: self.said.append(said.text))
@@ -271,3 +274,18 @@ def test_of_what_is_kept_the_oldest_goes(tmp_path, running):
         in_force = [line for line in path.read_text().splitlines() if ",10.0." in line]
         assert len(in_force) == 2000, "each stands by itself"
         assert path.stat().st_size < 600_000
+
+
+def test_a_system_is_asked_and_its_answer_is_kept(tmp_path, running):
+    """By a process of its own, about who has an alert in the journal."""
+    system = System()
+    system.say("alice@isp.example")
+    at = time.time() - 1_700_000_000
+    (tmp_path / "state").mkdir()
+    Journal(tmp_path / "state" / "journal.sqlite").write([alert(host=HOST, at=at, opened=at)])
+    one = running(file="", resolver=ResolverSettings(system.url))
+    one.hear("leases_heard", 1)
+    one.hear("resolver_answered", 1)
+    (line,) = one.files.leases.read_text().splitlines()[1:]
+    assert known_as("alice@isp.example") in line and f",{HOST}," in line
+    system.server.shutdown()
