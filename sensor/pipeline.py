@@ -39,6 +39,7 @@ from sensor.customers.layout import (
     new_changes,
     new_lease_table,
 )
+from sensor.decode.ahead import Decoded
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, get_ready
@@ -156,6 +157,7 @@ class Pipeline:
         self.settings = settings
         self.model = Model(settings.score, settings.detectors)
         self.decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
+        self._counts = self.decoder.counts
         self._limits = settings.limits
         self._strain = Strain()
         self._leases_unfit = dict.fromkeys(UNFIT, 0)
@@ -345,14 +347,17 @@ class Pipeline:
         )
         self._state.peers[:] = shown.sum(axis=0) - shown[mine]
 
-    def run(self, blocks: Iterable[Block]) -> Iterator[Output]:
+    def run(self, blocks: Iterable[Block | Decoded]) -> Iterator[Output]:
         """All that a capture gives: each block, then its end."""
         for block in blocks:
             yield from self.feed(block)
         yield from self.finish()
 
-    def feed(self, block: Block) -> Iterator[Output]:
-        """Take one block. At least one output is given, the last with the end of its segments."""
+    def feed(self, block: Block | Decoded) -> Iterator[Output]:
+        """Take one block, which this pipeline's decoder may have been given already.
+
+        At least one output is given, the last with the end of its segments.
+        """
         return self._one_at_a_time(self._feed(block))
 
     def follow(self, segments: NDArray[np.void], data: NDArray[np.uint8]) -> Iterator[Output]:
@@ -396,10 +401,14 @@ class Pipeline:
         finally:
             self._giving = False
 
-    def _feed(self, block: Block) -> Iterator[Output]:
+    def _feed(self, block: Block | Decoded) -> Iterator[Output]:
+        if isinstance(block, Decoded):
+            block, segments, self._counts, _ = block
+        else:
+            segments, self._counts = self.decoder.decode(block), self.decoder.counts
         newest = int(block.frames["ts"].max())
         self._last_ts = newest if self._last_ts is None else max(self._last_ts, newest)
-        yield from self._track(block, self.decoder.decode(block))
+        yield from self._track(block, segments)
 
     def _track(self, block: Block, segments: NDArray[np.void]) -> Iterator[Output]:
         """Take segments whose bytes are those of ``block``."""
@@ -456,7 +465,7 @@ class Pipeline:
         """Every counter, by stage. Those of ``frames`` add up to the frames read."""
         state = self._state
         return {
-            "frames": {o.name.lower(): int(self.decoder.counts[o]) for o in Outcome},
+            "frames": {o.name.lower(): int(self._counts[o]) for o in Outcome},
             "connections": _counted(state.counters, COUNTERS)
             | {
                 "connections_evicted": int(state.connections.meta[EVICTED]),

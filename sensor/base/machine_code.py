@@ -17,6 +17,7 @@ tables that go into every call are the same tuple each time.
 import ctypes
 import functools
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -226,6 +227,7 @@ class _Block(NamedTuple):
 
 _blocks: Final[dict[int, _Block]] = {}
 """Of the tuples seen last, by their identity; the oldest goes out first."""
+_changing: Final = threading.Lock()
 
 
 def _block(value: tuple[Any, ...]) -> _Block:
@@ -233,9 +235,11 @@ def _block(value: tuple[Any, ...]) -> _Block:
     if known is None:
         words = _words(value)
         array = (ctypes.c_uint64 * max(1, len(words)))(*words)
-        known = _blocks[id(value)] = _Block(value, form_of(value), array)
-        while len(_blocks) > _MOST_TUPLES:
-            _blocks.pop(next(iter(_blocks)), None)
+        known = _Block(value, form_of(value), array)
+        with _changing:
+            _blocks[id(value)] = known
+            while len(_blocks) > _MOST_TUPLES:
+                del _blocks[next(iter(_blocks))]
     return known
 
 

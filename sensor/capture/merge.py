@@ -9,6 +9,7 @@ A damaged file ends there; the others go on, and the fault is kept in ``faults``
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -49,6 +50,11 @@ class Captures:
         self._follow = follow
         self.faults: list[CaptureError] = []
         self._reading: dict[str, CaptureFile] = {}
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether a block may be long in coming: of a pipe, or of a file that still grows."""
+        return self._follow or not all(Path(path).is_file() for path in self._paths)
 
     @property
     def position(self) -> int:

@@ -38,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Replay, watching one host; print its evidence at the moment its score was highest."""
     from sensor.capture.merge import Captures
+    from sensor.decode.ahead import decoded
     from sensor.decode.unread import Unread
     from sensor.pipeline import Pipeline
 
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     alerts: list[Alert] = []
     watched: Watched | None = None
     unread = Unread(settings.ports)
-    for output in pipeline.run(unread.watch(captures, pipeline.decoder)):
+    for output in pipeline.run(decoded(captures, pipeline.decoder, unread)):
         alerts += output.alerts
         watched = output.watched or watched
     if unread.nothing:

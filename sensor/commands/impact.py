@@ -86,13 +86,14 @@ def _replay(
 ) -> int:
     """From captures; the exit code."""
     from sensor.capture.merge import Captures
+    from sensor.decode.ahead import decoded
     from sensor.pipeline import Pipeline
 
     pipeline = Pipeline(settings, sessions="all")
     captures = Captures(options.files)
     with Progress(options.files, shown=not options.quiet) as progress:
-        for block in unread.watch(captures, pipeline.decoder):
-            survey.add(pipeline.feed(block))
-            progress.update(captures.position, len(block.frames))
+        for one in decoded(captures, pipeline.decoder, unread):
+            survey.add(pipeline.feed(one))
+            progress.update(one.position, len(one.block.frames))
         survey.add(pipeline.finish())
     return report_faults(captures.faults, unread)

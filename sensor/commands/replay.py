@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sensor.alerts.alert import Alert
     from sensor.alerts.notice import Notice
     from sensor.base.sentences import Sentence
-    from sensor.capture.block import Block
     from sensor.pipeline import Pipeline
     from sensor.settings import Settings
     from sensor.sinks.jsonl import JsonLines
@@ -69,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
     """Replay; alerts on standard output, progress and summary on standard error."""
     from sensor.base.database import DatabaseError
     from sensor.capture.merge import Captures
-    from sensor.capture.pace import factor, paced
+    from sensor.capture.pace import factor
+    from sensor.decode.ahead import decoded
     from sensor.decode.unread import Unread
     from sensor.pipeline import Pipeline
     from sensor.sinks.jsonl import JsonLines
@@ -96,7 +96,6 @@ def run(options: argparse.Namespace) -> int:
     leases = leases_from(options, settings)
     lend(pipeline, leases, settings)
     captures = Captures(options.files, options.follow)
-    blocks: Iterable[Block] = captures if pace is None else paced(captures, pace)
     unread = Unread(settings.ports)
     lines = options.json or not sys.stdout.isatty()
     sink: JsonLines | Table = JsonLines(sys.stdout.buffer) if lines else _table()
@@ -117,9 +116,9 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with progress:
         try:
-            for block in unread.watch(blocks, pipeline.decoder):
-                tell(pipeline.feed(block))
-                progress.update(captures.position, len(block.frames))
+            for one in decoded(captures, pipeline.decoder, unread, pace):
+                tell(pipeline.feed(one))
+                progress.update(one.position, len(one.block.frames))
         except KeyboardInterrupt:
             interrupted = not options.follow
     if not interrupted:

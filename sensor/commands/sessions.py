@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     import msgspec
 
     from sensor.capture.merge import Captures
+    from sensor.decode.ahead import decoded
     from sensor.decode.unread import Unread
     from sensor.pipeline import Pipeline
 
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     unread = Unread(settings.ports)
     with _opened(options.output) as file:
         writer = _writer(file, options.format)
-        for output in pipeline.run(unread.watch(captures, pipeline.decoder)):
+        for output in pipeline.run(decoded(captures, pipeline.decoder, unread)):
             writer.write([one.session for one in output.sessions])
         writer.close()
     return report_faults(captures.faults, unread)

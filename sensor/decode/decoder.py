@@ -98,10 +98,15 @@ class Decoder:
         """What must be kept to go on after a restart."""
         return {"seed": self._seed, "recent": self._recent, "counts": self.counts}
 
-    def decode(self, block: Block) -> NDArray[np.void]:
-        """The segments of ``block``, dtype SEGMENT; valid until the next call."""
-        if len(block.frames) > len(self._rows):
-            self._rows = table(len(block.frames), SEGMENT)
+    def decode(self, block: Block, rows: NDArray[np.void] | None = None) -> NDArray[np.void]:
+        """The segments of ``block``, dtype SEGMENT; valid until the next call.
+
+        Or as long as ``rows`` are, where they are given (at least one a frame).
+        """
+        if rows is None:
+            if len(block.frames) > len(self._rows):
+                self._rows = table(len(block.frames), SEGMENT)
+            rows = self._rows
         n = decode(
             block.data,
             block.frames,
@@ -112,6 +117,6 @@ class Decoder:
             self._seed[0],
             self._recent,
             self.counts,
-            self._rows,
+            rows,
         )
-        return self._rows[:n]
+        return rows[:n]
