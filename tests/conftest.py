@@ -104,10 +104,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = config.getoption("--slow") or config.getoption("-m") or "::" in "".join(config.args)
     if wanted or os.environ.get("CI"):
         return
-    slow = [item for item in items if item.get_closest_marker("slow")]
+    slow = [item for item in items if _is_slow(item)]
     if slow:
         config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        items[:] = [item for item in items if not _is_slow(item)]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    group = item.get_closest_marker("xdist_group")
+    return (
+        item.get_closest_marker("slow") is not None
+        or "broker" in getattr(item, "fixturenames", ())
+        or (group is not None and group.args[0] in ("browser", "exabgp"))
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -226,6 +226,7 @@ def test_hostile_names_cannot_reach_the_terminal(tmp_path):
     assert b"\x1b" not in run.stderr and b"\\x1b" in run.stderr
 
 
+@pytest.mark.slow
 def test_the_compile_cache_lies_outside_a_read_only_package(tmp_path):
     """A second run compiles nothing, though the first could not write into the package."""
     caches = tmp_path / "cache"
@@ -242,6 +243,7 @@ def test_the_compile_cache_lies_outside_a_read_only_package(tmp_path):
     assert {p: p.stat().st_mtime_ns for p in caches.rglob("*.nb[ic]")} == first
 
 
+@pytest.mark.slow
 def test_without_any_place_for_a_cache_it_still_works(tmp_path):
     capture = PCAPS / "home_user.pcap"
     environment = os.environ | {"NUMBA_CACHE_DIR": "/proc/nowhere"}

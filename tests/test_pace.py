@@ -54,6 +54,7 @@ def test_a_pace_that_is_none_is_refused(text):
         factor(text)
 
 
+@pytest.mark.slow
 def test_the_live_demo_shows_alerts_while_it_runs():
     run = subprocess.Popen(
         ["deploy/demo-live", "watch", "--plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -71,6 +72,7 @@ def test_the_live_demo_shows_alerts_while_it_runs():
     assert b"No more hosts" in said.getvalue()
 
 
+@pytest.mark.slow
 def test_the_live_demo_in_a_browser():
     with subprocess.Popen(
         ["deploy/demo-live", "web", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, cwd=ROOT,

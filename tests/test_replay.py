@@ -212,6 +212,7 @@ def test_the_watched_host_is_explained_at_its_worst():
     assert watching.count(b"203.0.113.30") > 0
 
 
+@pytest.mark.slow
 def test_fixtures_are_what_their_scripts_make(tmp_path):
     pytest.importorskip("scapy", reason="scapy is not installed")
     subprocess.run([sys.executable, "pcaps/scenarios.py", tmp_path], cwd=ROOT, check=True)

@@ -7,6 +7,7 @@ from sensor.base.kernel import INTERPRETED
 from sensor.base.machine_code import is_missing, level
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     INTERPRETED or level() is None or is_missing(), reason="no library is used here"
 )

@@ -180,6 +180,7 @@ def test_a_flood_is_told_the_same_however_it_is_cut_into_blocks(tmp_path):
         assert told(size) == whole
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_replay_in_a_flood(tmp_path):
     flood = tmp_path / "flood.pcap"
     write(flood, forged(60_000, 20, 0, 25))

@@ -68,6 +68,7 @@ def correlated(settings: Settings, captures: Sequence[Path], waiting: bool = Tru
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waiting", [True, False], ids=["at_once", "in_turn"])
 @pytest.mark.parametrize("whose", [by_direction, by_flow, doubled])
 @pytest.mark.parametrize("name", CAPTURES)
@@ -93,6 +94,7 @@ def seen(alerts: list[dict]) -> list[tuple]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off", [0.02, -0.02], ids=["behind", "ahead"])
 @pytest.mark.parametrize("name", CAPTURES)
 def test_clocks_that_differ_change_nothing(name, off, tmp_path):

@@ -106,6 +106,7 @@ def forwarding(cluster: Cluster, paths: list[Path], pace: str) -> list[subproces
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_is_replaced_by_another(broker, tmp_path):
     cluster = Cluster(broker, tmp_path, "snapshot = 1\npatience = 20.0")
     paths = split(WHOLE, tmp_path, by_direction)

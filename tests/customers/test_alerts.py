@@ -121,6 +121,7 @@ def test_however_packets_and_buffers_are_cut(monkeypatch, reconnects):
     assert msgspec.json.encode(alerts + finish(pipeline)) == expected
 
 
+@pytest.mark.slow
 def test_a_snapshot_keeps_leases(reconnects):
     alerts, pipeline = [], Pipeline(Settings())
     lend_file(pipeline, "reconnects")
@@ -226,6 +227,7 @@ def test_other_settings_leave_a_customer_his_class(tmp_path):
     assert feed(pipeline, block._replace(frames=block.frames[40:])) == []
 
 
+@pytest.mark.slow
 def test_the_fixtures_are_what_their_script_makes(tmp_path):
     subprocess.run([sys.executable, "pcaps/customers.py", tmp_path], cwd=ROOT, check=True)
     for path in tmp_path.iterdir():

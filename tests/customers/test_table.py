@@ -106,6 +106,7 @@ def hosts_of(pipeline):
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(LEASES, SYNS)
 def test_each_connection_is_whose_the_address_is(tmp_path_factory, leases, syns):

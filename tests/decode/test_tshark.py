@@ -110,6 +110,7 @@ def our_segments(path):
     return found, decoder, captures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_equals_tshark(tshark, path):
     expected = tshark_segments(tshark, path)

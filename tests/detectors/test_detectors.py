@@ -33,6 +33,7 @@ def evidence(values=None, visible=1, **counts) -> Evidence:
     return Evidence(array, facts)
 
 
+@pytest.mark.slow
 @given(COUNTS, st.integers(0, 1))
 def test_what_is_explained_is_what_the_kernel_says(values, visible):
     model = Model()
@@ -43,6 +44,7 @@ def test_what_is_explained_is_what_the_kernel_says(values, visible):
     assert score(e.counts, e.facts, model.tables) == sum(f.centibans for f in findings)
 
 
+@pytest.mark.slow
 @given(COUNTS)
 def test_a_quiet_host_can_never_raise_an_alert(values):
     """The short cut the tracking takes must not change any result."""

@@ -56,6 +56,7 @@ def lines(tree, *words):
     return {line["detector"]: line for line in json.loads(said[-1])["evidence"]}
 
 
+@pytest.mark.slow
 def test_a_page_and_a_line_add_a_detector(tree):
     found = lines(tree)
     assert list(found)[-1] == "closed_doors"
@@ -73,6 +74,7 @@ def test_its_settings_are_checked(tree):
     assert "detectors.closed_doors.theta0" in said
 
 
+@pytest.mark.slow
 def test_it_is_explained_and_the_sum_is_right(tree):
     host = json.loads(run(tree, "-m", "sensor", "replay", "-q", "--json", CAPTURE).split("\n")[0])
     said = run(tree, "-m", "sensor", "explain", host["host"], "-r", CAPTURE)

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from lab import ROOT
 from sensor.doctor.checks import (
     disk,
@@ -146,6 +148,7 @@ def test_who_is_nobody_may_not_open_a_ring(tmp_path):
     assert run.stdout.count("'wrong'") == 2
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_not_there(tmp_path):
     patient = _patient(tmp_path, kafka=KafkaSettings(bootstrap=("127.0.0.1:9",)))
     assert _found(kafka, patient) == [("Kafka", "wrong")]

@@ -86,6 +86,7 @@ STEP = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(STEP, max_size=50))
 def test_counts_equal_plain_sets(steps):

@@ -63,6 +63,7 @@ def test_a_whole_address_needs_no_psid():
     assert text(0, leases[-1][2]) == "192.0.2.255" and len(leases) == 512
 
 
+@pytest.mark.slow
 def test_inside_addresses_have_blocks_in_their_order():
     found = owners(CgnRule("100.64.0.0/26", "203.0.113.0/30", 4032))
     assert list(found) == [f"203.0.113.{n}" for n in range(4)]

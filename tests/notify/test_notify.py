@@ -106,6 +106,7 @@ def hosts(count):
     return [f"203.0.113.{n}" for n in range(count)]
 
 
+@pytest.mark.slow
 def test_a_web_server_that_fails_half_the_time_gets_everything_in_order(tmp_path):
     (tmp_path / "secret").write_text("a secret\n")
     with hook() as url:

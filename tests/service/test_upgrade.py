@@ -143,6 +143,7 @@ BOOKS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOOKS)
 def test_tables_of_a_newer_version_are_left_alone(kept, tmp_path, name):
     folder = tmp_path / "state"

@@ -65,6 +65,7 @@ def test_lines_are_whole_however_they_come(pipe):
     assert child.lines() is None, "it has ended; half a line is nothing"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_opened_is_one_line_to_the_parent(pipe, tmp_path):
     child, send, _ = pipe
     settings = Settings(live=LiveSettings(state=str(tmp_path), metrics="", user="nobody"))

@@ -130,6 +130,7 @@ def lines(file: Path) -> list[str]:
     return [json.loads(line)["id"] for line in whole]
 
 
+@pytest.mark.slow
 def test_its_alerts_arrive_at_least_once_across_kill_9(tree, state, tmp_path):
     config, file = tmp_path / "port25.toml", tmp_path / "appended"
     config.write_text(f'[append]\nfile = "{file}"\n')

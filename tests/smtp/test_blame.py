@@ -74,6 +74,7 @@ LONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_a_long_command_is_the_same_wherever_it_is_cut(name):
     said = LONG[name]

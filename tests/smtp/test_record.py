@@ -93,6 +93,7 @@ def test_hostile_names_are_escaped(telling):
     assert records[1]["helo"] == "@home.example"
 
 
+@pytest.mark.slow
 def test_every_line_is_what_the_schema_says():
     for path in FIXTURES:
         lines = port25("sessions", str(path), check=True).stdout.splitlines()
@@ -101,6 +102,7 @@ def test_every_line_is_what_the_schema_says():
             msgspec.json.decode(line, type=Session, strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda p: p.stem)
 def test_fixtures_as_wireshark_reads_them(path, tshark):
     """Commands and reply codes of each connection, by tshark's SMTP dissector."""

@@ -325,6 +325,7 @@ def test_headers_only_reads_nothing_that_is_said():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ceiling", [100_000, 1_000_000])
 def test_half_open_sessions_stay_within_the_ceiling(ceiling):
     """A million SYNs from as many hosts: each has its record, none costs more than its row."""

@@ -31,6 +31,7 @@ def runs(queue: list[int]) -> int:
     return sum(k == 0 or verb != queue[k - 1] for k, verb in enumerate(queue))
 
 
+@pytest.mark.slow
 def test_it_gives_what_a_list_would():
     for seed in range(200):
         rng = random.Random(seed)
@@ -59,6 +60,7 @@ def test_beyond_what_is_told_apart_only_the_number_is_kept():
     assert set(popped[OUTSTANDING - 1 :]) == {NO_VERB}
 
 
+@pytest.mark.slow
 def test_a_run_of_one_command_takes_one_place():
     s = session()
     for _ in range(70_000):

@@ -49,6 +49,7 @@ def is_whole(talk: Conversation) -> bool:
 # --- resets after the handshake ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [(CLIENT, SERVER), SIX])
 @pytest.mark.parametrize("flags", [RST, RST | ACK])
 @pytest.mark.parametrize("side", ["c", "s"])

@@ -182,6 +182,7 @@ SPLIT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", SPLIT)
 @pytest.mark.parametrize("ends", [(CLIENT, SERVER), SIX])
 @pytest.mark.parametrize("ports", [(4000, 25), (25, 25)])

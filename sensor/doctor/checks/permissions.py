@@ -25,8 +25,10 @@ def look(patient: Patient) -> Iterator[Finding]:
     elif _capabilities() & _CAP_NET_RAW:
         yield Finding("permissions", "fine", "not root, and may open a ring (CAP_NET_RAW)")
     else:
+        only_files = patient.traffic is not None and not patient.interfaces
         yield Finding(
-            "permissions", "wrong", "neither root nor allowed to open a ring (CAP_NET_RAW)",
+            "permissions", "advice" if only_files else "wrong",
+            "neither root nor allowed to open a ring (CAP_NET_RAW)",
             "run it with sudo, or as the service port25.service",
         )  # fmt: skip
     for name in patient.interfaces:

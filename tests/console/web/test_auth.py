@@ -94,6 +94,7 @@ def test_other_names_are_refused(state):
             assert requests.get(server.base, headers={"Host": bad}).status_code in (400, 421), bad
 
 
+@pytest.mark.slow
 def test_logging_in_and_out(server):
     assert requests.get(f"{server.base}/", allow_redirects=False).headers["Location"] == "/login"
     assert requests.get(f"{server.base}/login").status_code == 200

@@ -90,6 +90,7 @@ def test_links_are_addresses_with_known_holes(url):
         parse_settings(f'[[web.links]]\nname = "x"\nurl = "{url}"\n')
 
 
+@pytest.mark.slow
 def test_alerts_over_time_by_severity_and_the_worst(tmp_path):
     folder = filled(tmp_path / "state")
     journal = Journal(folder / "journal.sqlite")

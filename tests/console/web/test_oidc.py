@@ -107,6 +107,7 @@ def test_a_login_of_another_browser_or_another_time_is_refused(server):
         assert thief.get(url, allow_redirects=False).headers["Location"].endswith(reason)
 
 
+@pytest.mark.slow
 def test_what_was_refused_is_on_the_health_page(folder, issuer, tmp_path):
     config = settings(folder, issuer, "abuse-desk", "viewer")
     config.write_text(config.read_text().replace(f'prefixes = ["{NORTH}"]', ""))
@@ -130,6 +131,7 @@ def test_a_provider_that_is_away_is_a_reason(folder, tmp_path):
         assert answer.url.endswith("/login?refused=provider")
 
 
+@pytest.mark.slow
 def test_in_a_browser(server, issuer):
     with browsing(server.base) as desk:
         page = desk.page

@@ -173,6 +173,7 @@ def test_nobody_gives_a_token_more_than_they_may(folder, tmp_path):
         assert [one["host"] for one in rows] == [HOST["north"]]
 
 
+@pytest.mark.slow
 def test_logins_outlive_a_restart_until_the_settings_say_otherwise(folder, tmp_path):
     config = settings_for(tmp_path)
     with serving(folder, "-c", str(config)) as server:
@@ -191,6 +192,7 @@ def test_logins_outlive_a_restart_until_the_settings_say_otherwise(folder, tmp_p
         assert stays.get(f"{server.base}/api/v1/me").status_code == 401
 
 
+@pytest.mark.slow
 def test_tokens_and_the_book_on_the_page(folder, tmp_path):
     with serving(folder) as server, browsing(server.printed) as desk:
         page = desk.go("/access")

@@ -106,6 +106,7 @@ def test_what_persons_do_and_how_it_goes_is_told(server, state):
     listener.wait("blocks")
 
 
+@pytest.mark.slow
 def test_more_than_may_follow_are_turned_away(state, tmp_path):
     from lab.web import serving, settings_for
 
