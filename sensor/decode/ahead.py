@@ -24,7 +24,7 @@ from sensor.decode.unread import Unread
 
 __all__ = ["Decoded", "decoded", "processors"]
 
-_SLOTS: Final = 4
+_SLOTS: Final = 3
 """Blocks at most on their way, a megabyte each."""
 
 
