@@ -8,23 +8,20 @@ counted octets, or lines), from ``senders`` alone: syslog has no other proof of 
 belongs into a network of the provider's own.
 
 A message is of the time it says (RFC 5424), where that is no later than now, else of when it came.
-What is taken back must have been given: blocks given are remembered, the million given last.
 """
 
 import contextlib
 import datetime
 import re
-import selectors
-import socket
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
-from sensor.base.sentences import Sentence, sentence
+from sensor.base.sentences import sentence
 from sensor.base.units import SECOND
 from sensor.leases.intake import Intake
-from sensor.leases.listening import address_of, bound, endpoint, networks
+from sensor.leases.listening import endpoint, networks
+from sensor.leases.port_blocks import PortBlocks
+from sensor.leases.ports import Ports
 from sensor.leases.radius_packet import shown
 from sensor.leases.settings import CgnLogPattern, CustomerSettings, LeaseSettingsError
 
@@ -36,15 +33,9 @@ CGN_LOG_COUNTERS: Final = (
 )  # fmt: skip
 _LARGEST: Final = 8192
 """Bytes of a message (RFC 5424, 6.1: all must take 480 and should take 2,048)."""
-_BLOCKS: Final = 1_000_000
-_CONNECTIONS: Final = 64
-_AT_ONCE: Final = 1000
 _STAMP: Final = re.compile(rb"<\d{1,3}>1 (\d{4}-\d\d-\d\dT[0-9:.]{8,15}(?:Z|[+-]\d\d:\d\d)) ")
 _COUNTED: Final = re.compile(rb"([1-9]\d{0,4}) ")
 _NEEDED: Final = {"customer", "address", "first"}
-
-_Block = tuple[str, int, int]
-"""Address, first and last port."""
 
 
 class CgnLog:
@@ -57,28 +48,23 @@ class CgnLog:
         """Raises LeaseSettingsError."""
         log = settings.cgn_log
         self._late = settings.late
-        self._at = endpoint("customers.cgn_log.listen", log.listen)
-        self._senders = networks("customers.cgn_log.senders", log.senders)
+        at = endpoint("customers.cgn_log.listen", log.listen)
+        senders = networks("customers.cgn_log.senders", log.senders)
         self._patterns = [(one.event == "assigned", _compiled(one)) for one in log.patterns]
         self.intake = Intake(f"CGN log on {log.listen}", settings)
-        self._reader = self.intake.new_reader()
         self._counts = dict.fromkeys(CGN_LOG_COUNTERS, 0)
-        self._blocks: dict[_Block, tuple[int, str]] = {}
-        self._selector = selectors.DefaultSelector()
-        self._streams: dict[socket.socket, _Stream] = {}
-        self._is_bound = False
-        self._fault = ""
-        self._has_refused = False
+        self._blocks = PortBlocks(self.intake, self._counts, self.name)
+        self._ports = Ports(
+            at, senders, _LARGEST, _Stream, self._on_message, self.intake, self._counts, self.name,
+            "leases.unknown_sender",
+        )  # fmt: skip
 
     def open(self, position: str) -> None:
         """See ``Source``: a port has no past."""
 
     def turn(self, seconds: float) -> None:
         """See ``Source``."""
-        if not self._is_bound:
-            self._bind()
-        for key, _ in self._selector.select(seconds):
-            key.data(key.fileobj)
+        self._ports.turn(seconds)
 
     def taken(self) -> None:
         """See ``Source``: syslog answers nothing."""
@@ -87,84 +73,9 @@ class CgnLog:
         """See ``Source``."""
         return self._counts
 
-    # --- sockets ----------------------------------------------------------------------------------
-
-    def _bind(self) -> None:
-        both: list[socket.socket] = []
-        try:
-            both.append(bound(self._at))
-            both.append(bound(self._at, socket.SOCK_STREAM))
-            both[1].listen()
-        except OSError as error:
-            for one in both:
-                one.close()
-            if (fault := error.strerror or str(error)) != self._fault:
-                self._fault = fault
-                self.intake.say(sentence("leases.unheard", source=self.intake.source, error=fault))
-            return
-        self._selector.register(both[0], selectors.EVENT_READ, self._datagrams)
-        self._selector.register(both[1], selectors.EVENT_READ, self._connection)
-        self._is_bound = True
-
-    def _datagrams(self, sock: socket.socket) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                data, sender = sock.recvfrom(_LARGEST + 1)
-            except OSError:
-                return
-            if self._may(sender[0]):
-                if len(data) > _LARGEST:
-                    self._counts["cgn_log_cut"] += 1
-                self._on_message(data[:_LARGEST], sender[0])
-
-    def _connection(self, sock: socket.socket) -> None:
-        try:
-            stream, sender = sock.accept()
-        except OSError:
-            return
-        if not self._may(sender[0]) or len(self._streams) >= _CONNECTIONS:
-            self._counts["cgn_log_refused_connections"] += 1
-            stream.close()
-            return
-        stream.setblocking(False)
-        self._streams[stream] = _Stream(sender[0])
-        self._selector.register(stream, selectors.EVENT_READ, self._stream)
-
-    def _stream(self, sock: socket.socket) -> None:
-        stream = self._streams[sock]
-        try:
-            data = sock.recv(65_536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        for message in stream.messages(data):
-            self._on_message(message, stream.sender)
-        if not data:
-            self._selector.unregister(sock)
-            del self._streams[sock]
-            with contextlib.suppress(OSError):
-                sock.close()
-        self._counts["cgn_log_cut"] += stream.cut
-        stream.cut = 0
-
-    def _may(self, sender: str) -> bool:
-        address = address_of(sender)
-        if any(address in network for network in self._senders):
-            return True
-        self._counts["cgn_log_unknown_senders"] += 1
-        if not self._has_refused:
-            self._has_refused = True
-            where = sentence("leases.sender", sender=sender)
-            why = sentence("leases.unknown_sender")
-            self.intake.say(
-                sentence("leases.packet", source=self.intake.source, where=where, why=why)
-            )
-        return False
-
     # --- messages ---------------------------------------------------------------------------------
 
-    def _on_message(self, message: bytes, sender: str) -> None:
+    def _on_message(self, message: bytes, sender: str, session: str) -> None:
         self._counts["cgn_log_messages"] += 1
         text = message.decode(errors="replace")
         at = self._time_of(message)
@@ -200,36 +111,16 @@ class CgnLog:
             self.intake.refuse("ill_formed", where, sentence("leases.ports", text=text))
             return
         block = address, first, end
-        since, known = self._blocks.pop(block, (0, ""))
         if is_given:
-            self._blocks[block] = at, customer
-            if len(self._blocks) > _BLOCKS:
-                del self._blocks[next(iter(self._blocks))]
-                self._counts["cgn_log_forgotten"] += 1
-            self._tell(block, at, None, customer, where)
-        elif known != customer or at <= since:
-            self._counts["cgn_log_released_unknown"] += 1
-            if known:
-                self._blocks[block] = since, known
+            self._blocks.give(block, at, customer, where)
         else:
-            self._tell(block, since, at, customer, where)
-
-    def _tell(
-        self, block: _Block, since: int, until: int | None, customer: str, where: Sentence
-    ) -> None:
-        address, first, last = block
-        line = {
-            "from": since, "until": until, "prefix": address, "ports": f"{first}-{last}",
-            "customer": customer,
-        }  # fmt: skip
-        self.intake.take(msgspec.json.encode(line).decode(), self._reader, where)
+            self._blocks.take_back(block, at, customer, where)
 
 
 class _Stream:
     """What one sender says over TCP, taken to messages."""
 
-    def __init__(self, sender: str) -> None:
-        self.sender = sender
+    def __init__(self) -> None:
         self.cut = 0
         self._rest = b""
         self._skips = False

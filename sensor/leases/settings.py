@@ -11,6 +11,7 @@ __all__ = [
     "CgnLogSettings",
     "CgnRule",
     "CustomerSettings",
+    "IpfixSettings",
     "KeaSettings",
     "LeaseSettingsError",
     "MapRule",
@@ -73,6 +74,21 @@ class CgnLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patterns: tuple[CgnLogPattern, ...] = ()
 
 
+class IpfixSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """NAT events of a CGN, by IPFIX."""
+
+    listen: str = ""
+    """address and port, UDP and TCP, for example 0.0.0.0:4739; none: they are not heard"""
+    senders: tuple[str, ...] = ()
+    """addresses and prefixes of who may send them"""
+    customer: Annotated[
+        tuple[Literal["address", "vrf", "user"], ...], msgspec.Meta(min_length=1)
+    ] = ("address",)
+    """what together names the customer: the inside address, ingressVRFID, userName"""
+    inside_ipv6: Annotated[int, msgspec.Meta(ge=32, le=128)] = 64
+    """bits of an inside address that are one customer's (NAT64)"""
+
+
 class ResolverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A system that answers whose an address is."""
 
@@ -131,6 +147,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     radius: RadiusSettings = RadiusSettings()
     kea: KeaSettings = KeaSettings()
     cgn_log: CgnLogSettings = CgnLogSettings()
+    ipfix: IpfixSettings = IpfixSettings()
     resolver: ResolverSettings = ResolverSettings()
     cgn: tuple[CgnRule, ...] = ()
     """shared addresses whose ports a rule divides"""
@@ -144,7 +161,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def has_source(self) -> bool:
         """Whether a live sensor is told of leases."""
         heard = self.file or self.radius.listen or self.kea.files or self.cgn_log.listen
-        heard = heard or self.resolver.url
+        heard = heard or self.ipfix.listen or self.resolver.url
         return bool(heard or self.has_rules)
 
     @property

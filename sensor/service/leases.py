@@ -26,6 +26,7 @@ from sensor.customers.layout import CHANGE, REASONS
 from sensor.leases.cgn_log import CgnLog
 from sensor.leases.computed import Computed
 from sensor.leases.followed import FollowedFile
+from sensor.leases.ipfix import Ipfix
 from sensor.leases.journal import LeaseJournal
 from sensor.leases.kea import Kea
 from sensor.leases.radius import Radius
@@ -83,6 +84,8 @@ def prepare_sources(
         sources.append(Kea(settings))
     if settings.cgn_log.listen:
         sources.append(CgnLog(settings))
+    if settings.ipfix.listen:
+        sources.append(Ipfix(settings))
     if settings.resolver.url and folder is not None:
         sources.append(Resolver(settings, folder.journal))
     if settings.has_rules:

@@ -48,7 +48,7 @@ def log():
             given = {"listen": f"127.0.0.1:{port}", "senders": ("127.0.0.1",), "patterns": CISCO}
             one = CgnLog(CustomerSettings(cgn_log=CgnLogSettings(**given | more)))
             one.turn(0)
-            stack.callback(one._selector.close)
+            stack.callback(one._ports.close)
             return one, port
 
         yield make
@@ -189,7 +189,7 @@ def test_streams_give_the_same_however_they_are_cut(messages, step):
             continue
         said += b"%d %s" % (len(text), text) if counted else text + b"\n"
         expected.append(text)
-    stream, found = _Stream("x"), []
+    stream, found = _Stream(), []
     for k in range(0, len(said), step):
         found += list(stream.messages(said[k : k + step]))
     found += list(stream.messages(b""))
@@ -198,7 +198,7 @@ def test_streams_give_the_same_however_they_are_cut(messages, step):
 
 @given(st.lists(st.binary(max_size=20_000), max_size=5))
 def test_a_stream_keeps_no_more_than_a_message(pieces):
-    stream = _Stream("x")
+    stream = _Stream()
     for one in pieces:
         assert all(len(message) <= 8192 for message in stream.messages(one))
         assert len(stream._rest) <= 8192 + 6
