@@ -1,8 +1,8 @@
 """Leases by NAT events over IPFIX: which block of ports of a shared address is whose (RFC 8158).
 
 A NAT44 or NAT64 that gives its customers blocks of ports exports an event when it gives one, and
-when it takes it back (natEvent 16 and 17), by UDP or TCP. Events of every single session or binding are
-not meant for this, and are counted. It comes from ``senders`` alone: IPFIX without TLS proves
+when it takes it back (natEvent 16 and 17), by UDP or TCP. Events of every single session or binding
+are not meant for this, and are counted. It comes from ``senders`` alone: IPFIX without TLS proves
 nothing of who sends it, so it belongs into a network of the provider's own.
 
 The customer is named by his inside address (of NAT64: its prefix of ``inside_ipv6`` bits), with the
