@@ -1,4 +1,4 @@
-"""A bare Debian to install a package in: made once by debootstrap, and copied for each use.
+"""A bare Debian or Ubuntu to install a package in: made once by debootstrap, copied for each use.
 
 What runs in it sees neither this machine's network nor its processes.
 """
@@ -13,8 +13,31 @@ __all__ = ["Debian"]
 
 _NEEDED = "adduser,python3"
 """What a package asks for that a bare system lacks: a machine with a network would fetch it."""
+_UBUNTU = {"noble": "http://archive.ubuntu.com/ubuntu"}
+_KEY = "F6ECB3762474EDA9D21B7022871920D1991BC93C"
+"""Ubuntu Archive Automatic Signing Key (2018)."""
 _ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child")
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"}
+
+
+def _bootstrap(suite: str, root: Path) -> None:
+    """Make one of what the distribution's mirror has."""
+    words = ["debootstrap", "--variant=minbase", f"--include={_NEEDED}", suite, root]
+    if suite in _UBUNTU:  # of which Debian's debootstrap may know no more than how it is done
+        words += [_UBUNTU[suite], "gutsy"]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    if suite in _UBUNTU:
+        _of_ubuntu(root)
+
+
+def _of_ubuntu(root: Path) -> None:
+    """Its key is not on every Debian: the list of what was fetched is by it, or AssertionError."""
+    (signed,) = (root / "var/lib/apt/lists").glob("*_InRelease")
+    keys = root / "usr/share/keyrings/ubuntu-archive-keyring.gpg"
+    said = subprocess.run(
+        ["gpgv", "--status-fd", "1", "--keyring", keys, signed], capture_output=True, text=True
+    ).stdout
+    assert f" VALIDSIG {_KEY} " in said, f"{signed}: not signed by Ubuntu: {said}"
 
 
 class Debian:
@@ -26,10 +49,7 @@ class Debian:
             unfinished = bare.with_name(f"{suite}.unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(
-                ["debootstrap", "--variant=minbase", f"--include={_NEEDED}", suite, unfinished],
-                check=True, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
+            _bootstrap(suite, unfinished)
             unfinished.rename(bare)
         # In memory: there are tens of thousands of small files.
         root.mkdir()

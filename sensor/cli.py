@@ -15,22 +15,10 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from sensor import __version__, commands
+from sensor.base.extras import EXTRAS, missing
 from sensor.commands.terminal import Stop, complain, complain_of_permission
 
 __all__ = ["main", "parser", "verbs"]
-
-_EXTRAS = {
-    "kafka": "kafka",
-    "starlette": "web",
-    "uvicorn": "web",
-    "argon2": "web",
-    "pyshark": "web",
-    "textual": "watch",
-    "pyarrow": "parquet",
-    "authlib": "oidc",
-    "joserfc": "oidc",
-}
-"""Packages that not every installation has, and what brings them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return stop.code
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in _EXTRAS:
+        if package not in EXTRAS:
             raise
-        complain(f"{package} is not installed: pip install 'port25[{_EXTRAS[package]}]'")
+        complain(missing(package))
         return 1
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from sensor.base.extras import missing
 from sensor.commands.options import settings_argument, settings_from
 from sensor.commands.terminal import Stop, announce, report_faults
 
@@ -86,7 +87,7 @@ def _writer(file: BinaryIO, form: str) -> "_Lines | Writer":
     try:
         from sensor.smtp.arrow import Writer
     except ImportError:
-        raise Stop(2, f"--format {form} needs pyarrow: pip install 'port25[parquet]'") from None
+        raise Stop(2, f"--format {form}: {missing('pyarrow')}") from None
     return Writer(file, form)
 
 

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from sensor.base.extras import missing
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.leases.intake import Intake
@@ -55,9 +56,7 @@ class Radius:
         try:  # now: later its files may be shut to us
             from pyrad.packet import AcctPacket, PacketError
         except ImportError:
-            raise LeaseSettingsError(
-                "customers.radius: pyrad is not installed; pip install 'port25[radius]'"
-            ) from None
+            raise LeaseSettingsError(f"customers.radius: {missing('pyrad')}") from None
         self._decode, self._broken = AcctPacket, PacketError
         radius = settings.radius
         self._names = radius.customer

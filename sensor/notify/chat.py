@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from sensor.alerts.alert import Alert
+from sensor.base.extras import missing
 from sensor.notify.destination import Destination, NotTakenError, Way
 from sensor.notify.forms import body, subject
 from sensor.notify.trust import secret
@@ -49,7 +50,7 @@ class Chat(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         try:
             import apprise
         except ImportError:
-            raise ValueError("chat needs apprise: pip install 'port25[chat]'") from None
+            raise ValueError(f"chat: {missing('apprise')}") from None
         lines = secret(self.url_file).decode().split()
         service = apprise.Apprise()
         if len(lines) != 1 or not service.add(lines[0]) or len(service) != 1:

@@ -20,8 +20,8 @@ SETTINGS = "/etc/port25/port25.toml"
 STATE = "/var/lib/port25"
 EDITED = "[live]\nsnapshot = 1  # by hand\n"
 SUITE = os.environ.get("PORT25_DEBIAN", "bookworm")
-"""``trixie`` takes as long again, and is for whoever changes the package."""
-PYTHON = {"bookworm": "3.11", "trixie": "3.13"}[SUITE]
+"""``noble`` and ``trixie`` take as long again, and are for whoever changes the package."""
+PYTHON = {"bookworm": "3.11", "noble": "3.12", "trixie": "3.13"}[SUITE]
 AS_THE_UNIT = [
     "setpriv", "--reuid=port25", "--regid=port25", "--clear-groups", "--no-new-privs",
     "--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw", "--bounding-set=-all,+net_raw",

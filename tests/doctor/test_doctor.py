@@ -5,16 +5,19 @@ import functools
 import json
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 from lab import ROOT
+from sensor.base.extras import EXTRAS, missing
 from sensor.doctor.checks import (
     disk,
     interfaces,
     kafka,
     mail_servers,
     mirror,
+    packages,
     permissions,
     prefixes,
 )
@@ -26,6 +29,7 @@ from sensor.settings import (
     EvidenceSettings,
     LiveSettings,
     Settings,
+    parse_settings,
 )
 from sensor.sinks.kafka.connection import KafkaSettings
 from tests.conftest import PCAPS, needs, port25
@@ -58,8 +62,8 @@ def test_all_is_looked_at_and_every_finding_says_what_to_do(tmp_path):
     found = list(examine(patient))
     abouts = [one.about for one in found]
     wanted = [
-        "permissions", "state folder", "kernel", "memory", "machine code", "clock", "disk",
-        "Kafka", "directions", "VLANs", "prefixes", "mail servers",
+        "permissions", "state folder", "packages", "kernel", "memory", "machine code", "clock",
+        "disk", "Kafka", "directions", "VLANs", "prefixes", "mail servers",
     ]  # fmt: skip
     assert list(dict.fromkeys(abouts)) == wanted
     assert all(one.do for one in found if one.verdict in ("advice", "wrong"))
@@ -153,6 +157,53 @@ def test_a_broker_that_is_not_there(tmp_path):
     patient = _patient(tmp_path, kafka=KafkaSettings(bootstrap=("127.0.0.1:9",)))
     assert _found(kafka, patient) == [("Kafka", "wrong")]
     assert "127.0.0.1:9" in _texts(kafka, patient)
+
+
+def test_a_package_that_a_setting_needs_and_is_not_there(tmp_path, monkeypatch):
+    text = """
+        [kafka]
+        bootstrap = ["127.0.0.1:9"]
+        [customers.radius]
+        listen = "127.0.0.1:1813"
+        [[blocking.coa.nas]]
+        name = "bng"
+        address = "127.0.0.1:3799"
+        secret_file = "/etc/port25/secret"
+        [[notify.chat]]
+        name = "desk"
+        url_file = "/etc/port25/chat"
+        [web.oidc]
+        issuer = "https://id.isp.example"
+        [[web.users]]
+        name = "ann"
+        password = "$argon2id$"
+        role = "viewer"
+    """
+    patient = Patient(parse_settings(text), tmp_path)
+    assert _found(packages, patient) == [("packages", "fine")]
+    for package, key in (
+        ("kafka", "kafka.bootstrap"), ("pyrad", "customers.radius"), ("pyrad", "blocking.coa"),
+        ("apprise", "notify.chat"), ("authlib", "web.oidc"), ("argon2", "web.users"),
+    ):  # fmt: skip
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, package, None)
+            said = _texts(packages, patient)
+            assert f"{key} needs {package}, which is not installed: pip install 'port25[" in said
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "kafka", None)
+        assert _found(kafka, patient) == [("Kafka", "unknown")]
+
+
+def test_what_an_environment_without_pip_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pip", None)
+    said = missing("pyarrow")
+    assert said.startswith("pyarrow is not installed: apt install python3-pip && ")
+    assert said.endswith(f" --python {sys.prefix}/bin/python install 'port25[parquet]'")
+
+
+def test_every_extra_is_one_of_the_project(tmp_path):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(EXTRAS.values()) == set(project["optional-dependencies"]) - {"packets"}
 
 
 def test_a_card_that_merges_segments(tmp_path):

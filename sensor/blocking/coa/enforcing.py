@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sensor.base.extras import missing
 from sensor.base.secret_file import read_secret
 from sensor.base.units import SECOND
 from sensor.blocking.coa.exchange import SILENT, Exchange, Result
@@ -114,9 +115,7 @@ class Coa:
         try:
             import pyrad.packet  # noqa: F401
         except ImportError:
-            raise CoaSettingsError(
-                "blocking.coa: pyrad is not installed; pip install 'port25[radius]'"
-            ) from None
+            raise CoaSettingsError(f"blocking.coa: {missing('pyrad')}") from None
         if not settings.nas:
             raise CoaSettingsError("blocking.coa.nas: missing; who is to be asked?")
         self._settings = settings

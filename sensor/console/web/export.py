@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sensor.alerts.alert import rfc3339
+from sensor.base.extras import missing
 from sensor.console.web import schemas
 from sensor.console.web.alert_lists import HEAD, alert_cells, found_of, plain_cell
 from sensor.console.web.app_state import ApiError
@@ -95,7 +96,7 @@ def _parquet(head: Sequence[str], rows: list[list[Any]], left: int) -> bytes:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError:
-        raise ApiError(503, "pyarrow is not installed: pip install 'port25[parquet]'") from None
+        raise ApiError(503, missing("pyarrow")) from None
     columns = {name: [row[k] for row in rows] for k, name in enumerate(head)}
     table = pyarrow.table(columns).replace_schema_metadata({"left_out": str(left)})
     out = io.BytesIO()

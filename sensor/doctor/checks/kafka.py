@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sensor.base.extras import how_to_get
 from sensor.doctor.finding import Finding, Patient
 from sensor.sinks.kafka.connection import Connection, ConnectionSettingsError, KafkaSettings
 
@@ -25,9 +26,7 @@ def look(patient: Patient) -> Iterator[Finding]:
     try:
         yield _asked(connection, settings)
     except ModuleNotFoundError:
-        yield Finding(
-            "Kafka", "wrong", "its client is not installed", "pip install 'port25[kafka]'"
-        )
+        yield Finding("Kafka", "unknown", "its client is not installed", how_to_get("kafka"))
 
 
 def _asked(connection: Connection, settings: KafkaSettings) -> Finding:
