@@ -1,9 +1,11 @@
 """The package, installed in a bare Debian: used, upgraded while it runs, removed, purged."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -26,6 +28,22 @@ AS_THE_UNIT = [
     "setpriv", "--reuid=port25", "--regid=port25", "--clear-groups", "--no-new-privs",
     "--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw", "--bounding-set=-all,+net_raw",
 ]  # fmt: skip
+ALL = """
+[kafka]
+bootstrap = ["127.0.0.1:9"]
+[customers.radius]
+listen = "127.0.0.1:1813"
+[[blocking.coa.nas]]
+name = "bng"
+address = "127.0.0.1:3799"
+secret_file = "/etc/port25/secret"
+[[notify.chat]]
+name = "desk"
+url_file = "/etc/port25/chat"
+[web.oidc]
+issuer = "https://id.isp.example"
+"""
+"""Settings that take more than a sensor alone."""
 UP = """
 import fcntl, socket, struct
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
@@ -95,19 +113,33 @@ def _live(debian):
     )  # fmt: skip
 
 
+REPLAY = (*AS_THE_UNIT, "port25", "replay", "-q", "--json", "--state", STATE, "-c", SETTINGS)
+OLD_SETTINGS = ("-o", "Dpkg::Options::=--force-confold")
+
+
 @pytest.mark.slow
 def test_a_package_is_installed_upgraded_removed_and_purged(debian, package):
-    inside = debian.root
-    # Installed: nothing is fetched or compiled, and the first alert is there at once.
+    (debian.root / "tmp" / "bot.pcap").write_bytes(_of_today(PCAPS / "slow_bot.pcap"))
+    (debian.root / "tmp" / "up.py").write_text(UP)
+    _installed(debian, package)
+    _complete(debian)
+    (debian.root / SETTINGS[1:]).write_text(EDITED)
+    newer = _newer(package, debian.root / "srv", "# what a newer version says\n")
+    _without_room(debian, package, newer)
+    _asked_about_settings(debian, newer)
+    _upgraded_while_it_runs(debian, newer)
+    _downgraded(debian, package)
+    _removed_and_purged(debian)
+
+
+def _installed(debian, package):
+    """Nothing is fetched or compiled, and the first alert is there at once."""
     began = time.monotonic()
     said = debian.install(package)
     assert "systemctl enable --now port25" in said
     took = time.monotonic() - began
-    (inside / "tmp" / "bot.pcap").write_bytes(_of_today(PCAPS / "slow_bot.pcap"))
-    (inside / "tmp" / "up.py").write_text(UP)
     began = time.monotonic()
-    replay = [*AS_THE_UNIT, "port25", "replay", "-q", "--json", "--state", STATE, "-c", SETTINGS]
-    alerts = debian.run(*replay, "/tmp/bot.pcap").splitlines()
+    alerts = debian.run(*REPLAY, "/tmp/bot.pcap").splitlines()
     assert time.monotonic() - began < 10, f"after {took:.0f} s of installing"
     assert json.loads(alerts[0])["host"] == "203.0.113.20"
     assert debian.run("which", "gcc", "cc", expected=1) == ""
@@ -118,51 +150,103 @@ def test_a_package_is_installed_upgraded_removed_and_purged(debian, package):
     modes = debian.run("stat", "-c", "%U:%G %a", STATE, "/etc/port25", SETTINGS).splitlines()
     assert modes == ["port25:port25 750", "root:port25 750", "root:port25 640"]
 
-    # No room for an upgrade: said, and the version before runs on.
-    (inside / SETTINGS[1:]).write_text(EDITED)
-    newer = _newer(package, inside / "srv", "# what a newer version says\n")
+
+def _complete(debian):
+    """It holds what settings can ask for; what it does not is said."""
+    (debian.root / "tmp" / "all.toml").write_text(ALL)
+    said = debian.run("port25", "doctor", "-c", "/tmp/all.toml", "--state", STATE, expected=1)
+    assert "packages: what the settings ask for is installed" in said
+    program = (
+        "import authlib.oidc.core, joserfc.jwt, requests, apprise, pyrad.packet, kafka, textual"
+    )
+    debian.run("/opt/port25/bin/python", "-c", f"{program}, pyshark, uvicorn, argon2")
+    lacking = debian.start("port25", "sessions", "--format", "parquet", "/tmp/bot.pcap")
+    said, complained = lacking.communicate()
+    how = "apt install python3-pip && python3 -m pip --python /opt/port25/bin/python install"
+    assert lacking.returncode == 2 and f"{how} 'port25[parquet]'" in complained
+
+
+def _without_room(debian, package, newer):
+    """It is said, and the version before runs on."""
+    inside = debian.root
     copy = inside / "tmp" / "newer.deb"
     copy.hardlink_to(newer)
     size = shutil.disk_usage(inside).used + (40 << 20)
     subprocess.run(["mount", "-o", f"remount,size={size}", inside], check=True)
-    upgrade = ("apt-get", "-qq", "-y", "-o", "Dpkg::Options::=--force-confold", "install")
-    full = debian.start(*upgrade, "/tmp/newer.deb")
+    full = debian.start("apt-get", "-qq", "-y", *OLD_SETTINGS, "install", "/tmp/newer.deb")
     said, complained = full.communicate()
     assert full.returncode != 0 and "No space left on device" in said + complained
     subprocess.run(["mount", "-o", "remount,size=4g", inside], check=True)
-    assert (inside / SETTINGS[1:]).read_text() == EDITED
-    assert debian.run("dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", "port25") == (
-        f"installed {package.name.split('_')[1]}"
-    )
-    assert debian.run(*replay, "/tmp/bot.pcap") == "", "it knows its alerts"
     copy.unlink()
+    assert (inside / SETTINGS[1:]).read_text() == EDITED
+    assert _version(debian) == f"installed {package.name.split('_')[1]}"
+    assert debian.run(*REPLAY, "/tmp/bot.pcap") == "", "it knows its alerts"
 
-    # Upgraded while the sensor runs: settings and what was known stay.
-    live, stop = _live(debian), inside / "tmp" / "stop"
+
+def _asked_about_settings(debian, newer):
+    """Where nobody can answer, the file edited by hand stands, and the rest waits."""
+    (debian.root / "tmp" / "newer.deb").hardlink_to(newer)
+    asking = debian.start("dpkg", "-i", "/tmp/newer.deb")
+    said, complained = asking.communicate()
+    assert asking.returncode != 0 and f"Configuration file '{SETTINGS}'" in said, complained
+    assert (debian.root / SETTINGS[1:]).read_text() == EDITED
+    assert _version(debian) == "half-configured 99.0-1"
+    debian.run("dpkg", "--force-confold", "--configure", "port25")
+    (debian.root / "tmp" / "newer.deb").unlink()
+    assert (debian.root / SETTINGS[1:]).read_text() == EDITED
+    assert "# what a newer version says" in (debian.root / f"{SETTINGS[1:]}.dpkg-dist").read_text()
+
+
+def _upgraded_while_it_runs(debian, newer):
+    """Settings and what was known stay."""
+    live, stop = _live(debian), debian.root / "tmp" / "stop"
     try:
-        wait_for((inside / STATE[1:] / "state.p25").exists, why="the sensor's first snapshot")
-        debian.install(newer, "-o", "Dpkg::Options::=--force-confold")
+        snapshot = debian.root / STATE[1:] / "state.p25"
+        wait_for(snapshot.exists, why="the sensor's first snapshot")
+        debian.install(newer, "--reinstall", *OLD_SETTINGS)
         assert live.poll() is None
-        assert debian.run("dpkg-query", "-W", "-f", "${Version}", "port25") == "99.0-1"
+        assert _version(debian) == "installed 99.0-1"
     finally:
         stop.touch()
         said, complained = live.communicate()
     assert live.returncode == 0, complained
-    assert (inside / SETTINGS[1:]).read_text() == EDITED
-    assert debian.run(*replay, "/tmp/bot.pcap") == "", "its alerts were known"
+    assert (debian.root / SETTINGS[1:]).read_text() == EDITED
+    assert debian.run(*REPLAY, "/tmp/bot.pcap") == "", "its alerts were known"
     assert "203.0.113.20" in debian.run("port25", "decisions", "--state", STATE)
 
-    # Removed: settings and evidence stay. Purged: nothing stays.
+
+def _downgraded(debian, package):
+    """It goes on where the state is one it knows; one of a newer version it does not touch."""
+    debian.install(package, "--allow-downgrades", *OLD_SETTINGS)
+    assert debian.run(*REPLAY, "/tmp/bot.pcap") == "", "its alerts were known"
+    journal = debian.root / STATE[1:] / "journal.sqlite"
+    with contextlib.closing(sqlite3.connect(journal)) as database:
+        (known,) = database.execute("PRAGMA user_version").fetchone()
+        database.execute(f"PRAGMA user_version = {known + 1}")
+    before = journal.read_bytes()
+    refused = debian.start(*REPLAY, "/tmp/bot.pcap")
+    said, complained = refused.communicate()
+    assert refused.returncode == 1 and said == ""
+    assert f"it is of a newer version ({known + 1}, this program knows {known})" in complained
+    assert journal.read_bytes() == before
+
+
+def _removed_and_purged(debian):
+    """Removed: settings and evidence stay. Purged: nothing stays."""
+    inside = debian.root
+    by_hand = inside / "opt/port25/lib" / f"python{PYTHON}" / "site-packages" / "by_hand.py"
+    by_hand.touch()
     debian.run("apt-get", "-qq", "-y", "remove", "port25")
-    assert not (inside / "opt/port25").exists() and not (inside / "usr/bin/port25").exists()
+    assert not (inside / "opt/port25/bin").exists() and not (inside / "usr/bin/port25").exists()
+    assert by_hand.exists(), "what somebody added is somebody's"
     assert (inside / SETTINGS[1:]).exists() and (inside / STATE[1:] / "journal.sqlite").exists()
     debian.run("apt-get", "-qq", "-y", "purge", "port25")
-    left = [
-        path
-        for path in ("etc/port25", "etc/default/port25", STATE[1:], "var/lib/port25-coa")
-        if (inside / path).exists()
-    ]
-    assert left == []
+    paths = ("etc/port25", "etc/default/port25", STATE[1:], "var/lib/port25-coa", "opt/port25")
+    assert [path for path in paths if (inside / path).exists()] == []
+
+
+def _version(debian):
+    return debian.run("dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", "port25")
 
 
 def test_the_settings_that_a_package_brings_are_fit_for_use(tmp_path):
