@@ -5,6 +5,7 @@ key and what would be right, not just the first one.
 """
 
 import difflib
+import hashlib
 import os
 import tomllib
 import types
@@ -41,6 +42,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "bounds_of",
+    "digest",
     "forward_faults",
     "load_settings",
     "parse_settings",
@@ -226,6 +228,12 @@ SINKS: Final[dict[str, type[SinkSettings]]] = {
 """The sinks there are, by their sections."""
 
 
+_SHARED: Final = (
+    "ports", "subscriber_prefixes", "own_mail_servers", "exempt", "syn_timeout", "replies",
+    "duplicate_window", "checksums", "privacy", "dns", "score", "detectors", "alerts",
+)  # fmt: skip
+
+
 class SettingsError(Exception):
     """Settings cannot be used; one line for every mistake."""
 
@@ -269,6 +277,12 @@ def parse_settings(text: str) -> Settings:
         raise SettingsError(mistakes)
     typed: Settings = settings
     return typed
+
+
+def digest(settings: Settings) -> str:
+    """Of what sensors that judge together must be told alike: who is whom, and how to judge."""
+    shared = [getattr(settings, name) for name in _SHARED]
+    return hashlib.blake2b(msgspec.json.encode(shared), digest_size=6).hexdigest()
 
 
 def forward_faults(settings: Settings) -> list[str]:

@@ -21,6 +21,7 @@ from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing, fetch, send, sweep
+from sensor.cluster.standing import NAME, Counters, health, standing
 from sensor.settings import Settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection
@@ -99,10 +100,12 @@ class Correlator:
         self._notes: dict[Any, _Note] = {}
         self._writing: dict[Any, tuple[float, Writing | None]] = {}
         member = name or secrets.token_hex(4)
+        self.name: Final = NAME + member
+        self._said = 0.0
         self._skew: dict[str, int] = {}
         self._producer = KafkaProducer(
             **connection.arguments,
-            client_id=f"port25-correlate-{member}",
+            client_id=self.name,
             transactional_id=f"{settings.cluster.group}-{member}",
             transaction_timeout_ms=_TRANSACTION,
             acks="all",
@@ -114,7 +117,7 @@ class Correlator:
         sweep()
         self._consumer = KafkaConsumer(
             **connection.arguments,
-            client_id=f"port25-correlate-{member}",
+            client_id=self.name,
             group_id=settings.cluster.group,
             group_instance_id=name or None,
             partition_assignment_strategy=(CooperativeStickyAssignor,),
@@ -283,11 +286,15 @@ class Correlator:
         snapshots = self._written()
         offsets = {part: at for part, at in self._read.items() if at >= self._committed[part]}
         fresh = any(at > self._committed[part] for part, at in offsets.items())
-        if not (alerts or fresh or snapshots):
+        word = self._at - self._said >= self._kafka.health_interval
+        if not (alerts or fresh or snapshots or word):
             return
         self._producer.begin_transaction()
-        for alert in alerts:
-            message = alert_message(0, alert, self._kafka)
+        messages = [alert_message(0, alert, self._kafka) for alert in alerts]
+        if word:
+            self._said = self._at
+            messages.append(health(self.name, self.standing(), self._settings))
+        for message in messages:
             self._producer.send(
                 message.topic, message.value, message.key, headers=list(message.headers)
             )
@@ -345,6 +352,16 @@ class Correlator:
             for name, value in share.counters().items():
                 total[name] = total.get(name, 0) + value
         return total
+
+    def standing(self) -> Counters:
+        """The same by stage; and of each partition how far it is, of each sensor what is known."""
+        lags = {}
+        for part in self._shares:
+            end = self._consumer.highwater(part)
+            if end is not None:
+                lags[part.partition] = max(0, end - self._read.get(part, end))
+        shares = {part.partition: share for part, share in self._shares.items()}
+        return standing(shares, lags)
 
     def close(self) -> None:
         """Leave the group. A transaction that is open comes to nothing."""

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from sensor.commands.forward import connection_of
 from sensor.commands.options import settings_argument, settings_from
-from sensor.commands.terminal import announce, complain
+from sensor.commands.terminal import Stop, announce, complain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sensor.base.sentences import Sentence
     from sensor.cluster.correlator import Correlator
+    from sensor.cluster.standing import Counters
     from sensor.settings import Settings
     from sensor.sinks.kafka.connection import Connection
 
@@ -50,6 +53,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="of this process among those that correlate: after a restart its partitions are its"
         " again at once",
     )
+    parser.add_argument(
+        "--metrics", default="", metavar="ADDRESS:PORT", help="where Prometheus may ask (nowhere)"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no summary")
 
 
@@ -67,15 +73,41 @@ def run(options: argparse.Namespace) -> int:
     connection = connection_of(settings)
     announce()
     from sensor.pipeline import compile_kernels
+    from sensor.service.systemd import notify
 
     compile_kernels()
+    counters: Counters = {}
+    stop = _serve(options.metrics, lambda: dict(counters))
+    notify("READY=1")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
+    try:
+        return _run(settings, connection, options, counters)
+    finally:
+        stop()
+
+
+def _serve(address: str, counters: Callable[[], Counters]) -> Callable[[], None]:
+    """Answer Prometheus; what ends that."""
+    if not address:
+        return lambda: None
+    from sensor.service.metrics import Collector, MetricsError, serve
+
+    try:
+        return serve(address, Collector(counters))
+    except MetricsError as error:
+        raise Stop(2, str(error)) from None
+
+
+def _run(
+    settings: Settings, connection: Connection, options: argparse.Namespace, counters: Counters
+) -> int:
+    """Until a signal or until idle, however often Kafka goes away."""
     pause = 0.25
     while True:
         began = time.monotonic()
         try:
-            _follow(settings, connection, options)
+            _follow(settings, connection, options, counters)
             return 0
         except _Ended:
             return 0
@@ -98,7 +130,9 @@ def _notice(said: Sentence | str) -> None:
     complain(said if isinstance(said, str) else said.text)
 
 
-def _follow(settings: Settings, connection: Connection, options: argparse.Namespace) -> None:
+def _follow(
+    settings: Settings, connection: Connection, options: argparse.Namespace, counters: Counters
+) -> None:
     """Follow until the end. Raises KafkaError, and _Ended where a signal asked for it."""
     from sensor.cluster.correlator import Correlator
     from sensor.cluster.topics import ensure_segments_topic, ensure_state_topic
@@ -114,6 +148,7 @@ def _follow(settings: Settings, connection: Connection, options: argparse.Namesp
     )
     partitions: list[int] | None = None
     quiet: float | None = None
+    counted = 0.0
     try:
         while idle is None or not _is_idle(correlator, idle, patience):
             correlator.turn()
@@ -124,6 +159,9 @@ def _follow(settings: Settings, connection: Connection, options: argparse.Namesp
                     correlator.finish()
             else:
                 quiet = None
+            if time.monotonic() - counted >= 1:
+                counted = time.monotonic()
+                counters |= correlator.standing()
             if correlator.partitions != partitions:
                 partitions = correlator.partitions
                 complain(f"follows partitions {', '.join(map(str, partitions)) or 'none yet'}")

@@ -22,6 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     settings_argument(parser)
     state_argument(parser, "folder of journal and ledger, which web and watch may show")
+    parser.add_argument(
+        "--metrics", default="", metavar="ADDRESS:PORT", help="where Prometheus may ask (nowhere)"
+    )
 
 
 def _tell(one: Notice) -> None:
@@ -34,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
 
     from sensor.base.database import DatabaseError
     from sensor.service.deciding import as_decider, decide
+    from sensor.service.metrics import MetricsError
     from sensor.sinks.sink import SinkSettingsError
     from sensor.state.lock import StateInUseError
 
@@ -46,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
     settings = as_decider(settings)
     connection = connection_of(settings)
     try:
-        if not decide(settings, connection, _tell, complain):
+        if not decide(settings, connection, _tell, complain, options.metrics):
             raise Stop(1, "another decides now")
-    except SinkSettingsError as fault:
+    except (SinkSettingsError, MetricsError) as fault:
         raise Stop(2, str(fault)) from None
     except (DatabaseError, LookupError, StateInUseError) as fault:
         raise Stop(1, str(fault.args[0])) from None

@@ -24,7 +24,9 @@ from sensor.cluster.topics import ensure_decide_topic
 from sensor.service import privileges
 from sensor.service.delivery import Delivery
 from sensor.service.messages import Counters
+from sensor.service.metrics import Collector, serve
 from sensor.service.signals import ENDING, collect_signals
+from sensor.service.systemd import notify
 from sensor.service.versions import refuse_newer
 from sensor.settings import Settings, state_folder
 from sensor.sinks.kafka.connection import Connection
@@ -175,11 +177,12 @@ def decide(
     connection: Connection,
     tell: Callable[[Notice], None],
     say: Callable[[str], None],
+    metrics: str = "",
 ) -> bool:
     """Until SIGTERM or SIGINT, or until another decides: False. ``settings``: of `as_decider`.
 
-    ``say``: for whoever started it. Raises StateInUseError, DatabaseError, SinkSettingsError,
-    LookupError, OSError.
+    ``say``: for whoever started it. ``metrics``: where Prometheus may ask. Raises
+    StateInUseError, DatabaseError, SinkSettingsError, LookupError, MetricsError, OSError.
     """
     files = StateFolder(state_folder(settings))
     with ExitStack() as at_end:
@@ -192,4 +195,8 @@ def decide(
         at_end.callback(delivery.stop, _PATIENCE)
         privileges.give_away(files.path, settings.live.user)
         privileges.drop_privileges(settings.live.user)
-        return _Decider(settings, connection, delivery, say).run()
+        decider = _Decider(settings, connection, delivery, say)
+        if metrics:
+            at_end.callback(serve(metrics, Collector(decider.counters)))
+        notify("READY=1")
+        return decider.run()

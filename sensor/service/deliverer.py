@@ -55,7 +55,7 @@ from sensor.service.messages import (
 from sensor.service.pruning import Pruner, oldest_kept
 from sensor.service.signals import collect_signals
 from sensor.service.supervisor import locked
-from sensor.settings import SINKS, Settings, SettingsError, load_settings, policy_of
+from sensor.settings import SINKS, Settings, SettingsError, digest, load_settings, policy_of
 from sensor.sinks.sink import LEDGER, Around, Sink, SinkSettings, SinkSettingsError
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
@@ -217,6 +217,7 @@ class Deliverer:
 
     def _tell_health(self, counters: Counters) -> None:
         now = time.time_ns()
+        counters = counters | {"settings": {"settings_digest": digest(self._exemptions.settings)}}
         for sink in self._sinks:
             sink.tell(Health(HEALTH, now, rfc3339(now), sink.sensor, __version__, counters))
 

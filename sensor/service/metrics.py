@@ -9,7 +9,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from sensor.settings import SINKS
 
-__all__ = ["GAUGES", "MEANINGS", "STATES", "Collector", "MetricsError", "free", "page", "serve"]
+__all__ = [
+    "GAUGES",
+    "MEANINGS",
+    "STATES",
+    "Collector",
+    "MetricsError",
+    "free",
+    "page",
+    "serve",
+]
 
 _SINKS = [kind.metrics for kind in SINKS.values()]
 GAUGES = {
@@ -40,6 +49,7 @@ GAUGES = {
     "forwarding_away": "1: Kafka takes no segments, which go to disk",
     "spool_batches": "batches on disk that Kafka has not acknowledged",
     "spool_bytes": "bytes of them",
+    "partitions_followed": "partitions of the segments that this process follows",
     **{name: text for metrics in _SINKS for name, text in metrics.gauges.items()},
 }
 """Counts that may fall, with what they are; all others only grow."""
@@ -201,6 +211,15 @@ MEANINGS = {
     "decisions_alarm": "alarms for a person",
     "alerts_taken": "alerts of the topic that were new (port25 decide; on the health topic)",
     "alerts_unreadable": "messages of that topic that are no alerts",
+    "segments_merged": "segments of all sensors that were followed, in order (port25 correlate)",
+    "segments_copied": "of them, those another sensor had sent before",
+    "segments_put_right": "of them, those stamped after what answers them",
+    "segments_late": "segments left out: their time had passed",
+    "segments_unwaited": "segments that no longer waited for a slower sensor, for want of room",
+    "batches_missing": "batches of sensors that never came",
+    "batches_repeated": "batches that came again, and were left out",
+    "batches_unreadable": "messages on the topic of segments that are no batches",
+    "sensors_left_behind": "times a sensor was silent for longer than cluster.patience",
     "segments_forwarded": "segments given to Kafka or to the spool, by partition",
     "batches_forwarded": "batches of them, with empty ones that only tell how far the sensor is",
     "bytes_forwarded": "bytes of those batches",
@@ -214,6 +233,22 @@ MEANINGS = {
     **{name: text for metrics in _SINKS for name, text in metrics.counters.items()},
 }
 """What each counter counts."""
+
+
+LABELLED = {
+    "partition_lag": ("partitions", "partition", "messages of a partition not yet read"),
+    "sensor_ahead_seconds": (
+        "sensors", "sensor", "by how much, at least, its clock is ahead of another sensor's"
+    ),
+    "sensor_behind_seconds": ("sensors", "sensor", "packet time the newest is ahead of it"),
+    "sensor_left_behind": ("sensors", "sensor", "1: it is silent, and the others go on without it"),
+}  # fmt: skip
+"""Gauges of ``port25 correlate``: the stage they are in, for each what, what they say."""
+_KEYS = {
+    "sensor_ahead_seconds": "ahead",
+    "sensor_behind_seconds": "behind",
+    "sensor_left_behind": "left_behind",
+}
 
 
 STATES = {name: found for metrics in _SINKS for name, found in metrics.states.items()}
@@ -246,6 +281,9 @@ class Collector:
                     frames.add_metric([name], value)
                 yield frames
                 continue
+            if any(stage == one for one, _, _ in LABELLED.values()):
+                yield from _labelled(stage, counters)
+                continue
             for name, value in counters.items():
                 if name in STATES:
                     state = GaugeMetricFamily(f"port25_{name}", _state(name), labels=["state"])
@@ -256,6 +294,17 @@ class Collector:
                     yield GaugeMetricFamily(f"port25_{name}", GAUGES[name], value=value)
                 else:
                     yield CounterMetricFamily(f"port25_{name}", MEANINGS[name], value=value)
+
+
+def _labelled(stage: str, counters: dict[str, Any]) -> Iterator[Metric]:
+    """Gauges of each partition or sensor."""
+    for name, (of, label, said) in LABELLED.items():
+        if of != stage:
+            continue
+        gauge = GaugeMetricFamily(f"port25_{name}", said, labels=[label])
+        for one, value in counters.items():
+            gauge.add_metric([one], value[_KEYS[name]] if name in _KEYS else value)
+        yield gauge
 
 
 def free(address: str) -> None:
@@ -270,6 +319,8 @@ def free(address: str) -> None:
 
 def _place(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise MetricsError(f"metrics at {address}: expected ADDRESS:PORT")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
@@ -312,6 +363,10 @@ def page() -> str:
     ]
     lines += [f'| `port25_{name}{{state="..."}}` | gauge | {_state(name)} |' for name in STATES]
     lines += [f"| `port25_{name}` | gauge | {what} |" for name, what in GAUGES.items()]
+    lines += [
+        f'| `port25_{name}{{{label}="..."}}` | gauge | {what} (`port25 correlate`) |'
+        for name, (_, label, what) in LABELLED.items()
+    ]
     lines += [f"| `port25_{name}_total` | counter | {what} |" for name, what in MEANINGS.items()]
     return "\n".join(lines) + "\n"
 

@@ -65,13 +65,16 @@ def test_the_container_is_never_root_and_has_one_capability():
     assert re.findall(r"setcap (\S+) (\S+)", image) == [
         ("cap_net_raw=ep", "/opt/port25/bin/sensor")
     ]
-    services = yaml.safe_load((CONTAINER / "compose.yaml").read_text())["services"]
-    assert {name: one.get("cap_add", []) for name, one in services.items()} == {
-        "sensor": ["NET_RAW"], "web": []
-    }  # fmt: skip
-    for one in services.values():
+    alone, cluster = (
+        yaml.safe_load((CONTAINER / name).read_text())["services"]
+        for name in ("compose.yaml", "cluster.yaml")
+    )
+    may = {name: one["cap_add"] for name, one in (alone | cluster).items() if "cap_add" in one}
+    assert may == {"sensor": ["NET_RAW"], "border": ["NET_RAW"]}
+    assert alone.keys() | cluster.keys() == {"sensor", "border", "correlate", "decide", "web"}
+    for one in (*alone.values(), *cluster.values()):
         assert one["cap_drop"] == ["ALL"] and one["read_only"] is True
         assert "privileged" not in one and "user" not in one
         parser().parse_args(one["command"])
     # It would take the sensor's capability away again.
-    assert "security_opt" not in services["sensor"]
+    assert "security_opt" not in alone["sensor"] and "security_opt" not in cluster["border"]
