@@ -27,6 +27,7 @@ __all__ = [
     "DeskRecordError",
     "Words",
     "json_schema",
+    "place",
     "read",
     "record",
     "touches",
@@ -156,9 +157,9 @@ class Words:
         if before is not None and before[1].ts > one.ts:
             return ""
         self._forget(key)
-        place = _place(one.host)
-        self._said[key] = place, one
-        self._near.setdefault(place, set()).add(key)
+        where_it_is = place(one.host)
+        self._said[key] = where_it_is, one
+        self._near.setdefault(where_it_is, set()).add(key)
         return ""
 
     def _forget(self, key: bytes) -> None:
@@ -170,7 +171,7 @@ class Words:
 
     def against(self, block: Decision) -> DeskRecord | None:
         """Whose word makes a block void; None: nobody's."""
-        keys = self._near.get(_place(block.host), ())
+        keys = self._near.get(place(block.host), ())
         near = [one for key in keys if touches((one := self._said[key][1]).host, block.host)]
         last: dict[str, DeskRecord] = {}
         for one in near:
@@ -180,7 +181,7 @@ class Words:
         return next((one for one in holding if block.ts < one.until), None)
 
 
-def _place(host: str) -> object:
+def place(host: str) -> object:
     """Where a subscriber is looked up: no two that touch are in different places."""
     source, _ = where(host)
     short = _SHORTEST[source.version]

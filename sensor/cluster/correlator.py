@@ -19,6 +19,7 @@ import msgspec
 from sensor.alerts.alert import Alert
 from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
+from sensor.cluster.exempting import Exempting
 from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing, fetch, send, sweep
 from sensor.cluster.standing import NAME, Counters, health, standing
@@ -131,6 +132,8 @@ class Correlator:
             max_partition_fetch_bytes=LARGEST_FETCH,
             fetch_max_wait_ms=_POLL,
         )
+        self._has_health = self._kafka.health_topic in self._consumer.topics()
+        self._desk = Exempting(connection, notice)
         correlator = self
 
         class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -264,7 +267,7 @@ class Correlator:
             for sensor, ahead in share.merge.skew().items():
                 self._tell_skew(sensor, ahead)
         if any(alerts.values()) or time.monotonic() - self._at > _COMMIT:
-            self.commit([alert for told in alerts.values() for alert in told])
+            self.commit(self._desk.told([alert for told in alerts.values() for alert in told]))
 
     def _tell_skew(self, sensor: str, ahead: int) -> None:
         """A sensor's clock is so many ns ahead of another's: say it, and again when it doubles."""
@@ -286,7 +289,7 @@ class Correlator:
         snapshots = self._written()
         offsets = {part: at for part, at in self._read.items() if at >= self._committed[part]}
         fresh = any(at > self._committed[part] for part, at in offsets.items())
-        word = self._at - self._said >= self._kafka.health_interval
+        word = self._has_health and self._at - self._said >= self._kafka.health_interval
         if not (alerts or fresh or snapshots or word):
             return
         self._producer.begin_transaction()
@@ -361,10 +364,11 @@ class Correlator:
             if end is not None:
                 lags[part.partition] = max(0, end - self._read.get(part, end))
         shares = {part.partition: share for part, share in self._shares.items()}
-        return standing(shares, lags)
+        return standing(shares, lags, self._desk.counters())
 
     def close(self) -> None:
         """Leave the group. A transaction that is open comes to nothing."""
+        self._desk.close()
         self.lose(list(self._shares))
         self._consumer.close(autocommit=False)
         self._producer.close(timeout=5)

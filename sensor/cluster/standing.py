@@ -26,12 +26,14 @@ Counters = dict[str, dict[str, Any]]
 """By stage and name, as sensors have them."""
 
 
-def standing(shares: Mapping[int, Share], lags: Mapping[int, int]) -> Counters:
+def standing(
+    shares: Mapping[int, Share], lags: Mapping[int, int], desk: Mapping[str, int]
+) -> Counters:
     """Counters of all partitions together; beside them each partition, and each sensor.
 
-    ``lags``: messages of each partition that it has not read yet.
+    ``lags``: messages of each partition that it has not read yet; ``desk``: what of it was heard.
     """
-    total: Counters = {"cluster": {"partitions_followed": len(shares)}}
+    total: Counters = {"cluster": {"partitions_followed": len(shares), **desk}}
     for share in shares.values():
         for stage, counters in {**share.pipeline.counters(), "cluster": share.counters()}.items():
             into = total.setdefault(stage, {})

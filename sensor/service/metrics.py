@@ -219,6 +219,8 @@ MEANINGS = {
     "batches_missing": "batches of sensors that never came",
     "batches_repeated": "batches that came again, and were left out",
     "batches_unreadable": "messages on the topic of segments that are no batches",
+    "alerts_held_back": "messages of alerts not told: a person exempted the host",
+    "exemptions_forgotten": "exemptions of persons forgotten for want of room (port25 correlate)",
     "sensors_left_behind": "times a sensor was silent for longer than cluster.patience",
     "segments_forwarded": "segments given to Kafka or to the spool, by partition",
     "batches_forwarded": "batches of them, with empty ones that only tell how far the sensor is",

@@ -191,7 +191,7 @@ def _asked_about_settings(debian, newer):
     assert asking.returncode != 0, said
     assert f"Configuration file '{SETTINGS}'\n ==> Modified" in complained
     assert (debian.root / SETTINGS[1:]).read_text() == EDITED
-    assert _version(debian) == "half-configured 99.0-1"
+    assert _version(debian) == "unpacked 99.0-1"
     debian.run("dpkg", "--force-confold", "--configure", "port25")
     (debian.root / "tmp" / "newer.deb").unlink()
     assert (debian.root / SETTINGS[1:]).read_text() == EDITED

@@ -35,6 +35,8 @@ class DeskListener(threading.Thread):
         self._stopping = threading.Event()
         self._heard: collections.deque[DeskRecord] = collections.deque()
         self._complained: set[str] = set()
+        self.caught_up = False
+        """whether all was heard that was there at the start"""
         self._counts = {"desk_heard": 0, "desk_refused": 0}
 
     def counters(self) -> dict[str, Any]:
@@ -64,6 +66,7 @@ class DeskListener(threading.Thread):
                 while not self._stopping.is_set():
                     for message in follower.poll(_POLL):
                         self._take(message.key or b"", message.value)
+                    self.caught_up = self.caught_up or follower.caught_up
                     pause = 1.0
             except Exception as error:  # whatever kafka-python raises; the sender tells of outages
                 self._complain(f"{type(error).__name__}: {error}")
