@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import PCAPS, ROOT, needs
+from sensor.base.machine_code import HALVES, file_name
+from tests.conftest import PCAPS, ROOT, needs, port25
 from tests.deploy.conftest import build_wheel
 
 
@@ -95,6 +98,48 @@ def test_a_wheel_is_installed_without_a_network(wheel, tmp_path):
     assert not (tmp_path / "home").exists()
     gone = subprocess.run([fresh / "bin" / "port25", "web"], capture_output=True, text=True)
     assert "pip install 'port25[web]'" in gone.stderr
+
+
+NEHALEM = """
+mount --bind "$1/cpuinfo" /proc/cpuinfo
+exec qemu-x86_64-static -cpu Nehalem "$2" -c '
+import sys
+from sensor.base.machine_code import level, library
+print(level(), library() is not None, file=sys.stderr)
+from sensor.cli import main
+code = main()
+print("numba" in sys.modules, file=sys.stderr)
+raise SystemExit(code)' replay -q --json "$3"
+"""
+"""Python on a processor of 2008, which has no AVX."""
+_LATER = r" (avx2?|fma|f16c|bmi1|bmi2|movbe|abm|avx512\w*)\b"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_processor_without_avx_gives_the_same_alerts(wheel, tmp_path):
+    """Takes minutes where ``make wheel`` has not made the other half of the code yet."""
+    needs("unshare", "qemu-x86_64-static", root=True)
+    installed = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(installed)
+    old = "x86-64-v2"
+    for half in HALVES:
+        made = ROOT / "build" / "code" / file_name(half, old)
+        if not made.exists():
+            words = ["-m", "sensor.service.compiling", str(made.parent), half, old]
+            subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+        shutil.copy(made, installed / "sensor" / "code")
+    flags = Path("/proc/cpuinfo").read_text()
+    (tmp_path / "cpuinfo").write_text(re.sub(_LATER, "", flags))
+    words = ["sh", "-c", NEHALEM, "sh", tmp_path, sys.executable, PCAPS / "demo.pcap"]
+    environment = os.environ | {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    run = subprocess.run(
+        ["unshare", "-m", *words], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.stderr.splitlines() == ["x86-64-v2 True", "False"], run.stderr
+    want = port25("replay", "-q", "--json", str(PCAPS / "demo.pcap")).stdout.decode()
+    assert len(want.splitlines()) > 10 and run.stdout == want
 
 
 def test_code_of_other_sources_is_not_used(installed, tmp_path):
