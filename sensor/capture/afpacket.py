@@ -34,7 +34,17 @@ from sensor.capture.block import FRAME, FRAMES_PER_BLOCK, Block, CaptureError
 from sensor.capture.bpf import ETHERNET, RAW_IP, Instruction, packed
 from sensor.capture.ring import index_ring
 
-__all__ = ["Fanout", "Interface", "Interfaces", "Statistics", "link_of", "probe", "trouble_of"]
+__all__ = [
+    "Fanout",
+    "Interface",
+    "Interfaces",
+    "Statistics",
+    "attach",
+    "link_of",
+    "probe",
+    "trouble_of",
+    "why_not",
+]
 
 BLOCK: Final = 1 << 17
 """Bytes of one ring block: more than the longest frame (64 kB from GRO and LRO; what is longer, as
@@ -94,7 +104,7 @@ def link_of(name: str) -> int:
         try:
             raw = fcntl.ioctl(asked, _SIOCGIFHWADDR, struct.pack("16s16x", name.encode()[:15]))
         except OSError as error:
-            raise CaptureError(name, None, _why(error) + _others(error)) from None
+            raise CaptureError(name, None, why_not(error) + _others(error)) from None
     hardware = struct.unpack_from("=H", raw, 16)[0]
     if hardware not in _LINKS:
         fault = f"its link type (ARPHRD {hardware}) cannot be read; Ethernet and raw IP can"
@@ -114,7 +124,7 @@ def probe(name: str) -> int:
     try:
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
     except OSError as error:
-        raise CaptureError(name, None, _why(error)) from None
+        raise CaptureError(name, None, why_not(error)) from None
     return link
 
 
@@ -124,7 +134,7 @@ def trouble_of(name: str) -> Sentence | None:
         try:
             raw = fcntl.ioctl(asked, _SIOCGIFFLAGS, struct.pack("16s16x", name.encode()[:15]))
         except OSError as error:
-            return sentence("interface.fault", interface=name, error=_why(error))
+            return sentence("interface.fault", interface=name, error=why_not(error))
     flags = struct.unpack_from("=H", raw, 16)[0]
     if not flags & _IS_UP:
         return sentence("interface.down", interface=name)
@@ -133,7 +143,8 @@ def trouble_of(name: str) -> Sentence | None:
     return None
 
 
-def _why(error: OSError) -> str:
+def why_not(error: OSError) -> str:
+    """Why an interface cannot be captured from, and what to do."""
     if error.errno in (errno.EPERM, errno.EACCES):
         return "capturing needs root, or the capability CAP_NET_RAW"
     if error.errno == errno.ENODEV:
@@ -163,12 +174,12 @@ class Interface:
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         except OSError as error:
-            raise CaptureError(name, None, _why(error)) from None
+            raise CaptureError(name, None, why_not(error)) from None
         try:
             self._set_up(program, (megabytes << 20) // BLOCK, promiscuous, incoming_only, fanout)
         except OSError as error:
             self._socket.close()
-            raise CaptureError(name, None, _why(error)) from None
+            raise CaptureError(name, None, why_not(error)) from None
         self._frames = table(FRAMES_PER_BLOCK, FRAME)
 
     def _set_up(
@@ -180,7 +191,7 @@ class Interface:
         fanout: Fanout | None,
     ) -> None:
         sock = self._socket
-        _attach(sock, socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        attach(sock, socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
         # One stamp a packet, whoever else captures it.
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         sock.setsockopt(_SOL_PACKET, _VERSION, _V3)
@@ -198,11 +209,11 @@ class Interface:
         sock.bind((self.name, _ETH_P_ALL))
         if fanout is not None:
             sock.setsockopt(_SOL_PACKET, _FANOUT, fanout.group & 0xFFFF | _FANOUT_CBPF << 16)
-            _attach(sock, _SOL_PACKET, _FANOUT_DATA, fanout.program)
+            attach(sock, _SOL_PACKET, _FANOUT_DATA, fanout.program)
 
     def set_filter(self, program: Sequence[Instruction]) -> None:
         """Let other frames through from now on."""
-        _attach(self._socket, socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        attach(self._socket, socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def fileno(self) -> int:
         """For select and poll."""
@@ -256,7 +267,7 @@ class Interface:
         self._socket.close()
 
 
-def _attach(sock: socket.socket, level: int, option: int, program: Sequence[Instruction]) -> None:
+def attach(sock: socket.socket, level: int, option: int, program: Sequence[Instruction]) -> None:
     """Give the kernel a program (struct sock_fprog points to it)."""
     code = ctypes.create_string_buffer(packed(program))
     sock.setsockopt(level, option, struct.pack("HL", len(program), ctypes.addressof(code)))

@@ -371,6 +371,19 @@ def mail_filter(
     return _walk(link, 0, tunnels, _Ends(segment, datagram, error, lambda a: a.go("accept")))
 
 
+def datagram_filter(ports: Sequence[int], link: int = ETHERNET) -> list[Instruction]:
+    """Lets UDP to or from some ports through, and nothing else."""
+
+    def nothing(a: _Assembler, _: str = "") -> None:
+        a.go("reject")
+
+    def datagram(a: _Assembler, _: str) -> None:
+        _either_port(a, ports, "accept")
+        a.go("reject")
+
+    return _walk(link, 0, False, _Ends(nothing, datagram, nothing, nothing))
+
+
 def steering(
     ports: Sequence[int], prefix: int = 64, link: int = ETHERNET, base: int = _LINK_LAYER
 ) -> list[Instruction]:

@@ -11,6 +11,7 @@ __all__ = [
     "CgnLogSettings",
     "CgnRule",
     "CustomerSettings",
+    "DhcpSettings",
     "IpfixSettings",
     "KeaSettings",
     "LeaseSettingsError",
@@ -72,6 +73,20 @@ class CgnLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     senders: tuple[str, ...] = ()
     """addresses and prefixes of who may send it"""
     patterns: tuple[CgnLogPattern, ...] = ()
+
+
+class DhcpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """DHCP, seen on the mirror."""
+
+    interfaces: tuple[str, ...] = ()
+    """where it passes by; none: it is not looked at"""
+    servers: tuple[str, ...] = ()
+    """addresses and prefixes of those whose word counts, servers and relays; none: anybody's"""
+    customer: Annotated[
+        tuple[Literal["remote-id", "circuit-id", "client-id", "hwaddr", "duid"], ...],
+        msgspec.Meta(min_length=1),
+    ] = ("remote-id", "hwaddr", "duid")
+    """what names the customer: the first of these that is said of him"""
 
 
 class IpfixSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,6 +162,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     radius: RadiusSettings = RadiusSettings()
     kea: KeaSettings = KeaSettings()
     cgn_log: CgnLogSettings = CgnLogSettings()
+    dhcp: DhcpSettings = DhcpSettings()
     ipfix: IpfixSettings = IpfixSettings()
     resolver: ResolverSettings = ResolverSettings()
     cgn: tuple[CgnRule, ...] = ()
@@ -161,7 +177,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def has_source(self) -> bool:
         """Whether a live sensor is told of leases."""
         heard = self.file or self.radius.listen or self.kea.files or self.cgn_log.listen
-        heard = heard or self.ipfix.listen or self.resolver.url
+        heard = heard or self.dhcp.interfaces or self.ipfix.listen or self.resolver.url
         return bool(heard or self.has_rules)
 
     @property

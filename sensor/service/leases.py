@@ -25,6 +25,7 @@ from sensor.base.sentences import Sentence, sentence
 from sensor.customers.layout import CHANGE, REASONS
 from sensor.leases.cgn_log import CgnLog
 from sensor.leases.computed import Computed
+from sensor.leases.dhcp import Dhcp
 from sensor.leases.followed import FollowedFile
 from sensor.leases.ipfix import Ipfix
 from sensor.leases.journal import LeaseJournal
@@ -84,6 +85,8 @@ def prepare_sources(
         sources.append(Kea(settings))
     if settings.cgn_log.listen:
         sources.append(CgnLog(settings))
+    if settings.dhcp.interfaces:
+        sources.append(Dhcp(settings))
     if settings.ipfix.listen:
         sources.append(Ipfix(settings))
     if settings.resolver.url and folder is not None:
