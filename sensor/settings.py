@@ -21,6 +21,7 @@ from sensor.base.access import WebSettings
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import SENSOR
 from sensor.blocking.policy import BlockingSettings, Policy
+from sensor.complaints.settings import ComplaintSettings
 from sensor.hosts.subscribers import (
     Exemption,
     SubscriberPrefix,
@@ -207,6 +208,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kafka: KafkaSettings = KafkaSettings()
     notify: NotifySettings = NotifySettings()
     cluster: ClusterSettings = ClusterSettings()
+    complaints: ComplaintSettings = ComplaintSettings()
     web: WebSettings = WebSettings()
 
     @property

@@ -18,6 +18,8 @@ from sensor.base.sentences import Sentence
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Desk, Exempted, Letter
 from sensor.blocking.handling import Act, ActError, ActName, Verdict, case_of
+from sensor.complaints.complaint import Complaint, Weight
+from sensor.console.corroboration import beside
 from sensor.console.listing import Seen
 from sensor.console.view import View
 from sensor.customers.words import Address
@@ -31,7 +33,7 @@ _EVENTS: Final = 1000
 _SAID: Final[tuple[ActName, ...]] = ("note", "ticket")
 """What can be done about a case as a whole."""
 
-What = Literal["alert", "decision", "act", "letter", "exempt"]
+What = Literal["alert", "decision", "act", "letter", "exempt", "complaint"]
 
 
 class CaseEvent(msgspec.Struct, frozen=True):
@@ -42,13 +44,13 @@ class CaseEvent(msgspec.Struct, frozen=True):
     what: What
     kind: str
     """of an alert its state, of a decision its action, of an act its name, of a letter its kind;
-    exempt: ``exempt``, ``lift``
+    exempt: ``exempt``, ``lift``; of a complaint its kind
     """
     host: str = ""
     alert: str = ""
     """id of the alert it is about; empty: it is about the case"""
     by: str = ""
-    """the person; empty: the sensor"""
+    """the person, or who complains; empty: the sensor"""
     text: str = ""
     """a person's words, a letter's recipient and subject, a reason"""
     cause: Sentence | None = None
@@ -78,6 +80,8 @@ class Case(msgspec.Struct, frozen=True):
     """raised last first"""
     events: list[CaseEvent]
     """the newest first"""
+    weight: Weight
+    """what complaints come to; they change no score"""
     left_out: int
     """alerts and events that are older than those"""
 
@@ -115,6 +119,10 @@ def _letter(one: Letter, host: str, alert: str) -> CaseEvent:
     sent = "" if one.sent else " (not sent)"
     text = f"{one.recipient}: {one.subject}{sent}"
     return CaseEvent(one.ts, "letter", one.kind, host, alert, one.by, text)
+
+
+def _complaint(one: Complaint) -> CaseEvent:
+    return CaseEvent(one.ts, "complaint", one.kind, one.address, "", one.reporter, one.detail)
 
 
 def _exempt(one: Exempted) -> CaseEvent:
@@ -173,9 +181,12 @@ def case(view: View, name: str) -> Case | None:
         ticket = books.desk.tickets([name]).get(name, "") if whole else ""
     if not alerts and not events:
         return None
+    first = min((one.head.opened for one in shown), default=view.now)
+    said = beside(view, name, first, max(view.now, time.time_ns()), addresses)
+    events += [_complaint(one) for one in said.complaints]
     events.sort(key=lambda one: (-one.ts, one.what, one.alert))
     left = len(alerts) - len(shown) + max(0, len(events) - _EVENTS)
-    return Case(name, customer, ticket, addresses, shown, events[:_EVENTS], left)
+    return Case(name, customer, ticket, addresses, shown, events[:_EVENTS], said.weight, left)
 
 
 def act_on(view: View, name: str, act: Act) -> bool:

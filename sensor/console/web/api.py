@@ -10,10 +10,12 @@ import msgspec
 
 from sensor.base.database import DatabaseError
 from sensor.blocking.enforcement import kept
+from sensor.complaints.complaint import Complaint
+from sensor.console.corroboration import beside
 from sensor.console.status import Status
 from sensor.console.told import Told, told, try_out
 from sensor.console.view import Seen
-from sensor.console.web import cases, letters, oversight, schemas
+from sensor.console.web import cases, complaints, letters, oversight, schemas
 from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed, summary
 from sensor.console.web.app_state import ApiError
 from sensor.console.web.export import export
@@ -50,7 +52,10 @@ def _alert(request: ApiRequest) -> schemas.AlertDetail:
     ]
     templates, ticket = request.app.settings.web.links, one.handling.ticket
     links = links_for(templates, one.host, one.ts, one.customer, ticket)
-    return schemas.AlertDetail(one, messages[-1], course, request.view.notes(one.id), links)
+    last = messages[-1]
+    had, days = last.addresses or (), request.app.settings.complaints.around
+    others = beside(request.view, one.host, one.opened, one.ts, had, days)
+    return schemas.AlertDetail(one, last, course, request.view.notes(one.id), links, others)
 
 
 def _messages(request: ApiRequest) -> schemas.Messages:
@@ -304,6 +309,12 @@ OPERATIONS: Final = (
     Operation("POST", "/api/v1/alerts/{id}/letters", letters.send, "analyst",
               "Send a letter by mail, and keep it", letters.Letters, body=letters.LetterText,
               faults=(404, 409), slow=True),
+    Operation("GET", "/api/v1/complaints", complaints.page, "analyst",
+              "Reports of abuse and listings that came last, and what was refused",
+              complaints.ComplaintPage, schemas.LimitQuery, fleeting=True),
+    Operation("POST", "/api/v1/complaints", complaints.report, "analyst",
+              "Take in a report of abuse, a mail by RFC 5965", Complaint, raw="message/rfc822",
+              faults=(409, 422), whole=True),
     Operation("PUT", "/api/v1/alerts/{id}/acknowledgement", _acknowledge, "analyst",
               "Be done with an alert; earlier notes stay", schemas.Listed,
               body=schemas.Reason, faults=(404,)),

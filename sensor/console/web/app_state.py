@@ -52,7 +52,8 @@ class AppState:
     def __init__(self, settings: Settings, state: Path, config: str | None) -> None:
         self.settings = settings
         self.config = config
-        self.export = Export(subscribers_of(settings), settings.ports)
+        self.subscribers = subscribers_of(settings)
+        self.export = Export(self.subscribers, settings.ports)
         self.views = ViewPool(state)
         self.keys = Keys(StateFolder(state).keys)
         self.oidc = Oidc(settings.web)

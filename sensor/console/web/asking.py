@@ -36,15 +36,17 @@ def query_of(request: Request, kind: type[schemas.Query] | None) -> Any:
         raise ApiError(400, str(error)) from None
 
 
-async def body_of(request: Request) -> bytes:
-    """The body, which is JSON and not large."""
-    if request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
-        raise ApiError(415, "the body is to be application/json")
+async def body_of(
+    request: Request, kind: str = "application/json", largest: int = _LARGEST_BODY
+) -> bytes:
+    """The body, which is of that kind and not large."""
+    if request.headers.get("Content-Type", "").partition(";")[0].strip() != kind:
+        raise ApiError(415, f"the body is to be {kind}")
     whole = b""
     async for chunk in request.stream():
         whole += chunk
-        if len(whole) > _LARGEST_BODY:
-            raise ApiError(413, f"the body is larger than {_LARGEST_BODY:,} bytes")
+        if len(whole) > largest:
+            raise ApiError(413, f"the body is larger than {largest:,} bytes")
     return whole
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from sensor.blocking.handling import LARGEST_TICKET, Act, ActError
+from sensor.complaints.complaint import Weight
 from sensor.console.case import Case, CaseEvent, act_on, case
 from sensor.console.web import schemas
 from sensor.console.web.alert_lists import listed
@@ -49,6 +50,8 @@ class CasePage(msgspec.Struct, frozen=True):
     """raised last first"""
     events: list[CaseEvent]
     """the newest first"""
+    weight: Weight
+    """what complaints come to; they change no score"""
     left_out: int
     """alerts and events that are older"""
     links: list[schemas.Link]
@@ -61,7 +64,8 @@ def _page(request: ApiRequest, found: Case) -> CasePage:
     links = links_for(templates, host, newest, found.customer, found.ticket)
     return CasePage(
         found.name, found.customer, found.ticket, found.addresses,
-        [listed(one) for one in found.alerts], found.events, found.left_out, links,
+        [listed(one) for one in found.alerts], found.events, found.weight,
+        found.left_out, links,
     )  # fmt: skip
 
 

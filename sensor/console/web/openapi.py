@@ -17,6 +17,7 @@ _MEANINGS: Final = {
     401: "nobody known asks",
     403: "this needs a higher role, or did not come from the page itself",
     404: "there is none",
+    422: "the report is not taken; the detail says why",
     409: "this cannot be done with this host, or `after` is of a list in another order",
     413: "the body is too large",
     415: "the body is not JSON",
@@ -108,7 +109,7 @@ def _operation(one: Operation) -> dict[str, Any]:
         if (files := one.gives.split(", ") if isinstance(one.gives, str) else [])
         else _json(one.gives.__name__)
     )
-    faults = {*one.faults, 400, 401, 403, 503} | ({413, 415} if one.body else set())
+    faults = {*one.faults, 400, 401, 403, 503} | ({413, 415} if one.body or one.raw else set())
     made = _described(one.summary, content, tuple(sorted(faults)))
     made["description"] = f"Needs the role {one.role}."
     parameters = [
@@ -132,6 +133,9 @@ def _operation(one: Operation) -> dict[str, Any]:
         made["parameters"] = parameters
     if one.body is not None:
         made["requestBody"] = _body(one.body.__name__)
+    if one.raw:
+        content = {one.raw: {"schema": {"type": "string"}}}
+        made["requestBody"] = {"required": True, "content": content}
     return made
 
 

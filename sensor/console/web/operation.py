@@ -48,6 +48,8 @@ class Operation(NamedTuple):
 
     query: type[schemas.Query] | None = None
     body: type[schemas.Body] | None = None
+    raw: str = ""
+    """media type of a body that is no JSON; the handler is given its bytes"""
     faults: tuple[int, ...] = ()
     """besides 400, 401, 403 and those of bodies"""
     slow: bool = False

@@ -19,6 +19,7 @@ from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Exempted
 from sensor.blocking.enforcement import Enforcement
 from sensor.blocking.handling import LARGEST_TICKET, ActName, Handling, HandlingState, Verdict
+from sensor.console.corroboration import Corroboration
 from sensor.console.standing import Block, BlockState
 from sensor.console.status import Range
 from sensor.console.told import Told
@@ -302,6 +303,8 @@ class AlertDetail(msgspec.Struct, frozen=True):
     notes: list[Acknowledged]
     """all that persons noted, the oldest first"""
     links: list[Link]
+    others: Corroboration
+    """what others say of the host; it changes no score"""
 
 
 class HostPage(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from sensor.base.access import Person
 from sensor.base.database import DatabaseError
+from sensor.complaints import arf
 from sensor.console.view import View
 from sensor.console.web.api import OPERATIONS
 from sensor.console.web.app_state import ApiError, AppState
@@ -87,7 +88,11 @@ def _endpoint(app: AppState, one: Operation) -> Endpoint:
         if one.whole and not person.reach.everything:
             raise ApiError(403, "this is of the whole sensor, and you are bound to prefixes")
         query = query_of(request, one.query)
-        body = decoded(await body_of(request), one.body) if one.body is not None else None
+        body: Any = None
+        if one.raw:
+            body = await body_of(request, one.raw, arf.LARGEST)
+        elif one.body is not None:
+            body = decoded(await body_of(request), one.body)
         path = dict(request.path_params)
 
         def does(view: View) -> Any:

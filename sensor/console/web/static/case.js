@@ -5,6 +5,7 @@ import { clock, count, decibans, printable } from "./format.js";
 import { useFetched, useKeys, useTitle } from "./hooks.js";
 import { on } from "./live.js";
 import { Ask, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text, Ticket } from "./parts.js";
+import { Weight } from "./others.js";
 import { t } from "./words.js";
 
 // What is asked for, by act, with its key.
@@ -14,6 +15,7 @@ function What({ of }) {
   if (of.what === "alert") return html`${t("alert_is", t(of.kind))} ${decibans(of.score)}`;
   if (of.what === "decision") return html`${t(`decided_${of.kind}`)}${of.enforced === false && html` <span class="muted">(${t("dry_run")})</span>`}`;
   if (of.what === "letter") return html`${t("letter_of", t(`letter_${of.kind.replace(".", "_")}`))}`;
+  if (of.what === "complaint") return t("complaint_of", printable(of.kind));
   if (of.what === "exempt") return t(of.kind === "lift" ? "audit_lift" : "audit_exempt");
   return t(`past_${of.kind}`, printable(of.owner || of.ticket), clock(of.until));
 }
@@ -60,6 +62,7 @@ export function Case({ params, tell }) {
       <div class="buttons">${Object.entries(ACTS).map(([name, one]) => html`<button type="button" key=${name} onClick=${() => ask(name)}>${t(`act_${name}`)} <kbd aria-hidden="true">${one.key}</kbd></button>`)}</div></div>
     ${data.ticket && html`<p class="verdict">${t("ticket")}: <${Ticket} of=${data.ticket} /></p>`}
     ${data.links.length > 0 && html`<p class="buttons links">${data.links.map((one) => html`<a class="button" key=${one.name} href=${one.url} target="_blank" rel="noopener noreferrer">${printable(one.name)} ↗</a>`)}</p>`}
+    ${data.weight.level !== "none" && html`<${Weight} of=${data.weight} />`}
     <${Addresses} of=${data.addresses} />
     <${Alerts} of=${data.alerts} />
     <${History} of=${data.events} left=${data.left_out} />

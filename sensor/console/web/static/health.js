@@ -4,6 +4,7 @@ import { may, send } from "./api.js";
 import { bytes, clock, count, fixed, percent, printable } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
 import { Fault, Loading, Moment, Section, Sentence, Table } from "./parts.js";
+import { Refused } from "./others.js";
 import { t } from "./words.js";
 import { zoneName } from "./zone.js";
 
@@ -61,5 +62,6 @@ export function Health({ who, tell }) {
       </${Table}></${Section}>`}
     <${Table} caption=${t("health")} heads=${[[t("what")], [t("value"), "n"]]}>
       ${Object.entries(rows).map(([name, value]) => html`<tr key=${name}><th scope="row"><code>${name}</code></th><td class="n">${value}</td></tr>`)}
-    </${Table}>`;
+    </${Table}>
+    <${Refused} />`;
 }

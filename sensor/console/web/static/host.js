@@ -7,6 +7,7 @@ import { useFetched, useKeys, useTitle } from "./hooks.js";
 import { Letters } from "./letters.js";
 import { on } from "./live.js";
 import { Ask, Because, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text, Ticket } from "./parts.js";
+import { Others as Said } from "./others.js";
 import { Packets } from "./packets.js";
 import { Plot } from "./plot.js";
 import { Sessions } from "./sessions.js";
@@ -59,6 +60,7 @@ function Host({ host, whole, who, theme, tell }) {
         ${alert && html`<p class="muted">${t("evidence_line", count(alert.connections), count(alert.proven), count(alert.disowned))}</p>`}
         ${alert?.sensor && html`<p class="muted">${t("told_by_sensor", printable(alert.sensor))}</p>`}
       </${Section}>`}
+    ${whole && html`<${Said} of=${whole.others} />`}
     ${alert && may(who, "analyst") && html`<${Letters} id=${alert.id} who=${who} tell=${tell} />`}
     ${whole && html`<${Course} course=${whole.course} alert=${alert} theme=${theme} />`}
     ${alert && html`<${Destinations} alert=${alert} /><${Counts} windows=${alert.windows} />`}

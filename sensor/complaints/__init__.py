@@ -1,0 +1,1 @@
+"""What others say of subscribers: reports of abuse, and lists they are on. Shown beside alerts."""

@@ -1,0 +1,87 @@
+"""Are own addresses on lists that are asked by DNS (RFC 5782)?
+
+Asked are hosts with an open alert, a bounded number a round, one after the other. A list must say
+that it has 127.0.0.2 and that it has not 127.0.0.1: one that says yes to everything, or to nobody
+from here, is not believed. Answers outside of 127.0.0.0/8 are none.
+"""
+
+import ipaddress
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from sensor.base.terminal import printable
+from sensor.complaints.complaint import Complaint, ComplaintError
+
+if TYPE_CHECKING:
+    import dns.resolver
+
+__all__ = ["LookupError_", "ask", "resolver"]
+
+_PATIENCE: Final = 3.0
+"""Seconds for one question, all servers and repetitions together."""
+_WORD: Final = 200
+_LOCAL: Final = ipaddress.ip_network("127.0.0.0/8")
+
+
+class LookupError_(Exception):  # noqa: N801,N818  (the built-in is another)
+    """No question can be asked; the text says why."""
+
+
+def resolver(server: str) -> "dns.resolver.Resolver":
+    """Who is asked: a server (address, address:port), or the system's. Raises LookupError_."""
+    try:
+        import dns.resolver
+    except ModuleNotFoundError:
+        raise LookupError_("dnspython is not installed: pip install 'port25[dns]'") from None
+    made = dns.resolver.Resolver(configure=not server)
+    if server:
+        address, _, port = server.rpartition(":") if server.count(":") == 1 else (server, "", "53")
+        made.nameservers, made.port = [address], int(port)
+    made.lifetime = _PATIENCE
+    return made
+
+
+def _asked(of: "dns.resolver.Resolver", name: str, kind: str) -> list[Any]:
+    """Answers; none where the name does not exist. Raises DNSException."""
+    import dns.resolver
+
+    try:
+        return list(of.resolve(name, kind, search=False))
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return []
+
+
+def _name(address: str, zone: str) -> str:
+    pointer = ipaddress.ip_address(address).reverse_pointer
+    return f"{pointer.removesuffix('.in-addr.arpa').removesuffix('.ip6.arpa')}.{zone}."
+
+
+def _on(of: "dns.resolver.Resolver", address: str, zone: str) -> bool:
+    found = [ipaddress.ip_address(str(one)) for one in _asked(of, _name(address, zone), "A")]
+    return any(one in _LOCAL and str(one) != "127.255.255.254" for one in found)
+
+
+def ask(
+    of: "dns.resolver.Resolver", zones: Iterable[str], addresses: Iterable[str], most: int
+) -> Iterator[Complaint | ComplaintError]:
+    """What lists say of addresses, ``most`` questions at most."""
+    import dns.exception
+
+    wanted = list(addresses)
+    for zone in zones:
+        try:
+            if not _on(of, "127.0.0.2", zone) or _on(of, "127.0.0.1", zone):
+                yield ComplaintError("refused_list", f"{zone}: it fails its own test addresses")
+                continue
+            for address in wanted:
+                if most <= 0:
+                    return
+                most -= 1
+                if _on(of, address, zone):
+                    said = _asked(of, _name(address, zone), "TXT")
+                    words = printable(str(said[0]).strip('"'))[:_WORD] if said else ""
+                    now = time.time_ns()
+                    yield Complaint("list", zone, "listed", address, 0, now, 1, words, received=now)
+        except (dns.exception.DNSException, ValueError) as error:
+            yield ComplaintError("refused_list", f"{zone}: {type(error).__name__}: {error}"[:_WORD])
