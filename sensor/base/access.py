@@ -115,6 +115,14 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     oidc: OidcSettings = OidcSettings()
     links: Annotated[tuple[WebLink, ...], msgspec.Meta(max_length=12)] = ()
     """links to other systems, on the page of an alert or host"""
+    asn_table: str = ""
+    """file that says whose an address is: CSV (``prefix,asn,name``), pyasn's, or a MaxMind database
+    (``.mmdb``); shown beside destinations
+    """
+    ptr: bool = False
+    """whether to ask DNS for the names of an alert's destinations when somebody looks at them"""
+    resolver: str = ""
+    """address or address:port of the name server to ask; empty: those of the system"""
     session_hours: Annotated[int, msgspec.Meta(ge=1, le=720)] = 12
     """until somebody who logged in must do so again"""
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000

@@ -84,6 +84,7 @@ def _round(
     book: "Complaints", who: "Subscribers", settings: "Settings", maildir: Path, listings: str,
     state: "StateFolder",
 ) -> None:  # fmt: skip
+    from sensor.base.name_server import NoResolverError, resolver
     from sensor.complaints import intake, lookups
     from sensor.complaints.listings import listed
     from sensor.state.journal import Journal, Wanted
@@ -99,9 +100,11 @@ def _round(
         heads = [h for j in journals for h in j.heads(of.lookups, Wanted(state="open"))]
         hosts = dict.fromkeys(h.host for h in heads if _plain(h.host))
         try:
-            found = lookups.ask(lookups.resolver(of.resolver), of.zones, hosts, of.lookups)
+            found = lookups.ask(
+                resolver(of.resolver, lookups.PATIENCE), of.zones, hosts, of.lookups
+            )
             _told("lists by DNS", intake.take_all(book, who, found))
-        except lookups.LookupError_ as error:
+        except NoResolverError as error:
             raise Stop(1, str(error)) from None
         finally:
             for journal in journals:

@@ -16,30 +16,12 @@ from sensor.complaints.complaint import Complaint, ComplaintError
 if TYPE_CHECKING:
     import dns.resolver
 
-__all__ = ["LookupError_", "ask", "resolver"]
+__all__ = ["PATIENCE", "ask"]
 
-_PATIENCE: Final = 3.0
-"""Seconds for one question, all servers and repetitions together."""
+PATIENCE: Final = 3.0
+"""Seconds for one question."""
 _WORD: Final = 200
 _LOCAL: Final = ipaddress.ip_network("127.0.0.0/8")
-
-
-class LookupError_(Exception):  # noqa: N801,N818  (the built-in is another)
-    """No question can be asked; the text says why."""
-
-
-def resolver(server: str) -> "dns.resolver.Resolver":
-    """Who is asked: a server (address, address:port), or the system's. Raises LookupError_."""
-    try:
-        import dns.resolver
-    except ModuleNotFoundError:
-        raise LookupError_("dnspython is not installed: pip install 'port25[dns]'") from None
-    made = dns.resolver.Resolver(configure=not server)
-    if server:
-        address, _, port = server.rpartition(":") if server.count(":") == 1 else (server, "", "53")
-        made.nameservers, made.port = [address], int(port)
-    made.lifetime = _PATIENCE
-    return made
 
 
 def _asked(of: "dns.resolver.Resolver", name: str, kind: str) -> list[Any]:

@@ -8,7 +8,8 @@ import dns.exception
 import pytest
 
 from lab.waiting import wait_for
-from sensor.complaints.lookups import ask, resolver
+from sensor.base.name_server import resolver
+from sensor.complaints.lookups import ask
 from tests.conftest import needs
 
 ZONE = "$SOA 3600 ns.example hostmaster.example 1 3600 600 86400 3600\n$NS 3600 ns.example\n"
@@ -34,7 +35,7 @@ def zone_server(folder):
             def answers():
                 assert server.poll() is None, "rbldnsd ended"
                 try:
-                    return list(ask(resolver(f"127.0.0.1:{port}"), ["bl.example"], [], 1)) == []
+                    return list(ask(resolver(f"127.0.0.1:{port}", 3), ["bl.example"], [], 1)) == []
                 except dns.exception.DNSException:
                     return False
 

@@ -8,9 +8,10 @@ import pytest
 from lab.alerts import alert
 from lab.browser import browsing
 from lab.web import serving, settings_for
+from sensor.base.name_server import resolver
 from sensor.complaints.book import Complaints
 from sensor.complaints.complaint import ComplaintError
-from sensor.complaints.lookups import ask, resolver
+from sensor.complaints.lookups import ask
 from sensor.state.journal import Journal
 from tests.complaints.test_arf import report
 from tests.conftest import needs, port25
@@ -116,7 +117,7 @@ def test_what_others_say_on_the_page(state, tmp_path):
 
 def test_a_list_that_says_yes_to_everything_is_not_believed(zone_server):
     server = zone_server
-    found = list(ask(resolver(server), ["bl.example", "all.example", "gone.example"],
+    found = list(ask(resolver(server, 3), ["bl.example", "all.example", "gone.example"],
                      [HOST, "203.0.113.8"], 10))  # fmt: skip
     told = [one for one in found if not isinstance(one, ComplaintError)]
     assert [(one.reporter, one.address, one.detail) for one in told] == [
@@ -124,4 +125,4 @@ def test_a_list_that_says_yes_to_everything_is_not_believed(zone_server):
     ]  # fmt: skip
     refused = [one for one in found if isinstance(one, ComplaintError)]
     assert [one.reason for one in refused] == ["refused_list", "refused_list"]
-    assert list(ask(resolver(server), ["bl.example"], [HOST] * 50, 0)) == []
+    assert list(ask(resolver(server, 3), ["bl.example"], [HOST] * 50, 0)) == []

@@ -15,7 +15,7 @@ from sensor.console.corroboration import beside
 from sensor.console.status import Status
 from sensor.console.told import Told, told, try_out
 from sensor.console.view import Seen
-from sensor.console.web import cases, complaints, letters, oversight, schemas
+from sensor.console.web import cases, complaints, destinations, letters, oversight, schemas
 from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed, summary
 from sensor.console.web.app_state import ApiError
 from sensor.console.web.export import export
@@ -309,6 +309,9 @@ OPERATIONS: Final = (
     Operation("POST", "/api/v1/alerts/{id}/letters", letters.send, "analyst",
               "Send a letter by mail, and keep it", letters.Letters, body=letters.LetterText,
               faults=(404, 409), slow=True),
+    Operation("GET", "/api/v1/alerts/{id}/destinations", destinations.page, "viewer",
+              "Whose the addresses are that an alert's host went to, and their names",
+              destinations.Destinations, faults=(404,), slow=True),
     Operation("GET", "/api/v1/complaints", complaints.page, "analyst",
               "Reports of abuse and listings that came last, and what was refused",
               complaints.ComplaintPage, schemas.LimitQuery, fleeting=True),

@@ -14,8 +14,11 @@ import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.base.access import Person, Reach
+from sensor.base.name_server import NoResolverError
+from sensor.console.networks import Networks
 from sensor.console.view import View
 from sensor.console.web.keys import Keys
+from sensor.console.web.names import Names
 from sensor.console.web.oidc import Oidc
 from sensor.console.web.stream import Follower
 from sensor.console.web.view_pool import ViewPool
@@ -60,6 +63,15 @@ class AppState:
         self.post = settings.notify.letters.opened()
         """sends letters; None: none are sent from here"""
         self.follower = Follower(self.views, settings.web.max_streams, settings.blocking.mode)
+        self.networks = Networks(settings.web.asn_table) if settings.web.asn_table else None
+        self.names: Names | None = None
+        self.nameless = ""
+        """why no names are asked for, though they should be"""
+        if settings.web.ptr:
+            try:
+                self.names = Names(settings.web.resolver)
+            except NoResolverError as error:
+                self.nameless = str(error)
         self._folder = Path(tempfile.mkdtemp(prefix="port25-web-"))
         self._extracting = threading.Lock()
         self._files: collections.OrderedDict[tuple[str, int, str], tuple[Path, int]]

@@ -153,6 +153,9 @@ export function network(address) {
 }
 
 function Destinations({ alert }) {
+  const { data } = useFetched(`alerts/${alert.id}/destinations`, {});
+  const more = new Map((data?.destinations ?? []).map((one) => [one.address, one]));
+  const asked = data?.asked ?? false;
   const networks = new Map();
   for (const one of alert.destinations) {
     const name = network(one.address);
@@ -168,12 +171,15 @@ function Destinations({ alert }) {
             <td class="n">${count(one.addresses)}</td></tr>`)}
         </${Table}>`}
     <h3>${t("by_network")}</h3>
-    <${Table} caption=${t("by_network")} heads=${[[t("network")], [t("address")], [t("exchanger"), "wide"], [t("last_contact")]]}>
+    <${Table} caption=${t("by_network")} heads=${[[t("network")], [t("address")], [t("exchanger"), "wide"],
+        ...(asked ? [[t("autonomous_system"), "wide"], [t("ptr"), "wide"]] : []), [t("last_contact")]]}>
       ${[...networks].flatMap(([name, list]) => list.map((one, k) => html`<tr key=${one.address}>
         <td class="address">${k ? "" : name}</td><td class="address">${one.address}</td>
         <td class="wide">${one.name ? html`<${Text} of=${one.name} />` : html`<span class="muted">${t("no_name")}</span>`}</td>
+        ${asked && html`<td class="wide">${more.get(one.address)?.asn > 0 && html`AS${more.get(one.address).asn} <${Text} of=${more.get(one.address).network} />`}</td>
+          <td class="wide">${more.get(one.address)?.ptr && html`<${Text} of=${more.get(one.address).ptr} />`}</td>`}
         <td><${Moment} ns=${one.last_seen * 1e9} /></td></tr>`))}
-    </${Table}></${Section}>`;
+    </${Table}>${data?.fault && html`<p class="muted">${t("failed", printable(data.fault))}</p>`}</${Section}>`;
 }
 
 function Counts({ windows }) {

@@ -132,6 +132,8 @@ const WORDS = {
   abuse_relay_testing: ["relay testing", "中継テスト"],
   case: ["Case", "ケース"],
   case_open: ["Case: everything on this customer, in order of time", "ケース: この契約者に関する全履歴"],
+  autonomous_system: ["AS", "AS"],
+  ptr: ["Name by PTR, which proves nothing", "逆引き名 (証拠にはならない)"],
   complaint_of: ["complaint: {0}", "苦情: {0}"],
   others: ["What others say", "外部からの申告"],
   others_weight: ["Weight of complaints: {0} ({1} reports of {2} reporters, on {3} lists)", "申告の重み: {0} (報告 {1} 件、報告者 {2}、リスト掲載 {3})"],
