@@ -95,6 +95,8 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.alerts.notice health > docs/health.schema.json
 	$(BIN)/python -m sensor.service.metrics > docs/metrics.md
 	$(BIN)/python -m sensor.console.web.openapi > docs/openapi.json
+	$(BIN)/python -m sensor.console.web.reference > docs/api.html
+	$(BIN)/python -m sensor.sinks.kafka.asyncapi > docs/asyncapi.json
 	$(BIN)/python deploy/grafana/make.py > deploy/grafana/port25.json
 
 picture: .venv/ready ## the pictures in docs/, of the real thing (Chromium)

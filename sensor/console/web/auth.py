@@ -81,6 +81,8 @@ _OPEN: Final = (
     "/healthz",
     "/readyz",
     "/openapi.json",
+    "/asyncapi.json",
+    "/reference",
 )
 """Paths for which nobody need be known; and all below /static/."""
 _MOST_LOGINS: Final = 10_000

@@ -29,6 +29,7 @@ from sensor.console.web.operation import ApiRequest, Download, Operation
 from sensor.console.web.static_files import Endpoint, fixed, pages
 from sensor.console.web.stream import place_of
 from sensor.service import systemd
+from sensor.sinks.kafka.asyncapi import document as topics
 
 __all__ = ["application"]
 
@@ -53,6 +54,7 @@ def application(app: AppState, logins: Logins, key: str, owner: Person) -> Starl
         *logging_in(app, logins),
         Route("/api/v1/stream", _stream(app, logins), methods=["GET"]),
         Route("/openapi.json", fixed(msgspec.json.encode(document()), "application/json")),
+        Route("/asyncapi.json", fixed(msgspec.json.encode(topics()), "application/json")),
         Route("/healthz", fixed(b"ok\n", "text/plain")),
         Route("/readyz", _ready(app), methods=["GET"]),
         *pages(),

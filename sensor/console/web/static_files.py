@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sensor.base.sentences import CATALOGUES
+from sensor.console.web import reference
 
 __all__ = ["Endpoint", "fixed", "pages"]
 
@@ -80,7 +81,9 @@ def pages() -> list[Route]:
         return Response(content, media_type=kind, headers=headers)
 
     shown = fixed(page, "text/html")
+    api = reference.page(f"/static/{tag}/app.css").encode()
     return [
+        Route("/reference", fixed(api, "text/html"), methods=["GET"]),
         Route("/static/{tag}/{path:path}", file, methods=["GET"]),
         *(Route(path, shown, methods=["GET"]) for path in PATHS),
     ]
