@@ -10,6 +10,10 @@ IPv4 address and his port set (PSID)::
     port = | A: offset bits, not 0 | PSID | j |        one range for each A
 
 He is known by his IPv6 prefix, which is his, too. Without a PSID the IPv4 address is all his.
+
+**Lightweight 4over6** (RFC 7596): which address and port set a customer has is not in his prefix;
+the provider binds them. Where he does so in order, that is a rule: the first customer's prefix has
+the first port set of the first address, and so on. Port sets are those of MAP-E.
 """
 
 import ipaddress
@@ -25,7 +29,13 @@ from sensor.base.sentences import Sentence
 from sensor.customers.layout import ADDRESS_BITS
 from sensor.leases.intake import Intake
 from sensor.leases.lines import LATEST, Told, pieces
-from sensor.leases.settings import CgnRule, CustomerSettings, LeaseSettingsError, MapRule
+from sensor.leases.settings import (
+    CgnRule,
+    CustomerSettings,
+    LeaseSettingsError,
+    Lw4o6Rule,
+    MapRule,
+)
 
 __all__ = ["Computed", "check_rules", "leases_of"]
 
@@ -33,14 +43,20 @@ _PORTS: Final = 65_536
 _AT_ONCE: Final = 2000
 _HALF: Final = (1 << 64) - 1
 
-Rule = CgnRule | MapRule
+Rule = CgnRule | MapRule | Lw4o6Rule
 Lease = tuple[str, int, int, int, int]
 """Customer, upper and lower half of the prefix, first port, bits."""
 
 
 def leases_of(rule: Rule) -> Iterator[Lease]:
     """All that a rule gives. It must have been checked."""
-    return _of_cgn(rule) if isinstance(rule, CgnRule) else _of_map(rule)
+    match rule:
+        case CgnRule():
+            return _of_cgn(rule)
+        case MapRule():
+            return _of_map(rule)
+        case Lw4o6Rule():
+            return _of_lw4o6(rule)
 
 
 def check_rules(settings: CustomerSettings, most: int) -> None:
@@ -50,6 +66,8 @@ def check_rules(settings: CustomerSettings, most: int) -> None:
         count += _guarded(f"customers.cgn[{n}]", cgn)
     for n, map_e in enumerate(settings.map_e):
         count += _guarded(f"customers.map_e[{n}]", map_e)
+    for n, lw4o6 in enumerate(settings.lw4o6):
+        count += _guarded(f"customers.lw4o6[{n}]", lw4o6)
     if count > most:
         raise LeaseSettingsError(
             f"customers: the rules give {count:,} leases, limits.max_leases are {most:,}"
@@ -58,7 +76,13 @@ def check_rules(settings: CustomerSettings, most: int) -> None:
 
 def _guarded(where: str, rule: Rule) -> int:
     try:
-        return _count_cgn(rule) if isinstance(rule, CgnRule) else _count_map(rule)
+        match rule:
+            case CgnRule():
+                return _count_cgn(rule)
+            case MapRule():
+                return _count_map(rule)
+            case Lw4o6Rule():
+                return _count_lw4o6(rule)
     except ValueError as error:
         raise LeaseSettingsError(f"{where}: {error}") from None
 
@@ -123,9 +147,13 @@ def _of_map(rule: MapRule) -> Iterator[Lease]:
             yield customer, 0, lo, 0, ADDRESS_BITS
             continue
         psid = ea & (1 << psid_bits) - 1
-        for first, last in port_sets(psid, psid_bits, rule.psid_offset):
-            for port, bits in pieces(first, last):
-                yield customer, 0, lo, port, bits
+        yield from _shared(customer, lo, psid, psid_bits, rule.psid_offset)
+
+
+def _shared(customer: str, lo: int, psid: int, psid_bits: int, offset: int) -> Iterator[Lease]:
+    for first, last in port_sets(psid, psid_bits, offset):
+        for port, bits in pieces(first, last):
+            yield customer, 0, lo, port, bits
 
 
 def port_sets(psid: int, psid_bits: int, offset: int) -> Iterator[tuple[int, int]]:
@@ -141,28 +169,72 @@ def port_sets(psid: int, psid_bits: int, offset: int) -> Iterator[tuple[int, int
         yield first, first + size - 1
 
 
+# --- lightweight 4over6 --------------------------------------------------------------------------
+
+
+def _count_lw4o6(rule: Lw4o6Rule) -> int:
+    ipv4, ipv6 = ipaddress.IPv4Network(rule.ipv4), ipaddress.IPv6Network(rule.ipv6)
+    if rule.psid_offset + rule.psid_bits > 16:
+        raise ValueError(
+            f"{rule.psid_bits} bits of PSID behind {rule.psid_offset} are more than a port has"
+        )
+    if rule.delegated < ipv6.prefixlen:
+        raise ValueError(f"/{rule.delegated} is wider than {ipv6}")
+    each = _sets_of(rule)
+    if each < 1:
+        raise ValueError(f"no PSID of {rule.psid_bits} bits is {rule.first_psid} or above")
+    customers = 1 << rule.delegated - ipv6.prefixlen
+    if customers > ipv4.num_addresses * each:
+        raise ValueError(
+            f"{ipv6} has {customers:,} customers, {ipv4} has room for {ipv4.num_addresses * each:,}"
+        )
+    ranges = max(1, (1 << rule.psid_offset) - 1) if rule.psid_bits else 1
+    return customers * (ranges + 1)
+
+
+def _sets_of(rule: Lw4o6Rule) -> int:
+    """Of one address; without PSIDs one customer has all of it."""
+    return (1 << rule.psid_bits) - rule.first_psid if rule.psid_bits else 1
+
+
+def _of_lw4o6(rule: Lw4o6Rule) -> Iterator[Lease]:
+    ipv4, ipv6 = ipaddress.IPv4Network(rule.ipv4), ipaddress.IPv6Network(rule.ipv6)
+    for n in range(1 << rule.delegated - ipv6.prefixlen):
+        prefix = int(ipv6.network_address) | n << 128 - rule.delegated
+        customer = f"{ipaddress.IPv6Address(prefix)}/{rule.delegated}"
+        yield customer, prefix >> 64, prefix & _HALF, 0, rule.delegated
+        address, place = divmod(n, _sets_of(rule))
+        lo = MAPPED | int(ipv4.network_address) + address
+        if rule.psid_bits:
+            psid = rule.first_psid + place
+            yield from _shared(customer, lo, psid, rule.psid_bits, rule.psid_offset)
+        else:
+            yield customer, 0, lo, 0, ADDRESS_BITS
+
+
 class _Rules(msgspec.Struct, frozen=True):
     cgn: tuple[CgnRule, ...]
     map_e: tuple[MapRule, ...]
+    lw4o6: tuple[Lw4o6Rule, ...] = ()
 
     @property
     def all_(self) -> Sequence[Rule]:
-        return (*self.cgn, *self.map_e)
+        return (*self.cgn, *self.map_e, *self.lw4o6)
 
 
 # --- as a source ---------------------------------------------------------------------------------
 
 
 class Computed:
-    """``customers.cgn``, ``customers.map_e``; see ``Source``. The position is the rules told."""
+    """``customers.cgn``, ``map_e``, ``lw4o6``; see ``Source``. The position is the rules told."""
 
     name = "rules"
 
     def __init__(self, settings: CustomerSettings, most: int) -> None:
         """Raises LeaseSettingsError; LeaseFileError where there is no secret."""
         check_rules(settings, most)
-        self.intake = Intake("customers.cgn, customers.map_e", settings)
-        self._kept = _Rules(settings.cgn, settings.map_e)
+        self.intake = Intake("customers.cgn, map_e and lw4o6", settings)
+        self._kept = _Rules(settings.cgn, settings.map_e, settings.lw4o6)
         self._rules: Sequence[Rule] = self._kept.all_
         self._told: Iterator[Told] = iter(())
         self._done = False

@@ -15,6 +15,7 @@ __all__ = [
     "IpfixSettings",
     "KeaSettings",
     "LeaseSettingsError",
+    "Lw4o6Rule",
     "MapRule",
     "RadiusClient",
     "RadiusSettings",
@@ -143,6 +144,21 @@ class MapRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     psid_offset: Annotated[int, msgspec.Meta(ge=0, le=15)] = 6
 
 
+class Lw4o6Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bindings of lightweight 4over6 (RFC 7596), given in their order."""
+
+    ipv6: str
+    """prefix of the customers' prefixes"""
+    delegated: Annotated[int, msgspec.Meta(ge=32, le=64)]
+    """length of a customer's own"""
+    ipv4: str
+    """prefix of the shared addresses"""
+    psid_bits: Annotated[int, msgspec.Meta(ge=0, le=16)]
+    psid_offset: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
+    first_psid: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 1
+    """those below are nobody's, as 0 has the well-known ports"""
+
+
 class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose an address is, where leases are told."""
 
@@ -168,6 +184,7 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cgn: tuple[CgnRule, ...] = ()
     """shared addresses whose ports a rule divides"""
     map_e: tuple[MapRule, ...] = ()
+    lw4o6: tuple[Lw4o6Rule, ...] = ()
     key_file: str = ""
     """file with the secret from which pseudonyms are made (16 bytes or more); none: a known one,
     so that who guesses a customer's name can check his guess
@@ -183,4 +200,4 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def has_rules(self) -> bool:
         """Whether leases are computed, for a replay as well."""
-        return bool(self.cgn or self.map_e)
+        return bool(self.cgn or self.map_e or self.lw4o6)

@@ -12,7 +12,13 @@ from sensor.capture.merge import Captures
 from sensor.commands.options import lend
 from sensor.customers.layout import CHANGE, MOST_BITS
 from sensor.leases.computed import Computed, check_rules, leases_of, port_sets
-from sensor.leases.settings import CgnRule, CustomerSettings, LeaseSettingsError, MapRule
+from sensor.leases.settings import (
+    CgnRule,
+    CustomerSettings,
+    LeaseSettingsError,
+    Lw4o6Rule,
+    MapRule,
+)
 from sensor.pipeline import Pipeline
 from sensor.settings import load_settings
 from tests.conftest import PCAPS, port25
@@ -169,3 +175,66 @@ def test_the_command_says_which_rule_cannot_be(tmp_path):
     run = port25("replay", "-q", "-c", str(path), "pcaps/home_user.pcap")
     assert run.returncode == 2
     assert b"customers.map_e[0]: 7 EA bits are too few for the rest of 192.0.2.0/24" in run.stderr
+
+
+LW4O6 = Lw4o6Rule("2001:db8::/48", 56, "192.0.2.32/29", 6)
+
+
+def test_lightweight_4over6_binds_in_order():
+    """With an offset of 0 a port set is one block (RFC 7596, 5.1; RFC 7597, 5.1)."""
+    leases = list(leases_of(LW4O6))
+    assert leases[0][0] == leases[1][0] == "2001:db8::/56"
+    assert network_text(*leases[0][1:3], leases[0][4]) == "2001:db8::/56"
+    assert (text(0, leases[1][2]), leases[1][3]) == ("192.0.2.32", 1024)
+    assert all(1 << MOST_BITS - one[4] == 1024 for one in leases[1::2])
+    last = leases[-1]
+    assert (last[0], text(0, last[2]), last[3]) == ("2001:db8:0:ff00::/56", "192.0.2.36", 4096)
+    found = owners(LW4O6)
+    assert len(found) == 5
+    for ports in found.values():
+        assert not any(ports[:1024]) and all(len(one) <= 1 for one in ports)
+    assert sum(len(one) for ports in found.values() for one in ports) == 256 * 1024
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [LW4O6, Lw4o6Rule("2001:db8::/52", 56, "192.0.2.0/28", 0),
+     Lw4o6Rule("2001:db8::/52", 56, "192.0.2.0/28", 4, 4, 0)],
+)  # fmt: skip
+def test_what_lightweight_4over6_gives_is_counted_before(rule):
+    settings = CustomerSettings(lw4o6=(rule,))
+    count = len(list(leases_of(rule)))
+    check_rules(settings, count)
+    with pytest.raises(LeaseSettingsError, match="the rules give"):
+        check_rules(settings, count - 1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        (Lw4o6Rule("2001:db8::/48", 56, "192.0.2.32/30", 6), "256 customers, .* has room for 252"),
+        (Lw4o6Rule("2001:db8::/48", 40, "192.0.2.32/30", 6), "/40 is wider than"),
+        (Lw4o6Rule("2001:db8::/48", 56, "192.0.2.32/29", 10, 7), "more than a port has"),
+        (Lw4o6Rule("2001:db8::/48", 56, "192.0.2.32/29", 6, 0, 64), "no PSID of 6 bits is 64"),
+        (Lw4o6Rule("2001:db8::/48", 56, "half", 6), "half"),
+    ],
+)
+def test_bindings_that_cannot_be(rule, why):
+    with pytest.raises(LeaseSettingsError, match=rf"^customers.lw4o6\[0\]: .*{why}"):
+        check_rules(CustomerSettings(lw4o6=(rule,)), 10**9)
+
+
+def test_rules_of_before_are_known_without_these():
+    """A position that was kept before there were any."""
+    one = CgnRule("100.64.0.0/30", "203.0.113.0/30", 4096)
+    settings = CustomerSettings(cgn=(one,))
+    first = Computed(settings, 1000)
+    first.open("")
+    first.turn(0)
+    first.turn(0)
+    before = first.position.replace(',"lw4o6":[]', "")
+    assert before != first.position
+    again = Computed(settings, 1000)
+    again.open(before)
+    again.turn(0)
+    assert len(again.intake) == 0
