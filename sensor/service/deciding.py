@@ -20,6 +20,7 @@ import msgspec
 from sensor.alerts.notice import Notice
 from sensor.cluster.alert_follower import AlertFollower
 from sensor.cluster.election import Election
+from sensor.cluster.fleet import FleetFollower
 from sensor.cluster.topics import ensure_decide_topic
 from sensor.service import privileges
 from sensor.service.delivery import Delivery
@@ -110,7 +111,8 @@ class _Decider:
         self._delivery = delivery
         self._say = say
         self._got = collect_signals()
-        self._book = _Book(StateFolder(state_folder(settings)), connection.settings.alerts_topic)
+        self._files = StateFolder(state_folder(settings))
+        self._book = _Book(self._files, connection.settings.alerts_topic)
         self._counts = {"alerts_taken": 0, "alerts_unreadable": 0}
         self._begun = False
 
@@ -158,9 +160,13 @@ class _Decider:
                     raise _Lost
             follower = AlertFollower(self._connection, self._book.positions)
             at_end.callback(follower.close)
+            fleet = FleetFollower(self._connection, self._files, self._settings.cluster.decider)
+            at_end.callback(fleet.close)
             while not self.ended:
                 self._counts["alerts_taken"] += self._book.take(follower)
                 self._counts["alerts_unreadable"] = follower.unreadable
+                fleet.turn()
+                self._counts |= fleet.fleet.counters
                 election.turn(0)
                 if election.is_lost:
                     raise _Lost

@@ -12,6 +12,7 @@
     evidence/          packets, and the log of who was given some
     state.p25          snapshot of the tables
     decide.json        how far the topic of alerts is in the journal (port25 decide)
+    fleet.json         all machines that work together, by their last word (port25 decide)
     spool/             segments that wait for Kafka (cluster.mode = "forward")
     leases.csv         whose addresses were, as it was told; leases-TIME.csv: before
     source-NAME.lock   held by the process that hears a source of leases
@@ -60,6 +61,7 @@ class StateFolder:
         self.refused_snapshot = path / "state.refused"
         """one that could not be taken up, kept for who wants to know why"""
         self.decide_positions = path / "decide.json"
+        self.fleet = path / "fleet.json"
         self.spool = path / "spool"
         self.writer_lock = path / "writer.lock"
         self.delivery_lock = path / "delivery.lock"

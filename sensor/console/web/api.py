@@ -19,6 +19,7 @@ from sensor.console.web import cases, complaints, destinations, letters, oversig
 from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed, summary
 from sensor.console.web.app_state import ApiError
 from sensor.console.web.export import export
+from sensor.console.web.fleet import FleetPage, fleet
 from sensor.console.web.health import health
 from sensor.console.web.links import links_for
 from sensor.console.web.operation import ApiRequest, Download, Operation
@@ -278,6 +279,9 @@ OPERATIONS: Final = (
               "Whether a sensor runs, and whether blocks are carried out", Status, fleeting=True),
     Operation("GET", "/api/v1/health", _health, "viewer", "How sensor, disk and sinks are",
               schemas.Health, fleeting=True, whole=True),
+    Operation("GET", "/api/v1/fleet", fleet, "viewer",
+              "All machines that work together, by their last word", FleetPage, fleeting=True,
+              whole=True),
     Operation("GET", "/api/v1/settings", _settings, "viewer", "The settings", schemas.SettingsPage,
               whole=True),
     Operation("GET", "/api/v1/impact", _impact, "analyst",

@@ -52,6 +52,7 @@ export function Health({ who, tell }) {
     version: data.version,
   };
   return html`<h1>${t("health")}</h1>
+    <p><a href="/fleet">${t("fleet_link")}</a></p>
     <${Section} title=${t("troubles")} id="troubles">
       ${data.troubles.length === 0 ? html`<p class="note good">${t("all_well")}</p>`
         : html`<ul class="fault">${data.troubles.map((one) => html`<li key=${one.code + one.detail}><code>${one.code}</code> <${Sentence} of=${one.detail} ...${one.cause} /></li>`)}</ul>`}

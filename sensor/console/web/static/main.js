@@ -12,6 +12,7 @@ import { AlertPage, HostPage } from "./host.js";
 import { Blocks } from "./blocks.js";
 import { Case } from "./case.js";
 import { Fault } from "./parts.js";
+import { Fleet } from "./fleet.js";
 import { Health } from "./health.js";
 import { Hosts } from "./hosts.js";
 import { Impact } from "./impact.js";
@@ -39,6 +40,7 @@ function page(path, props) {
   if (PAGES[path]) return html`<${PAGES[path][1]} ...${props} />`;
   const alert = /^\/alerts\/([0-9a-f]{32})$/.exec(path);
   if (alert) return html`<${AlertPage} key=${alert[1]} id=${alert[1]} ...${props} />`;
+  if (path === "/fleet") return html`<${Fleet} />`;
   if (path === "/host") return html`<${HostPage} key=${props.params.get("host")} ...${props} />`;
   if (path === "/case") return html`<${Case} key=${props.params.get("host")} ...${props} />`;
   return html`<p>${t("not_found")}</p>`;

@@ -1,0 +1,49 @@
+// All machines that work together, by their last word.
+import { html } from "./dom.js";
+import { count, fixed, percent, printable } from "./format.js";
+import { useFetched, useTitle } from "./hooks.js";
+import { Fault, Loading, Moment, Section, Table } from "./parts.js";
+import { t } from "./words.js";
+
+const seconds = (value) => (value === null ? "" : fixed(value, 3));
+
+function Said({ one }) {
+  return one.noticed > 0 && html`<${Moment} ns=${one.noticed} /> ${printable(one.notice)}`;
+}
+
+// What is amiss with a machine, in a word each.
+function State({ one, data }) {
+  const faults = [
+    data.now - one.heard > data.silent_after && "fleet_silent",
+    one.left_behind && "fleet_left_behind",
+    one.differs && "fleet_differs",
+  ].filter(Boolean);
+  return faults.length === 0 ? t("fleet_well") : faults.map((name) => html`<span class="state bad" key=${name}>${t(name)}</span> `);
+}
+
+export function Fleet() {
+  useTitle(t("fleet"));
+  const { data, error } = useFetched("fleet", {}, ["vitals", "blocks"]);
+  if (!data) return html`<h1>${t("fleet")}</h1>${error ? html`<${Fault} error=${error} />` : html`<${Loading} />`}`;
+  const sensors = data.members.filter((one) => one.role === "sensor");
+  const others = data.members.filter((one) => one.role !== "sensor");
+  const row = (one, cells) => html`<tr key=${one.name} data-name=${one.name}><th scope="row">${printable(one.name)}</th>
+    <td><${State} one=${one} data=${data} /></td>${cells}
+    <td><${Moment} ns=${one.heard} /></td><td>${printable(one.version)}</td><td><${Said} one=${one} /></td></tr>`;
+  const ends = [[t("fleet_heard")], [t("fleet_version")], [t("fleet_said")]];
+  return html`<h1>${t("fleet")}</h1>
+    <p class="muted">${t("fleet_note")}</p>
+    ${data.members.length === 0 ? html`<p>${t("fleet_none")}</p>` : html`
+    <${Section} title=${t("fleet_sensors")} id="sensors">
+      <${Table} caption=${t("fleet_sensors")} heads=${[[t("fleet_name")], [t("state")], [t("fleet_packets"), "n"], [t("fleet_loss"), "n"], [t("fleet_behind"), "n"], [t("fleet_ahead"), "n"], ...ends]}>
+        ${sensors.map((one) => row(one, html`<td class="n">${one.packets === null ? "" : fixed(one.packets, 0)}</td>
+          <td class="n">${one.loss === null ? "" : percent(one.loss)}</td>
+          <td class="n">${seconds(one.behind)}</td><td class="n">${seconds(one.ahead)}</td>`))}
+      </${Table}></${Section}>
+    <${Section} title=${t("fleet_others")} id="others">
+      <${Table} caption=${t("fleet_others")} heads=${[[t("fleet_name")], [t("state")], [t("fleet_role")], [t("fleet_partitions")], [t("fleet_lag"), "n"], ...ends]}>
+        ${others.map((one) => row(one, html`<td>${t(`fleet_${one.role}`)}</td>
+          <td>${Object.keys(one.partitions).join(", ")}</td>
+          <td class="n">${one.role === "correlates" ? count(Object.values(one.partitions).reduce((a, b) => a + b, 0)) : ""}</td>`))}
+      </${Table}></${Section}>`}`;
+}
