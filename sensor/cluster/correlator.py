@@ -80,7 +80,7 @@ class Correlator:
         ``name``: of this member, another for each, the same after a restart: then its partitions
         wait for it. Without one they are given to others when it ends.
         """
-        from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
+        from kafka import KafkaConsumer, KafkaProducer
         from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
         self._connection = connection
@@ -134,6 +134,12 @@ class Correlator:
         )
         self._has_health = self._kafka.health_topic in self._consumer.topics()
         self._desk = Exempting(connection, notice)
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        """Join the group."""
+        from kafka import ConsumerRebalanceListener
+
         correlator = self
 
         class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -149,7 +155,7 @@ class Correlator:
             def on_partitions_lost(self, lost: Iterable[Any]) -> None:
                 correlator.lose(lost)
 
-        self._consumer.subscribe([settings.cluster.segments_topic], listener=Listener())
+        self._consumer.subscribe([self._settings.cluster.segments_topic], listener=Listener())
 
     # --- whose partitions are ---------------------------------------------------------------------
 
