@@ -19,6 +19,8 @@ EXTRAS: Final = {
     "requests": "oidc",
     "apprise": "chat",
     "pyrad": "radius",
+    "dns": "dns",
+    "maxminddb": "maxmind",
 }
 """Names they are imported by, and the extras of ``pyproject.toml`` they are in."""
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from sensor.base.extras import missing
+
 if TYPE_CHECKING:
     import dns.resolver
 
@@ -22,7 +24,7 @@ def resolver(server: str, patience: float) -> "dns.resolver.Resolver":
         import dns.exception
         import dns.resolver
     except ModuleNotFoundError:
-        raise NoResolverError("dnspython is not installed: pip install 'port25[dns]'") from None
+        raise NoResolverError(missing("dns")) from None
     address, colon, port = server.partition(":") if server.count(":") == 1 else (server, "", "")
     try:
         made = dns.resolver.Resolver(configure=not server)

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.base.extras import missing
 from sensor.base.terminal import printable
 
 __all__ = ["Networks", "NetworksError", "System"]
@@ -94,8 +95,7 @@ class _MaxMind:
         try:
             import maxminddb
         except ModuleNotFoundError:
-            missing = "maxminddb is not installed: pip install 'port25[maxmind]'"
-            raise NetworksError(f"{path}: {missing}") from None
+            raise NetworksError(f"{path}: {missing('maxminddb')}") from None
         try:
             self._database = maxminddb.open_database(path, maxminddb.MODE_MEMORY)
         except (maxminddb.InvalidDatabaseError, TypeError) as error:

@@ -40,6 +40,11 @@ secret_file = "/etc/port25/secret"
 [[notify.chat]]
 name = "desk"
 url_file = "/etc/port25/chat"
+[complaints]
+zones = ["zone.isp.example"]
+[web]
+ptr = true
+asn_table = "/etc/port25/asn.mmdb"
 [web.oidc]
 issuer = "https://id.isp.example"
 """
@@ -156,10 +161,11 @@ def _complete(debian):
     (debian.root / "tmp" / "all.toml").write_text(ALL)
     said = debian.run("port25", "doctor", "-c", "/tmp/all.toml", "--state", STATE, expected=1)
     assert "packages: what the settings ask for is installed" in said
-    program = (
-        "import authlib.oidc.core, joserfc.jwt, requests, apprise, pyrad.packet, kafka, textual"
-    )
-    debian.run("/opt/port25/bin/python", "-c", f"{program}, pyshark, uvicorn, argon2")
+    names = (
+        "authlib.oidc.core", "joserfc.jwt", "requests", "apprise", "pyrad.packet", "kafka",
+        "textual", "pyshark", "uvicorn", "argon2", "dns.resolver", "maxminddb",
+    )  # fmt: skip
+    debian.run("/opt/port25/bin/python", "-c", f"import {', '.join(names)}")
     lacking = debian.start("port25", "sessions", "--format", "parquet", "/tmp/bot.pcap")
     said, complained = lacking.communicate()
     how = "apt install python3-pip && python3 -m pip --python /opt/port25/bin/python install"

@@ -172,6 +172,11 @@ def test_a_package_that_a_setting_needs_and_is_not_there(tmp_path, monkeypatch):
         [[notify.chat]]
         name = "desk"
         url_file = "/etc/port25/chat"
+        [complaints]
+        zones = ["zone.isp.example"]
+        [web]
+        ptr = true
+        asn_table = "/etc/port25/asn.mmdb"
         [web.oidc]
         issuer = "https://id.isp.example"
         [[web.users]]
@@ -184,6 +189,7 @@ def test_a_package_that_a_setting_needs_and_is_not_there(tmp_path, monkeypatch):
     for package, key in (
         ("kafka", "kafka.bootstrap"), ("pyrad", "customers.radius"), ("pyrad", "blocking.coa"),
         ("apprise", "notify.chat"), ("authlib", "web.oidc"), ("argon2", "web.users"),
+        ("maxminddb", "web.asn_table"), ("dns", "web.ptr"), ("dns", "complaints.zones"),
     ):  # fmt: skip
         with monkeypatch.context() as without:
             without.setitem(sys.modules, package, None)

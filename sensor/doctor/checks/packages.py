@@ -37,3 +37,9 @@ def _asked(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "web.oidc", "authlib"
     if settings.web.users:
         yield "web.users", "argon2"
+    if settings.web.asn_table.endswith(".mmdb"):
+        yield "web.asn_table", "maxminddb"
+    if settings.web.ptr:
+        yield "web.ptr", "dns"
+    if settings.complaints.zones:
+        yield "complaints.zones", "dns"
