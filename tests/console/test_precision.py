@@ -35,6 +35,8 @@ def folder(tmp_path):
     gone = Act("done", "ann", "", verdict="bot")
     desk.act({"f" * 32: 1}, time.time_ns(), gone)
     desk.act({"e" * 32: 1}, 1, gone)  # long ago
+    journal.close()
+    desk.close()
     return tmp_path
 
 
