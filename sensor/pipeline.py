@@ -339,12 +339,8 @@ class Pipeline:
         """
         counters = self._state.counters
         seen = counters[COUNTERS["answered"]] + counters[COUNTERS["refused"]]
-        shown[mine] = (
-            seen,
-            counters[COUNTERS["attempts"]],
-            counters[COUNTERS["replies_to_proven"]],
-            counters[COUNTERS["attempts_of_proven"]],
-        )
+        others = "attempts", "replies_to_proven", "attempts_of_proven"
+        shown[mine] = seen, *(counters[COUNTERS[name]] for name in others)
         self._state.peers[:] = shown.sum(axis=0) - shown[mine]
 
     def run(self, blocks: Iterable[Block | Decoded]) -> Iterator[Output]:
@@ -354,10 +350,7 @@ class Pipeline:
         yield from self.finish()
 
     def feed(self, block: Block | Decoded) -> Iterator[Output]:
-        """Take one block, which this pipeline's decoder may have been given already.
-
-        At least one output is given, the last with the end of its segments.
-        """
+        """Take one block. At least one output is given, the last with the end of its segments."""
         return self._one_at_a_time(self._feed(block))
 
     def follow(self, segments: NDArray[np.void], data: NDArray[np.uint8]) -> Iterator[Output]:

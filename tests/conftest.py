@@ -114,6 +114,7 @@ def _is_slow(item: pytest.Item) -> bool:
     group = item.get_closest_marker("xdist_group")
     return (
         item.get_closest_marker("slow") is not None
+        or item.path.parent.name == "kafka"
         or "broker" in getattr(item, "fixturenames", ())
         or (group is not None and group.args[0] in ("browser", "exabgp"))
     )

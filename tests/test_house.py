@@ -1,6 +1,7 @@
 """The house rules a program can check: what lies where, and how long it may be."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,10 @@ def test_files_and_functions_fit_on_a_few_screens(path):
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_a_file_says_what_it_is(path):
     assert path.name == "__main__.py" or ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_the_page_has_each_word_once():
+    """The second of a name would take the first one's place."""
+    words = (ROOT / "sensor/console/web/static/words.js").read_text()
+    names = re.findall(r"^  (\w+): \[", words, re.MULTILINE)
+    assert len(names) > 300 and len(names) == len(set(names))

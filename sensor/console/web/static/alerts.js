@@ -62,7 +62,7 @@ export function Alerts({ params, who, tell }) {
   );
   const focused = () => document.activeElement?.closest?.("tr[data-id]")?.dataset.id;
   const step = (by) => () => {
-    const links = [...body.current.querySelectorAll("tbody a")];
+    const links = [...body.current.querySelectorAll("tbody tr[data-id]")].map((row) => row.querySelector("a"));
     const at = links.findIndex((one) => one.closest("tr").dataset.id === focused());
     links[Math.min(Math.max(at + by, 0), links.length - 1)]?.focus();
   };

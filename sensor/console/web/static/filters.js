@@ -94,6 +94,7 @@ export function Filters({ wanted, search, who }) {
   return html`<${Views} wanted=${wanted} who=${who} />
     <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
     <input type="search" ref=${search} value=${wanted.text} onInput=${type} maxlength="200"
+      onKeyDown=${(event) => event.key === "Enter" && event.target.blur()}
       aria-label=${t("search")} placeholder=${t("search")} title=${t("search_keys")} autocomplete="off" spellcheck=${false} />
     <details open=${!narrow || Object.keys(FILTERS).some((name) => wanted[name])}><summary>${t("filters")}</summary><div>
     ${Object.entries(FILTERS).map(

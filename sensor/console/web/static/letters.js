@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "./dom.js";
 import { get, may, send } from "./api.js";
 import { printable } from "./format.js";
-import { useFetched } from "./hooks.js";
+import { useFetched, useKeys } from "./hooks.js";
 import { Fault, Moment, Section, Text } from "./parts.js";
 import { language, t } from "./words.js";
 
@@ -46,9 +46,10 @@ function Write({ id, close, sent }) {
 export function Letters({ id, who, tell }) {
   const { data, error, again } = useFetched(`alerts/${id}/letters`, {}, ["desk"]);
   const [writing, write] = useState(false);
+  useKeys({ m: () => write(true) });
   if (!may(who, "analyst")) return null;
   return html`<${Section} title=${t("letters")} id="letters"
-      aside=${html`<button type="button" onClick=${() => write(true)}>${t("letter_write")}</button>`}>
+      aside=${html`<button type="button" onClick=${() => write(true)}>${t("letter_write")} <kbd aria-hidden="true">m</kbd></button>`}>
     <${Fault} error=${error} />
     ${(data?.letters ?? []).map((one) => html`<details key=${one.ts}><summary><${Moment} ns=${one.ts} /> <${Text} of=${one.by} />:
       ${kindName(one.kind)} → <${Text} of=${one.recipient} />: <${Text} of=${one.subject} />${!one.sent && html` <span class="state bad">${t("letter_not_sent")}</span>`}</summary>

@@ -175,7 +175,7 @@ function state(live, status) {
 function Help({ close }) {
   const dialog = useRef(null);
   useEffect(() => dialog.current.showModal(), []);
-  const rows = [["j k", "key_list"], ["x X *", "key_choose"], ["/", "key_search"], ["t a n", "key_act"], ["s w o l", "key_act2"], ["e r", "key_operator"], ["1–8", "key_pages"], ["?", "key_help"]];
+  const rows = [["j k", "key_list"], ["x X *", "key_choose"], ["/", "key_search"], ["t a n", "key_act"], ["s w o l", "key_act2"], ["m", "key_letter"], ["e r", "key_operator"], ["1–8", "key_pages"], ["?", "key_help"]];
   return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="keys">
     <h2 id="keys">${t("keys")}</h2>
     <dl class="keys">${rows.map(([key, what]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl>
