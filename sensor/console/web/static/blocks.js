@@ -8,7 +8,7 @@ import { t } from "./words.js";
 
 // What one controller says became of a block.
 function CarriedOut({ of }) {
-  const dropped = of.dropped === null ? "" : ` ${t("packets_dropped", count(of.dropped))}`;
+  const dropped = of.dropped === null ? "" : t("packets_dropped", count(of.dropped));
   const delay = of.delay === null ? "" : ` ${t("took", of.delay < 10 ? of.delay.toFixed(1) : count(Math.round(of.delay)))}`;
   return html`<div><${Text} of=${of.controller} />: ${of.state === "in force"
     ? html`${t("carried_since")} <${Moment} ns=${of.since} />${delay}${dropped}`
