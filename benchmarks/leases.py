@@ -36,7 +36,7 @@ HOSTS = 10_000
 """In the packets: 10.0.0.0 and on."""
 FIRST = 10 << 24
 BEFORE = (START - 100) * SECOND
-CHUNK = 1_000_000
+CHUNK = 100_000
 KEY_HI = 0xFF << 56
 """By which a customer's key is known from an address; see ``hosts.customer_key``."""
 NOTHING = dict.fromkeys(UNFIT, 0)
