@@ -94,6 +94,7 @@ schema: .venv/ready ## write the JSON Schemas in docs/ from the program
 	$(BIN)/python -m sensor.blocking.decision > docs/decision.schema.json
 	$(BIN)/python -m sensor.blocking.desk_record > docs/desk.schema.json
 	$(BIN)/python -m sensor.blocking.enforcement > docs/enforcement.schema.json
+	$(BIN)/python -m sensor.blocking.acts > docs/act.schema.json
 	$(BIN)/python -m sensor.alerts.notice > docs/notice.schema.json
 	$(BIN)/python -m sensor.alerts.notice health > docs/health.schema.json
 	$(BIN)/python -m sensor.service.metrics > docs/metrics.md

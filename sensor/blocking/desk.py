@@ -206,6 +206,16 @@ class Desk(Book):
         sql = f"SELECT {_NOTE} FROM acknowledged WHERE alert = ? ORDER BY number"  # noqa: S608
         return [Acknowledged(*row) for row in self.db.rows(sql, alert)]
 
+    def done_after(self, number: int, most: int) -> list[tuple[int, str, Acknowledged]]:
+        """What was done after a row, in order: its number, the alert or case, and what."""
+        sql = f"SELECT number, alert, {_NOTE} FROM acknowledged WHERE number > ?"  # noqa: S608
+        rows = self.db.rows(f"{sql} ORDER BY number LIMIT ?", number, most)
+        return [(at, alert, Acknowledged(*rest)) for at, alert, *rest in rows]
+
+    def last_done(self) -> int:
+        """Number of the newest of those."""
+        return int(self.db.row("SELECT coalesce(max(number), 0) FROM acknowledged")[0])
+
     def keep_letter(self, alert: str, host: str, one: Letter) -> int:
         """Before it is sent; its number, for :meth:`letter_sent`."""
         with self.db.transaction():
@@ -294,13 +304,13 @@ class Desk(Book):
         )
         return [Exempted(*rest) for *rest, sensor in self.db.rows(sql) if not sensor]
 
-    def lift(self, host: str, ts: int) -> bool:
+    def lift(self, host: str, ts: int, by: str = "") -> bool:
         """End a host's exemption; False where there was none."""
         with self.db.transaction():
             ended = bool(self._end(host, ts))
             if ended:
                 then = max(ts, self.newest(host) + 1)
-                self._note(Exempted(host, then, then, "", "lifted"), "")
+                self._note(Exempted(host, then, then, by, "lifted"), "")
             return ended
 
     def _end(self, host: str, ts: int) -> int:

@@ -444,6 +444,15 @@ class Ledger(Book):
         sql = "SELECT message FROM decisions WHERE host = ? ORDER BY number DESC LIMIT ?"
         return _decisions(self.db, sql, host, most)
 
+    def by_persons(self, after: int, most: int) -> list[tuple[int, Decision]]:
+        """What persons decided, in rows with numbers above one, in order."""
+        rows = self.db.rows(
+            "SELECT number, message FROM decisions WHERE number > ? AND action IN ('release',"
+            " 'resume') AND (CAST(message AS TEXT) ->> 'by') <> 'port25' ORDER BY number LIMIT ?",
+            *(after, most),
+        )
+        return [(number, msgspec.json.decode(text, type=Decision)) for number, text in rows]
+
     def of_case(self, name: str, most: int) -> list[Decision]:
         """Decisions on a host, or on a customer by his pseudonym, the newest first."""
         sql = (

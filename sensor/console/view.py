@@ -472,7 +472,7 @@ class View:
             return False
         self.note(by, "lift", [(host, "")])
         desk = Desk(self._state.desk)
-        done = desk.lift(host, self.now)
+        done = desk.lift(host, self.now, by)
         desk.close()
         return done
 

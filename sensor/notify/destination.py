@@ -15,13 +15,24 @@ import msgspec
 from sensor.alerts.abuse import Abuse
 from sensor.alerts.alert import Alert, Severity, State
 from sensor.base.units import SECOND
+from sensor.blocking.acts import DeskAct
 from sensor.hosts.subscribers import where
 
-__all__ = ["Destination", "NotTakenError", "RefusedError", "Server", "Way", "host_and_port"]
+__all__ = [
+    "ActWay",
+    "Destination",
+    "NotTakenError",
+    "RefusedError",
+    "Server",
+    "Way",
+    "host_and_port",
+]
 
 Hour = Annotated[int, msgspec.Meta(ge=0, le=24)]
 Server = Annotated[str, msgspec.Meta(pattern=r"^.+:\d{1,5}$")]
 """Host and port."""
+ActWay = Callable[[Sequence[DeskAct], str], None]
+"""Tell it of what persons did. Raises NotTakenError, RefusedError."""
 Way = Callable[[Sequence[Alert], str], None]
 """Tell it of alerts, and what is said of blocking. Raises NotTakenError, RefusedError."""
 
@@ -84,6 +95,12 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             return False
         return not self.prefixes or self._within(alert.host)
 
+    def wants_act(self, act: DeskAct) -> bool:
+        """Whether it is to be told what a person did: prefixes and customers count."""
+        if self.customers and act.customer not in self.customers:
+            return False
+        return not self.prefixes or self._within(act.host)
+
     def _within(self, host: str) -> bool:
         try:
             source, _ = where(host)
@@ -105,6 +122,10 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Raises OSError, ValueError.
         """
         raise NotImplementedError
+
+    def opened_for_acts(self) -> ActWay | None:
+        """The way to tell it what persons did at the desk; None: it is not told."""
+        return None
 
     @property
     def shown(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ that was never told anything begins with the end of the journals: nobody wants a
 """
 
 import contextlib
+import functools
 import math
 import threading
 import time
@@ -14,8 +15,9 @@ from typing import Final
 from sensor.alerts.alert import Alert
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence
+from sensor.blocking.acts import ActFeed, feeds
 from sensor.blocking.ledger import Ledger
-from sensor.notify.destination import Destination, NotTakenError, RefusedError, Way
+from sensor.notify.destination import ActWay, Destination, NotTakenError, RefusedError, Way
 from sensor.notify.forms import DRY, ENFORCED
 from sensor.notify.ticketed import with_tickets
 from sensor.notify.trial import trial
@@ -30,6 +32,8 @@ _PAGE: Final = 200
 _SHORTEST: Final = 1.0
 _LONGEST: Final = 30.0
 """Seconds between tries: each time twice as many."""
+_FEEDS: Final = 3
+"""Tables of acts, once persons have done something."""
 _UNREAD: Final = 4
 """Times in a row that what it reads may not be there: at the start it comes to be."""
 
@@ -48,13 +52,14 @@ class Lane:
         way: Way,
         around: Around,
         told: Callable[[Sentence], None],
+        act_way: ActWay | None = None,
     ) -> None:
         self.destination = destination
         self.key = f"notify/{destination.name}"
         self.sent = self.failed = self.refused = self.unwanted = 0
         self.holding = False
         """whether what it has not passed on waits for more, or for an hour of the day"""
-        self._way = way
+        self._way, self._act_way = way, act_way
         self._around = around
         self._told = told
         self._stopping = threading.Event()
@@ -62,6 +67,7 @@ class Lane:
         self._wait, self._unread = _SHORTEST, 0
         self._first: dict[str, float] = {}
         """when the first of what waits for more was seen, by journal"""
+        self._acts: list[ActFeed] = []
         self._thread = threading.Thread(target=self._run, name=self.key, daemon=True)
 
     def start(self) -> None:
@@ -115,7 +121,24 @@ class Lane:
                     self.holding = True
                 elif self._pass_on(outbox, source, journals[source], mode_of(ledger)):
                     changes[source] = changed
+            if self._act_way is not None and self.destination.awake(time.time_ns()):
+                self._pass_on_acts(outbox, self._act_way, mode_of(ledger))
             self._stopping.wait(_LOOK)
+
+    def _pass_on_acts(self, outbox: Outbox, way: ActWay, mode: str) -> None:
+        """What persons did since. Of a table that is new to it, what is done from now on."""
+        state = self._around.state
+        if not self._acts or (len(self._acts) < _FEEDS and state.desk.exists()):
+            self._acts = feeds(state)
+        for feed in self._acts:
+            if not outbox.knows(self.key, feed.name):
+                outbox.done(self.key, feed.name, feed.last() if self._around.live else 0, {})
+            rows = feed.read(outbox.position(self.key, feed.name), _PAGE)
+            batch = [act for _, act in rows if act is not None and self.destination.wants_act(act)]
+            why = self._tried(functools.partial(way, batch, mode), len(batch)) if batch else ""
+            if rows:
+                refused = {rows[-1][0]: why} if why else {}
+                outbox.done(self.key, feed.name, rows[-1][0], refused)
 
     def _try_out(self, outbox: Outbox, mode: str) -> None:
         """What a person wants to see, whatever the rules say."""
@@ -171,13 +194,18 @@ class Lane:
 
     def _send(self, batch: list[Alert], mode: str) -> str:
         """Why it will never be taken, if so. Raises NotTakenError."""
+        told = with_tickets(self._around.state, batch)
+        return self._tried(functools.partial(self._way, told, mode), len(batch))
+
+    def _tried(self, way: Callable[[], None], count: int) -> str:
+        """Why it will never be taken, if so. Raises NotTakenError."""
         try:
-            self._way(with_tickets(self._around.state, batch), mode)
+            way()
         except RefusedError as error:
-            self.refused += len(batch)
+            self.refused += count
             self._told(_sentence("refused", self.destination.name, str(error)))
             return str(error)
-        self.sent += len(batch)
+        self.sent += count
         self._wait, self._unread = _SHORTEST, 0
         if self._sick:
             self._told(_sentence("again", self.destination.name, ""))

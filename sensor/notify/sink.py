@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final
 
 from sensor.alerts.notice import Health, Notice
 from sensor.notify.chat import Chat
-from sensor.notify.destination import Destination, Way
+from sensor.notify.destination import ActWay, Destination, Way
 from sensor.notify.lane import Lane
 from sensor.notify.letters import LetterSettings
 from sensor.notify.mail import Mail
@@ -50,7 +50,7 @@ class NotifySettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
         ways = []
         for one in self.to:
             try:
-                ways.append((one, one.opened()))
+                ways.append((one, one.opened(), one.opened_for_acts()))
             except (OSError, ValueError) as error:
                 raise SinkSettingsError(f"notify: {one.name}: {error}") from None
         return Notify(ways) if ways else None
@@ -62,14 +62,14 @@ class Notify(Sink):
     name = "notify"
     title = "notifications"
 
-    def __init__(self, ways: Sequence[tuple[Destination, Way]]) -> None:
+    def __init__(self, ways: Sequence[tuple[Destination, Way, ActWay | None]]) -> None:
         self._ways = ways
         self._lanes: list[Lane] = []
 
     def start(self, around: Around) -> None:
         """A thread for each."""
         self._outbox = Outbox(around.state.outbox)
-        self._lanes = [Lane(*one, around, around.notice) for one in self._ways]
+        self._lanes = [Lane(one, way, around, around.notice, acts) for one, way, acts in self._ways]
         self._outbox.keep("notify/", [lane.key for lane in self._lanes])
         for lane in self._lanes:
             lane.start()

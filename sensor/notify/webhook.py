@@ -8,7 +8,7 @@
 import hashlib
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -16,7 +16,8 @@ import msgspec
 
 from sensor import __version__
 from sensor.alerts.alert import Alert
-from sensor.notify.destination import Destination, NotTakenError, RefusedError, Way
+from sensor.blocking.acts import DeskAct
+from sensor.notify.destination import ActWay, Destination, NotTakenError, RefusedError, Way
 from sensor.notify.forms import Form, json_form
 from sensor.notify.trust import secret, trust
 
@@ -40,6 +41,8 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
     """PEM file of whom to trust, besides whom the system trusts"""
     form: Form = "text"
     """text: the alert as it is; ecs, ocsf"""
+    acts: bool = False
+    """whether it is told what persons do at the desk as well: ``{"mode": ..., "acts": [...]}``"""
 
     def __post_init__(self) -> None:
         Destination.__post_init__(self)
@@ -54,6 +57,29 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def opened(self) -> Way:
         """See ``Destination``."""
+        post = self._poster()
+
+        def send(alerts: Sequence[Alert], mode: str) -> None:
+            shown = [json_form(one, self.form, mode) for one in alerts]
+            ids = [f"{one.id}:{one.revision}" for one in alerts]
+            post(msgspec.json.encode({"mode": mode, "alerts": shown}), ids)
+
+        return send
+
+    def opened_for_acts(self) -> ActWay | None:
+        """See ``Destination``."""
+        if not self.acts:
+            return None
+        post = self._poster()
+
+        def send(acts: Sequence[DeskAct], mode: str) -> None:
+            content = msgspec.json.encode({"mode": mode, "acts": acts})
+            post(content, [one.id for one in acts])
+
+        return send
+
+    def _poster(self) -> Callable[[bytes, list[str]], None]:
+        """A way to send what is to be known by some ids."""
         import urllib.request
 
         class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -65,26 +91,19 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
         key = secret(self.secret_file)
         https = urllib.request.HTTPSHandler(context=trust(self.authority))
         opener = urllib.request.build_opener(NoRedirect, https)
-        return lambda alerts, mode: self._send(alerts, mode, opener, key)
+        return lambda content, ids: self._send(content, ids, opener, key)
 
     def _send(
-        self,
-        alerts: Sequence[Alert],
-        mode: str,
-        opener: "urllib.request.OpenerDirector",
-        key: bytes,
+        self, content: bytes, ids: list[str], opener: "urllib.request.OpenerDirector", key: bytes
     ) -> None:
         import urllib.error
         import urllib.request
 
-        shown = [json_form(one, self.form, mode) for one in alerts]
-        content = msgspec.json.encode({"mode": mode, "alerts": shown})
         stamp = str(int(time.time()))
-        ids = "|".join(f"{one.id}:{one.revision}" for one in alerts)
         head = {
             "Content-Type": "application/json",
             "User-Agent": f"port25/{__version__}",
-            "Idempotency-Key": hashlib.sha256(ids.encode()).hexdigest(),
+            "Idempotency-Key": hashlib.sha256("|".join(ids).encode()).hexdigest(),
             "X-Port25-Timestamp": stamp,
         }
         try:

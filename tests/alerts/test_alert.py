@@ -5,7 +5,7 @@ import msgspec
 
 from sensor.alerts import alert, notice
 from sensor.base import addresses
-from sensor.blocking import decision
+from sensor.blocking import acts, decision
 from sensor.hosts import subscribers
 from tests.conftest import ROOT
 
@@ -16,6 +16,7 @@ def test_the_published_schemas_are_the_programs():
         ("notice", notice.json_schema(notice.Notice)),
         ("health", notice.json_schema(notice.Health)),
         ("decision", decision.json_schema()),
+        ("act", acts.json_schema()),
     ):
         published = json.loads((ROOT / "docs" / f"{name}.schema.json").read_text())
         assert published == schema, "run: make schema"

@@ -16,12 +16,16 @@ import threading
 import time
 from typing import ClassVar
 
+import jsonschema
 import msgspec
 import pytest
 
+from lab import ROOT
 from lab.alerts import alert
 from lab.mail_servers import postfix
 from lab.waiting import wait_for
+from sensor.blocking.acts import json_schema
+from sensor.blocking.decision import decision
 from sensor.blocking.desk import Desk
 from sensor.blocking.handling import Act
 from sensor.blocking.ledger import Ledger
@@ -445,3 +449,50 @@ def test_the_ticket_of_an_alert_or_its_case_is_in_what_is_told(tmp_path):
     (made,) = with_tickets(StateFolder(tmp_path), [mine])
     assert "cs4=T|1\\=x" in cef(made, DRY) and "ticket T|1=x" in body([made], DRY)
     assert ecs(made, DRY)["labels"]["ticket"] == "T|1=x" and "ticket" not in body([none], DRY)
+
+
+def test_what_persons_do_at_the_desk_is_told_signed_and_once(tmp_path):
+    (tmp_path / "secret").write_text("a secret\n")
+    with hook() as url:
+        text = f'[[notify.webhook]]\nname = "hook"\nurl = "{url}"\nacts = true\n'
+        more = f'secret_file = "{tmp_path}/secret"\nprefixes = ["203.0.113.0/24"]\nstates = []\n'
+        with told(tmp_path, text + more) as (journal, _, _):
+            mine, other = alert("203.0.113.7"), alert("198.51.100.7")
+            journal.write([mine, other])
+            act_all(tmp_path, mine, other)
+            wait_for(lambda: len([a for one in Hook.taken for a in one["acts"]]) == 6, 60)
+            time.sleep(0.5)
+    acts = [a for one in Hook.taken for a in one["acts"]]
+    assert sorted((a["act"], a["by"], a["host"]) for a in acts) == sorted(
+        (name, "ann", "203.0.113.7")
+        for name in ("done", "ticket", "note", "exempt", "lift", "release")
+    )
+    by_name = {a["act"]: a for a in acts}
+    assert by_name["done"]["verdict"] == "bot" and by_name["done"]["alert"] == mine.id
+    assert by_name["ticket"]["ticket"] == "T-1" and by_name["note"]["alert"] == ""
+    schema = json.loads((ROOT / "docs" / "act.schema.json").read_text())
+    for one in acts:
+        jsonschema.validate(one, schema)
+    assert len({a["id"] for a in acts}) == 6 and schema == json_schema(), "run: make schema"
+
+
+def act_all(folder, mine, other):
+    """Of each kind of act one on each of two hosts."""
+    desk, ledger = Desk(folder / "desk.sqlite"), Ledger(folder / "blocking.sqlite")
+    for one in (mine, other):
+        desk.act({one.id: 1}, 1, Act("done", "ann", verdict="bot"))
+        desk.act({one.id: 1}, 2, Act("ticket", "ann", ticket="T-1"))
+        desk.act({one.host: 0}, 3, Act("note", "ann", "of the case"))
+        desk.exempt(one.host, 1, 4, "ann", "own server")
+        desk.lift(one.host, 5, "ann")
+        since = {
+            "reasons": ["x"],
+            "since": 1,
+            "expires": 10**18,
+            "source": f"{one.host}/32",
+            "alert": one.id,
+        }
+        ledger._write(decision("block", 1, enforced=True, host=one.host, **since))
+        assert ledger.release(lambda b, host=one.host: b.host == host, 6, "called", "ann")
+    desk.close()
+    ledger.close()

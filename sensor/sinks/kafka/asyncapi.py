@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sensor import __version__
 from sensor.alerts import alert, notice
-from sensor.blocking import decision, desk_record
+from sensor.blocking import acts, decision, desk_record
 from sensor.sinks.kafka.connection import KafkaSettings
 from sensor.sinks.kafka.topics import wanted
 
@@ -31,6 +31,7 @@ _MESSAGES: Final = {
         "subscriber@sensor",
     ),
     "desk": ("What a person decided, for all sensors", "release/ or exempt/, subscriber@sensor"),
+    "act": ("What a person did about an alert, a case or a host", "customer, subscriber or alert"),
     "health": ("Counters, every ten seconds", "the sensor"),
     "notice": ("Something a person should know", "the sensor"),
 }
@@ -40,6 +41,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
     return {
         "alert": alert.json_schema(),
         "decision": decision.json_schema(),
+        "act": acts.json_schema(),
         "desk": desk_record.json_schema(),
         "health": notice.json_schema(notice.Health),
         "notice": notice.json_schema(notice.Notice),
@@ -90,11 +92,12 @@ def _message(name: str) -> dict[str, Any]:
 
 def document() -> dict[str, Any]:
     """AsyncAPI 3.0, with the topics' names as they are where nobody set others."""
-    settings = KafkaSettings()
+    settings = KafkaSettings(acts_topic="port25.acts")
     topics = {
         "alerts": (settings.alerts_topic, ("alert",)),
         "blocklist": (settings.blocklist_topic, ("decision",)),
         "desk": (settings.desk_topic, ("desk",)),
+        "acts": (settings.acts_topic, ("act",)),
         "health": (settings.health_topic, ("health", "notice")),
     }
     kept = wanted(settings)

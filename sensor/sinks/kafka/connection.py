@@ -80,6 +80,8 @@ class KafkaSettings(SinkSettings, frozen=True, forbid_unknown_fields=True):
     """what persons decided, for all sensors and controllers"""
     enforcement_topic: Topic = "port25.enforcement"
     """what controllers say became of blocks"""
+    acts_topic: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{0,249}$")] = ""
+    """what persons do about alerts and hosts, for programs elsewhere; empty: it is not told"""
     create_topics: bool = True
     partitions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 6
     """of topics that are created"""

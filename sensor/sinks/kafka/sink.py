@@ -9,7 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from sensor.alerts.notice import Health, Notice
+from sensor.blocking.acts import ACTS, feeds
 from sensor.blocking.desk_record import DeskRecord
+from sensor.sinks.kafka.act_source import ActSource
 from sensor.sinks.kafka.alert_source import AlertSource
 from sensor.sinks.kafka.block_source import BlockSource
 from sensor.sinks.kafka.connection import NAME, Connection
@@ -77,6 +79,9 @@ class KafkaSink(Sink):
             found.append(BlockSource(state.ledger, self._settings, self._around.hold))
         if DeskSource.name not in known and state.desk.exists():
             found.append(DeskSource(state.desk, self._settings))
+        if self._settings.acts_topic and state.desk.exists() and ACTS not in known:
+            name = self._settings.sensor
+            found += [ActSource(feed, self._settings) for feed in feeds(state, name)]
         return found
 
     @cached_property

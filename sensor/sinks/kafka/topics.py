@@ -23,7 +23,8 @@ def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
     subscriber is kept for good (compacted), as is that of persons; a tombstone stays for a week, so
     that a controller that was away for less learns of every release.
     """
-    return {
+    acts = {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY)}
+    return ({settings.acts_topic: acts} if settings.acts_topic else {}) | {
         settings.alerts_topic: {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY)},
         settings.blocklist_topic: {
             "cleanup.policy": "compact",
