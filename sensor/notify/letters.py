@@ -162,7 +162,8 @@ def message(settings: LetterSettings, alert: Alert, letter: Draft, to: Address) 
     from email.message import EmailMessage
     from email.utils import formatdate, make_msgid
 
-    made = EmailMessage(policy.SMTP)
+    ascii_ = f"{settings.sender}{to}".isascii()
+    made = EmailMessage(policy.SMTP if ascii_ else policy.SMTPUTF8)
     try:
         made["From"], made["To"], made["Subject"] = settings.sender, to, letter.subject
     except ValueError as error:

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Mail"]
 
-_LETTERS: Final = r"[!-+\--;=?-~]+"
-"""Printable ASCII but comma and angle brackets, written so that every dialect reads it alike."""
+_LETTERS: Final = (
+    "[!-+\\--;=?-~\u00a1-\u00ac\u00ae-\u167f\u1681-\u180d\u180f-\u1fff\u2c00-\u2fff\u3001-\ud7ff]+"
+)
+"""Printable ASCII but comma and angle brackets, and letters of others (RFC 6532) without spaces and
+marks of direction; written so that every dialect reads it alike.
+"""
 Address = Annotated[str, msgspec.Meta(pattern=f"^{_LETTERS}@{_LETTERS}$", max_length=254)]
 _TIMEOUT: Final = 20.0
 _LONGEST_LINE: Final = 990
@@ -73,7 +77,9 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         from email.message import EmailMessage
         from email.utils import formatdate, make_msgid
 
-        made = EmailMessage(policy.SMTP.clone(max_line_length=_LONGEST_LINE))
+        ascii_ = "".join((self.sender, *self.to)).isascii()
+        form = policy.SMTP if ascii_ else policy.SMTPUTF8
+        made = EmailMessage(form.clone(max_line_length=_LONGEST_LINE))
         made["From"] = self.sender
         made["To"] = ", ".join(self.to)
         made["Subject"] = subject(alerts, mode)
@@ -106,6 +112,11 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 if self.user:
                     server.login(self.user, password)
                 left_out = server.send_message(made, self.sender, list(to or self.to))
+        except smtplib.SMTPNotSupportedError as error:
+            if not "".join([self.sender, *(to or self.to)]).isascii():
+                fault = "the mail server takes addresses of ASCII alone (it has no SMTPUTF8)"
+                raise RefusedError(fault) from None
+            raise NotTakenError(str(error)) from None
         except smtplib.SMTPDataError as error:
             kind = RefusedError if error.smtp_code in (552, 554) else NotTakenError
             raise kind(f"{error.smtp_code} {error.smtp_error!r}") from None

@@ -56,11 +56,20 @@ from sensor.service.pruning import Pruner, oldest_kept
 from sensor.service.signals import collect_signals
 from sensor.service.supervisor import locked
 from sensor.settings import SINKS, Settings, SettingsError, digest, load_settings, policy_of
+from sensor.sinks.outbox import Outbox
 from sensor.sinks.sink import LEDGER, Around, Sink, SinkSettings, SinkSettingsError
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 
-__all__ = ["Deliverer", "Link", "SensorLink", "TerminalLink", "main", "prepare_sinks"]
+__all__ = [
+    "Deliverer",
+    "Link",
+    "SensorLink",
+    "TerminalLink",
+    "forget_destinations",
+    "main",
+    "prepare_sinks",
+]
 
 _TICK: Final = 0.01
 """Seconds between looks at the journals."""
@@ -75,6 +84,16 @@ def prepare_sinks(settings: Settings) -> list[Sink]:
     """Those the settings want, not yet started. Raises SinkSettingsError."""
     sections: list[SinkSettings] = [getattr(settings, name) for name in SINKS]
     return [sink for section in sections if (sink := section.prepare()) is not None]
+
+
+def forget_destinations(settings: Settings, files: StateFolder) -> None:
+    """How far destinations of notifications were that are not in the settings any more.
+
+    Here, and not where the others start: there may be none any more. Raises DatabaseError.
+    """
+    if files.outbox.exists():
+        with contextlib.closing(Outbox(files.outbox)) as outbox:
+            outbox.keep("notify/", [f"notify/{one.name}" for one in settings.notify.to])
 
 
 class Link(Protocol):
@@ -249,6 +268,8 @@ class Deliverer:
         self._keep()
         for sink in self._sinks:
             sink.start(self._around(sink))
+        if self._live:
+            self._guarded(lambda: forget_destinations(self._exemptions.settings, self._files))
         shown, pruned = 0.0, time.monotonic()
         progress, waiting = time.monotonic(), -1
         while not self._link.gone or self._stop_after is not None:

@@ -7,6 +7,7 @@
     audit.sqlite       who looked at packets, and who did what
     keys.sqlite        who is logged in to the page, and tokens made on it
     complaints.sqlite  reports of abuse, and lists that subscribers are on (port25 complaints)
+    cursors.key        what seals cursors of who is bound to prefixes
     sessions.sqlite    what hosts with an alert, or near one, said
     usage.sqlite       what subscribers use foreign port 25 for (``live.usage``)
     evidence/          packets, and the log of who was given some
@@ -52,6 +53,7 @@ class StateFolder:
         self.outbox = path / "outbox.sqlite"
         self.audit = path / "audit.sqlite"
         self.keys = path / "keys.sqlite"
+        self.cursors = path / "cursors.key"
         self.complaints = path / "complaints.sqlite"
         self.sessions = path / _SESSIONS
         self.usage = path / _USAGE

@@ -284,7 +284,7 @@ authority = "{{}}"
 
 
 @contextlib.contextmanager
-def postfix_that_keeps(folder, key, crt, within=()):
+def postfix_that_keeps(folder, key, crt, within=(), more=""):
     """Postfix on ``HERE`` that keeps all mail in its spool; a way to read that.
 
     ``folder`` is made; Postfix's users may enter where it stands. ``within``: the words that
@@ -295,9 +295,9 @@ def postfix_that_keeps(folder, key, crt, within=()):
     command = [*within, *postfix(None, folder, HERE)]
     shutil.copy(key, folder / "mx.key")
     shutil.copy(crt, folder / "mx.crt")
-    with (folder / "main.cf").open("a") as more:  # names of long queue ids are in time's order
-        more.write("inet_interfaces = all\nheader_checks = static:HOLD\n")
-        more.write("enable_long_queue_ids = yes\n")
+    with (folder / "main.cf").open("a") as file:  # names of long queue ids are in time's order
+        file.write("inet_interfaces = all\nheader_checks = static:HOLD\n")
+        file.write(f"enable_long_queue_ids = yes\n{more}")
 
     def spool():
         shown = ["postcat", "-c", str(folder), "-hb"]

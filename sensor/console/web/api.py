@@ -24,7 +24,6 @@ from sensor.console.web.health import health
 from sensor.console.web.links import links_for
 from sensor.console.web.operation import ApiRequest, Download, Operation
 from sensor.console.web.packets import DissectionError, dissected
-from sensor.console.web.stream import place_of, place_text
 from sensor.hosts.subscribers import where
 from sensor.impact.formats.csv import render as as_csv
 from sensor.impact.formats.json import render as as_json
@@ -60,9 +59,13 @@ def _alert(request: ApiRequest) -> schemas.AlertDetail:
 
 
 def _messages(request: ApiRequest) -> schemas.Messages:
-    place = place_of(request.query.after)
+    seal, reach = request.app.seal, request.person.reach
+    try:
+        place = seal.place(request.query.after, reach)
+    except ValueError as error:
+        raise ApiError(400, f"after: {error}") from None
     found, reached = request.view.each_after(place, request.query.limit)
-    return schemas.Messages([alert for alert, _ in found], place_text(reached))
+    return schemas.Messages([alert for alert, _ in found], seal.text(reached, reach))
 
 
 def _host(request: ApiRequest) -> schemas.HostPage:

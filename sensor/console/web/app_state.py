@@ -20,6 +20,7 @@ from sensor.console.view import View
 from sensor.console.web.keys import Keys
 from sensor.console.web.names import Names
 from sensor.console.web.oidc import Oidc
+from sensor.console.web.places import seal_of
 from sensor.console.web.stream import Follower
 from sensor.console.web.view_pool import ViewPool
 from sensor.evidence.export import EvidenceError, Export
@@ -62,7 +63,9 @@ class AppState:
         self.oidc = Oidc(settings.web)
         self.post = settings.notify.letters.opened()
         """sends letters; None: none are sent from here"""
-        self.follower = Follower(self.views, settings.web.max_streams, settings.blocking.mode)
+        self.seal = seal_of(StateFolder(state).cursors)
+        mode = settings.blocking.mode
+        self.follower = Follower(self.views, settings.web.max_streams, mode, self.seal)
         self.networks = Networks(settings.web.asn_table) if settings.web.asn_table else None
         self.names: Names | None = None
         self.nameless = ""

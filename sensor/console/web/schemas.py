@@ -34,7 +34,7 @@ Host = Annotated[str, Meta(min_length=2, max_length=60)]
 AlertId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Cursor = Annotated[str, Meta(pattern="^.{1,120}-[0-9a-f]{32}$")]
 """Where a page ended, from the page before."""
-_ONE = "[A-Za-z0-9_-]+:[0-9]{1,18}"
+_ONE = "[A-Za-z0-9_-]+:[0-9]{1,39}"
 PlaceText = Annotated[str, Meta(pattern=f"^({_ONE}(,{_ONE})*)?$", max_length=4000)]
 """How far somebody is with the journals: a cursor, from the page before or an event's id."""
 

@@ -27,7 +27,6 @@ from sensor.console.web.logging_in import logging_in
 from sensor.console.web.openapi import document
 from sensor.console.web.operation import ApiRequest, Download, Operation
 from sensor.console.web.static_files import Endpoint, fixed, pages
-from sensor.console.web.stream import place_of
 from sensor.service import systemd
 from sensor.sinks.kafka.asyncapi import document as topics
 
@@ -162,7 +161,7 @@ def _stream(app: AppState, logins: Logins) -> Endpoint:
             raise ApiError(503, "too many follow already (web.max_streams)")
         last = request.headers.get("Last-Event-ID")
         try:
-            after = place_of(last) if last else None
+            after = app.seal.place(last, reach) if last else None
         except ValueError as error:
             raise ApiError(400, f"Last-Event-ID: {error}") from None
         secret = request.state.secret

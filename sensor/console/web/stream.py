@@ -16,6 +16,7 @@ Who is bound to prefixes is told of alerts, blocks and figures within them alone
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Set
 from typing import Final, NamedTuple
@@ -29,10 +30,11 @@ from sensor.base.database import DatabaseError
 from sensor.console.status import Mode, Status
 from sensor.console.view import Place, StateGoneError, View
 from sensor.console.web.auth import log
+from sensor.console.web.places import Seal, place_text
 from sensor.console.web.schemas import AlertEvent
 from sensor.console.web.view_pool import ViewPool
 
-__all__ = ["Follower", "alert_event", "place_of", "place_text"]
+__all__ = ["Follower", "alert_event"]
 
 _LOOK: Final = 0.2
 """Seconds."""
@@ -43,26 +45,6 @@ _WAITING: Final = 64
 """Chunks for one who follows."""
 _HEARTBEAT: Final = 15.0
 _RESET: Final = b"event: reset\ndata: {}\n\n"
-
-
-def place_text(place: Place) -> str:
-    """A place in the journals as the API writes it.
-
-    >>> place_text({"worker-1-of-2": 5, "worker-2-of-2": 7})
-    'worker-1-of-2:5,worker-2-of-2:7'
-    """
-    return ",".join(f"{name}:{number}" for name, number in sorted(place.items()))
-
-
-def place_of(text: str) -> Place:
-    """The place a text names. Raises ValueError."""
-    place = {}
-    for part in text.split(",") if text else ():
-        name, _, number = part.rpartition(":")
-        if not name or not number.isascii() or not number.isdigit() or len(number) > 18:
-            raise ValueError(f"{part!r} is no place in the journals")
-        place[name] = int(number)
-    return place
 
 
 def alert_event(alert: Alert) -> AlertEvent:
@@ -79,14 +61,19 @@ def _event(name: str, data: object, id_: str = "") -> bytes:
 class _Told(NamedTuple):
     at: Place
     id: str
+    alert: Alert
     event: bytes
+    """for who sees everything"""
 
 
 class Follower:
     """Looks on for everybody."""
 
-    def __init__(self, views: ViewPool, most: int, mode: Mode = "dry-run") -> None:
+    def __init__(
+        self, views: ViewPool, most: int, mode: Mode = "dry-run", seal: Seal | None = None
+    ) -> None:
         """``mode``: of blocking, where nothing was decided yet."""
+        self._seal = seal or Seal(secrets.token_bytes(32))
         self._views = views
         self._most = most
         self._mode: Mode = mode
@@ -161,7 +148,7 @@ class Follower:
         found, self._place = view.each_after(self._place, _MOST_AT_ONCE)
         if _before(self._place, end):
             view.look_again()
-        told = [_Told(at, alert.id, _event("alert", alert_event(alert), place_text(at)))
+        told = [_Told(at, alert.id, alert, _event("alert", alert_event(alert), place_text(at)))
                 for alert, at in found]  # fmt: skip
         changes = view.decided
         new = {name for name in changes if changes[name] != self._changes.get(name)}
@@ -174,12 +161,17 @@ class Follower:
                 vitals[reach] = _event("vitals", one)
         for reach in reaches:
             seen = view.within(reach).may_see({one.id for one in told})
-            mine = b"".join(one.event for one in told if one.id in seen)
+            mine = b"".join(self._event_of(one, reach) for one in told if one.id in seen)
             news[reach] = [*news.get(reach, []), *common, *([mine] if mine else [])]
             if last != self._vitals:
                 news[reach].append(vitals[reach])
         self._vitals = last
         return news
+
+    def _event_of(self, one: _Told, reach: Reach) -> bytes:
+        if reach.everything:
+            return one.event
+        return _event("alert", alert_event(one.alert), self._seal.text(one.at, reach))
 
     def _how_it_is(self, view: View, reaches: Set[Reach]) -> dict[Reach, list[bytes]]:
         """The status as an event, where anything but the time has changed."""
@@ -241,7 +233,9 @@ class Follower:
         found, reached = view.each_after(after, _MOST_AT_ONCE)
         if _before(reached, end):
             return _RESET
-        return b"".join(_event("alert", alert_event(one), place_text(at)) for one, at in found)
+        return b"".join(
+            _event("alert", alert_event(one), self._seal.text(at, view.reach)) for one, at in found
+        )
 
 
 def _before(place: Place, end: Place) -> bool:

@@ -17,7 +17,8 @@ from lab.web import TOKENS
 from sensor.base.access import EVERYTHING
 from sensor.blocking.desk import Desk
 from sensor.blocking.handling import Act
-from sensor.console.web.stream import Follower, place_of, place_text
+from sensor.console.web.places import place_of, place_text
+from sensor.console.web.stream import Follower
 from sensor.console.web.view_pool import ViewPool
 from sensor.state.journal import Journal
 
