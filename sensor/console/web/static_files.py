@@ -20,7 +20,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 STATIC: Final = Path(__file__).parent / "static"
 PATHS: Final = (
     "/", "/alerts/{id}", "/host", "/hosts", "/overview", "/blocks", "/impact", "/settings",
-    "/health", "/access", "/case", "/login",
+    "/health", "/fleet", "/access", "/case", "/login",
 )  # fmt: skip
 """Those the program in the browser knows."""
 _KINDS: Final = {

@@ -18,7 +18,7 @@ function State({ one, data }) {
     one.left_behind && "fleet_left_behind",
     one.differs && "fleet_differs",
   ].filter(Boolean);
-  return faults.length === 0 ? t("fleet_well") : faults.map((name) => html`<span class="state bad" key=${name}>${t(name)}</span> `);
+  return faults.length === 0 ? t("fleet_well") : faults.map((name, k) => html`${k ? ", " : ""}<span class="state bad">${t(name)}</span>`);
 }
 
 export function Fleet() {
