@@ -20,6 +20,7 @@ def world():
     return traffic(seed=3, subscribers=3000, days=1, bots=1, scanners=1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(world):
     again = traffic(seed=3, subscribers=3000, days=1, bots=1, scanners=1)
     assert np.array_equal(world.connections, again.connections)
@@ -38,6 +39,7 @@ def test_frames_come_in_the_order_of_time(world):
         last = ts[-1]
 
 
+@pytest.mark.slow
 def test_the_sensor_sees_what_the_truth_says(world):
     """Every connection, who answered, what was taken and refused, and each question for MX."""
     pipeline = Pipeline(SETTINGS)
@@ -87,6 +89,7 @@ def test_a_capture_of_syns_holds_nothing_else(world):
     assert counters["connections"]["answered"] == counters["dns"]["mx_queries"] == 0
 
 
+@pytest.mark.slow
 def test_the_command_writes_capture_and_truth(tmp_path):
     out = tmp_path / "small.pcap"
     arguments = [out, "--subscribers", "300", "--bots", "1", "--seed", "9"]

@@ -132,6 +132,7 @@ def test_malformed_messages(controller, key, value):
     assert controller.in_force(NOW) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.binary(max_size=60), st.binary(max_size=300) | JSON)
 def test_no_message_breaks_it(key, value):

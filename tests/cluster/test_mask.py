@@ -64,6 +64,7 @@ def talked(*lines: str, key=KEY) -> list[str]:
     return [t.decode("latin-1") for t in said(Conversation().open().say("\n".join(lines)), key)]
 
 
+@pytest.mark.slow
 def test_verbs_names_domains_and_codes_go_through_and_nothing_else():
     assert talked(
         line("S", "220 mx.example ESMTP hello"),
@@ -93,6 +94,7 @@ def test_verbs_names_domains_and_codes_go_through_and_nothing_else():
     ]
 
 
+@pytest.mark.slow
 def test_words_that_tell_a_refusal_for_policy_are_told_by_their_beginning():
     refusals = {
         "550 Blocked, see the POLICY": "550 Blocxxx~ xxx xxx POLIXX\r\n",

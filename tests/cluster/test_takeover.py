@@ -39,6 +39,7 @@ def heard(share: Share, messages: list, first: int) -> list[dict]:
     return [json.loads(msgspec.json.encode(alert)) for alert in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo", "mx_lookups", "slow_bot"])
 def test_a_share_goes_on_from_its_snapshot(name, tmp_path):
     settings, whole = settings_of(name), PCAPS / f"{name}.pcap"

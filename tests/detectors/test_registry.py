@@ -92,6 +92,7 @@ def test_its_page_tells_the_truth(tree):
     run(tree, "-m", "doctest", "detectors/closed_doors.py")
 
 
+@pytest.mark.slow
 def test_every_detector_can_be_silenced():
     quiet = DetectorSettings(**{one.name: one.Settings(**one.silent) for one in DETECTORS})
     rng = np.random.default_rng(1)

@@ -206,6 +206,7 @@ def test_over_tcp_more_connections_than_are_followed_cost_only_what_they_held():
     assert found == {"pieces_lost": 1999 - lookups.CONNECTIONS}
 
 
+@pytest.mark.slow
 def test_a_flood_of_answers_is_read_up_to_a_ceiling():
     wire = Wire()
     for k in range(ANSWERS_A_SECOND + 50):

@@ -34,6 +34,7 @@ def steps_of(table):
     return steps.tolist()
 
 
+@pytest.mark.slow
 def test_a_step_includes_its_bound_and_the_last_has_none():
     table = table_of(*((n, START) for n in (1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 60, 100, 200)))
     assert steps_of(table) == [1, 1, 2, 2, 2, 2, 2, 2]
@@ -44,6 +45,7 @@ def test_hosts_without_a_contact_and_free_rows_are_not_counted():
     assert steps_of(table) == [1, 0, 0, 0, 0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_hosts_not_seen_in_the_last_hour_are_not_counted():
     table = table_of((3, START), (1, START + 3000), (2, START + 4000))
     assert steps_of(table) == [1, 1, 0, 0, 0, 0, 0, 0]
