@@ -1,6 +1,7 @@
 """Hosts by their fan-out in the last hour."""
 
 import numpy as np
+import pytest
 
 from sensor.base.addresses import MAPPED
 from sensor.hosts.activity import collect, contact
