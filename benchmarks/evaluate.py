@@ -28,6 +28,7 @@ from benchmarks import quality
 from benchmarks.baselines import BASELINES, Climb, climbs
 from detectors.registry import DETECTORS, DetectorSettings
 from detectors.score import ScoreSettings
+from lab.memory import map_tables
 from lab.traffic.packets import blocks
 from lab.traffic.population import SETTINGS, Group, Traffic, traffic
 from lab.traffic.scripts import MX_LOOKUP
@@ -128,6 +129,7 @@ def _alerts(outputs: Iterable[Output]) -> list[Alert]:
 def run(job: tuple[int, int, int, int, bool]) -> Shard:
     """One shard: (seed, subscribers, bots, scanners, with all variants?)."""
     seed, subscribers, bots, scanners, everything = job
+    map_tables()
     began = time.monotonic()
     world = traffic(seed, subscribers, DAYS, bots, scanners)
     mail = world.facts["mail"][world.connections["script"]]

@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from lab import PCAPS, ROOT, SHARED, port25
 from lab.mail_servers import program
+from lab.memory import map_tables
 
 __all__ = [
     "PCAPS",
@@ -29,6 +30,7 @@ __all__ = [
     "shared_captures",
 ]
 
+map_tables()
 T = TypeVar("T")
 _COST = pytest.StashKey[tuple[list, float]]()
 

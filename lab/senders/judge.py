@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from lab.memory import map_tables
 from lab.outputs import alerts_of
 from lab.senders.honest import HONEST
 from lab.senders.host import Host
@@ -85,6 +86,7 @@ def judge(kind: str, hosts: int, seed: int, privacy: str = "envelope") -> Verdic
     """Run one kind through the sensor."""
     from sensor.pipeline import Pipeline
 
+    map_tables()
     wire, known = made(kind, hosts, seed)
     settings = Settings(subscriber_prefixes=PREFIXES, privacy=privacy)  # type: ignore[arg-type]
     pipeline = Pipeline(settings)
