@@ -16,6 +16,7 @@ from sensor.base.terminal import complain
 from sensor.blocking.controller import Controller
 from sensor.blocking.enforcement import SCHEMA, Enforcement, Reports, keep, kept
 from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.message import headers
 from sensor.sinks.kafka.topics import ensure_enforcement_topic
 from sensor.state.folder import StateFolder
 
@@ -142,12 +143,12 @@ class _Sender(threading.Thread):
         )
 
     def _send(self, producer: Any, batch: dict[str, Enforcement]) -> None:
-        headers = [("schema", SCHEMA.encode()), ("content-type", b"application/json")]
         sent = []
         for key, one in batch.items():
-            sent.append(producer.send(self._topic, msgspec.json.encode(one), key.encode(), headers))
+            more = headers(SCHEMA, sensor=one.controller)
+            sent.append(producer.send(self._topic, msgspec.json.encode(one), key.encode(), more))
             if one.state == "ended":
-                sent.append(producer.send(self._topic, None, key.encode(), headers))
+                sent.append(producer.send(self._topic, None, key.encode(), more))
         producer.flush(timeout=_PATIENCE)
         for future in sent:
             future.get(timeout=_PATIENCE)

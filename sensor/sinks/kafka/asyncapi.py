@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from sensor import __version__
 from sensor.alerts import alert, notice
-from sensor.blocking import acts, decision, desk_record
+from sensor.blocking import acts, decision, desk_record, enforcement
 from sensor.sinks.kafka.connection import KafkaSettings
-from sensor.sinks.kafka.topics import wanted
+from sensor.sinks.kafka.topics import ENFORCEMENT, wanted
 
 __all__ = ["document"]
 
@@ -32,6 +32,10 @@ _MESSAGES: Final = {
     ),
     "desk": ("What a person decided, for all sensors", "release/ or exempt/, subscriber@sensor"),
     "act": ("What a person did about an alert, a case or a host", "customer, subscriber or alert"),
+    "enforcement": (
+        "What became of a block at a controller; a tombstone (no value): it is over",
+        "subscriber@controller",
+    ),
     "health": ("Counters, every ten seconds", "the sensor"),
     "notice": ("Something a person should know", "the sensor"),
 }
@@ -43,6 +47,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
         "decision": decision.json_schema(),
         "act": acts.json_schema(),
         "desk": desk_record.json_schema(),
+        "enforcement": enforcement.json_schema(),
         "health": notice.json_schema(notice.Health),
         "notice": notice.json_schema(notice.Notice),
     }
@@ -98,9 +103,10 @@ def document() -> dict[str, Any]:
         "blocklist": (settings.blocklist_topic, ("decision",)),
         "desk": (settings.desk_topic, ("desk",)),
         "acts": (settings.acts_topic, ("act",)),
+        "enforcement": (settings.enforcement_topic, ("enforcement",)),
         "health": (settings.health_topic, ("health", "notice")),
     }
-    kept = wanted(settings)
+    kept = wanted(settings) | {settings.enforcement_topic: ENFORCEMENT}
     channels, operations = {}, {}
     for name, (address, messages) in topics.items():
         channels[name] = {
@@ -126,14 +132,16 @@ def document() -> dict[str, Any]:
             "channel": {"$ref": f"#/channels/{name}"},
             "messages": [{"$ref": f"#/channels/{name}/messages/{one}"} for one in messages],
         }
-    operations["receive_desk"] = operations["send_desk"] | {"action": "receive"}
+    for name in ("desk", "enforcement"):
+        operations[f"receive_{name}"] = operations[f"send_{name}"] | {"action": "receive"}
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "port25",
             "version": __version__,
-            "description": "Topics of Kafka that a sensor writes, and the one it also reads (desk)."
-            " Names are settings. Times are nanoseconds of packet time since 1970.",
+            "description": "Topics of Kafka that a sensor writes (enforcement: a controller), and the"
+            " two that it also reads (desk, enforcement). Names are settings. Times are nanoseconds"
+            " of packet time since 1970.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",

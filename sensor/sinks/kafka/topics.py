@@ -6,8 +6,17 @@ from typing import Any, Final, NamedTuple
 
 from sensor.sinks.kafka.connection import Connection, KafkaSettings
 
-__all__ = ["Topics", "ensure_enforcement_topic", "ensure_topics", "make_topic", "wanted"]
+__all__ = [
+    "ENFORCEMENT",
+    "Topics",
+    "ensure_enforcement_topic",
+    "ensure_topics",
+    "make_topic",
+    "wanted",
+]
 
+ENFORCEMENT: Final = {"cleanup.policy": "compact"}
+"""What the topic of controllers is configured as, where one of them makes it."""
 _USUAL_LARGEST: Final = 1_048_588
 """Bytes: ``max.message.bytes`` where nobody set it."""
 _PATIENCE: Final = 50
@@ -96,9 +105,8 @@ def ensure_enforcement_topic(connection: Connection) -> None:
     admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
     try:
         if settings.enforcement_topic not in set(admin.list_topics()):
-            config = {"cleanup.policy": "compact"}
             name, parts = settings.enforcement_topic, settings.partitions
-            make_topic(admin, name, parts, settings.replication, config)
+            make_topic(admin, name, parts, settings.replication, ENFORCEMENT)
     finally:
         admin.close()
 
