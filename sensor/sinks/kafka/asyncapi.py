@@ -140,8 +140,8 @@ def document() -> dict[str, Any]:
             "title": "port25",
             "version": __version__,
             "description": "Topics of Kafka that a sensor writes (enforcement: a controller), and"
-            " the two that it also reads (desk, enforcement). Names are settings. Times are nanoseconds"
-            " of packet time since 1970.",
+            " the two that it also reads (desk, enforcement). Names are settings. Times are"
+            " nanoseconds of packet time since 1970.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
