@@ -70,7 +70,8 @@ def test_topics_are_described_by_the_schemas_that_messages_keep_to(server):
     references = set(re.findall(r'"(#/[^"]+)"', json.dumps(document)))
     assert all(found(one) is not None for one in references) and len(references) > 20
     topics = {one["address"]: one for one in document["channels"].values()}
-    assert set(wanted(KafkaSettings(acts_topic="port25.acts"))) == set(topics)
+    made = set(wanted(KafkaSettings(acts_topic="port25.acts")))
+    assert made | {KafkaSettings().enforcement_topic} == set(topics)
     payload = {"$ref": "#/components/schemas/alert", "components": document["components"]}
     jsonschema.validate(msgspec.to_builtins(alert()), payload)
     with pytest.raises(jsonschema.ValidationError):
