@@ -18,6 +18,7 @@ import msgspec
 from detectors.registry import DetectorSettings
 from detectors.score import ScoreSettings
 from sensor.base.access import WebSettings
+from sensor.base.settings_words import at_line, expected
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import SENSOR
 from sensor.blocking.policy import BlockingSettings, Policy
@@ -276,7 +277,7 @@ def parse_settings(text: str) -> Settings:
             )
         mistakes += forward_faults(settings)
     if mistakes:
-        raise SettingsError(mistakes)
+        raise SettingsError([at_line(text, one) for one in mistakes])
     typed: Settings = settings
     return typed
 
@@ -299,11 +300,12 @@ def forward_faults(settings: Settings) -> list[str]:
     return faults
 
 
-def _convert(raw: Any, kind: Any, key: str, mistakes: list[str]) -> Any:
+def _convert(raw: Any, kind: Any, key: str, mistakes: list[str], default: Any = None) -> Any:
     """``raw`` as a ``kind``, with every mistake below ``key`` noted."""
     bare = typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
     if isinstance(raw, dict) and isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         hints = typing.get_type_hints(bare, include_extras=True)
+        usual = {one.name: one.default for one in msgspec.structs.fields(bare)}
         values = {}
         for name, value in raw.items():
             path = f"{key}.{name}" if key else name
@@ -312,7 +314,7 @@ def _convert(raw: Any, kind: Any, key: str, mistakes: list[str]) -> Any:
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(hints)}"
                 mistakes.append(f"{path}: no such setting; {hint}")
             else:
-                values[name] = _convert(value, hints[name], path, mistakes)
+                values[name] = _convert(value, hints[name], path, mistakes, usual[name])
         required = {f.name for f in msgspec.structs.fields(bare) if f.required}
         mistakes.extend(f"{key}.{name}: missing" for name in sorted(required - raw.keys()))
         if any(name not in values for name in required):
@@ -333,7 +335,8 @@ def _convert(raw: Any, kind: Any, key: str, mistakes: list[str]) -> Any:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        mistakes.append(f"{key}: {str(error).partition(' - at ')[0]}")
+        said = expected(str(error).partition(" - at ")[0], kind, default)
+        mistakes.append(f"{key}: {said}")
         return None
 
 

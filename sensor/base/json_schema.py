@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["components", "published"]
+__all__ = ["components", "published", "texts_of"]
 
 
 def published(kind: type[msgspec.Struct], id_: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def components(
     schemas, named = msgspec.json.schema_components(kinds, ref_template=ref_template)
     for cls in _classes(msgspec.inspect.multi_type_info(kinds)):
         properties = named[cls.__name__].get("properties", {})
-        for field, text in _texts(cls):
+        for field, text in texts_of(cls):
             if field in properties:
                 properties[field]["description"] = text
     return list(schemas), named
@@ -52,7 +52,8 @@ def _classes(infos: Sequence[Any]) -> set[type]:
     return found
 
 
-def _texts(cls: type) -> Iterator[tuple[str, str]]:
+def texts_of(cls: type) -> Iterator[tuple[str, str]]:
+    """What stands under each field of a struct in the source."""
     for base in reversed(cls.__mro__):
         if issubclass(base, msgspec.Struct) and base is not msgspec.Struct:
             (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body

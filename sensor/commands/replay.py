@@ -132,7 +132,8 @@ def run(options: argparse.Namespace) -> int:
         else ()
     ):
         complain(said.text)
-    if not options.quiet:
+    # Where no frame was read, what was wrong is all there is to say.
+    if not options.quiet and (progress.frames or not captures.faults):
         _summary(pipeline, progress.frames, time.monotonic() - started)
     if state is not None:
         state.close()

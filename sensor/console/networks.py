@@ -5,6 +5,7 @@ begins a comment), or a MaxMind database (``.mmdb``, with the optional ``maxmind
 prefixes the longest counts. A file that was replaced is read again.
 """
 
+import contextlib
 import csv
 import ipaddress
 from collections.abc import Iterable, Iterator
@@ -121,6 +122,9 @@ class Networks:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
+        if self._path.suffix == ".mmdb":
+            with contextlib.suppress(ModuleNotFoundError):
+                import maxminddb  # noqa: F401  (later is too late: root is another then)
         self._read: tuple[tuple[int, int], _Table] | None = None
 
     def of(self, address: str) -> System:

@@ -161,7 +161,8 @@ def _impact_csv(request: ApiRequest) -> Download:
 def _settings(request: ApiRequest) -> schemas.SettingsPage:
     settings = _flat(request.app.settings)
     defaults = _flat(Settings())
-    found = [schemas.Setting(k, v, defaults.get(k)) for k, v in settings.items()]
+    texts = request.app.meanings
+    found = [schemas.Setting(k, v, defaults.get(k), texts.get(k, "")) for k, v in settings.items()]
     return schemas.SettingsPage(request.app.config, found)
 
 

@@ -18,6 +18,7 @@ from sensor.base.name_server import NoResolverError
 from sensor.console.networks import Networks
 from sensor.console.view import View
 from sensor.console.web.keys import Keys
+from sensor.console.web.meanings import meanings
 from sensor.console.web.names import Names
 from sensor.console.web.oidc import Oidc
 from sensor.console.web.places import seal_of
@@ -63,6 +64,7 @@ class AppState:
         self.oidc = Oidc(settings.web)
         self.post = settings.notify.letters.opened()
         """sends letters; None: none are sent from here"""
+        self.meanings = dict(meanings(Settings))
         self.seal = seal_of(StateFolder(state).cursors)
         mode = settings.blocking.mode
         self.follower = Follower(self.views, settings.web.max_streams, mode, self.seal)

@@ -14,6 +14,7 @@ nothing else (Content Security Policy 3), and lets no text become markup (Truste
 import asyncio
 import collections
 import hmac
+import html
 import http
 import ipaddress
 import secrets
@@ -47,6 +48,7 @@ __all__ = [
     "listen_at",
     "log",
     "oidc_digest",
+    "shown",
 ]
 
 _POLICY: Final = "; ".join(
@@ -163,6 +165,22 @@ def fault(status: int, detail: str, headers: dict[str, str] | None = None) -> Re
     said = schemas.Fault(http.HTTPStatus(status).phrase, status, detail)
     kind = "application/problem+json"
     return Response(msgspec.json.encode(said), status, headers, media_type=kind)
+
+
+def shown(
+    request: Request, status: int, detail: str, headers: dict[str, str] | None = None
+) -> Response:
+    """The same, as a page with a way home where a person asks for one with a browser."""
+    wants = "text/html" in request.headers.get("Accept", "")
+    if not wants or request.url.path.startswith("/api/"):
+        return fault(status, detail, headers)
+    phrase = http.HTTPStatus(status).phrase
+    text = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{phrase}</title></head>'
+        f'<body><h1>{phrase}</h1><p>{html.escape(detail)}</p><p><a href="/">port25</a></p></body>'
+        "</html>"
+    )
+    return Response(text, status, headers, media_type="text/html")
 
 
 def log(line: str) -> None:
@@ -347,7 +365,7 @@ class Guard:
             return fault(403, "only over TLS, or through the trusted proxy")
         scope.setdefault("state", {}).update(person=None, csrf="", secret="")
         if not self._settings.login and (key := request.query_params.get("key")) is not None:
-            return self._welcome(key)
+            return self._welcome(request, key)
         try:
             self._identify(scope, request.headers)
         except DatabaseError as error:
@@ -366,9 +384,9 @@ class Guard:
             return fault(403, "this did not come from the page itself (CSRF)")
         return None
 
-    def _welcome(self, key: str) -> Response:
+    def _welcome(self, request: Request, key: str) -> Response:
         if not hmac.compare_digest(key.encode(), self._key.encode()):
-            return fault(403, "wrong key: port25 web printed the right address")
+            return shown(request, 403, "wrong key: port25 web printed the right address")
         answer = RedirectResponse("/", 303)
         self._logins.keep(answer, self._logins.admit_owner(self._owner))
         return answer

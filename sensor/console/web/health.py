@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +23,10 @@ _WAITING: Final = 1000
 """Messages that may wait for a sink in a busy minute."""
 _NONE: Final[Mapping[str, int]] = MappingProxyType({})
 _LITTLE_ROOM: Final = 0.05
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def health(
@@ -59,7 +64,9 @@ def health(
         now=view.now,
         vitals=vitals[0] if vitals else None,
         vitals_age=age,
-        journal_bytes=sum(path.stat().st_size for path in paths),
+        journal_bytes=sum(
+            _size(path) + _size(path.with_name(f"{path.name}-wal")) for path in paths
+        ),
         evidence_bytes=sum(
             file.stat().st_size
             for path in paths

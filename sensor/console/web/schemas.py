@@ -435,6 +435,8 @@ class Setting(msgspec.Struct, frozen=True):
     key: str
     value: Any
     default: Any
+    text: str = ""
+    """what it means, in English"""
 
 
 class SettingsPage(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from sensor.console.view import View
 from sensor.console.web.api import OPERATIONS
 from sensor.console.web.app_state import ApiError, AppState
 from sensor.console.web.asking import body_of, decoded, person_of, query_of
-from sensor.console.web.auth import Guard, Logins, fault
+from sensor.console.web.auth import Guard, Logins, shown
 from sensor.console.web.logging_in import logging_in
 from sensor.console.web.openapi import document
 from sensor.console.web.operation import ApiRequest, Download, Operation
@@ -123,13 +123,13 @@ def _download(given: Download) -> Response:
     return Response(given.content, media_type=given.kind, headers=headers)
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError | HTTPException)
     status = error.status if isinstance(error, ApiError) else error.status_code
     headers = dict(getattr(error, "headers", None) or {})
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return fault(status, str(error.detail), headers)
+    return shown(request, status, str(error.detail), headers)
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:

@@ -43,7 +43,7 @@ function Host({ host, whole, who, theme, tell }) {
       <h1>${printable(host)}
         ${alert && html` <${Severity} of=${alert.severity} /> <span class="state">${t(alert.state)}</span>`}
         ${sum && html` <span class="score">${decibans(sum.score)}</span>`}</h1>
-      <${Actions} host=${host} listed=${listed} who=${who} tell=${tell} exempted=${data?.exempted} again=${again} />
+      <${Actions} host=${host} listed=${listed} alerts=${data?.alerts ?? []} seen=${Boolean(data)} who=${who} tell=${tell} exempted=${data?.exempted} again=${again} />
     </div>
     <${Done} notes=${whole?.notes ?? []} exempted=${data?.exempted} />
     <${Links} of=${whole?.links ?? data?.links ?? []} />
@@ -51,10 +51,10 @@ function Host({ host, whole, who, theme, tell }) {
     ${alert && html`<p class="verdict"><${Sentence} of=${alert.abuse} code=${`abuse.${(alert.abuse ?? "unknown").replace(" ", "_")}`} figures=${{}} /></p>
       ${alert.customer && html`<${Whose} alert=${alert} />`}
       <p class="verdict">${t("handled")}: <${Handled} of=${listed} />${listed.handling.ticket && html` (<${Ticket} of=${listed.handling.ticket} />)`}</p>
-      <p class="verdict ${alert.block_recommended && !data?.exempted ? "bad" : ""}">
-        ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} code=${alert.block_code} figures=${alert.block_figures} /></p>
-      <p class="verdict">${t("block")}: <${Standing} of=${listed} /></p>`}
-    <${Fault} error=${whole ? null : error} />
+      ${!data?.exempted && html`<p class="verdict ${alert.block_recommended ? "bad" : ""}">
+        ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} code=${alert.block_code} figures=${alert.block_figures} /></p>`}
+      <p class="verdict">${t("block")}: ${data?.exempted ? html`<span class="standing released">${t("exempt")}</span>` : html`<${Standing} of=${listed} />`}</p>`}
+    ${error?.status === 404 && !whole ? html`<p class="fault" role="alert">${t("host_not_seen", printable(host))}</p>` : html`<${Fault} error=${whole ? null : error} />`}
     ${sum && html`<${Section} title=${t("why")} id="why">
         <${Sum} evidence=${sum.evidence} score=${sum.score} raise=${alert?.raise_at} clear=${alert?.clear_at} />
         ${alert && html`<p class="muted">${t("evidence_line", count(alert.connections), count(alert.proven), count(alert.disowned))}</p>`}
@@ -82,14 +82,15 @@ function Done({ notes, exempted }) {
     ${exempted && html`<p class="note">${t("exempted_by", clock(exempted.until), printable(exempted.by), printable(exempted.reason))}</p>`}`;
 }
 
-function Actions({ host, listed, who, tell, exempted, again }) {
+function Actions({ host, listed, alerts, seen, who, tell, exempted, again }) {
   const [asked, ask] = useState(null);
   const [act, setAct] = useState(null);
   const analyst = listed && may(who, "analyst");
+  const known = listed || seen;
   const acts = {
-    exempt: may(who, "operator") && !exempted,
+    exempt: may(who, "operator") && !exempted && known,
     lift: may(who, "operator") && exempted,
-    release: may(who, "operator") && (!listed || ["blocked", "would_block", "lookup"].includes(listed.block.state)),
+    release: may(who, "operator") && (listed ? [listed] : alerts).some((one) => ["blocked", "would_block", "lookup"].includes(one.block.state)),
   };
   const does = {
     exempt: async ({ reason, days }) => {

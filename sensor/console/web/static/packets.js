@@ -33,7 +33,7 @@ export function Packets({ alert, who }) {
     <${Fault} error=${error} />
     ${found.packets && html`<p>${t("packets_of", count(found.packets.length), count(found.total))}</p>
       <${Table} caption=${t("packets")} heads=${[
-          ["#", "n"], [t("when"), "n wide"], [t("source")], [t("destination")], [t("protocol"), "wide"], [t("length"), "n wide"], [t("info")],
+          ["#", "n"], [t("since_first"), "n wide"], [t("source")], [t("destination")], [t("protocol"), "wide"], [t("length"), "n wide"], [t("info")],
         ]}>
         ${found.packets.map((one) => html`<tr key=${one.number}>
             <td class="n"><button type="button" class="link" aria-expanded=${open === one.number}

@@ -9,7 +9,9 @@ const written = (value) => (typeof value === "string" ? value : JSON.stringify(v
 export function Settings() {
   useTitle(t("settings"));
   const { data, error } = useFetched("settings", {});
-  const [few, setFew] = useState(false);
+  const [chosen, setFew] = useState(null);
+  const differs = (data?.settings ?? []).some((one) => written(one.value) !== written(one.default));
+  const few = chosen ?? differs; // as long as nobody chose: what was set, where something was
   const rows = (data?.settings ?? []).filter((one) => !few || written(one.value) !== written(one.default));
   return html`<h1>${t("settings")}</h1>
     <p class="muted">${t("settings_note")} ${data?.file && html`<${Text} of=${data.file} />`}</p>
@@ -17,7 +19,7 @@ export function Settings() {
     <${Fault} error=${error} />
     ${!data ? html`<${Loading} />` : html`<${Table} caption=${t("settings")} heads=${[[t("setting")], [t("value")], [t("default"), "wide"]]}>
       ${rows.map((one) => html`<tr key=${one.key} class=${written(one.value) === written(one.default) ? "" : "changed"}>
-        <th scope="row"><code>${one.key}</code></th>
+        <th scope="row"><code>${one.key}</code>${one.text && html`<div class="muted meaning" lang="en">${one.text}</div>`}</th>
         <td><code><${Text} of=${written(one.value)} /></code></td>
         <td class="wide"><code class="muted"><${Text} of=${written(one.default)} /></code></td></tr>`)}
     </${Table}>`}`;

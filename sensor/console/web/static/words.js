@@ -312,6 +312,8 @@ const WORDS = {
   ],
   no_sessions: ["None is kept.", "記録はありません。"],
   server: ["Server", "サーバー"],
+  since_first: ["Seconds since the first", "最初からの秒数"],
+  host_not_seen: ["This sensor has not seen {0}.", "{0} はこのセンサーで観測されていません。"],
   ended: ["Ended", "終了"],
   sender: ["From", "送信元"],
   recipients: ["To: ok / refused", "宛先: 受理 / 拒否"],
