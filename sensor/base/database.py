@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 
 from sensor.base.permission import denied
 
-__all__ = ["Book", "Database", "DatabaseError"]
+__all__ = ["Book", "Database", "DatabaseError", "NothingYetError"]
 
 
 _PATIENCE: Final = 30.0
@@ -22,6 +22,10 @@ _PATIENCE: Final = 30.0
 
 class DatabaseError(Exception):
     """The file cannot be used; the text says why."""
+
+
+class NothingYetError(DatabaseError):
+    """Another process makes the file just now."""
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -41,8 +45,8 @@ class Database:
         """Open, and make if need be.
 
         ``migrations[n]`` is the SQL that turns version n into n + 1; the newest stands for what the
-        program knows. Raises DatabaseError; ``read_only`` also while another process has made the
-        file but no table yet.
+        program knows. Raises DatabaseError; ``read_only`` NothingYetError while another process has
+        made the file but no table yet.
         """
         self.path = path
         self._read_only = read_only
@@ -59,7 +63,7 @@ class Database:
                 fault = f"it is of a newer version ({version}, this program knows"
                 raise DatabaseError(f"{path}: {fault} {len(migrations)})")
             if read_only and version == 0:
-                raise DatabaseError(f"{path}: nothing is in it yet")
+                raise NothingYetError(f"{path}: nothing is in it yet")
         if not read_only and version < len(migrations):
             self._migrate(migrations)
 

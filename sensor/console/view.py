@@ -18,7 +18,7 @@ from sensor.alerts.candidate import Candidate
 from sensor.alerts.vitals import Vitals
 from sensor.base.access import EVERYTHING, Reach
 from sensor.base.addresses import network_of
-from sensor.base.database import DatabaseError
+from sensor.base.database import DatabaseError, NothingYetError
 from sensor.base.sentences import sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
@@ -427,7 +427,11 @@ class View:
         """Who looked at packets and who did what, the newest first."""
         if not self._state.audit.exists():
             return []
-        with contextlib.closing(Audit(self._state.audit, read_only=True)) as book:
+        try:
+            opened = Audit(self._state.audit, read_only=True)
+        except NothingYetError:  # the first act is being written down
+            return []
+        with contextlib.closing(opened) as book:
             if not self.reach.everything:
                 book.db.teach(self.reach.sql_name, self.reach.covers)
             found = book.page(most, before, hosts_within(self.reach))

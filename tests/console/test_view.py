@@ -1,5 +1,6 @@
 """What is seen of a state folder, and what persons do to it."""
 
+import sqlite3
 import time
 
 import msgspec
@@ -132,3 +133,9 @@ def test_what_waits_is_known_of_each_sink(state):
 def test_no_journal_is_said(tmp_path):
     with pytest.raises(DatabaseError, match="no sensor ran here"):
         View(tmp_path)
+
+
+def test_a_book_that_is_being_made_has_nothing_yet(state):
+    sqlite3.connect(state / "audit.sqlite").close()
+    (state / "audit.sqlite").touch()
+    assert View(state).audited(10, 1 << 62) == []
