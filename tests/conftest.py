@@ -101,6 +101,12 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"{seconds:8.1f}  {name}")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """The same in every process, whatever time of day is in what was made for a test."""
+    made = isinstance(val, bytes) or (isinstance(val, str) and len(val) > 100)
+    return argname if made else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, but in CI, where it is asked for, and where one test is named."""
     wanted = config.getoption("--slow") or config.getoption("-m") or "::" in "".join(config.args)
