@@ -35,11 +35,11 @@ def whose(one: Complaint, subscribers: Subscribers) -> Complaint:
     port = f":{one.port}" if ":" not in one.address and one.port else ""
     hi, lo = parse_host(f"{one.address}{port}", subscribers)
     class_ = subscribers.classes[class_of(subscribers, hi, lo)]
-    if not class_.subscriber or class_.own:
+    if not class_["subscriber"] or class_["own"]:
         raise ComplaintError("not_a_subscriber", one.address)
-    if class_.ports and not one.port:
+    if class_["ports"] and not one.port:
         raise ComplaintError("shared_address", one.address)
-    host = host_text(hi, lo, int(class_.fold), int(class_.ports))
+    host = host_text(hi, lo, int(class_["fold"]), int(class_["ports"]))
     return msgspec.structs.replace(one, host=host)
 
 
