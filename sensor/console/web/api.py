@@ -307,7 +307,7 @@ OPERATIONS: Final = (
               cases.CaseQuery, faults=(404,)),
     Operation("POST", "/api/v1/case/acts", cases.act, "analyst",
               "Note something about a case, or link it to a ticket", cases.CasePage,
-              body=cases.CaseAct, faults=(404,)),
+              body=cases.CaseAct, faults=(404, 409)),
     Operation("GET", "/api/v1/alerts/{id}/draft", letters.draft, "analyst",
               "A letter about an alert, of a template: to the customer, or XARF", Draft,
               letters.LetterQuery, faults=(404,)),

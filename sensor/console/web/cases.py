@@ -84,7 +84,7 @@ def act(request: ApiRequest) -> CasePage:
     try:
         done = act_on(request.view, body.host, made)
     except ActError as error:
-        raise ApiError(400, str(error)) from None
+        raise ApiError(409, str(error)) from None
     if not done:
         raise ApiError(404, "nothing is known of this host")
     request.view.refresh()

@@ -29,6 +29,7 @@ from sensor.impact.usage import Usage
 from sensor.sinks.outbox import Outbox
 from sensor.state.journal import Journal
 from sensor.state.sessions import SessionStore
+from tests.console.web import mail_bodies
 from tests.console.web.test_stream import Listener
 
 NORTH, SOUTH = "198.51.100.0/24", "203.0.113.0/24"
@@ -190,6 +191,7 @@ def as_left(folder):
     ]  # fmt: skip
 
 
+assert mail_bodies, "Schemathesis sends mail by it"
 DOCUMENT = document()
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 PATHS = [

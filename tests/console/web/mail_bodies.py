@@ -1,0 +1,9 @@
+"""Has Schemathesis send mail where the API takes some (``SCHEMATHESIS_HOOKS``, or imported)."""
+
+import schemathesis
+
+
+@schemathesis.serializer("message/rfc822")
+def mail(_context, value):
+    """What was made up, as the bytes of a mail."""
+    return value if isinstance(value, bytes) else str(value).encode()
