@@ -1,4 +1,4 @@
-"""Has Schemathesis send mail where the API takes some (``SCHEMATHESIS_HOOKS``, or imported)."""
+"""Whoever imports it has Schemathesis send mail where the API takes some."""
 
 import schemathesis
 
