@@ -2,7 +2,6 @@
 
 import pytest
 
-from lab.mail_servers import program
 from lab.waiting import wait_for
 from sensor.notify import letters
 from sensor.notify.destination import NotTakenError, RefusedError
@@ -10,7 +9,7 @@ from sensor.notify.letters import LetterError, LetterSettings
 from sensor.notify.mail import Mail
 from sensor.notify.trial import trial
 from sensor.settings import SettingsError, parse_settings
-from tests.conftest import cannot
+from tests.conftest import needs
 from tests.notify.test_notify import HERE, postfix_that_keeps, signed_for_here
 
 TO = "\u7530\u4e2d@receiver.example"
@@ -18,8 +17,7 @@ TO = "\u7530\u4e2d@receiver.example"
 
 @pytest.mark.parametrize("able", [True, False])
 def test_a_server_with_smtputf8_takes_them_and_another_is_said_not_to(folder, able):
-    if program("postfix") is None:
-        cannot("postfix is not installed")
+    needs("postfix", root=True)
     key, crt = signed_for_here(folder)
     with_letters = LetterSettings(
         server=f"{HERE}:587", authority=str(crt), sender="abuse@isp.example", organisation="ISP"
