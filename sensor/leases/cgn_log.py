@@ -21,7 +21,7 @@ from sensor.base.units import SECOND
 from sensor.leases.intake import Intake
 from sensor.leases.listening import endpoint, networks
 from sensor.leases.port_blocks import PortBlocks
-from sensor.leases.ports import Ports
+from sensor.leases.ports import Ports, PortSource
 from sensor.leases.radius_packet import shown
 from sensor.leases.settings import CgnLogPattern, CustomerSettings, LeaseSettingsError
 
@@ -38,11 +38,10 @@ _COUNTED: Final = re.compile(rb"([1-9]\d{0,4}) ")
 _NEEDED: Final = {"customer", "address", "first"}
 
 
-class CgnLog:
+class CgnLog(PortSource):
     """``customers.cgn_log``; see ``Source``."""
 
     name = "cgn_log"
-    position = ""
 
     def __init__(self, settings: CustomerSettings) -> None:
         """Raises LeaseSettingsError."""
@@ -58,20 +57,6 @@ class CgnLog:
             at, senders, _LARGEST, _Stream, self._on_message, self.intake, self._counts, self.name,
             "leases.unknown_sender",
         )  # fmt: skip
-
-    def open(self, position: str) -> None:
-        """See ``Source``: a port has no past."""
-
-    def turn(self, seconds: float) -> None:
-        """See ``Source``."""
-        self._ports.turn(seconds)
-
-    def taken(self) -> None:
-        """See ``Source``: syslog answers nothing."""
-
-    def counters(self) -> dict[str, int]:
-        """See ``Source``."""
-        return self._counts
 
     # --- messages ---------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from sensor.leases.intake import Intake
 from sensor.leases.ipfix_message import MessageError, Record, Templates
 from sensor.leases.listening import endpoint, networks
 from sensor.leases.port_blocks import PortBlocks
-from sensor.leases.ports import Ports
+from sensor.leases.ports import Ports, PortSource
 from sensor.leases.settings import CustomerSettings
 
 __all__ = ["IPFIX_COUNTERS", "Ipfix"]
@@ -52,11 +52,10 @@ class _IncompleteError(ValueError):
     """An event that does not say what is needed."""
 
 
-class Ipfix:
+class Ipfix(PortSource):
     """``customers.ipfix``; see ``Source``."""
 
     name = "ipfix"
-    position = ""
 
     def __init__(self, settings: CustomerSettings) -> None:
         """Raises LeaseSettingsError."""
@@ -75,20 +74,6 @@ class Ipfix:
             _LARGEST, _Stream, self._on_message, self.intake, self._counts, self.name,
             "leases.unknown_exporter",
         )  # fmt: skip
-
-    def open(self, position: str) -> None:
-        """See ``Source``: a port has no past."""
-
-    def turn(self, seconds: float) -> None:
-        """See ``Source``."""
-        self._ports.turn(seconds)
-
-    def taken(self) -> None:
-        """See ``Source``: nobody is answered."""
-
-    def counters(self) -> dict[str, int]:
-        """See ``Source``."""
-        return self._counts
 
     def _on_message(self, data: bytes, sender: str, session: str) -> None:
         self._counts["ipfix_messages"] += 1

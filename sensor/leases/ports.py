@@ -18,7 +18,7 @@ from sensor.base.sentences import sentence
 from sensor.leases.intake import Intake
 from sensor.leases.listening import Network, address_of, bound
 
-__all__ = ["Ports", "Stream"]
+__all__ = ["PortSource", "Ports", "Stream"]
 
 _CONNECTIONS: Final = 64
 _AT_ONCE: Final = 1000
@@ -164,3 +164,25 @@ class Ports:
 
     def _count(self, what: str, many: int = 1) -> None:
         self._counts[f"{self._name}_{what}"] += many
+
+
+class PortSource:
+    """What sources of leases that hear a port have in common; see ``Source``."""
+
+    position = ""
+    _ports: Ports
+    _counts: dict[str, int]
+
+    def open(self, position: str) -> None:
+        """See ``Source``: a port has no past."""
+
+    def turn(self, seconds: float) -> None:
+        """See ``Source``."""
+        self._ports.turn(seconds)
+
+    def taken(self) -> None:
+        """See ``Source``: nobody is answered."""
+
+    def counters(self) -> dict[str, int]:
+        """See ``Source``."""
+        return self._counts
