@@ -33,6 +33,7 @@ from sensor.settings import (
 )
 from sensor.sinks.kafka.connection import KafkaSettings
 from tests.conftest import PCAPS, needs, port25
+from tests.deploy.test_deb import ALL
 
 
 @functools.cache
@@ -160,30 +161,7 @@ def test_a_broker_that_is_not_there(tmp_path):
 
 
 def test_a_package_that_a_setting_needs_and_is_not_there(tmp_path, monkeypatch):
-    text = """
-        [kafka]
-        bootstrap = ["127.0.0.1:9"]
-        [customers.radius]
-        listen = "127.0.0.1:1813"
-        [[blocking.coa.nas]]
-        name = "bng"
-        address = "127.0.0.1:3799"
-        secret_file = "/etc/port25/secret"
-        [[notify.chat]]
-        name = "desk"
-        url_file = "/etc/port25/chat"
-        [complaints]
-        zones = ["zone.isp.example"]
-        [web]
-        ptr = true
-        asn_table = "/etc/port25/asn.mmdb"
-        [web.oidc]
-        issuer = "https://id.isp.example"
-        [[web.users]]
-        name = "ann"
-        password = "$argon2id$"
-        role = "viewer"
-    """
+    text = f'{ALL}[[web.users]]\nname = "ann"\npassword = "$argon2id$"\nrole = "viewer"\n'
     patient = Patient(parse_settings(text), tmp_path)
     assert _found(packages, patient) == [("packages", "fine")]
     for package, key in (
