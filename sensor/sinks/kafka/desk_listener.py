@@ -6,42 +6,33 @@ At most ``_WAITING`` records are held; then it stops reading until they are obey
 """
 
 import collections
-import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from sensor.base.sentences import Sentence, sentence
 from sensor.blocking.desk_record import DeskRecord, DeskRecordError, read
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.follower import Follower
+from sensor.sinks.kafka.topic_listener import TopicListener
 
 __all__ = ["DeskListener"]
 
 _WAITING: Final = 1000
-_POLL: Final = 200
-"""Milliseconds."""
-_LARGEST_PAUSE: Final = 15.0
 
 
-class DeskListener(threading.Thread):
+class DeskListener(TopicListener):
     """Until :meth:`stop`."""
 
     def __init__(self, connection: Connection, notice: Callable[[Sentence], None]) -> None:
         """``notice`` is told, once, of each kind of record that is refused."""
-        super().__init__(name="desk", daemon=True)
-        self._connection = connection
+        super().__init__("desk", connection, connection.settings.desk_topic)
         self._notice = notice
-        self._stopping = threading.Event()
         self._heard: collections.deque[DeskRecord] = collections.deque()
         self._complained: set[str] = set()
         self.caught_up = False
         """whether all was heard that was there at the start"""
         self._counts = {"desk_heard": 0, "desk_refused": 0}
-
-    def counters(self) -> dict[str, Any]:
-        """Counts, as metrics have them."""
-        return dict(self._counts)
 
     @property
     def next(self) -> DeskRecord | None:
@@ -52,31 +43,16 @@ class DeskListener(threading.Thread):
         """It is obeyed, and that is on disk."""
         self._heard.popleft()
 
-    def stop(self) -> None:
-        """End the thread."""
-        self._stopping.set()
+    def turn(self, follower: Follower) -> None:
+        """See ``TopicListener``."""
+        self.caught_up = self.caught_up or follower.caught_up
 
-    def run(self) -> None:
-        """The thread."""
-        pause = 1.0
-        while not self._stopping.is_set():
-            follower = None
-            try:
-                follower = Follower(self._connection, self._connection.settings.desk_topic)
-                while not self._stopping.is_set():
-                    for message in follower.poll(_POLL):
-                        self._take(message.key or b"", message.value)
-                    self.caught_up = self.caught_up or follower.caught_up
-                    pause = 1.0
-            except Exception as error:  # whatever kafka-python raises; the sender tells of outages
-                self._complain(f"{type(error).__name__}: {error}")
-            finally:
-                if follower is not None:
-                    follower.close()
-            self._stopping.wait(pause)
-            pause = min(_LARGEST_PAUSE, 2 * pause)
+    def failed(self, error: Exception) -> None:
+        """See ``TopicListener``."""
+        self._complain(f"{type(error).__name__}: {error}")
 
-    def _take(self, key: bytes, value: bytes | None) -> None:
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """See ``TopicListener``."""
         if value is None:
             return
         try:

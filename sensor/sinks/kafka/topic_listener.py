@@ -1,0 +1,62 @@
+"""A thread that follows one topic for as long as it runs, whatever brokers do."""
+
+import threading
+from typing import Any, Final
+
+from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.follower import Follower
+
+__all__ = ["TopicListener"]
+
+_POLL: Final = 200
+"""Milliseconds."""
+_LARGEST_PAUSE: Final = 15.0
+
+
+class TopicListener(threading.Thread):
+    """Until :meth:`stop`."""
+
+    def __init__(self, name: str, connection: Connection, topic: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._connection = connection
+        self._topic = topic
+        self._stopping = threading.Event()
+        self._counts: dict[str, int] = {}
+
+    def counters(self) -> dict[str, Any]:
+        """Counts, as metrics have them."""
+        return dict(self._counts)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """The thread."""
+        pause = 1.0
+        while not self._stopping.is_set():
+            follower = None
+            try:
+                follower = Follower(self._connection, self._topic)
+                while not self._stopping.is_set():
+                    for message in follower.poll(_POLL):
+                        self.take(message.key or b"", message.value)
+                    self.turn(follower)
+                    pause = 1.0
+            except Exception as error:  # whatever kafka-python raises; the sender tells of outages
+                self.failed(error)
+            finally:
+                if follower is not None:
+                    follower.close()
+            self._stopping.wait(pause)
+            pause = min(_LARGEST_PAUSE, 2 * pause)
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """One message."""
+        raise NotImplementedError
+
+    def turn(self, follower: Follower) -> None:
+        """All that was there by now is taken."""
+
+    def failed(self, error: Exception) -> None:
+        """It is tried again."""
