@@ -5,6 +5,7 @@ is ``tail`` orders of magnitude rarer. So a count n is worth 10 * tail * log10(n
 and of all windows the one counts in which that is most.
 """
 
+from functools import cache
 from math import log10
 from typing import Annotated, Final
 
@@ -12,7 +13,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.detector import centibans
 from sensor.base.kernel import kernel
 from sensor.hosts.windows import WINDOWS
 
@@ -28,10 +28,17 @@ Tail = Annotated[float, msgspec.Meta(gt=0, le=20)]
 def worths(usual: tuple[int, ...], tail: float, most: float) -> NDArray[np.int32]:
     """int32[5, LARGEST + 1]: what a count is worth in each window, ``most`` decibans at most."""
     table = np.zeros((len(WINDOWS), LARGEST + 1), np.int32)
+    logs = _logs()
     for w, usually in enumerate(usual):
-        for n in range(usually + 1, LARGEST + 1):
-            table[w, n] = centibans(min(tail * log10(n / usually), most / 10))
+        beyond = tail * (logs[usually:] - logs[usually - 1])
+        table[w, usually + 1 :] = np.rint(100 * np.minimum(beyond, most / 10))
     return table
+
+
+@cache
+def _logs() -> NDArray[np.float64]:
+    """float64[LARGEST]: log10 of 1 and up; that of the C library, the same on every processor."""
+    return np.array([log10(n) for n in range(1, LARGEST + 1)])
 
 
 @kernel

@@ -9,9 +9,9 @@ Exit codes: 0 fine, 1 failed at work, 2 wrong usage or settings.
 import argparse
 import importlib
 import os
-import pkgutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 from sensor import __version__, commands
@@ -51,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def verbs() -> dict[str, ModuleType]:
     """Every verb's file, in the order of the help."""
     found = {}
-    for entry in pkgutil.iter_modules(commands.__path__):
-        module = importlib.import_module(f"{commands.__name__}.{entry.name}")
+    for file in Path(commands.__path__[0]).glob("[a-z]*.py"):  # pkgutil's way loads inspect
+        module = importlib.import_module(f"{commands.__name__}.{file.stem}")
         if hasattr(module, "arguments"):
-            found[entry.name.replace("_", "-")] = module
+            found[file.stem.replace("_", "-")] = module
     return dict(sorted(found.items(), key=lambda item: (item[1].PLACE, item[0])))
 
 

@@ -11,6 +11,7 @@ lease needs the row; the one that ended first goes first. When all rows are live
 refused and counted: the address is then judged by itself, as without leases.
 """
 
+import os
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -200,7 +201,7 @@ def new_lease_table(max_leases: int) -> Leases:
         of_length=np.zeros(MOST_BITS + 1, np.int64),
         refusals=new_table(REFUSALS, REFUSAL),
         meta=meta,
-        seed=np.frombuffer(np.random.default_rng().bytes(8), np.uint64).copy(),
+        seed=np.frombuffer(os.urandom(8), np.uint64).copy(),
     )
 
 

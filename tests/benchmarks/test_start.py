@@ -13,7 +13,7 @@ from sensor.base.machine_code import is_missing, level
 )
 def test_a_replay_starts_as_fast_as_numba_is_imported():
     lines: list[str] = []
-    best = table(2, lines.append)
+    best = table(5, lines.append)
     assert len(lines) == 2 + len(best)
     numba = best["`python -c 'import numba'`"]
     assert best["`port25 replay` of 27 kB"] <= 1.2 * numba
