@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo demo-live demo-web demo-cluster test check same bench bench-live bench-kafka bench-cluster bench-leases bench-web quality wheel deb release container site kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: help demo demo-live demo-web demo-cluster test check same bench bench-live bench-kafka bench-cluster bench-leases bench-web quality fit wheel deb release container site kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 help: ## what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ bench-web: .venv/ready ## the page with 100,000 alerts, and with 200 who follow 
 
 quality: .venv/ready ## docs/quality.md: found, missed, falsely accused, on simulated traffic (15 minutes)
 	$(BIN)/python -m benchmarks.evaluate
+
+fit: .venv/ready ## docs/fit.md: what each detector's decibans are worth by kinds of senders (five minutes)
+	$(BIN)/python -m benchmarks.fit
 
 wheel: .venv/ready ## an installation with machine code, into dist/ (two minutes)
 	deploy/wheel
