@@ -27,6 +27,7 @@ import numpy as np
 from sensor.base.cache import FLAGS, cache_folder, stamp
 
 __all__ = [
+    "ARM",
     "BUILT",
     "HALVES",
     "Caller",
@@ -49,6 +50,8 @@ _ADVANCE: Final = not any(os.environ.get(name) for name in FLAGS)
 HALVES: Final = ("tracking", "others")
 """The kernels of ``sensor/tracking``, which are most of it, and all others."""
 
+ARM: Final = "aarch64"
+"""The level of every 64-bit ARM: no kernel needs more than the first of them had."""
 _V2 = {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"}
 _V3 = _V2 | {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}
 _GOOD: Final = (0, -2)
@@ -64,9 +67,10 @@ ones."""
 
 @functools.cache
 def level() -> str | None:
-    """The most of x86-64 that this processor has, as compilers name it; None: another processor."""
-    if os.uname().machine != "x86_64":
-        return None
+    """What this processor has, the most of x86-64 as compilers name it; None: another kind."""
+    machine = os.uname().machine
+    if machine != "x86_64":
+        return ARM if machine == ARM else None
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -18,7 +18,7 @@ from numba.core.registry import cpu_target
 
 from sensor.base.entry_point import EntryPoint, Module, Part
 from sensor.base.kernel import Kernel
-from sensor.base.machine_code import call_form
+from sensor.base.machine_code import ARM, call_form
 
 __all__ = ["Call", "distinct", "object_code"]
 
@@ -56,6 +56,11 @@ class _Whole(Module):
     shown = _ENTRY
     machine: Any
     made: bytes
+
+    def _optimize_final_module(self) -> None:
+        self._final_module.triple = self.machine.triple
+        self._final_module.data_layout = str(self.machine.target_data)
+        super()._optimize_final_module()
 
     def _finalize_final_module(self) -> None:
         self._verify_declare_only_symbols()
@@ -147,6 +152,18 @@ def _forms_module(context: Any, lines: list[str]) -> Any:
     return module
 
 
+def _machine(level: str) -> Any:
+    """What LLVM knows of processors of ``level``, whichever this one is."""
+    arm = level == ARM
+    if arm:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+    target = llvm.Target.from_triple(f"{'aarch64' if arm else 'x86_64'}-unknown-linux-gnu")
+    return target.create_target_machine(
+        cpu="generic" if arm else level, features="", opt=3, reloc="pic", codemodel="small"
+    )
+
+
 def object_code(
     forms: Sequence[tuple[str, Call]], level: str, tell: Callable[[int], None] = lambda done: None
 ) -> bytes:
@@ -156,9 +173,7 @@ def object_code(
     """
     context = cpu_target.target_context
     codegen = context.codegen()
-    codegen._tm = llvm.Target.from_default_triple().create_target_machine(
-        cpu=level, features="", opt=3, reloc="pic", codemodel="small"
-    )
+    codegen._tm = _machine(level)
     whole = _Whole(codegen, "port25")
     whole.machine = codegen._tm
     lines = []

@@ -1,12 +1,15 @@
 """A relocatable object made a shared one, which the system's loader maps: no linker is needed.
 
-For the one kind of object that the kernels become: position-independent code for x86-64 under the
-small code model, of one module, which calls nothing but a few functions of the C library. Laid out
-as three pieces, each on pages of its own, so that nothing that can be written can be run: what is
-only read, code, and what the loader fills in (ELF-64, System V ABI, AMD64 supplement 1.0).
+For the one kind of object that the kernels become: position-independent code for x86-64 or 64-bit
+ARM under the small code model, of one module, which calls nothing but a few functions of the C
+library. Laid out as three pieces, each on pages of its own, so that nothing that can be written can
+be run: what is only read, code, and what the loader fills in (ELF-64, System V ABI, its AMD64
+supplement 1.0; ELF for the Arm 64-bit Architecture, 2024Q3).
 """
 
 import struct
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 __all__ = ["ObjectError", "shared_object"]
@@ -16,15 +19,44 @@ class ObjectError(Exception):
     """The object holds something that no kernel becomes; says what."""
 
 
-_PAGE: Final = 0x1000
 _PROGBITS, _SYMTAB, _RELA, _NOBITS = 1, 2, 4, 8
 _WRITE, _ALLOC, _EXECUTE = 1, 2, 4
-# How a place is filled in: S symbol, A addend, P the place itself, G its slot in the table.
-_64, _PC32, _GOT32, _PLT32, _32S, _PC64, _GOTX, _REX_GOTX = 1, 2, 9, 4, 11, 24, 41, 42
-_VIA_TABLE = (_GOT32, _GOTX, _REX_GOTX)
-_RELATIVE: Final = 8
+_LOW_12: Final = 0xFFF
 _LEFT_OUT = (".eh_frame",)  # nothing is ever unwound
 _NEEDED = ("libm.so.6", "libc.so.6")
+
+
+class _Processor(NamedTuple):
+    """How places are filled in: by number of the relocation, what is written there."""
+
+    machine: int
+    """``e_machine``"""
+    page: int
+    """bytes of the largest page its systems have"""
+    absolute: int
+    """a word of 64 bits, for the loader"""
+    relative: int
+    """the same, of this object's own"""
+    near: tuple[int, ...]
+    """32 bits from the place to the symbol"""
+    far: int
+    """64 bits"""
+    through: tuple[int, ...]
+    """to the symbol's slot in the table, in place of the symbol"""
+    branch: tuple[int, ...] = ()
+    """26 bits, of words"""
+    page_of: tuple[int, ...] = ()
+    """21 bits, of pages of 4 kB (ADRP)"""
+    within: Mapping[int, int] = MappingProxyType({})
+    """12 bits within such a page; in units of so many bits"""
+
+
+_X86: Final = _Processor(62, 0x1000, 1, 8, (2, 4, 9, 41, 42), 24, (9, 41, 42))
+_ARM: Final = _Processor(
+    183, 0x10000, 257, 1027, (261,), 260, (311, 312), (282, 283), (275, 311),
+    MappingProxyType({277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4, 312: 3}),
+)  # fmt: skip
+_PROCESSORS: Final = {one.machine: one for one in (_X86, _ARM)}
 
 
 class _Section(NamedTuple):
@@ -49,9 +81,14 @@ def _text(table: bytes, at: int) -> str:
     return table[at : table.index(b"\0", at)].decode()
 
 
+def _processor(data: bytes) -> _Processor:
+    kind, machine = struct.unpack_from("<HH", data.ljust(20, b"\0"), 16)
+    if data[:6] != b"\x7fELF\x02\x01" or kind != 1 or machine not in _PROCESSORS:
+        raise ObjectError("no relocatable object for x86-64 or aarch64")
+    return _PROCESSORS[machine]
+
+
 def _sections(data: bytes) -> list[_Section]:
-    if data[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<HH", data, 16) != (1, 62):
-        raise ObjectError("no relocatable object for x86-64")
     (start,) = struct.unpack_from("<Q", data, 40)
     size, number, names = struct.unpack_from("<HHH", data, 58)
     heads = [struct.unpack_from("<IIQQQQIIQQ", data, start + k * size) for k in range(number)]
@@ -105,6 +142,7 @@ def _hash_of(name: str) -> int:
 
 class _Linker:
     def __init__(self, data: bytes) -> None:
+        self.to = _processor(data)
         self.sections = _sections(data)
         self.symbols = _symbols(self.sections)
         self.given = [s for s in self.symbols if s.is_global and s.section and s.name]
@@ -128,17 +166,16 @@ class _Linker:
         at_symbols = read.put(bytes(24 * (1 + len(self.wanted) + len(self.given))))
         at_relocations = read.put(bytes(24 * most))
         self._place(read, lambda flags: not flags & (_WRITE | _EXECUTE))
-        code = _Piece(-(-read.end // _PAGE) * _PAGE)
+        code = self._after(read)
         self._place(code, lambda flags: bool(flags & _EXECUTE))
         stubs = code.put(bytes(16 * len(self.wanted)), 16)
-        kept = _Piece(-(-code.end // _PAGE) * _PAGE)
+        kept = self._after(code)
         self._place(kept, lambda flags: bool(flags & _WRITE))
         pieces = (read, code, kept)
         for k, name in enumerate(self.wanted):
             self._slot(name, kept)
             self.stubs[name] = stubs + 16 * k
-            jump = b"\xff\x25" + struct.pack("<i", self.slots[name] - (stubs + 16 * k) - 6)
-            code.data[stubs + 16 * k - code.start : stubs + 16 * k - code.start + 6] = jump
+            self._write_stub(code, self.stubs[name], self.slots[name])
         self._relocate(pieces)
         at_dynamic = kept.put(bytes(16 * (10 + len(_NEEDED))))
         tags = [
@@ -156,6 +193,20 @@ class _Linker:
         for piece in pieces:
             whole += bytes(piece.start - len(whole)) + piece.data
         return bytes(whole)
+
+    def _after(self, piece: _Piece) -> _Piece:
+        return _Piece(-(-piece.end // self.to.page) * self.to.page)
+
+    def _write_stub(self, code: _Piece, at: int, slot: int) -> None:
+        """A jump to where ``slot`` points."""
+        if self.to is _X86:
+            jump = b"\xff\x25" + struct.pack("<i", slot - at - 6)
+        else:  # adrp x16, slot; ldr x17, [x16, slot]; br x17
+            jump = struct.pack("<III", 0x90000010, 0xF9400211, 0xD61F0220)
+        code.data[at - code.start : at - code.start + len(jump)] = jump
+        if self.to is _ARM:
+            self._write(code, at, 275, slot)
+            self._write(code, at + 4, 286, slot)
 
     def _called(self) -> set[str]:
         """Names of what stands elsewhere and is referred to."""
@@ -197,7 +248,8 @@ class _Linker:
         if name not in self.slots:
             at = kept.put(bytes(8))
             self.slots[name] = at
-            self.dynamic.append((at, (1 + self.wanted.index(name)) << 32 | _64, 0))
+            info = (1 + self.wanted.index(name)) << 32 | self.to.absolute
+            self.dynamic.append((at, info, 0))
         return self.slots[name]
 
     def _relocate(self, pieces: tuple[_Piece, ...]) -> None:
@@ -215,35 +267,48 @@ class _Linker:
     ) -> None:
         elsewhere = symbol.section == 0
         target = 0 if elsewhere else self._address(symbol)
-        if how in _VIA_TABLE:
-            if elsewhere:
-                target = self._slot(symbol.name, kept)
-            else:
-                target = self._own_slot(target, kept)
-        elif elsewhere and how in (_PLT32, _PC32):
-            target = self.stubs[symbol.name]
-        elif elsewhere and how != _64:
-            raise ObjectError(f"{symbol.name}: relocation {how}")
-        at = place - piece.start
-        if how == _64:
+        if how in self.to.through:
+            slot = self._slot(symbol.name, kept) if elsewhere else self._own_slot(target, kept)
+            self._write(piece, place, how, slot + addend)
+        elif how == self.to.absolute:
             if piece is not kept:
                 raise ObjectError("an absolute address outside of what can be written")
             if elsewhere:
-                self.dynamic.append(
-                    (place, (1 + self.wanted.index(symbol.name)) << 32 | _64, addend)
-                )
+                info = (1 + self.wanted.index(symbol.name)) << 32 | self.to.absolute
+                self.dynamic.append((place, info, addend))
             else:
-                self.dynamic.append((place, _RELATIVE, target + addend))
-        elif how == _PC64:
-            struct.pack_into("<q", piece.data, at, target + addend - place)
-        elif how in (_PC32, _PLT32, *_VIA_TABLE):
-            struct.pack_into("<i", piece.data, at, target + addend - place)
-        else:
+                self.dynamic.append((place, self.to.relative, target + addend))
+        elif elsewhere and how not in (*self.to.near, *self.to.branch):
             raise ObjectError(f"{symbol.name}: relocation {how}")
+        else:
+            target = self.stubs[symbol.name] if elsewhere else target
+            self._write(piece, place, how, target + addend)
+
+    def _write(self, piece: _Piece, place: int, how: int, target: int) -> None:
+        """Fill in ``place``, of relocation ``how``, so that it says ``target``."""
+        at, to = place - piece.start, self.to
+        if how == to.far:
+            struct.pack_into("<q", piece.data, at, target - place)
+        elif how in to.near:
+            struct.pack_into("<i", piece.data, at, target - place)
+        elif how in to.branch:
+            self._set_bits(piece, at, target - place >> 2 & 0x3FFFFFF)
+        elif how in to.page_of:
+            pages = (target >> 12) - (place >> 12)
+            self._set_bits(piece, at, (pages & 3) << 29 | (pages >> 2 & 0x7FFFF) << 5)
+        elif how in to.within:
+            self._set_bits(piece, at, (target & _LOW_12) >> to.within[how] << 10)
+        else:
+            raise ObjectError(f"relocation {how}")
+
+    @staticmethod
+    def _set_bits(piece: _Piece, at: int, bits: int) -> None:
+        (word,) = struct.unpack_from("<I", piece.data, at)
+        struct.pack_into("<I", piece.data, at, word | bits)
 
     def _own_slot(self, target: int, kept: _Piece) -> int:
         at = kept.put(bytes(8))
-        self.dynamic.append((at, _RELATIVE, target))
+        self.dynamic.append((at, self.to.relative, target))
         return at
 
     def _address(self, symbol: _Symbol) -> int:
@@ -257,15 +322,14 @@ class _Linker:
         for k, (name, info, section, value) in enumerate(rows, 1):
             struct.pack_into("<IBBHQQ", read.data, at + 24 * k, name, info, 0, section, value, 0)
 
-    @staticmethod
-    def _write_head(pieces: tuple[_Piece, ...], at_dynamic: int, size: int) -> None:
+    def _write_head(self, pieces: tuple[_Piece, ...], at_dynamic: int, size: int) -> None:
         read, code, kept = pieces
         struct.pack_into(
             "<16sHHIQQQIHHHHHH", read.data, 0, b"\x7fELF\2\1\1" + bytes(9),
-            3, 62, 1, 0, 64, 0, 0, 64, 56, 5, 64, 0, 0,
+            3, self.to.machine, 1, 0, 64, 0, 0, 64, 56, 5, 64, 0, 0,
         )  # fmt: skip
         rows = [
-            (1, rights, piece.start, len(piece.data), _PAGE)
+            (1, rights, piece.start, len(piece.data), self.to.page)
             for piece, rights in ((read, 4), (code, 5), (kept, 6))
         ]
         rows += [(2, 6, at_dynamic, size, 8), (0x6474E551, 6, 0, 0, 16)]  # no stack that runs

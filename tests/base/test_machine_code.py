@@ -164,6 +164,12 @@ def test_a_library_that_is_damaged_is_not_used(made, tmp_path):
         Library([cut])
 
 
+@pytest.mark.parametrize(("machine", "of"), [("aarch64", machine_code.ARM), ("riscv64", None)])
+def test_other_kinds_of_processors(machine, of, monkeypatch):
+    monkeypatch.setattr(machine_code.os, "uname", lambda: SimpleNamespace(machine=machine))
+    assert level.__wrapped__() == of
+
+
 LACKING = {"x86-64-v3": "", "x86-64-v2": "avx2", None: "sse4_2"}
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sensor.base.machine_code import HALVES, file_name
-from tests.conftest import PCAPS, ROOT, needs, port25
+from sensor.base.machine_code import ARM, HALVES, file_name
+from tests.conftest import PCAPS, ROOT, cannot, needs, port25
 from tests.deploy.conftest import build_wheel
 
 
@@ -100,6 +100,16 @@ def test_a_wheel_is_installed_without_a_network(wheel, tmp_path):
     assert "pip install 'port25[web]'" in gone.stderr
 
 
+def _code(of: str) -> Path:
+    """The folder with code for processors of that level, made where ``make wheel`` has not yet."""
+    folder = ROOT / "build" / "code"
+    for half in HALVES:
+        if not (folder / file_name(half, of)).exists():
+            words = ["-m", "sensor.service.compiling", str(folder), half, of]
+            subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
 NEHALEM = """
 mount --bind "$1/cpuinfo" /proc/cpuinfo
 exec qemu-x86_64-static -cpu Nehalem "$2" -c '
@@ -118,26 +128,72 @@ _LATER = r" (avx2?|fma|f16c|bmi1|bmi2|movbe|abm|avx512\w*)\b"
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_processor_without_avx_gives_the_same_alerts(wheel, tmp_path):
-    """Takes minutes where ``make wheel`` has not made the other half of the code yet."""
     needs("unshare", "qemu-x86_64-static", root=True)
     installed = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(installed)
-    old = "x86-64-v2"
     for half in HALVES:
-        made = ROOT / "build" / "code" / file_name(half, old)
-        if not made.exists():
-            words = ["-m", "sensor.service.compiling", str(made.parent), half, old]
-            subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
-        shutil.copy(made, installed / "sensor" / "code")
+        shutil.copy(
+            _code("x86-64-v2") / file_name(half, "x86-64-v2"), installed / "sensor" / "code"
+        )
     flags = Path("/proc/cpuinfo").read_text()
     (tmp_path / "cpuinfo").write_text(re.sub(_LATER, "", flags))
     words = ["sh", "-c", NEHALEM, "sh", tmp_path, sys.executable, PCAPS / "demo.pcap"]
     environment = os.environ | {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR", None)
+    environment.pop(
+        "OPENBLAS_CORETYPE", None
+    )  # NumPy's choice of a processor, against what is seen
     run = subprocess.run(
         ["unshare", "-m", *words], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     assert run.stderr.splitlines() == ["x86-64-v2 True", "False"], run.stderr
+    want = port25("replay", "-q", "--json", str(PCAPS / "demo.pcap")).stdout.decode()
+    assert len(want.splitlines()) > 10 and run.stdout == want
+
+
+ARM_SEES = """
+import sys
+from sensor.base.machine_code import level, library
+print(level(), library() is not None, file=sys.stderr)
+from sensor.cli import main
+code = main()
+print("numba" in sys.modules, file=sys.stderr)
+raise SystemExit(code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_on_arm_alerts_are_the_same_and_nothing_is_compiled(wheel, tmp_path):
+    """Python of Debian for 64-bit ARM, under qemu, with the wheel for it and what that needs."""
+    needs("qemu-aarch64-static")
+    root = ROOT / "build" / "arm64"
+    if not (root / "usr" / "bin" / "python3").exists():
+        cannot("no Python for ARM: lab/install fetches it")
+    made = build_wheel(tmp_path, _code(ARM), ARM)
+    assert made.name.endswith("-py3-none-manylinux_2_17_aarch64.whl")
+    version = str((root / "usr" / "bin" / "python3").readlink()).removeprefix("python")
+    needed = subprocess.run(
+        [sys.executable, "deploy/needed.py", version],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    told = re.split(r"\n(?=\S)", needed)
+    pinned, site = tmp_path / "needed.txt", tmp_path / "site"
+    pinned.write_text("\n".join(one for one in told if not one.startswith(("numba", "llvmlite"))))
+    platforms = [f"--platform=manylinux_2_{glibc}_aarch64" for glibc in (28, 27, 26, 24, 17)]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps"]
+    into = ["--target", site, "--only-binary", ":all:", "--python-version", version]
+    into += ["--implementation", "cp", *platforms, "--platform=manylinux2014_aarch64"]
+    subprocess.run([*pip, *into, "--require-hashes", "-r", pinned], check=True)
+    zipfile.ZipFile(made).extractall(site)
+    environment = os.environ | {"PYTHONPATH": str(site), "XDG_CACHE_HOME": str(tmp_path / "none")}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    python = ["qemu-aarch64-static", "-L", root, root / "usr" / "bin" / f"python{version}"]
+    run = subprocess.run(
+        [*python, "-c", ARM_SEES, "replay", "-q", "--json", PCAPS / "demo.pcap"],
+        env=environment, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.stderr.splitlines() == ["aarch64 True", "False"], run.stderr
     want = port25("replay", "-q", "--json", str(PCAPS / "demo.pcap")).stdout.decode()
     assert len(want.splitlines()) > 10 and run.stdout == want
 
