@@ -275,6 +275,8 @@ def parse_settings(text: str) -> Settings:
             mistakes.append(
                 "live.workers: 1 is all where customers are known, whose addresses may be several's"
             )
+        if settings.customers.names and not settings.reads:
+            mistakes.append('customers.names: none are kept where privacy is "headers"')
         mistakes += forward_faults(settings)
     if mistakes:
         raise SettingsError([at_line(text, one) for one in mistakes])

@@ -40,8 +40,8 @@ def test_verbs_stand_in_the_order_in_which_they_are_needed():
     ]
     assert found == list(verbs()) == [
         "setup", "replay", "live", "evidence", "forward", "correlate", "decide", "blocklist",
-        "controller", "decisions", "release", "resume", "report", "explain", "impact", "watch",
-        "web", "tune", "notify", "complaints", "sessions", "leases", "segments", "doctor",
+        "controller", "decisions", "release", "resume", "report", "customer", "explain", "impact",
+        "watch", "web", "tune", "notify", "complaints", "sessions", "leases", "segments", "doctor",
         "check-config",
     ]  # fmt: skip
 

@@ -22,6 +22,7 @@ from sensor.customers.layout import CHANGE, MOST_BITS, UNFIT
 from sensor.hosts.customer_key import customer_key
 from sensor.leases.file import as_change, kind_of, secret_of
 from sensor.leases.lines import LineError, Reader, Told
+from sensor.leases.naming import Naming
 from sensor.leases.settings import CustomerSettings
 
 __all__ = ["Heard", "Intake"]
@@ -56,14 +57,33 @@ class Intake:
         self._said: list[Sentence] = []
         self._kinds: set[str] = set()
         self._newest: dict[int, int] = {}
+        self._naming: Naming | None = None
+        self._has_said_unnamed = False
+
+    def have_names(self, naming: Naming) -> None:
+        """Have names kept, which are forgotten otherwise."""
+        self._naming = naming
 
     def new_reader(self) -> Reader:
         """For lines, by the settings."""
-        return Reader(self._secret, self._settings.widest_ipv4, self._settings.widest_ipv6)
+        widest = self._settings.widest_ipv4, self._settings.widest_ipv6
+        return Reader(self._secret, *widest, self._on_name)
 
     def key_of(self, name: str) -> tuple[int, int]:
         """The key of a customer."""
-        return customer_key(name, self._secret)
+        key = customer_key(name, self._secret)
+        self._on_name(name, key)
+        return key
+
+    def _on_name(self, name: str, key: tuple[int, int]) -> None:
+        if self._naming is not None:
+            self._naming.hear(name, key)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Of names, where they are kept."""
+        naming = self._naming
+        return {} if naming is None else {"customer_names_not_kept": naming.not_kept}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -114,9 +134,17 @@ class Intake:
 
     def drain(self, most: int) -> Heard:
         """What there is, of leases the first ``most``."""
+        self._keep_names()
         now, self._rows = self._rows[:most], self._rows[most:]
         rows = table(len(now), CHANGE)
         rows[:] = np.array(now, CHANGE)
         heard = Heard(rows.tobytes(), self._unfit, self._said)
         self._unfit, self._said = dict.fromkeys(UNFIT, 0), []
         return heard
+
+    def _keep_names(self) -> None:
+        """Before the leases are passed on; what the disk refuses is said once."""
+        fault = self._naming.keep() if self._naming is not None else ""
+        if fault and not self._has_said_unnamed:
+            self._has_said_unnamed = True
+            self.say(sentence("leases.unnamed", source=self.source, error=fault))

@@ -14,7 +14,7 @@ a code of ``leases`` in the catalogue.
 
 import datetime
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -67,13 +67,22 @@ class LineError(ValueError):
 class Reader:
     """Reads one line after the other of a file, a pipe, a source."""
 
-    def __init__(self, secret: bytes, widest_ipv4: int, widest_ipv6: int) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        widest_ipv4: int,
+        widest_ipv6: int,
+        heard: Callable[[str, tuple[int, int]], None] = lambda _name, _key: None,
+    ) -> None:
         """``secret`` makes pseudonyms; a prefix that is shorter than the widest is no customer's.
+
+        ``heard`` is told each name with its key.
 
         Raises nothing; :meth:`read` does.
         """
         self._widest = {4: widest_ipv4, 6: widest_ipv6}
         self._key = lru_cache(maxsize=65_536)(lambda name: customer_key(name, secret))
+        self._heard = heard
         self._header = HEADER
 
     @property
@@ -129,7 +138,9 @@ class Reader:
         name = fields["customer"]
         if not name or not name.isprintable() or len(name.encode()) > LONGEST_NAME:
             raise LineError(sentence("leases.customer", most=LONGEST_NAME))
-        return self._key(name)
+        key = self._key(name)
+        self._heard(name, key)
+        return key
 
     def _prefix(self, text: str) -> tuple[int, int, int]:
         """A prefix as ``(hi, lo, bits)``. Raises LineError."""

@@ -185,6 +185,10 @@ class CustomerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """shared addresses whose ports a rule divides"""
     map_e: tuple[MapRule, ...] = ()
     lw4o6: tuple[Lw4o6Rule, ...] = ()
+    names: Literal["", "analyst", "operator"] = ""
+    """the role that may be told a customer's name, each look in the audit book; empty: no name is
+    kept anywhere. Not with ``privacy = "headers"``
+    """
     key_file: str = ""
     """file with the secret from which pseudonyms are made (16 bytes or more); none: a known one,
     so that who guesses a customer's name can check his guess

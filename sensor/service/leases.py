@@ -30,6 +30,7 @@ from sensor.leases.followed import FollowedFile
 from sensor.leases.ipfix import Ipfix
 from sensor.leases.journal import LeaseJournal
 from sensor.leases.kea import Kea
+from sensor.leases.naming import Naming
 from sensor.leases.radius import Radius
 from sensor.leases.resolver import Resolver
 from sensor.leases.settings import CustomerSettings
@@ -93,6 +94,9 @@ def prepare_sources(
         sources.append(Resolver(settings, folder.journal))
     if settings.has_rules:
         sources.append(Computed(settings, most))
+    if settings.names and folder is not None:
+        for source in sources:
+            source.intake.have_names(Naming(folder, 2 * most))
     return sources
 
 
@@ -134,7 +138,7 @@ class _Hearing:
             more = len(source.intake) > 0
             for said in heard.said:
                 self._say(Remarked(said))
-            counters = source.counters()
+            counters = source.counters() | source.intake.counters
             grown = {name: n - self._counted.get(name, 0) for name, n in counters.items()}
             if heard.rows or any(heard.unfit.values()) or any(grown.values()):
                 self._counted = dict(counters)
@@ -246,7 +250,13 @@ class LeaseSources:
             self._guarded(self._journal.begin)
 
     def begin(self) -> None:
-        """The state folder is there and belongs to whom the sensor runs as."""
+        """The state folder is there and belongs to whom the sensor runs as.
+
+        Names go where the settings have none kept any more.
+        """
+        if not self._settings.customers.names:
+            for path in self._folder.names_files:
+                path.unlink(missing_ok=True)
         for link in self._links:
             link.say(Began())
 

@@ -146,6 +146,7 @@ MEANINGS = {
     "ipfix_templates_forgotten": "templates given up for want of room",
     "ipfix_other": "records that are no allocation or release of a block of ports",
     "ipfix_incomplete": "such records without what is needed, or with scattered ports",
+    "customer_names_not_kept": "names of customers that the disk refused (customers.names)",
     "ipfix_late": "events of an hour ago or more (customers.late)",
     "ipfix_released_unknown": "blocks of ports released of which it was not known who had them",
     "ipfix_forgotten": "blocks of ports forgotten for want of room: their release is not known",

@@ -15,6 +15,7 @@
     decide.json        how far the topic of alerts is in the journal (port25 decide)
     fleet.json         all machines that work together, by their last word (port25 decide)
     spool/             segments that wait for Kafka (cluster.mode = "forward")
+    names.sqlite       names behind pseudonyms, where the settings have them kept
     leases.csv         whose addresses were, as it was told; leases-TIME.csv: before
     source-NAME.lock   held by the process that hears a source of leases
     feed-NAME.json     what a block feed refuses
@@ -69,6 +70,7 @@ class StateFolder:
         self.delivery_lock = path / "delivery.lock"
         self.delivery_settings = path / "delivery.json"
         self.leases = path / f"{_LEASES}.csv"
+        self.names = path / "names.sqlite"
 
     def worker(self, number: int, of: int) -> "StateFolder":
         """That of one of ``of`` workers, counted from 0."""
@@ -114,6 +116,11 @@ class StateFolder:
     def leases_before(self, ts: int) -> Path:
         """Leases that were told before a moment, ns since 1970."""
         return self.path / f"{_LEASES}-{ts:019}.csv"
+
+    @property
+    def names_files(self) -> list[Path]:
+        """Names and their log, those there are."""
+        return sorted(self.path.glob(f"{self.names.name}*"))
 
     @property
     def old_leases(self) -> list[Path]:

@@ -15,7 +15,15 @@ from sensor.console.corroboration import beside
 from sensor.console.status import Status
 from sensor.console.told import Told, told, try_out
 from sensor.console.view import Seen
-from sensor.console.web import cases, complaints, destinations, letters, oversight, schemas
+from sensor.console.web import (
+    cases,
+    complaints,
+    customers,
+    destinations,
+    letters,
+    oversight,
+    schemas,
+)
 from sensor.console.web.alert_lists import acts, alerts, alerts_csv, listed, summary
 from sensor.console.web.app_state import ApiError
 from sensor.console.web.export import export
@@ -308,6 +316,9 @@ OPERATIONS: Final = (
     Operation("POST", "/api/v1/case/acts", cases.act, "analyst",
               "Note something about a case, or link it to a ticket", cases.CasePage,
               body=cases.CaseAct, faults=(404, 409)),
+    Operation("POST", "/api/v1/customer/name", customers.name, "analyst",
+              "The name behind a customer's pseudonym; each look is logged", customers.CustomerName,
+              body=customers.CustomerOf, faults=(404, 409)),
     Operation("GET", "/api/v1/alerts/{id}/draft", letters.draft, "analyst",
               "A letter about an alert, of a template: to the customer, or XARF", Draft,
               letters.LetterQuery, faults=(404,)),

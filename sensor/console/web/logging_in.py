@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from sensor import __version__
 from sensor.base.access import Person
+from sensor.console.naming import may_be_told
 from sensor.console.web import schemas
 from sensor.console.web.app_state import ApiError, AppState
 from sensor.console.web.asking import body_of, decoded, json_answer, person_of, query_of
@@ -34,15 +35,17 @@ def logging_in(app: AppState, logins: Logins) -> list[Route]:
     ]
 
 
-def _who(person: Person, csrf: str, login: bool) -> schemas.Me:
-    return schemas.Me(person.name, person.role, list(person.prefixes), csrf, login, __version__)
+def _who(app: AppState, person: Person, csrf: str, login: bool) -> schemas.Me:
+    names = may_be_told(person, app.settings.customers)
+    prefixes = list(person.prefixes)
+    return schemas.Me(person.name, person.role, prefixes, csrf, login, names, __version__)
 
 
 def _me(app: AppState) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         person = person_of(request)
         query_of(request, None)
-        return json_answer(_who(person, request.state.csrf, app.settings.web.login))
+        return json_answer(_who(app, person, request.state.csrf, app.settings.web.login))
 
     return endpoint
 
@@ -73,7 +76,7 @@ def _login(app: AppState, logins: Logins) -> Endpoint:
             app.oidc.refused["password"] += 1
             raise ApiError(401, "wrong name or password")
         await _note(app, mine.person, _address(request))
-        answer = json_answer(_who(mine.person, mine.csrf, True))
+        answer = json_answer(_who(app, mine.person, mine.csrf, True))
         logins.keep(answer, secret)
         return answer
 

@@ -216,6 +216,8 @@ class Me(msgspec.Struct, frozen=True):
     """to be sent as ``X-CSRF-Token`` with everything that changes something; empty for tokens"""
     login: bool
     """whether people log in here"""
+    names: bool
+    """whether they may be told customers' names (``POST /api/v1/customer/name``)"""
     version: str
 
 

@@ -15,9 +15,11 @@ from sensor.state import audit
 from sensor.state.audit import Audit
 from sensor.state.folder import StateFolder
 from tests.conftest import port25
-from tests.console.web.test_reach import ALERT, EXEMPT, HOST, NORTH, filled
+from tests.console.web.test_reach import ALERT, CUSTOMER, EXEMPT, HOST, NORTH, filled
 
 LETTERS = """
+[customers]
+names = "operator"
 [notify.letters]
 server = "127.0.0.1:9"
 sender = "abuse@isp.example"
@@ -70,6 +72,7 @@ def test_every_look_at_packets_every_export_and_every_act_is_a_row(server, folde
         ("POST", "/api/v1/case/acts"): (
             {"host": host, "act": "note", "reason": "called"}, "note", host,
         ),
+        ("POST", "/api/v1/customer/name"): ({"customer": CUSTOMER}, "name", "198.51.100.9"),
         ("POST", "/api/v1/complaints"): (None, "complaint", ""),
         ("POST", "/api/v1/trials"): ({"name": "desk"}, "trial", ""),
         ("POST", "/api/v1/alerts/{id}/letters"): (

@@ -4,7 +4,7 @@ import { send } from "./api.js";
 import { clock, count, decibans, printable } from "./format.js";
 import { useFetched, useKeys, useTitle } from "./hooks.js";
 import { on } from "./live.js";
-import { Ask, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text, Ticket } from "./parts.js";
+import { Ask, CustomerName, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text, Ticket } from "./parts.js";
 import { Weight } from "./others.js";
 import { t } from "./words.js";
 
@@ -44,7 +44,7 @@ const History = ({ of, left }) => html`<${Section} title=${t("history")} id="his
       <td><${Detail} of=${one} /></td></tr>`)}
   </${Table}>${left > 0 && html`<p class="muted">${t("older_left_out", count(left))}</p>`}</${Section}>`;
 
-export function Case({ params, tell }) {
+export function Case({ params, who, tell }) {
   const host = params.get("host") ?? "";
   const { data, error, again } = useFetched("case", { host }, ["desk", "blocks"]);
   const [asked, ask] = useState(null);
@@ -60,6 +60,7 @@ export function Case({ params, tell }) {
   };
   return html`<div class="heading"><h1>${t("case")} ${printable(host)}</h1>
       <div class="buttons">${Object.entries(ACTS).map(([name, one]) => html`<button type="button" key=${name} onClick=${() => ask(name)}>${t(`act_${name}`)} <kbd aria-hidden="true">${one.key}</kbd></button>`)}</div></div>
+    ${data.customer && html`<p class="verdict">${t("customer")}: <code>${printable(data.customer)}</code><${CustomerName} key=${data.customer} of=${data.customer} who=${who} /></p>`}
     ${data.ticket && html`<p class="verdict">${t("ticket")}: <${Ticket} of=${data.ticket} /></p>`}
     ${data.links.length > 0 && html`<p class="buttons links">${data.links.map((one) => html`<a class="button" key=${one.name} href=${one.url} target="_blank" rel="noopener noreferrer">${printable(one.name)} ↗</a>`)}</p>`}
     ${data.weight.level !== "none" && html`<${Weight} of=${data.weight} />`}

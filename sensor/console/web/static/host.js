@@ -6,7 +6,7 @@ import { clock, count, decibans, printable } from "./format.js";
 import { useFetched, useKeys, useTitle } from "./hooks.js";
 import { Letters } from "./letters.js";
 import { on } from "./live.js";
-import { Ask, Because, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text, Ticket } from "./parts.js";
+import { Ask, Because, CustomerName, Fault, Handled, HostLink, Loading, Moment, Section, Sentence, Severity, Standing, Table, Text, Ticket } from "./parts.js";
 import { Others as Said } from "./others.js";
 import { Packets } from "./packets.js";
 import { Plot } from "./plot.js";
@@ -49,7 +49,7 @@ function Host({ host, whole, who, theme, tell }) {
     <${Links} of=${whole?.links ?? data?.links ?? []} />
     ${data && may(who, "analyst") && html`<p class="verdict"><a href=${`/case${query({ host: alert?.customer || host })}`}>${t("case_open")}</a></p>`}
     ${alert && html`<p class="verdict"><${Sentence} of=${alert.abuse} code=${`abuse.${(alert.abuse ?? "unknown").replace(" ", "_")}`} figures=${{}} /></p>
-      ${alert.customer && html`<${Whose} alert=${alert} />`}
+      ${alert.customer && html`<${Whose} alert=${alert} who=${who} />`}
       <p class="verdict">${t("handled")}: <${Handled} of=${listed} />${listed.handling.ticket && html` (<${Ticket} of=${listed.handling.ticket} />)`}</p>
       ${!data?.exempted && html`<p class="verdict ${alert.block_recommended ? "bad" : ""}">
         ${t("block_is", t(alert.block_recommended ? "recommended" : "not_recommended"), "")}<${Sentence} of=${alert.block_reason} code=${alert.block_code} figures=${alert.block_figures} /></p>`}
@@ -71,7 +71,7 @@ function Host({ host, whole, who, theme, tell }) {
 }
 
 // The customer behind the address, and where he was of late.
-const Whose = ({ alert }) => html`<div class="verdict" id="customer">${t("customer")}: <code>${printable(alert.customer)}</code>
+const Whose = ({ alert, who }) => html`<div class="verdict" id="customer">${t("customer")}: <code>${printable(alert.customer)}</code><${CustomerName} key=${alert.customer} of=${alert.customer} who=${who} />
     (<a href=${`/?text=${encodeURIComponent(`customer:${alert.customer}`)}`}>${t("customer_alerts")}</a>)
     ${alert.addresses?.length > 0 && html`<ul>${alert.addresses.map((one) => html`<li key=${one.address + one.since}>
       ${printable(one.address)} <span class="muted">${one.until ? t("customer_at", clock(one.since), clock(one.until)) : t("customer_now", clock(one.since))}</span></li>`)}</ul>`}</div>`;

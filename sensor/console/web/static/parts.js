@@ -1,5 +1,6 @@
 // Pieces that several pages show.
 import { html, useEffect, useRef, useState } from "./dom.js";
+import { send } from "./api.js";
 import { both, decibans, printable, short } from "./format.js";
 import { said } from "./sentences.js";
 import { language, t } from "./words.js";
@@ -27,6 +28,16 @@ export const HostLink = ({ host, alert }) =>
 
 // What kind of abuse it is, in a word.
 export const kindOf = (abuse) => t(`abuse_${(abuse ?? "unknown").replace(" ", "_")}`);
+
+// A customer's name, for who may be told it, and only when asked for: each look is in the audit book.
+export function CustomerName({ of, who }) {
+  const [name, setName] = useState(null);
+  const [error, setError] = useState(null);
+  if (!who.names) return null;
+  if (name !== null) return html` <b id="customer-name"><${Text} of=${name} /></b>`;
+  const look = () => send("POST", "customer/name", { customer: of }).then((told) => setName(told.name), setError);
+  return html` <button type="button" onClick=${look}>${t("customer_name")}</button><${Fault} error=${error} />`;
+}
 
 // A customer's pseudonym is for machines: how it begins tells customers of a list apart.
 export const Customer = ({ of }) =>

@@ -1,0 +1,30 @@
+"""A customer's name, told to who may be told it; each look is in the audit book before.
+
+Whoever asks must see an alert of the customer: so who is bound to prefixes learns of nobody else.
+"""
+
+from sensor.base.access import ROLES, Person
+from sensor.console.view import View
+from sensor.leases.settings import CustomerSettings
+from sensor.state.customer_names import name_of
+from sensor.state.folder import StateFolder
+
+__all__ = ["may_be_told", "told_name"]
+
+
+def may_be_told(person: Person, settings: CustomerSettings) -> bool:
+    """Whether somebody has the role that the settings name."""
+    wanted = settings.names
+    return wanted in ROLES and person.may(wanted)
+
+
+def told_name(view: View, by: str, customer: str) -> tuple[bool, str]:
+    """Whether ``by`` sees an alert of a customer, and then his name; empty: none is kept.
+
+    Raises DatabaseError, and gives no name, where the look cannot be written down.
+    """
+    alerts = [one.head for one in view.of_host(customer) if one.head.customer == customer]
+    if not alerts:
+        return False, ""
+    view.note(by, "name", [(alerts[0].host, alerts[0].id)], customer)
+    return True, name_of(StateFolder(view.state), customer) or ""
