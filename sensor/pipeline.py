@@ -57,6 +57,7 @@ from sensor.smtp.session import EARLY_FORGOTTEN, SESSIONS, new_sessions
 from sensor.state.snapshot import SnapshotError, arrays_of, restore
 from sensor.tcp.connections import EVICTED, FORGOTTEN, new_connections
 from sensor.tcp.reassembly import PIECES, PIECES_REFUSED
+from sensor.tracking.ahead import GROUP
 from sensor.tracking.leasing import reclassify_customers
 from sensor.tracking.loop import adopt, catch_up, end_all, track
 from sensor.tracking.output import Drain, Output
@@ -191,6 +192,7 @@ class Pipeline:
             clock=new_clock(),
             counters=np.zeros(len(COUNTERS), np.int64),
             moments=np.zeros(MOMENTS, np.int64),
+            ahead=np.zeros(GROUP, np.int64),
             peers=np.zeros(4, np.int64),
             watch=key,
             subscribers=subscribers,

@@ -6,33 +6,64 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-__all__ = ["load", "prefetch"]
+__all__ = ["load", "prefetch", "prefetch_part"]
+
+_LINE = 64
+"""Bytes the processor fetches at a time."""
+_ROW = 256
+"""Bytes of the largest row that is fetched whole."""
+
+
+def _fetch(
+    context: Any, builder: Any, array_type: Any, array: Any, i: Any, parts: list[Any]
+) -> Any:
+    """Fetch the lines in which the bytes ``parts`` of ``array[i]`` lie."""
+    view = context.make_array(array_type)(context, builder, array)
+    row = builder.gep(
+        builder.bitcast(view.data, ir.IntType(8).as_pointer()), [builder.mul(i, view.itemsize)]
+    )
+    i32 = ir.IntType(32)
+    fetch = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), i32, i32, i32]),
+        "llvm.prefetch.p0",
+    )
+    for part in parts:
+        builder.call(fetch, [builder.gep(row, [part]), i32(1), i32(3), i32(1)])
+    return context.get_dummy_value()
 
 
 def prefetch() -> Any:
-    """Fetch ``array[i]`` into the cache."""
+    """Fetch ``array[i]`` into the cache, all of it; of a large row the beginning."""
 
     @intrinsic
     def prefetch(_typing, array, i):
+        size = array.dtype.size if isinstance(array.dtype, types.Record) else 1
+        parts = list(range(0, size, _LINE)) if size <= _ROW else [0]
+        if 1 < size <= _ROW and size % _LINE:
+            parts.append(size - 1)  # where rows do not begin with a line, there is one more
+
         def codegen(context, builder, signature, arguments):
-            array_type = signature.args[0]
-            view = context.make_array(array_type)(context, builder, arguments[0])
-            pointer = builder.gep(
-                builder.bitcast(view.data, ir.IntType(8).as_pointer()),
-                [builder.mul(arguments[1], view.itemsize)],
-            )
-            i32 = ir.IntType(32)
-            fetch = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), i32, i32, i32]),
-                "llvm.prefetch.p0",
-            )
-            builder.call(fetch, [pointer, i32(1), i32(3), i32(1)])
-            return context.get_dummy_value()
+            places = [ir.IntType(64)(part) for part in parts]
+            return _fetch(context, builder, signature.args[0], *arguments, places)
 
         return types.void(array, types.int64), codegen
 
     return prefetch
+
+
+def prefetch_part() -> Any:
+    """Fetch the line into the cache in which byte ``at`` of ``array[i]`` lies."""
+
+    @intrinsic
+    def prefetch_part(_typing, array, i, at):
+        def codegen(context, builder, signature, arguments):
+            whole, row, part = arguments
+            return _fetch(context, builder, signature.args[0], whole, row, [part])
+
+        return types.void(array, types.int64, types.int64), codegen
+
+    return prefetch_part
 
 
 def load(bits: int, swap: bool) -> Any:

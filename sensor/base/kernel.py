@@ -30,6 +30,7 @@ __all__ = [
     "kernel",
     "mix",
     "prefetch",
+    "prefetch_part",
     "rehearse",
     "routine",
     "table",
@@ -179,12 +180,20 @@ def inner_routine(function: Function) -> Function:
     return _compiled(function, called=False, inline=False)
 
 
+_LINE = 64
+"""Bytes of a line of the cache."""
+
+
 def table(rows: int, dtype: Any) -> NDArray[Any]:
     """An array of ``rows`` records, zeroed; memory is taken as rows are first used.
 
+    It begins where a line of the cache does, so that a row of 128 bytes lies in two and not three.
     Kernels write ``row.field``, which interpreted NumPy understands of a record array only.
     """
-    zeros = np.zeros(rows, dtype)
+    size = rows * np.dtype(dtype).itemsize
+    room = np.zeros(size + _LINE, np.uint8)
+    first = -room.ctypes.data % _LINE
+    zeros: NDArray[Any] = room[first : first + size].view(dtype)
     return zeros.view(np.recarray) if INTERPRETED or _rehearsal is not None else zeros
 
 
@@ -217,4 +226,21 @@ def _compiled_prefetch() -> Any:
 
 
 prefetch = Intrinsic(_prefetch, _compiled_prefetch)
-"""Ask the processor to fetch ``array[i]`` (1-D, contiguous); never faults."""
+"""Ask the processor to fetch ``array[i]`` (1-D, contiguous); never faults.
+
+Of a row of more than 256 bytes it is the beginning.
+"""
+
+
+def _prefetch_part(array: Any, i: Any, at: Any) -> None:
+    """Nothing to do."""
+
+
+def _compiled_prefetch_part() -> Any:
+    from sensor.base.intrinsics import prefetch_part
+
+    return prefetch_part()
+
+
+prefetch_part = Intrinsic(_prefetch_part, _compiled_prefetch_part)
+"""Ask the processor to fetch what stands at byte ``at`` of ``array[i]``; never faults."""

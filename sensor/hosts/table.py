@@ -30,7 +30,7 @@ from sensor.hosts.sketches import free_detail
 from sensor.hosts.subscribers import classify
 from sensor.hosts.windows import DAY
 
-__all__ = ["PROVEN_WORTH", "forget", "host_row", "lookup", "reclassify"]
+__all__ = ["PROVEN_WORTH", "forget", "host_row", "lookup", "reclassify", "tag_of"]
 
 PROVEN_WORTH: Final = 1 << 40
 """Of a host that proved a handshake: more seconds than there are."""
@@ -50,7 +50,8 @@ _ZERO = np.uint64(0)
 
 
 @kernel
-def _tag(table, hi, lo):
+def tag_of(table, hi, lo):
+    """What the index knows a host by: uint64 below 2^32."""
     return mix(mix(table.seed[0], hi), lo) >> _SHIFT
 
 
@@ -70,13 +71,13 @@ def _find(table, tag, hi, lo):
 @kernel
 def lookup(table, hi, lo):
     """The row of a host, or -1."""
-    return _find(table, _tag(table, hi, lo), hi, lo)[1]
+    return _find(table, tag_of(table, hi, lo), hi, lo)[1]
 
 
 @kernel
 def host_row(table, hi, lo, class_, tick):
     """The row of a host, made if need be; -1 when there is no room for it."""
-    tag = _tag(table, hi, lo)
+    tag = tag_of(table, hi, lo)
     at, h = _find(table, tag, hi, lo)
     if h >= 0:
         return h
@@ -120,7 +121,7 @@ def host_row(table, hi, lo, class_, tick):
 def forget(table, h):
     """Free host ``h`` and all it holds."""
     row = table.rows[h]
-    remove(table.rowindex, _tag(table, row.hi, row.lo), h)
+    remove(table.rowindex, tag_of(table, row.hi, row.lo), h)
     row.serial += 1
     if row.detail != NO_DETAIL:
         free_detail(table, np.int64(row.detail))

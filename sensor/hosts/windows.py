@@ -20,6 +20,7 @@ __all__ = [
     "WINDOWS",
     "add",
     "advance",
+    "current",
     "place",
     "set_cutoffs",
 ]
@@ -41,7 +42,7 @@ _COUNT_0, _COUNT_1, _COUNT_2, _COUNT_3, _COUNT_4 = PANES
 
 # Written out, the divisors are constants, and dividing by a constant is a multiplication.
 @kernel
-def _pane(w, tick):
+def current(w, tick):
     """The number of the pane ``tick`` lies in, since 1970."""
     if w == 0:
         return tick // _SPAN_0
@@ -72,7 +73,7 @@ def place(w, pane):
 def set_cutoffs(tick, cutoffs):
     """Fill ``cutoffs`` (int64[5]): what happened since lies in the window at ``tick``."""
     for w in range(_N):
-        cutoffs[w] = (_pane(w, tick) - _COUNT[w] + 1) * _SPAN[w]
+        cutoffs[w] = (current(w, tick) - _COUNT[w] + 1) * _SPAN[w]
 
 
 @kernel
@@ -82,8 +83,8 @@ def advance(panes, sums, before, now):
     ``panes`` is uint32[PANES_IN_ALL, C], ``sums`` (uint32[5, C]) the totals of each window.
     """
     for w in range(_N):
-        old = _pane(w, before)
-        new = _pane(w, now)
+        old = current(w, before)
+        new = current(w, now)
         if old == new:
             break  # longer panes have not ended either
         total = np.int64(0)
@@ -103,5 +104,5 @@ def add(panes, sums, tick, counter, cutoffs):
     """Count one event of ``tick``, which may lie in the past; windows it has left ignore it."""
     for w in range(_N):
         if tick >= cutoffs[w]:
-            panes[place(w, _pane(w, tick)), counter] += 1
+            panes[place(w, current(w, tick)), counter] += 1
             sums[w, counter] += 1

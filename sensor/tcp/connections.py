@@ -82,11 +82,12 @@ __all__ = [
     "Connections",
     "due",
     "excess",
+    "expect",
+    "fetch_connection",
     "find",
     "first_of",
     "full",
     "is_over",
-    "look_ahead",
     "move",
     "new_connections",
     "open_row",
@@ -256,18 +257,18 @@ def new_connections(max_connections: int) -> Connections:
 
 
 @kernel
-def look_ahead(table, segments, start, stop):
-    """Have the connections of these segments fetched into the cache.
+def expect(table, flow):
+    """Have the place in the index of a connection (by its flow hash) fetched into the cache."""
+    fetch(table.rowindex, flow >> SHIFT)
 
-    The table is larger than the cache. Sixteen fetches at a time wait together, not in turn.
-    """
-    for k in range(start, stop):
-        fetch(table.rowindex, segments[k].flow >> SHIFT)
-    for k in range(start, stop):
-        tag = segments[k].flow >> SHIFT
-        _, i = probe(table.rowindex, tag, home(table.rowindex, tag))
-        if i >= 0:
-            prefetch(table.rows, i)
+
+@kernel
+def fetch_connection(table, flow):
+    """Have the row of a connection fetched, if there is one; :func:`expect` came before."""
+    tag = flow >> SHIFT
+    _, i = probe(table.rowindex, tag, home(table.rowindex, tag))
+    if i >= 0:
+        prefetch(table.rows, i)
 
 
 # --- lists ---------------------------------------------------------------------------------------
@@ -303,6 +304,22 @@ def _append(table, i, which):
 
 
 @kernel
+def _look_ahead_from(table, head):
+    """Have fetched what is needed once ``head`` (or -1), a list's first row now, has left too.
+
+    Rows leave a list long after they came, so none is in the cache any more. When the first one
+    leaves, the second was fetched before, and the third is asked for.
+    """
+    if head >= 0:
+        following = np.int64(table.rows[head].behind)
+        if following >= 0:
+            row = table.rows[following]
+            fetch(table.rowindex, np.uint64(row.tag))
+            if row.behind >= 0:
+                prefetch(table.rows, np.int64(row.behind))
+
+
+@kernel
 def _leave(table, i):
     """Take connection ``i`` out of its list."""
     meta = table.meta
@@ -315,6 +332,7 @@ def _leave(table, i):
         table.rows[before].behind = behind
     else:
         meta[_head(which)] = behind
+        _look_ahead_from(table, behind)
     if behind >= 0:
         table.rows[behind].before = before
     else:

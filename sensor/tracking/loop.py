@@ -48,13 +48,13 @@ from sensor.tcp.connections import (
     WAITING,
     first_of,
     full,
-    look_ahead,
     victim,
 )
 from sensor.tcp.connections import due as next_due
 from sensor.tcp.fingerprint import syn_shape
 from sensor.tcp.following import follow
 from sensor.tracking import attribution
+from sensor.tracking.ahead import GROUP, look_ahead
 from sensor.tracking.evaluate import close, evaluate, has_room_for_events, sweep
 from sensor.tracking.leasing import NEVER, next_lease, step
 from sensor.tracking.sessions import (
@@ -99,9 +99,6 @@ _BEGAN: Final = LEASE_COUNTERS["_began"]
 _C_RETRIES: Final = int(Count.RETRIES)
 _C_ANSWERED: Final = int(Count.ANSWERED)
 _C_REFUSED: Final = int(Count.REFUSED)
-
-_GROUP: Final = 16
-"""Segments whose connections are fetched into the cache together."""
 
 
 # --- time ----------------------------------------------------------------------------------------
@@ -296,8 +293,8 @@ def track(segments, data, start, t):
     ahead = start
     for k in range(start, segments.shape[0]):
         if k == ahead:
-            ahead = min(k + _GROUP, segments.shape[0])
-            look_ahead(t.connections, segments, k, ahead)
+            ahead = min(k + GROUP, segments.shape[0])
+            look_ahead(t, segments, k, ahead)
         segment = segments[k]
         if segment.duplicate:
             continue

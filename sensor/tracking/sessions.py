@@ -11,6 +11,7 @@ import numpy as np
 
 from sensor.base.kernel import inner, inner_routine
 from sensor.decode.segment import ACK, FIN, RST, SYN
+from sensor.hosts.ahead import fetch_detail, fetch_host
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import NO_ALERT
 from sensor.hosts.proof import POLITE, RUDE
@@ -418,6 +419,19 @@ def _unanswered(followed, i, tick):
     return h
 
 
+@inner
+def _look_ahead(followed, which, tick):
+    """Have the hosts of those fetched that are due next in a list of connections."""
+    connections = followed.connections
+    hosts = followed.owners.hosts
+    first = first_of(connections, which)
+    if first >= 0:
+        second = np.int64(connections.rows[first].behind)
+        if second >= 0:
+            fetch_host(hosts, np.int64(connections.rows[second].owner))
+        fetch_detail(hosts, owner(followed.owners, connections.rows[first]), tick)
+
+
 @inner_routine
 def due(followed, i, ts, tick):
     """Connection ``i`` was due: unanswered, idle, or closed long enough.
@@ -426,8 +440,10 @@ def due(followed, i, ts, tick):
     """
     connection = followed.connections.rows[i]
     if connection.list_ == WAITING or connection.list_ == EARLY:
+        which = np.int64(connection.list_)
         h = _unanswered(followed, i, tick)
         _remember(followed, i, ts, tick)
+        _look_ahead(followed, which, tick)
         return h
     how = _how(connection, _CLOSED if connection.list_ == CLOSING else _IDLE)
     if connection.session == SESSION_OVER or (

@@ -226,6 +226,8 @@ class Tracking(NamedTuple):
     records: Records
     watched: NDArray[np.bool_]
     """ports"""
+    ahead: NDArray[np.int64]
+    """[GROUP] for ``ahead`` to work in"""
     clock: NDArray[np.int64]
     counters: NDArray[np.int64]
     """by COUNTERS"""

@@ -29,9 +29,10 @@ from sensor.tcp.connections import (
     UNSOLICITED,
     WAITING,
     due,
+    expect,
+    fetch_connection,
     first_of,
     full,
-    look_ahead,
     move,
     new_connections,
     release,
@@ -70,7 +71,8 @@ class Talk:
         for name, value in values.items():
             segment[name] = value
         self.now += 1000
-        look_ahead(self.table, segment, 0, 1)
+        expect(self.table, segment["flow"][0])
+        fetch_connection(self.table, segment["flow"][0])
         if full(self.table):
             release(self.table, victim(self.table))
         event, i, self.side = self._follow(segment[0])
