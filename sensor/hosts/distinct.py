@@ -82,22 +82,28 @@ def touch(his, los, ticks, size, hi, lo, tick, cutoffs, distinct):
     ``known``: in the list and contacted within the day. A full list drops the destination not
     contacted for longest.
     """
-    oldest = 0
+    # Loops without a branch compare four at a time.
+    at = 0
     for i in range(size):
-        if los[i] == lo and his[i] == hi:
-            before = np.int64(ticks[i])
-            if tick > before:
-                ticks[i] = tick
-            for w in range(_N):
-                if before < cutoffs[w] and tick >= cutoffs[w]:
-                    distinct[w] += 1
-            return before >= cutoffs[_N - 1], size
-        if ticks[i] < ticks[oldest]:
-            oldest = i
+        at += (i + 1) * np.int64((los[i] == lo) & (his[i] == hi))
+    if at:
+        before = np.int64(ticks[at - 1])
+        if tick > before:
+            ticks[at - 1] = tick
+        for w in range(_N):
+            if before < cutoffs[w] and tick >= cutoffs[w]:
+                distinct[w] += 1
+        return before >= cutoffs[_N - 1], size
+    oldest = size
     if size < EXACT:
-        oldest = size
         size += 1
     else:
+        first = np.int64(ticks[0])
+        for i in range(size):
+            first = min(first, np.int64(ticks[i]))
+        oldest = 0
+        while np.int64(ticks[oldest]) != first:
+            oldest += 1
         left = np.int64(ticks[oldest])
         for w in range(_N):
             if left >= cutoffs[w]:
@@ -115,11 +121,11 @@ def touch(his, los, ticks, size, hi, lo, tick, cutoffs, distinct):
 def count_exact(ticks, size, cutoffs, distinct):
     """Count the list anew for each window into ``distinct``."""
     for w in range(_N):
-        distinct[w] = 0
-    for i in range(size):
-        tick = np.int64(ticks[i])
-        for w in range(_N):
-            distinct[w] += tick >= cutoffs[w]
+        cutoff = cutoffs[w]
+        n = 0
+        for i in range(size):
+            n += np.int64(np.int64(ticks[i]) >= cutoff)
+        distinct[w] = n
 
 
 @kernel
