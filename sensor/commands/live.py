@@ -61,7 +61,9 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     announce()
     settings = _with_options(settings, options)
-    screen = Screen(options.json or not sys.stdout.isatty(), sys.stderr.isatty())
+    screen = Screen(
+        options.json or not sys.stdout.isatty(), sys.stderr.isatty(), _at_work(settings, options)
+    )
 
     def reload() -> "Settings | None":
         try:
@@ -93,6 +95,17 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise Stop(1, f"{error.filename or 'live'}: {error.strerror or error}") from None
     return 0
+
+
+def _at_work(settings: "Settings", options: argparse.Namespace) -> str:
+    """What a sensor says once packets can come."""
+    from sensor.settings import state_folder
+
+    what = f"watching {', '.join(options.interfaces)}"
+    what += f" for {options.bpf or 'port ' + ', '.join(map(str, settings.ports))}"
+    if settings.cluster.mode == "forward":
+        return f"{what}; segments go to Kafka at {', '.join(settings.kafka.bootstrap)}"
+    return f"{what}; state in {state_folder(settings)}; blocking is {settings.blocking.mode}"
 
 
 def _forward(

@@ -19,16 +19,27 @@ TURN: Final = 0.5
 """Seconds of reading packets after which all else has its turn."""
 
 
+_SILENCE: Final = 30.0
+"""Seconds without any packet since the start after which that is said."""
+
+
 class Line:
     """What a loop looks at from second to second."""
 
     def __init__(
-        self, taps: Taps, counted: Counted, announcer: Announcer, speaks: bool = True
+        self,
+        taps: Taps,
+        counted: Counted,
+        announcer: Announcer,
+        speaks: bool = True,
+        alone: bool = True,
     ) -> None:
-        """``speaks``: of cables, which several workers see; one is enough."""
+        """``speaks``: of cables, which several workers see; one is enough. ``alone``: sees all."""
         self.taps = taps
         self._speaks = speaks
         self._meter = LossMeter(counted)
+        self._began = time.monotonic()
+        self._heard = not alone
         self._announcer = announcer
 
     def measure(self, alarm: float) -> Span:
@@ -70,7 +81,16 @@ class Line:
         }
 
     def look_at_cables(self) -> None:
-        """Say of an interface that it is down, or up again."""
+        """Say of an interface that it is down, or up again; of all, that nothing has come yet."""
         for name, trouble in self.taps.troubles.items() if self._speaks else ():
             well = sentence("interface.well", interface=name)
             self._announcer.notify_change("interface", f"interface {name}", trouble, well)
+        if self._heard:
+            return
+        self._heard = self.taps.statistics.received > 0
+        waited = time.monotonic() - self._began
+        silence = None
+        if not self._heard and waited >= _SILENCE:
+            silence = sentence("interface.silent", seconds=round(_SILENCE))
+        heard = sentence("interface.heard")
+        self._announcer.notify_change("interface", "silence", silence, heard)

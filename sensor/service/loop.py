@@ -78,7 +78,9 @@ class Loop:
         self._pipeline = pipeline
         self._recorder = recorder
         self._snapshots = snapshots
-        self._line = Line(taps, pipeline, announcer, worker is None or worker.number == 0)
+        self._line = Line(
+            taps, pipeline, announcer, worker is None or worker.number == 0, worker is None
+        )
         self._announcer = announcer
         self._exemptions = exemptions
         self._feeds = feeds

@@ -15,8 +15,12 @@ __all__ = ["Screen"]
 class Screen:
     """Lines above a status line, on a terminal; JSON lines elsewhere."""
 
-    def __init__(self, lines: bool, status: bool) -> None:
-        """``lines``: JSON to standard output; ``status``: a line of how it goes, to the other."""
+    def __init__(self, lines: bool, status: bool, began: str = "") -> None:
+        """``lines``: JSON to standard output; ``status``: a line of how it goes, to the other.
+
+        ``began`` is said there when there is something to report for the first time.
+        """
+        self._began = began
         self._json = lines
         self._encoder = msgspec.json.Encoder()
         self._status = ""
@@ -42,6 +46,9 @@ class Screen:
 
     def report(self, counters: dict[str, dict[str, Any]]) -> None:
         """Renew the line of how it goes, by all counters."""
+        if self._began:
+            print(f"port25: {printable(self._began)}", file=sys.stderr, flush=True)
+            self._began = ""
         if self._shown:
             self._clear()
             capture = counters["capture"]
