@@ -279,6 +279,28 @@ def test_every_page_fits_and_is_accessible(state, size, scheme):
         assert browser.complaints == []
 
 
+def test_on_a_telephone_an_alert_is_a_few_screens_and_all_of_it_is_a_touch_away(state):
+    """What it rests on is in sight; the rest is named, and opens."""
+    with serving(state) as server, browsing(server.printed, "narrow") as browser:
+        page = browser.page
+        ids = {one.head.host: one.head.id for one in View(state).alerts(10)}
+        browser.go(f"/alerts/{ids['203.0.113.20']}")
+        page.get_by_role("heading", name="Sessions").wait_for()
+        assert page.get_by_text("foreign networks").first.is_visible()
+        height = page.evaluate("document.documentElement.scrollHeight")
+        assert height < 4 * page.viewport_size["height"], height
+        browser.keep("alert-folded")
+        counts = page.get_by_role("table", name="Counts")
+        assert not counts.is_visible()
+        page.get_by_role("heading", name="Counts").click()
+        counts.wait_for()
+        page.get_by_role("heading", name="Timeline").click()
+        page.locator("#course").locator("xpath=ancestor::details").locator("canvas").wait_for()
+        drawn = page.evaluate("document.querySelector('.folded canvas').clientWidth")
+        assert 200 < drawn <= 390
+        assert browser.complaints == []
+
+
 def test_a_viewer_sees_and_does_not_act(state, tmp_path):
     config = settings_for(tmp_path)
     with serving(state, "-c", str(config)) as server, browsing(f"{server.base}/") as browser:

@@ -135,7 +135,7 @@ function Course({ course, alert, theme }) {
   );
   const times = useMemo(() => course.map((s) => s.ts), [course]);
   const said = course.map((s) => `${clock(s.ts)} ${decibans(s.score)}`).slice(-3).join("; ");
-  return html`<${Section} title=${t("course")} id="course">
+  return html`<${Section} title=${t("course")} id="course" folds>
     <${Plot} label=${`${t("course")}: ${said}`} times=${times} series=${series} theme=${theme} height=${200} />
     <${Table} caption=${t("course")} heads=${[[t("when")], [t("state")], [t("score"), "n"], [t("networks_axis"), "n"]]}>
       ${course.slice(-12).reverse().map((s) => html`<tr key=${s.ts}>
@@ -162,7 +162,7 @@ function Destinations({ alert }) {
     const name = network(one.address);
     networks.set(name, [...(networks.get(name) ?? []), one]);
   }
-  return html`<${Section} title=${t("destinations")} id="destinations">
+  return html`<${Section} title=${t("destinations")} id="destinations" folds>
     <h3>${t("by_name")}</h3>
     ${alert.exchangers.length === 0
       ? html`<p class="muted">${t("no_names")}</p>`
@@ -186,26 +186,32 @@ function Destinations({ alert }) {
 function Counts({ windows }) {
   const names = Object.keys(windows);
   const rows = Object.keys(windows[names[0]]).filter((what) => names.some((w) => windows[w][what]));
-  return html`<${Section} title=${t("counts")} id="counts">
+  return html`<${Section} title=${t("counts")} id="counts" folds>
     <${Table} caption=${t("counts")} heads=${[[t("what")], ...names.map((w) => [windowName(w), "n"])]}>
       ${rows.map((what) => html`<tr key=${what}><th scope="row"><code>${what}</code></th>
         ${names.map((w) => html`<td class="n" key=${w}>${count(windows[w][what])}</td>`)}</tr>`)}
     </${Table}></${Section}>`;
 }
 
+// Which reasons of a decision the one before it, of the same kind, had not; newest first.
+export const newIn = (one, before) => {
+  const fresh = [...one.reasons.keys()].filter((nth) => before?.action !== one.action || !before.reasons.includes(one.reasons[nth]));
+  return fresh.length ? fresh : [0];
+};
+
 function Decisions({ decisions }) {
-  return html`<${Section} title=${t("decisions")} id="decisions">
+  return html`<${Section} title=${t("decisions")} id="decisions" folds>
     <${Table} caption=${t("decisions")} heads=${[[t("when")], [t("decision")], [t("mode")], [t("by"), "wide"], [t("reason")]]}>
-      ${decisions.map((one) => html`<tr key=${one.id}>
+      ${decisions.map((one, k) => html`<tr key=${one.id}>
         <td><${Moment} ns=${one.ts} /></td><td>${t(`decided_${one.action}`)}</td>
         <td>${t(one.enforced ? "enforced" : "dry_run")}</td>
-        <td class="wide"><${Text} of=${one.by} /></td><td>${one.reasons.map((_, nth) => html`<${Because} of=${one} nth=${nth} /><br />`)}</td></tr>`)}
+        <td class="wide"><${Text} of=${one.by} /></td><td>${newIn(one, decisions[k + 1]).map((nth) => html`<${Because} of=${one} nth=${nth} /><br />`)}</td></tr>`)}
     </${Table}></${Section}>`;
 }
 
 function Others({ alerts }) {
   if (alerts.length === 0) return null;
-  return html`<${Section} title=${t("other_alerts")} id="others">
+  return html`<${Section} title=${t("other_alerts")} id="others" folds>
     <${Table} caption=${t("other_alerts")} heads=${[[t("when_raised")], [t("host")], [t("severity")], [t("score"), "n"], [t("state")]]}>
       ${alerts.map((one) => html`<tr key=${one.id}>
         <td><${Moment} ns=${one.opened} /></td><td><${HostLink} host=${one.host} alert=${one.id} /></td>

@@ -48,7 +48,7 @@ export function Letters({ id, who, tell }) {
   const [writing, write] = useState(false);
   useKeys({ m: () => write(true) });
   if (!may(who, "analyst")) return null;
-  return html`<${Section} title=${t("letters")} id="letters"
+  return html`<${Section} title=${t("letters")} id="letters" folds
       aside=${html`<button type="button" onClick=${() => write(true)}>${t("letter_write")} <kbd aria-hidden="true">m</kbd></button>`}>
     <${Fault} error=${error} />
     ${(data?.letters ?? []).map((one) => html`<details key=${one.ts}><summary><${Moment} ns=${one.ts} /> <${Text} of=${one.by} />:

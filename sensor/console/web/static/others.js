@@ -10,7 +10,7 @@ export const Weight = ({ of }) => html`<p class="verdict">${t("others_weight", t
 
 export function Others({ of }) {
   if (!of || of.complaints.length === 0) return null;
-  return html`<${Section} title=${t("others")} id="others-say">
+  return html`<${Section} title=${t("others")} id="others-say" folds>
     <${Weight} of=${of.weight} />
     <${Table} caption=${t("others")} heads=${[[t("when")], [t("reporter")], [t("kind")], [t("address"), "wide"], [t("times"), "n wide"], [t("detail"), "wide"]]}>
       ${of.complaints.map((one, k) => html`<tr key=${k}><td><${Moment} ns=${one.ts} /></td><td><${Text} of=${one.reporter} /></td>

@@ -25,10 +25,10 @@ export function Packets({ alert, who }) {
     setBusy(false);
   };
   if (!may(who, "analyst"))
-    return html`<${Section} title=${t("packets")} id="packets"><p class="muted">${t("needs_role", t("analyst"))}</p></${Section}>`;
+    return html`<${Section} title=${t("packets")} id="packets" folds><p class="muted">${t("needs_role", t("analyst"))}</p></${Section}>`;
   const whole = found.packets !== null && found.packets.length >= found.total;
   const first = found.packets?.[0]?.ts;
-  return html`<${Section} title=${t("packets")} id="packets">
+  return html`<${Section} title=${t("packets")} id="packets" folds>
     <p class="muted">${t("packets_note")}</p>
     <${Fault} error=${error} />
     ${found.packets && html`<p>${t("packets_of", count(found.packets.length), count(found.total))}</p>

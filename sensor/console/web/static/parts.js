@@ -91,10 +91,16 @@ export const Fault = ({ error }) =>
 
 export const Loading = () => html`<p class="muted">${t("loading")}…</p>`;
 
-export const Section = ({ title, id, aside, children }) => html`<section aria-labelledby=${id}>
-  <div class="heading"><h2 id=${id}>${title}</h2>${aside}</div>
-  ${children}
+const TELEPHONE = matchMedia("(max-width: 640px)");
+
+// One that `folds` is closed at first on a telephone, where a page of all is thirty screens long.
+export function Section({ title, id, aside, folds, children }) {
+  const heading = html`<h2 id=${id}>${title}</h2>`;
+  return html`<section aria-labelledby=${id}>${folds && TELEPHONE.matches
+    ? html`<details class="folded"><summary>${heading}</summary>${aside}${children}</details>`
+    : html`<div class="heading">${heading}${aside}</div>${children}`}
 </section>`;
+}
 
 const VERDICTS = ["bot", "compromised", "bulk_mail", "own_server", "misconfigured", "test", "false_alarm", "unclear"];
 

@@ -9,7 +9,7 @@ const FIRST = 15;
 
 export function Sessions({ sessions }) {
   const [whole, show] = useState(false);
-  return html`<${Section} title=${t("sessions")} id="sessions">
+  return html`<${Section} title=${t("sessions")} id="sessions" folds>
     ${sessions.length === 0
       ? html`<p class="muted">${t("no_sessions")}</p>`
       : html`<p class="muted">${t("sessions_note", KEPT)}</p>
