@@ -74,6 +74,28 @@ _ZERO = np.uint64(0)
 
 
 @kernel
+def _place(his, los, size, hi, lo):
+    """Where ``hi:lo`` stands in a list, from 1 on; 0: nowhere.
+
+    A loop without a branch compares four at a time, and upper halves are read only where lower
+    ones are equal: mostly half the list is not needed.
+    """
+    at = 0
+    alike = 0
+    for i in range(size):
+        here = np.int64(los[i] == lo)
+        at += (i + 1) * here
+        alike += here
+    if alike == 1:
+        return at if his[at - 1] == hi else 0
+    if alike:
+        at = 0
+        for i in range(size):
+            at += (i + 1) * np.int64((los[i] == lo) & (his[i] == hi))
+    return at
+
+
+@kernel
 def touch(his, los, ticks, size, hi, lo, tick, cutoffs, distinct):
     """Contact destination ``hi:lo`` at ``tick``: ``(known, size)``.
 
@@ -82,10 +104,7 @@ def touch(his, los, ticks, size, hi, lo, tick, cutoffs, distinct):
     ``known``: in the list and contacted within the day. A full list drops the destination not
     contacted for longest.
     """
-    # Loops without a branch compare four at a time.
-    at = 0
-    for i in range(size):
-        at += (i + 1) * np.int64((los[i] == lo) & (his[i] == hi))
+    at = _place(his, los, size, hi, lo)
     if at:
         before = np.int64(ticks[at - 1])
         if tick > before:
