@@ -95,3 +95,12 @@ def test_a_rehearsal_notes_what_python_calls_and_compiles_nothing():
         assert [(one.__name__, arguments[0] is values) for one, arguments in calls] == [
             ("_sum", True)
         ]
+
+
+def test_a_table_begins_with_a_line_of_the_cache_and_is_zeroed():
+    for rows in (0, 1, 7, 100_000):
+        made = kernel.table(rows, np.dtype([("a", np.uint64), ("b", np.uint8, 5)]))
+        assert made.shape == (rows,)
+        assert made.ctypes.data % 64 == 0
+        assert not made["a"].any()
+        assert made.flags.c_contiguous and made.flags.writeable
