@@ -7,7 +7,7 @@ that names the file: a full disk, a file of a newer version, one that is no data
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -123,6 +123,15 @@ class Database:
         """One statement; how many rows it changed. Raises DatabaseError."""
         with self._named():
             return self._db.execute(sql, values).rowcount
+
+    def insert(self, sql: str, *values: Any) -> int:
+        """One row, inside a transaction, which names the file; its number, 0: it was not taken."""
+        done = self._db.execute(sql, values)
+        return (done.lastrowid or 0) if done.rowcount > 0 else 0
+
+    def run_each(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """One statement with the values of each row, inside a transaction, which names the file."""
+        self._db.executemany(sql, rows)
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """The answer to a question. Raises DatabaseError."""

@@ -245,25 +245,27 @@ class Journal(Book):
     def write(self, alerts: list[Alert]) -> list[Alert]:
         """Put messages on disk, all or none; those that were new."""
         encode = msgspec.json.encode
+        fresh = []
+        newest: dict[str, tuple[int, Alert]] = {}  # the last message of each
         with self.db.transaction():
-            fresh = [
-                a
-                for a in alerts
-                if self.db.run(
+            for a in alerts:
+                number = self.db.insert(
                     "INSERT OR IGNORE INTO alerts"
                     " (id, revision, ts, host, state, message, customer)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     *(a.id, a.revision, a.ts, a.host, a.state, encode(a), a.customer or ""),
                 )
-            ]
-            places = ", ".join("?" * len(_COLUMNS))
-            for a in {a.id: a for a in fresh}.values():  # the last message of each
-                self.db.run(
-                    f"INSERT OR REPLACE INTO heads (number, {', '.join(_COLUMNS)})"  # noqa: S608
-                    f" SELECT max(number), {places} FROM alerts WHERE id = ?",
-                    *("" if (v := getattr(a, field)) is UNSET else v for field in _FIELDS),
-                    a.id,
-                )
+                if number:
+                    fresh.append(a)
+                    newest[a.id] = (number, a)
+            places = ", ".join("?" * (1 + len(_COLUMNS)))
+            self.db.run_each(
+                f"INSERT OR REPLACE INTO heads (number, {', '.join(_COLUMNS)}) VALUES ({places})",  # noqa: S608
+                (
+                    (number, *("" if (v := getattr(a, f)) is UNSET else v for f in _FIELDS))
+                    for number, a in newest.values()
+                ),
+            )
         return fresh
 
     def _asked(self, wanted: Wanted) -> Condition:
