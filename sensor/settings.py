@@ -23,6 +23,7 @@ from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import SENSOR
 from sensor.blocking.policy import BlockingSettings, Policy
 from sensor.complaints.settings import ComplaintSettings
+from sensor.flows.settings import FlowSettings
 from sensor.hosts.subscribers import (
     Exemption,
     SubscriberPrefix,
@@ -209,6 +210,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kafka: KafkaSettings = KafkaSettings()
     notify: NotifySettings = NotifySettings()
     cluster: ClusterSettings = ClusterSettings()
+    flows: FlowSettings = FlowSettings()
     complaints: ComplaintSettings = ComplaintSettings()
     web: WebSettings = WebSettings()
 

@@ -39,8 +39,9 @@ def test_verbs_stand_in_the_order_in_which_they_are_needed():
         if line.startswith("    ") and line[4:5].strip()
     ]
     assert found == list(verbs()) == [
-        "setup", "replay", "live", "evidence", "forward", "correlate", "decide", "blocklist",
-        "controller", "decisions", "release", "resume", "report", "customer", "explain", "impact",
+        "setup", "replay", "live", "flows", "evidence", "forward", "correlate", "decide",
+        "blocklist", "controller", "decisions", "release", "resume", "report", "customer",
+        "explain", "impact",
         "watch", "web", "tune", "notify", "complaints", "sessions", "leases", "segments", "doctor",
         "check-config",
     ]  # fmt: skip

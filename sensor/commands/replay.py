@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sensor.sinks.table import Table
     from sensor.tracking.output import Output
 
-__all__ = ["HELP", "PLACE", "arguments", "run"]
+__all__ = ["HELP", "PLACE", "Kept", "arguments", "opened", "run"]
 
 HELP: Final = "run capture files through the sensor; print the alerts"
 PLACE: Final = 10
@@ -66,15 +66,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Replay; alerts on standard output, progress and summary on standard error."""
-    from sensor.base.database import DatabaseError
     from sensor.capture.merge import Captures
     from sensor.capture.pace import factor
     from sensor.decode.ahead import decoded
     from sensor.decode.unread import Unread
     from sensor.pipeline import Pipeline
     from sensor.sinks.jsonl import JsonLines
-    from sensor.sinks.sink import SinkSettingsError
-    from sensor.state.lock import StateInUseError
 
     settings = settings_from(options.config)
     try:
@@ -82,16 +79,7 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as fault:
         raise Stop(2, f"--pace: {fault}") from None
     announce()
-    try:
-        state = _State(settings, Path(options.state)) if options.state else None
-    except SinkSettingsError as fault:
-        raise Stop(2, str(fault)) from None
-    except (DatabaseError, StateInUseError) as fault:
-        raise Stop(1, str(fault)) from None
-    except OSError as fault:
-        if isinstance(fault, PermissionError):
-            raise
-        raise Stop(1, f"{fault.filename or options.state}: {fault.strerror or fault}") from None
+    state = opened(settings, Path(options.state)) if options.state else None
     pipeline = Pipeline(settings) if state is None else state.pipeline
     leases = leases_from(options, settings)
     lend(pipeline, leases, settings)
@@ -149,17 +137,35 @@ def _table() -> Table:
     return Table()
 
 
-class _State:
+def opened(settings: Settings, path: Path, who: str = "port25 replay") -> Kept:
+    """A state folder, to be written. Raises Stop, and PermissionError."""
+    from sensor.base.database import DatabaseError
+    from sensor.sinks.sink import SinkSettingsError
+    from sensor.state.lock import StateInUseError
+
+    try:
+        return Kept(settings, path, who)
+    except SinkSettingsError as fault:
+        raise Stop(2, str(fault)) from None
+    except (DatabaseError, StateInUseError) as fault:
+        raise Stop(1, str(fault)) from None
+    except OSError as fault:
+        if isinstance(fault, PermissionError):
+            raise
+        raise Stop(1, f"{fault.filename or path}: {fault.strerror or fault}") from None
+
+
+class Kept:
     """A state folder that is written, and the process that passes on what is in it."""
 
-    def __init__(self, settings: Settings, path: Path) -> None:
+    def __init__(self, settings: Settings, path: Path, who: str) -> None:
         from sensor.service.delivery import Delivery
         from sensor.service.recorder import Recorder
         from sensor.service.versions import refuse_newer
         from sensor.state.folder import StateFolder
         from sensor.state.lock import StateLock
 
-        self._lock = StateLock(path, "port25 replay")
+        self._lock = StateLock(path, who)
         refuse_newer(StateFolder(path))
         self._delivery = Delivery(settings, path, self._tell, live=False)
         self._recorder = Recorder(StateFolder(path), settings, self._notify, usage=False)

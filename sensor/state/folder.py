@@ -16,6 +16,7 @@
     fleet.json         all machines that work together, by their last word (port25 decide)
     spool/             segments that wait for Kafka (cluster.mode = "forward")
     names.sqlite       names behind pseudonyms, where the settings have them kept
+    templates.json     templates of exporters of flows (port25 flows)
     leases.csv         whose addresses were, as it was told; leases-TIME.csv: before
     source-NAME.lock   held by the process that hears a source of leases
     feed-NAME.json     what a block feed refuses
@@ -70,6 +71,7 @@ class StateFolder:
         self.delivery_lock = path / "delivery.lock"
         self.delivery_settings = path / "delivery.json"
         self.leases = path / f"{_LEASES}.csv"
+        self.templates = path / "templates.json"
         self.names = path / "names.sqlite"
 
     def worker(self, number: int, of: int) -> "StateFolder":

@@ -7,7 +7,7 @@ import pytest
 from sensor.settings import parse_settings
 from tests.conftest import ROOT
 
-PAGES = ("customers.md", "blocking.md")
+PAGES = ("customers.md", "blocking.md", "flows.md")
 BLOCKS = [
     (page, number, text)
     for page in PAGES
