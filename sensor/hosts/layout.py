@@ -111,7 +111,7 @@ DETAIL = np.dtype(
     ],
     align=True,
 )
-"""What a busy host has beside its row (7.1 kB): counters by pane, lists of destinations."""
+"""What a busy host has beside its row (8.5 kB): counters by pane, lists of destinations."""
 
 META: Final = {
     "hosts": 0,  # rows in use
