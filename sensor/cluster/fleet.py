@@ -21,7 +21,10 @@ from sensor.cluster.standing import NAME
 from sensor.sinks.kafka.connection import Connection
 from sensor.state.folder import StateFolder
 
-__all__ = ["Fleet", "FleetFollower", "Member", "members_of"]
+__all__ = ["SILENT", "Fleet", "FleetFollower", "Member", "members_of"]
+
+SILENT: Final = MINUTE
+"""Nanoseconds without a word after which something is amiss."""
 
 _MOST: Final = 2_000
 _FORGOTTEN: Final = 7 * DAY

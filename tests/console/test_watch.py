@@ -11,10 +11,13 @@ from textual.widgets import DataTable, Input, Sparkline, Static
 
 from lab.alerts import alert
 from sensor.base.sentences import figures_of
+from sensor.base.units import SECOND
+from sensor.cluster.fleet import Member
 from sensor.console.terminal.app import Detail, Watch
 from sensor.console.terminal.plain import Plain
 from sensor.console.terminal.words import Words, _texts, language_of
 from sensor.console.view import View
+from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 from tests.conftest import port25
 from tests.console.test_view import HOSTILE
@@ -275,6 +278,24 @@ def test_plain_tells_what_is_new(state):
     Journal(state / "journal.sqlite").write([msgspec.structs.replace(alert(), id="d" * 32)])
     told.tell()
     assert "raised: dddddddd" in out.getvalue()
+
+
+def test_plain_lines_tell_of_the_fleet(state):
+    assert plain(state, "fleet").splitlines() == ["No more machines."]
+    now = time.time_ns()
+    StateFolder(state).fleet.write_bytes(msgspec.json.encode([
+        Member(name="north", role="sensor", heard=now, version="1", packets=1200.0, loss=0.015),
+        Member(name="s\x1b[2J", role="sensor", heard=now - 10 * 60 * SECOND, version="1",
+               differs=True, left_behind=True, behind=3.25),
+        Member(name="port25-correlate-a", role="correlates", heard=now, version="1",
+               partitions={"0": 4, "1": 1}),
+    ]))  # fmt: skip
+    north, south, correlates, _ = plain(state, "fleet").splitlines()
+    assert north == "Sensor north; 1,200 packets/s; 1.50 % lost"
+    assert "\x1b" not in south
+    assert "silent for 600 s; left behind by the others; its settings differ" in south
+    assert south.endswith("3.2 s behind")
+    assert correlates.endswith("correlates; partitions: 2, messages not read: 5")
 
 
 @pytest.mark.parametrize("words", [("--plain",), ()])

@@ -7,11 +7,14 @@ drawn over, and colour is not needed.
 import contextlib
 import select
 import sys
+import time
 from collections.abc import Callable
 from typing import TextIO
 
 from sensor.base.database import DatabaseError
+from sensor.cluster.fleet import members_of
 from sensor.console.status import Mode
+from sensor.console.terminal.fleet import fleet_lines
 from sensor.console.terminal.words import Words
 from sensor.console.view import StateGoneError, View
 from sensor.state.journal import Wanted
@@ -93,6 +96,7 @@ class Plain:
             "list": lambda _: self._list(),
             "hosts": lambda _: self._hosts(),
             "blocks": lambda _: self._blocks(),
+            "fleet": lambda _: self._fleet(),
             "show": self._show,
             "acknowledge": self._acknowledge,
             "exempt": self._exempt,
@@ -142,6 +146,10 @@ class Plain:
         for one in self._view.blocks():
             self._say(self._words.block(one))
         self._say(self._words.say("list.no-block"))
+
+    def _fleet(self) -> None:
+        for line in fleet_lines(self._words, members_of(self._view.state), time.time_ns()):
+            self._say(line)
 
     def _show(self, id_: str) -> None:
         whole, _ = self._found(id_)

@@ -4,13 +4,10 @@ import time
 
 import msgspec
 
-from sensor.base.units import SECOND
-from sensor.cluster.fleet import Member, members_of
+from sensor.cluster.fleet import SILENT, Member, members_of
 from sensor.console.web.operation import ApiRequest
 
 __all__ = ["FleetPage", "fleet"]
-
-_SILENT = 60 * SECOND
 
 
 class FleetPage(msgspec.Struct, frozen=True):
@@ -25,4 +22,4 @@ class FleetPage(msgspec.Struct, frozen=True):
 
 def fleet(request: ApiRequest) -> FleetPage:
     """As it is written in the state folder; nobody where nobody decides there."""
-    return FleetPage(time.time_ns(), _SILENT, members_of(request.view.state))
+    return FleetPage(time.time_ns(), SILENT, members_of(request.view.state))

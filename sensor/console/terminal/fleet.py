@@ -1,0 +1,33 @@
+"""All machines that work together, a line each: what who decides has heard of them."""
+
+from collections.abc import Iterator
+
+from sensor.base.terminal import printable
+from sensor.base.units import SECOND
+from sensor.cluster.fleet import SILENT, Member
+from sensor.console.terminal.words import Words
+
+__all__ = ["fleet_lines"]
+
+
+def fleet_lines(words: Words, members: list[Member], now: int) -> Iterator[str]:
+    """By role and name, with what is amiss; ``now``: nanoseconds since 1970."""
+    for one in members:
+        said = [words.say(f"fleet.{one.role}", name=printable(one.name))]
+        if now - one.heard > SILENT:
+            said.append(words.say("fleet.silent", seconds=(now - one.heard) / SECOND))
+        if one.left_behind:
+            said.append(words.say("fleet.left-behind"))
+        if one.differs:
+            said.append(words.say("fleet.differs"))
+        if one.packets is not None:
+            said.append(words.say("fleet.packets", packets=one.packets))
+        if one.loss is not None:
+            said.append(words.say("fleet.loss", loss=one.loss * 100))
+        if one.behind is not None:
+            said.append(words.say("fleet.behind", seconds=one.behind))
+        if one.partitions:
+            unread = sum(one.partitions.values())
+            said.append(words.say("fleet.unread", partitions=len(one.partitions), unread=unread))
+        yield "; ".join(said)
+    yield words.say("fleet.no-more")
