@@ -20,7 +20,7 @@ from sensor.blocking.ledger import Ledger
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 
-__all__ = ["ACTS", "SCHEMA", "ActFeed", "DeskAct", "feeds", "json_schema"]
+__all__ = ["ACTS", "SCHEMA", "ActFeed", "DeskAct", "feeds", "json_schema", "of_alerts"]
 
 SCHEMA: Final = "port25.act/1"
 ACTS: Final = "acts:alerts"
@@ -58,6 +58,13 @@ class DeskAct(msgspec.Struct, frozen=True, kw_only=True):
     """of what ends: exempt, snooze, and a release that holds; nanoseconds since 1970"""
     sensor: str = ""
     """at which it was done, where it has a name"""
+    revision: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """of the alert, as the person saw it"""
+
+    @property
+    def about(self) -> str:
+        """The alert's id, else the case's name."""
+        return self.alert or self.customer or self.host
 
 
 Numbered = tuple[int, DeskAct | None]
@@ -93,10 +100,11 @@ def _of_alerts(desk: Desk, journals: list[Journal], sensor: str) -> ActFeed:
 
     def read(after: int, most: int) -> list[Numbered]:
         return [
-            (number, _made(one.act, one.ts, one.by, f"alert {number}", reason=one.reason,
-                           verdict=one.verdict, owner=one.owner, ticket=one.ticket,
-                           until=one.until, sensor=sensor, **whose(about)))
-            for number, about, one in desk.done_after(after, most)
+            (number, None if row.sensor else _made(
+                one.act, one.ts, one.by, f"alert {number}", reason=one.reason,
+                verdict=one.verdict, owner=one.owner, ticket=one.ticket, until=one.until,
+                sensor=sensor, revision=row.revision, **whose(row.about)))
+            for number, row, one in desk.done_after(after, most)
         ]  # fmt: skip
 
     return ActFeed(ACTS, lambda: desk.changes, desk.last_done, read)
@@ -130,6 +138,13 @@ def _of_ledger(ledger: Ledger, sensor: str) -> ActFeed:
         return found
 
     return ActFeed("acts:ledger", lambda: ledger.changes, lambda: ledger.last, read)
+
+
+def of_alerts(state: StateFolder, sensor: str) -> ActFeed:
+    """What was done about alerts and cases. Raises DatabaseError."""
+    Desk(state.desk).close()  # brings one of before up to date
+    journals = [Journal(path, read_only=True) for path in state.journals]
+    return _of_alerts(Desk(state.desk, read_only=True), journals, sensor)
 
 
 def feeds(state: StateFolder, sensor: str = "") -> list[ActFeed]:

@@ -9,7 +9,7 @@ never alerted on, and never blocked.
 import datetime
 import json
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from sensor.blocking.handling import TABLES, TICKETS, Act, ActName, Handling, Ve
 from sensor.hosts.subscribers import Exemption, where
 from sensor.state.folder import StateFolder
 
-__all__ = ["Acknowledged", "Desk", "DeskReader", "Exempted", "Letter"]
+__all__ = ["Acknowledged", "Desk", "DeskReader", "Done", "Exempted", "Letter"]
 
 _MIGRATIONS: Final = (
     """
@@ -85,7 +85,16 @@ _MIGRATIONS: Final = (
     CREATE INDEX letters_by_alert ON letters (alert, number);
     """,
     TICKETS,
+    # What was done at other desks (``sensor``), and at which revision of the alert.
+    """
+    ALTER TABLE acknowledged ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE acknowledged ADD COLUMN sensor TEXT NOT NULL DEFAULT '';
+    UPDATE acknowledged SET revision = coalesce((SELECT revision FROM handling
+        WHERE handling.alert = acknowledged.alert), 0);
+    """,
 )
+HEARD: Final = 1_000_000
+"""Acts that are kept at most, before those of other desks are refused."""
 _LETTERS: Final = 100_000
 """Kept at most; the oldest go first."""
 _NOTE: Final = "ts, by, reason, act, verdict, owner, until, ticket"
@@ -106,6 +115,17 @@ class Acknowledged(msgspec.Struct, frozen=True):
     """of ``snooze``: wall time, nanoseconds since 1970"""
     ticket: str = ""
     """of ``ticket``: its number or address"""
+
+
+class Done(NamedTuple):
+    """Where an act belongs."""
+
+    about: str
+    """alert or case"""
+    revision: int
+    """of the alert, as the person saw it"""
+    sensor: str
+    """at whose desk it was done; empty: here"""
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -134,6 +154,10 @@ class Exempted(msgspec.Struct, frozen=True):
     reason: str
 
 
+def _worded(act: Act) -> Act:
+    return msgspec.structs.replace(act, reason="-")
+
+
 class Desk(Book):
     """One SQLite file. What goes wrong raises DatabaseError."""
 
@@ -146,25 +170,65 @@ class Desk(Book):
         A case is acted on by its name (:mod:`sensor.console.case`), with revision 0. What was done
         and said before stays. Raises ActError.
         """
-        before = self.handling(list(alerts))
-        note = (
-            "INSERT INTO acknowledged (alert, ts, by, reason, act, verdict, owner, until, ticket)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        )
+        after(Handling(), act)
+        newest = "SELECT coalesce(max(ts), 0) FROM acknowledged WHERE alert = ? AND sensor <> ''"
         with self.db.transaction():
             for alert, revision in alerts.items():
-                now, known = before.get(alert, (Handling(), revision))
-                if act.act not in ("note", "ticket"):
-                    known = revision
-                made = after(now, act)
-                said = act.by, act.reason, act.act, act.verdict, act.owner, act.until, act.ticket
-                self.db.run(note, alert, ts, *said)
-                self.db.run(
-                    "INSERT OR REPLACE INTO handling (alert, ts, state, owner, until, verdict,"
-                    " revision, ticket) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    *(alert, ts, made.state, made.owner, made.until, made.verdict, known),
-                    made.ticket,
-                )
+                # After what was done elsewhere, though a clock there be ahead.
+                then = max(ts, int(self.db.row(newest, alert)[0]) + 1)
+                self._did(Done(alert, revision, ""), then, act)
+
+    def hear_act(self, at: Done, ts: int, act: Act) -> bool | None:
+        """What was done at another desk; False: it is known, None: there is no room.
+
+        An alert that is not known here yet has it when it comes. All acts count in order of time.
+        Raises ActError.
+        """
+        after(Handling(), act)
+        same = "SELECT 1 FROM acknowledged WHERE alert = ? AND ts = ? AND by = ? AND act = ?"
+        if self.db.rows(same, at.about, ts, act.by, act.act):
+            return False
+        if self.db.row("SELECT coalesce(max(number), 0) FROM acknowledged")[0] >= HEARD:
+            return None
+        with self.db.transaction():
+            self._did(at, ts, act)
+        return True
+
+    def _did(self, at: Done, ts: int, act: Act) -> None:
+        """Keep an act, and what all of that alert come to."""
+        self.db.run(
+            "INSERT INTO acknowledged (alert, ts, by, reason, act, verdict, owner, until, ticket,"
+            " revision, sensor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *(at.about, ts, act.by, act.reason, act.act, act.verdict, act.owner, act.until),
+            *(act.ticket, at.revision, at.sensor),
+        )
+        made, known, newest = Handling(), -1, ts
+        rows = self.db.rows(
+            "SELECT act, by, reason, owner, until, verdict, ticket, revision, ts FROM acknowledged"
+            " WHERE alert = ? ORDER BY ts, number",
+            at.about,
+        )
+        for *said, revision, then in rows:
+            newest = then
+            one = Act(*said)
+            # Before verdicts there were, what was done needed no word.
+            made = after(made, one if one.reason or one.verdict else _worded(one))
+            if known < 0 or one.act not in ("note", "ticket"):
+                known = revision
+        self.db.run(
+            "INSERT OR REPLACE INTO handling (alert, ts, state, owner, until, verdict,"
+            " revision, ticket) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            *(
+                at.about,
+                newest,
+                made.state,
+                made.owner,
+                made.until,
+                made.verdict,
+                known,
+                made.ticket,
+            ),
+        )
 
     def handling(self, alerts: list[str]) -> dict[str, tuple[Handling, int]]:
         """How far it is with some alerts, and at which revision, by id; new ones are left out."""
@@ -195,22 +259,27 @@ class Desk(Book):
     def acknowledged(self, alerts: list[str]) -> dict[str, Acknowledged]:
         """What was said or done last about some alerts, by id."""
         rows = self.db.rows(
-            f"SELECT alert, {_NOTE} FROM acknowledged WHERE number IN (SELECT max(number)"  # noqa: S608
-            " FROM acknowledged WHERE alert IN (SELECT value FROM json_each(?)) GROUP BY alert)",
+            f"SELECT alert, {_NOTE} FROM (SELECT *, row_number() OVER (PARTITION BY alert"  # noqa: S608
+            " ORDER BY ts DESC, number DESC) AS place FROM acknowledged"
+            " WHERE alert IN (SELECT value FROM json_each(?))) WHERE place = 1",
             json.dumps(alerts),
         )
         return {alert: Acknowledged(*rest) for alert, *rest in rows}
 
     def notes(self, alert: str) -> list[Acknowledged]:
         """All that was said and done about an alert, the oldest first."""
-        sql = f"SELECT {_NOTE} FROM acknowledged WHERE alert = ? ORDER BY number"  # noqa: S608
+        sql = f"SELECT {_NOTE} FROM acknowledged WHERE alert = ? ORDER BY ts, number"  # noqa: S608
         return [Acknowledged(*row) for row in self.db.rows(sql, alert)]
 
-    def done_after(self, number: int, most: int) -> list[tuple[int, str, Acknowledged]]:
-        """What was done after a row, in order: its number, the alert or case, and what."""
-        sql = f"SELECT number, alert, {_NOTE} FROM acknowledged WHERE number > ?"  # noqa: S608
+    def done_after(self, number: int, most: int) -> list[tuple[int, Done, Acknowledged]]:
+        """What was done after a row, in order: its number, where it belongs, and what."""
+        head = "number, alert, revision, sensor"
+        sql = f"SELECT {head}, {_NOTE} FROM acknowledged WHERE number > ?"  # noqa: S608
         rows = self.db.rows(f"{sql} ORDER BY number LIMIT ?", number, most)
-        return [(at, alert, Acknowledged(*rest)) for at, alert, *rest in rows]
+        return [
+            (at, Done(about, revision, sensor), Acknowledged(*rest))
+            for at, about, revision, sensor, *rest in rows
+        ]
 
     def last_done(self) -> int:
         """Number of the newest of those."""

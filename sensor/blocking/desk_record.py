@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 SCHEMA: Final = "port25.desk/1"
+ACT: Final = b"act/"
+"""How keys of acts about alerts and cases begin (:mod:`sensor.blocking.desk_act`)."""
 LARGEST: Final = 1 << 16
 """Bytes of a message."""
 AHEAD: Final = HOUR
@@ -143,7 +145,9 @@ class Words:
         return len(self._said)
 
     def take(self, key: bytes, value: bytes | None, now: int) -> str:
-        """One message; why it was refused, else empty."""
+        """One message; why it was refused, else empty. Acts about alerts are passed over."""
+        if key.startswith(ACT):
+            return ""
         if value is None:
             self._forget(key)
             return ""

@@ -72,7 +72,8 @@ class Exempting:
 
     def _hear(self) -> None:
         while (one := self._listener.next) is not None:
-            self._exemptions.take(one)
+            if isinstance(one, DeskRecord):
+                self._exemptions.take(one)
             self._listener.done()
 
     def told(self, alerts: list[Alert]) -> list[Alert]:

@@ -32,8 +32,10 @@ from sensor.base.access import WebSettings
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.terminal import complain
+from sensor.blocking.acts import DeskAct
 from sensor.blocking.decision import Decision
-from sensor.blocking.desk import Desk, Exempted
+from sensor.blocking.desk import Desk, Done, Exempted
+from sensor.blocking.desk_act import as_act
 from sensor.blocking.desk_record import DeskRecord
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.notices import as_notice
@@ -207,6 +209,9 @@ class Deliverer:
         self._changes: dict[str, int] = {}
         self._pruner = Pruner(self._ledger, self._sinks, self._notice)
         self._counts = dict.fromkeys((f"decisions_{name}" for name in _ACTIONS), 0)
+        self._counts |= dict.fromkeys(
+            (f"desk_acts_{n}" for n in ("heard", "refused", "waiting")), 0
+        )
         self._fault = ""
         self._left = 0
         self._sick_until = 0.0
@@ -353,12 +358,29 @@ class Deliverer:
         for sink in self._sinks:
             while (word := sink.heard()) is not None:
                 now = time.time_ns()
-                if word.action == "exempt":
+                if isinstance(word, DeskAct):
+                    self._hear_act(word)
+                elif word.action == "exempt":
                     self._count(self._exempt(word, now))
                     self._look_around()  # no alert is decided on without it
                 else:
                     self._count(self._ledger.obey(word, now))
                 sink.obeyed()
+
+    def _hear_act(self, word: DeskAct) -> None:
+        """What was done about an alert at another desk, for all who show this folder."""
+        desk = Desk(self._files.desk)
+        try:
+            at = Done(word.about, word.revision, word.sensor)
+            heard = desk.hear_act(at, word.ts, as_act(word))
+        finally:
+            desk.close()
+        if heard is None:
+            self._counts["desk_acts_refused"] += 1
+            return
+        self._counts["desk_acts_heard"] += heard
+        known = not word.alert or any(j.head(word.alert) for j in self._journals.values())
+        self._counts["desk_acts_waiting"] += bool(heard and not known)
 
     def _exempt(self, word: DeskRecord, now: int) -> list[Decision]:
         """Into this sensor's desk, for all who obey it; what ends by it."""

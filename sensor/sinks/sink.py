@@ -17,6 +17,7 @@ import msgspec
 
 from sensor.alerts.notice import Health, Notice
 from sensor.base.sentences import Sentence
+from sensor.blocking.acts import DeskAct
 from sensor.blocking.desk_record import DeskRecord
 from sensor.state.folder import StateFolder
 
@@ -88,7 +89,7 @@ class Sink(Protocol):
     def tell(self, what: Notice | Health) -> None:
         """Pass on what is on no disk, if that can be now; it may be dropped."""
 
-    def heard(self) -> DeskRecord | None:
+    def heard(self) -> DeskRecord | DeskAct | None:
         """The oldest word of a person at another sensor that waits to be obeyed."""
         return None
 

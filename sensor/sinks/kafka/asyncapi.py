@@ -101,7 +101,7 @@ def document() -> dict[str, Any]:
     topics = {
         "alerts": (settings.alerts_topic, ("alert",)),
         "blocklist": (settings.blocklist_topic, ("decision",)),
-        "desk": (settings.desk_topic, ("desk",)),
+        "desk": (settings.desk_topic, ("desk", "act")),
         "acts": (settings.acts_topic, ("act",)),
         "enforcement": (settings.enforcement_topic, ("enforcement",)),
         "health": (settings.health_topic, ("health", "notice")),

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Final
 
 from sensor.base.sentences import Sentence, sentence
-from sensor.blocking.desk_record import DeskRecord, DeskRecordError, read
+from sensor.blocking.acts import DeskAct
+from sensor.blocking.desk_act import read_word
+from sensor.blocking.desk_record import DeskRecord, DeskRecordError
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.follower import Follower
 from sensor.sinks.kafka.topic_listener import TopicListener
@@ -28,14 +30,14 @@ class DeskListener(TopicListener):
         """``notice`` is told, once, of each kind of record that is refused."""
         super().__init__("desk", connection, connection.settings.desk_topic)
         self._notice = notice
-        self._heard: collections.deque[DeskRecord] = collections.deque()
+        self._heard: collections.deque[DeskRecord | DeskAct] = collections.deque()
         self._complained: set[str] = set()
         self.caught_up = False
         """whether all was heard that was there at the start"""
         self._counts = {"desk_heard": 0, "desk_refused": 0}
 
     @property
-    def next(self) -> DeskRecord | None:
+    def next(self) -> DeskRecord | DeskAct | None:
         """The oldest that waits to be obeyed."""
         return self._heard[0] if self._heard else None
 
@@ -56,7 +58,7 @@ class DeskListener(TopicListener):
         if value is None:
             return
         try:
-            one = read(key, value, time.time_ns())
+            one = read_word(key, value, time.time_ns())
         except DeskRecordError as fault:
             self._counts["desk_refused"] += 1
             self._complain(str(fault))

@@ -1,18 +1,24 @@
-"""Exemptions made at this sensor's desk on their way to Kafka, for all other sensors.
+"""What persons do at this sensor's desk on its way to Kafka, for all others.
 
 Releases are the ledger's, and go with its source.
 """
 
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from sensor.blocking.acts import ActFeed, DeskAct
 from sensor.blocking.desk import Desk, Exempted
+from sensor.blocking.desk_act import key
 from sensor.blocking.desk_record import DeskRecord, record
 from sensor.sinks.kafka.connection import KafkaSettings
 from sensor.sinks.kafka.message import Message, headers
 
-__all__ = ["DeskSource", "told"]
+__all__ = ["DeskActSource", "DeskSource", "told"]
+
+_AGAIN: Final = 10_000
+"""Acts that are told again to a topic made anew: the newest."""
 
 
 def told(number: int, one: DeskRecord, settings: KafkaSettings) -> Message:
@@ -56,3 +62,38 @@ class DeskSource:
             self._settings.sensor,
         )  # fmt: skip
         return told(number, said, self._settings)
+
+
+class DeskActSource:
+    """What was done about alerts and cases; see ``sensor.sinks.kafka.message.Source``."""
+
+    name = "desk acts"
+
+    def __init__(self, feed: ActFeed, settings: KafkaSettings) -> None:
+        self._feed = feed
+        self._settings = settings
+
+    def changes(self) -> int:
+        """See ``Source``."""
+        return self._feed.changes()
+
+    def last(self) -> int:
+        """See ``Source``."""
+        return self._feed.last()
+
+    def read(self, after: int, most: int) -> list[Message]:
+        """See ``Source``: what was done elsewhere is not told again."""
+        return [
+            self._message(number, act) if act is not None else Message(number, "")
+            for number, act in self._feed.read(after, most)
+        ]
+
+    def resend(self) -> list[Message]:
+        """The newest: the topic may have been made anew, or only now."""
+        rows = self._feed.read(max(0, self._feed.last() - _AGAIN), _AGAIN)
+        return [self._message(0, act) for _, act in rows if act is not None]
+
+    def _message(self, number: int, act: DeskAct) -> Message:
+        more = headers(act.schema, id=act.id, action=act.act, host=act.host, sensor=act.sensor)
+        topic, value = self._settings.desk_topic, msgspec.json.encode(act)
+        return Message(number, topic, key(act), value, more, act.ts)

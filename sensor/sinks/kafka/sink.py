@@ -9,14 +9,14 @@ from typing import Any, Final
 import msgspec
 
 from sensor.alerts.notice import Health, Notice
-from sensor.blocking.acts import ACTS, feeds
+from sensor.blocking.acts import ACTS, DeskAct, feeds, of_alerts
 from sensor.blocking.desk_record import DeskRecord
 from sensor.sinks.kafka.act_source import ActSource
 from sensor.sinks.kafka.alert_source import AlertSource
 from sensor.sinks.kafka.block_source import BlockSource
 from sensor.sinks.kafka.connection import NAME, Connection
 from sensor.sinks.kafka.desk_listener import DeskListener
-from sensor.sinks.kafka.desk_source import DeskSource
+from sensor.sinks.kafka.desk_source import DeskActSource, DeskSource
 from sensor.sinks.kafka.enforcement_listener import EnforcementListener
 from sensor.sinks.kafka.message import Message, Source, headers
 from sensor.sinks.kafka.producer import Producer
@@ -79,6 +79,8 @@ class KafkaSink(Sink):
             found.append(BlockSource(state.ledger, self._settings, self._around.hold))
         if DeskSource.name not in known and state.desk.exists():
             found.append(DeskSource(state.desk, self._settings))
+        if DeskActSource.name not in known and state.desk.exists():
+            found.append(DeskActSource(of_alerts(state, self.sensor), self._settings))
         if self._settings.acts_topic and state.desk.exists() and ACTS not in known:
             name = self._settings.sensor
             found += [ActSource(feed, self._settings) for feed in feeds(state, name)]
@@ -110,7 +112,7 @@ class KafkaSink(Sink):
         topic = self._settings.health_topic
         self._producer.tell(Message(0, topic, key, msgspec.json.encode(what), more))
 
-    def heard(self) -> DeskRecord | None:
+    def heard(self) -> DeskRecord | DeskAct | None:
         """Of the desk topic."""
         return self._listener.next if self._listener is not None else None
 
