@@ -38,8 +38,8 @@ Four in five are on some list (Ramachandran, Feamster: "Understanding the Networ
 Spammers", SIGCOMM 2006), and nearly all refuse them: more than refuse the address of a customer for
 where he lives. Some guess names of mailboxes; what goes through a good server, by a stolen
 account or a script, meets filters; and worms write to addresses they find, two in three of which
-are there (Wong et al., WORM 2004: SoBig, MyDoom). Who guesses, and a worm, is taken to be one spam
-source in ten: a letter's first verdicts in clear, four dead mailboxes of ten, look like a worm's.
+are there (Wong et al., WORM 2004: SoBig, MyDoom). Those are taken to be one spam source in ten: a
+letter's first verdicts in clear, four dead mailboxes of ten, look like a worm's.
 
 Who is explained by a list, or by what he passes on, gains ``least_explained`` at most; who only
 asks sends no spam, and gains ``least_checker``: that clears him of spam, not of all abuse.
@@ -165,7 +165,7 @@ class Rejections(Explained):
         return [
             Sender(s.spam),
             Sender(s.notorious, 5.0),
-            Sender(s.guessing, 10.0),
+            Sender(s.guessing, 3.0),
             Sender(s.filtered, 3.0),
             Sender(s.worm, 10.0),
         ]

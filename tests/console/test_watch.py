@@ -174,7 +174,7 @@ def test_keys_and_the_time_zone_are_explained(state, monkeypatch):
     time.tzset()
 
     async def steps(app, pilot):
-        assert "raised (JST)" in text(app) and "25-06-16 00:06:44" in text(app)
+        assert "raised (JST)" in text(app) and "25-06-16 00:06:45" in text(app)
         await pilot.press("question_mark")
         await pilot.pause()
         assert "Times are JST" in text(app) and "acknowledge, exempt, release" in text(app)
