@@ -39,6 +39,7 @@ class Audited(msgspec.Struct, frozen=True):
     """A look or an act."""
 
     number: int
+    """of the row; 0 where it is not told"""
     ts: int
     """wall time, nanoseconds since 1970"""
     by: str

@@ -21,6 +21,8 @@ from sensor.state.journal import Journal
 from tests.blocking.test_http import free_port
 from tests.conftest import PCAPS, ROOT, needs, port25
 
+pytestmark = pytest.mark.slow
+
 BOT = "203.0.113.10"
 FAST = PCAPS / "fast_bot.pcap"
 AT = 1_750_000_000

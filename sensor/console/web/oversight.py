@@ -1,7 +1,7 @@
 """Who did what; and tokens for programs, made and revoked by people within their own reach."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -26,11 +26,15 @@ __all__ = [
 ]
 
 
+_BOOK: Final = "audit"
+"""As it stands in a place of the book."""
+
+
 class AuditQuery(schemas.Query, frozen=True):
     """From where on."""
 
-    before: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
-    """number of the row at which the page before ended"""
+    before: schemas.PlaceText = ""
+    """``next`` of the page before"""
     limit: schemas.Limit = 100
 
 
@@ -54,7 +58,7 @@ class AuditPage(msgspec.Struct, frozen=True):
     """Who looked at packets, and who did what, the newest first."""
 
     rows: list[Audited]
-    next: int | None
+    next: str | None
     """``before`` of the next page"""
 
 
@@ -72,10 +76,18 @@ class NewToken(msgspec.Struct, frozen=True):
 
 
 def audit(request: ApiRequest) -> AuditPage:
-    """A page of the book."""
+    """A page of the book; who is bound to prefixes is told no numbers of its rows."""
     q: AuditQuery = request.query
-    found = request.view.audited(q.limit, q.before)
-    return AuditPage(found, found[-1].number if len(found) == q.limit else None)
+    seal, reach = request.app.seal, request.person.reach
+    try:
+        before = seal.place(q.before, reach).get(_BOOK, 0)
+    except ValueError as error:
+        raise ApiError(400, f"before: {error}") from None
+    found = request.view.audited(q.limit, before)
+    following = seal.text({_BOOK: found[-1].number}, reach) if len(found) == q.limit else None
+    if not reach.everything:
+        found = [msgspec.structs.replace(one, number=0) for one in found]
+    return AuditPage(found, following)
 
 
 def tokens(request: ApiRequest) -> Tokens:

@@ -27,6 +27,7 @@ from sensor.console.web.openapi import document
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usage
 from sensor.sinks.outbox import Outbox
+from sensor.state.audit import note
 from sensor.state.journal import Journal
 from sensor.state.sessions import SessionStore
 from tests.console.web import mail_bodies
@@ -286,3 +287,23 @@ def test_reach():
     with contextlib.suppress(ValueError):
         Reach(("nonsense",)).check()
         pytest.fail("nonsense is no prefix")
+
+
+def test_the_audit_book_tells_no_numbers_of_its_rows(tmp_path):
+    """They would say how much others do; pages go on by what only this reach can read."""
+    folder = filled(tmp_path / "state")
+    with of_two_sides(folder) as server:
+        for k in range(3):
+            for side in HOST:
+                note(folder, side, "packets", HOST[side], ALERT[side], f"{side} {k}")
+
+        def page(side, query=""):
+            return ask(server, side, f"/api/v1/audit?limit=2{query}")
+
+        first = page("north").json()
+        assert [one["detail"] for one in first["rows"]] == ["north 2", "north 1"]
+        assert {one["number"] for one in first["rows"]} == {0}
+        rest = page("north", f"&before={quote(first['next'])}").json()
+        assert [one["detail"] for one in rest["rows"]] == ["north 0"] and rest["next"] is None
+        assert page("south", f"&before={quote(first['next'])}").status_code == 400
+        assert page("north", "&before=audit:3").status_code == 400

@@ -84,7 +84,7 @@ export function Access({ tell }) {
       <p class="muted">${t("audit_note")}</p>
       <${Fault} error=${error} />
       <${Table} caption=${t("audit")} heads=${[[t("when")], [t("by")], [t("what")], [t("host")], [t("reason"), "wide"]]}>
-        ${rows.map((one) => html`<tr key=${one.number}><td><${Moment} ns=${one.ts} /></td><td><${Text} of=${one.by} /></td>
+        ${rows.map((one) => html`<tr key=${`${one.ts} ${one.act} ${one.alert}`}><td><${Moment} ns=${one.ts} /></td><td><${Text} of=${one.by} /></td>
           <td>${t(one.act === "note" ? "audit_note_" : `audit_${one.act.replace(" ", "_")}`)}</td>
           <td>${one.host && html`<${HostLink} host=${one.host} alert=${one.alert} />`}</td>
           <td class="wide"><${Text} of=${one.detail} /></td></tr>`)}
