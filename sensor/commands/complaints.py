@@ -1,6 +1,7 @@
 """``port25 complaints``: reports of abuse and listings come in, to be shown beside alerts."""
 
 import argparse
+import ipaddress
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -98,7 +99,7 @@ def _round(
     if of.zones:
         journals = [Journal(path, read_only=True) for path in state.journals]
         heads = [h for j in journals for h in j.heads(of.lookups, Wanted(state="open"))]
-        hosts = dict.fromkeys(h.host for h in heads if _plain(h.host))
+        hosts = dict.fromkeys(filter(None, (_address(h.host) for h in heads)))
         try:
             found = lookups.ask(
                 resolver(of.resolver, lookups.PATIENCE), of.zones, hosts, of.lookups
@@ -111,9 +112,17 @@ def _round(
                 journal.close()
 
 
-def _plain(host: str) -> bool:
-    """An address of IPv4: of IPv6 a subscriber is a prefix, and lists have single addresses."""
-    return host.replace(".", "").isdigit()
+def _address(host: str) -> str:
+    """The address to ask about; none where a host is a share of one, or many prefixes.
+
+    Of IPv6 a subscriber is a prefix, and lists have whole /64s: any address of one stands for it.
+    """
+    try:
+        network = ipaddress.ip_network(host)
+    except ValueError:
+        return ""
+    alone = 32 if network.version == 4 else 64
+    return str(network.network_address) if network.prefixlen >= alone else ""
 
 
 def _told(what: str, taken: "Taken") -> None:

@@ -2,7 +2,8 @@
 
 Asked are hosts with an open alert, a bounded number a round, one after the other. A list must say
 that it has 127.0.0.2 and that it has not 127.0.0.1: one that says yes to everything, or to nobody
-from here, is not believed. Answers outside of 127.0.0.0/8 are none.
+from here, is not believed. Of IPv6 those are ::FFFF:7F00:2 and ::FFFF:7F00:1 (section 5); a list
+without the first has no IPv6, and is not asked about it. Answers outside of 127.0.0.0/8 are none.
 """
 
 import ipaddress
@@ -44,19 +45,36 @@ def _on(of: "dns.resolver.Resolver", address: str, zone: str) -> bool:
     return any(one in _LOCAL and str(one) != "127.255.255.254" for one in found)
 
 
+_TESTS: Final = {4: ("127.0.0.2", "127.0.0.1"), 6: ("::ffff:7f00:2", "::ffff:7f00:1")}
+"""By version: what every list has, and what none has."""
+
+
+def _families(of: "dns.resolver.Resolver", zone: str, versions: set[int]) -> set[int]:
+    """What a list can be asked about. Raises ValueError where it is not to be believed."""
+    found = set()
+    for version in versions:
+        there, not_there = _TESTS[version]
+        has = _on(of, there, zone)
+        if _on(of, not_there, zone) or not (has or version == 6):
+            raise ValueError("it fails its own test addresses")
+        if has:
+            found.add(version)
+    return found
+
+
 def ask(
     of: "dns.resolver.Resolver", zones: Iterable[str], addresses: Iterable[str], most: int
 ) -> Iterator[Complaint | ComplaintError]:
     """What lists say of addresses, ``most`` questions at most."""
     import dns.exception
 
-    wanted = list(addresses)
+    wanted = [(one, ipaddress.ip_address(one).version) for one in addresses]
     for zone in zones:
         try:
-            if not _on(of, "127.0.0.2", zone) or _on(of, "127.0.0.1", zone):
-                yield ComplaintError("refused_list", f"{zone}: it fails its own test addresses")
-                continue
-            for address in wanted:
+            families = _families(of, zone, {4, *(version for _, version in wanted)})
+            for address, version in wanted:
+                if version not in families:
+                    continue
                 if most <= 0:
                     return
                 most -= 1
@@ -65,5 +83,7 @@ def ask(
                     words = printable(str(said[0]).strip('"'))[:_WORD] if said else ""
                     now = time.time_ns()
                     yield Complaint("list", zone, "listed", address, 0, now, 1, words, received=now)
-        except (dns.exception.DNSException, ValueError) as error:
+        except ValueError as error:
+            yield ComplaintError("refused_list", f"{zone}: {error}"[:_WORD])
+        except dns.exception.DNSException as error:
             yield ComplaintError("refused_list", f"{zone}: {type(error).__name__}: {error}"[:_WORD])

@@ -22,12 +22,16 @@ def zone_server(folder):
     (folder / "bl").write_text(
         f"{ZONE}:127.0.0.2:a bot\n127.0.0.2\n203.0.113.7\n203.0.113.9 :192.0.2.1:no list says so\n"
     )
+    (folder / "six").write_text(f"{ZONE}:127.0.0.2:a bot\n::ffff:7f00:2\n2001:db8:5::/64\n")
     (folder / "all").write_text(f"{ZONE}:127.0.0.2:everybody\n0.0.0.0/0\n")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    zones = [f"bl.example:ip4set:{folder}/bl", f"all.example:ip4set:{folder}/all"]
+    zones = [
+        f"bl.example:ip4set:{folder}/bl", f"all.example:ip4set:{folder}/all",
+        f"both.example:ip4set:{folder}/bl", f"both.example:ip6trie:{folder}/six",
+    ]  # fmt: skip
     command = ["rbldnsd", "-n", *user, "-b", f"127.0.0.1/{port}", *zones]
     with subprocess.Popen(command) as server:
         try:

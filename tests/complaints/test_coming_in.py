@@ -9,6 +9,7 @@ from lab.alerts import alert
 from lab.browser import browsing
 from lab.web import serving, settings_for
 from sensor.base.name_server import resolver
+from sensor.commands.complaints import _address
 from sensor.complaints.book import Complaints
 from sensor.complaints.complaint import ComplaintError
 from sensor.complaints.lookups import ask
@@ -126,3 +127,23 @@ def test_a_list_that_says_yes_to_everything_is_not_believed(zone_server):
     refused = [one for one in found if isinstance(one, ComplaintError)]
     assert [one.reason for one in refused] == ["refused_list", "refused_list"]
     assert list(ask(resolver(server, 3), ["bl.example"], [HOST] * 50, 0)) == []
+
+
+def test_of_ipv6_a_list_is_asked_that_has_it(zone_server):
+    """RFC 5782, 5: a list without ::FFFF:7F00:2 has none, and is still one of IPv4."""
+    asked = ["2001:db8:5::", "2001:db8:6::", HOST]
+    found = list(ask(resolver(zone_server, 3), ["bl.example", "both.example"], asked, 10))
+    assert [(one.reporter, one.address) for one in found] == [
+        ("bl.example", HOST), ("both.example", "2001:db8:5::"), ("both.example", HOST),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("203.0.113.7", "203.0.113.7"), ("2001:db8:5::/64", "2001:db8:5::"),
+        ("2001:db8:5::/56", ""), ("100.64.0.1:1024-2047", ""), ("c-0123456789abcdef01234567", ""),
+    ],
+)  # fmt: skip
+def test_which_hosts_a_list_can_be_asked_about(host, address):
+    assert _address(host) == address
