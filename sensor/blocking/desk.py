@@ -170,10 +170,10 @@ class Desk(Book):
         A case is acted on by its name (:mod:`sensor.console.case`), with revision 0. What was done
         and said before stays. Raises ActError.
         """
-        after(Handling(), act)
         newest = "SELECT coalesce(max(ts), 0) FROM acknowledged WHERE alert = ? AND sensor <> ''"
         with self.db.transaction():
             for alert, revision in alerts.items():
+                after(Handling(), act)  # is it whole?
                 # After what was done elsewhere, though a clock there be ahead.
                 then = max(ts, int(self.db.row(newest, alert)[0]) + 1)
                 self._did(Done(alert, revision, ""), then, act)
