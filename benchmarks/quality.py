@@ -158,8 +158,9 @@ only who reads its mail knows better.
 {_classes(found)}
 
 Researchers and scanners send no mail, so they count neither way: who greets politely and leaves is
-not taken for a bot, a scan is rightly told of. The subscribers falsely alerted on are servers that
-nobody gave a name, in the hour when their first servers refused one mail in three.
+not taken for a bot, a scan is rightly told of. Those falsely alerted on are above all mailing lists,
+whose first sessions under TLS were put off, and bulk senders, whose first mailboxes in clear were
+dead: for an hour both look like a spam source. Name such servers in the settings (`exempt`).
 
 ## Beside the baselines, on the same traffic
 
@@ -184,8 +185,8 @@ prior of one spam source among 1,000 hosts on foreign port 25:
 | ---: | ---: | ---: | ---: |
 {_calibrated(found["calibration"])}
 
-The score is careful: what it calls 99 % is more. It is made of detectors that are not
-independent, so each is capped; that is where the care comes from.
+The score means about what it says, on this model. It is made of detectors that are not independent,
+so each is capped; which of them add up is told in [fit.md](fit.md).
 
 ![calibration](quality/calibration.svg)
 
