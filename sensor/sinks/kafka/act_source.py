@@ -12,8 +12,8 @@ __all__ = ["ActSource"]
 class ActSource:
     """One table of acts, keyed by who it is about; see ``sensor.sinks.kafka.message.Source``."""
 
-    def __init__(self, feed: ActFeed, settings: KafkaSettings) -> None:
-        self.name = feed.name
+    def __init__(self, feed: ActFeed, settings: KafkaSettings, name: str = "") -> None:
+        self.name = name or feed.name
         self._feed = feed
         self._settings = settings
 
@@ -26,7 +26,7 @@ class ActSource:
         return self._feed.last()
 
     def read(self, after: int, most: int) -> list[Message]:
-        """See ``Source``."""
+        """See ``Source``: what was done elsewhere is not told again."""
         return [
             self._message(number, act) if act is not None else Message(number, "")
             for number, act in self._feed.read(after, most)

@@ -12,6 +12,7 @@ from sensor.blocking.acts import ActFeed, DeskAct
 from sensor.blocking.desk import Desk, Exempted
 from sensor.blocking.desk_act import key
 from sensor.blocking.desk_record import DeskRecord, record
+from sensor.sinks.kafka.act_source import ActSource
 from sensor.sinks.kafka.connection import KafkaSettings
 from sensor.sinks.kafka.message import Message, headers
 
@@ -64,29 +65,13 @@ class DeskSource:
         return told(number, said, self._settings)
 
 
-class DeskActSource:
-    """What was done about alerts and cases; see ``sensor.sinks.kafka.message.Source``."""
+class DeskActSource(ActSource):
+    """What was done about alerts and cases here, for all other desks."""
 
     name = "desk acts"
 
     def __init__(self, feed: ActFeed, settings: KafkaSettings) -> None:
-        self._feed = feed
-        self._settings = settings
-
-    def changes(self) -> int:
-        """See ``Source``."""
-        return self._feed.changes()
-
-    def last(self) -> int:
-        """See ``Source``."""
-        return self._feed.last()
-
-    def read(self, after: int, most: int) -> list[Message]:
-        """See ``Source``: what was done elsewhere is not told again."""
-        return [
-            self._message(number, act) if act is not None else Message(number, "")
-            for number, act in self._feed.read(after, most)
-        ]
+        super().__init__(feed, settings, self.name)
 
     def resend(self) -> list[Message]:
         """The newest: the topic may have been made anew, or only now."""
