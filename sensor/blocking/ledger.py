@@ -19,6 +19,7 @@ from sensor.blocking.decision import Decision, decision
 from sensor.blocking.desk_record import DeskRecord, touches
 from sensor.blocking.policy import Policy, released
 from sensor.blocking.recovery import TURNED_AWAY, Pause
+from sensor.blocking.resuming import TABLES, Resumed, Resumes
 from sensor.hosts.subscribers import where
 from sensor.state.journal import Row
 
@@ -74,6 +75,7 @@ _MIGRATIONS: Final = (
     ALTER TABLE decisions ADD COLUMN customer TEXT NOT NULL DEFAULT '';
     CREATE INDEX decisions_by_customer ON decisions (customer, host) WHERE customer <> '';
     """,
+    TABLES,
 )
 _NAMES_KEPT: Final = LONGEST * SECOND + 2 * DAY
 """After so long no block made under a name is in force."""
@@ -189,6 +191,7 @@ class Ledger(Book):
         book = _Book(self.db, policy.enforced)
         with self.db.transaction():
             for _, alert in rows:
+                made += self._go_on(alert.ts)
                 made += self._expire(alert.ts)
                 steps = policy.go_on(alert.ts, book)
                 for one in steps:
@@ -231,18 +234,8 @@ class Ledger(Book):
             "INSERT INTO decisions"
             " (ts, action, enforced, fresh, host, alert, reason, message, cause, customer)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(
-                one.ts,
-                one.action,
-                one.enforced,
-                fresh,
-                one.host,
-                one.alert,
-                one.reasons[0],
-                message,
-                _cause(one.causes[0]) if one.causes else "",
-                one.customer or "",
-            ),
+            *(one.ts, one.action, one.enforced, fresh, one.host, one.alert, one.reasons[0]),
+            *(message, _cause(one.causes[0]) if one.causes else "", one.customer or ""),
         )
         if one.action in ("block", "lookup", "release"):
             row = (one.host, one.enforced, one.action, one.expires, message)
@@ -350,6 +343,10 @@ class Ledger(Book):
         sql = "SELECT name FROM makers WHERE name != ? ORDER BY name"
         return [name for (name,) in self.db.rows(sql, sensor)]
 
+    def is_called(self, name: str) -> bool:
+        """Whether decisions were told under this name."""
+        return bool(self.db.rows("SELECT 1 FROM makers WHERE name = ?", name))
+
     @property
     def shared(self) -> bool:
         """Whether other sensors may hear what persons decide here."""
@@ -428,10 +425,42 @@ class Ledger(Book):
     def resume(self, ts: int, reason: str, by: str) -> bool:
         """A person lets blocking go on; False where it had not stopped."""
         with self.db.transaction():
-            modes = [mode for mode in (True, False) if self.stopped(mode)]
-            for mode in modes:
+            pauses = {mode: one for mode in (True, False) if (one := self.pause(mode))}
+            ts = max(ts, *(one.stop.ts for one in pauses.values())) if pauses else ts
+            for mode in pauses:
                 self._write(decision("resume", ts, enforced=mode, reasons=[reason], by=by))
-        return bool(modes)
+            if pauses:
+                self.resumes.said(Resumed(ts, "", by, reason))
+        return bool(pauses)
+
+    def go_on(self, ts: int) -> list[Decision]:
+        """What such words lead to, once all alerts before ``ts`` (ns) have been decided on."""
+        if not self.resumes.due(ts):
+            return []
+        with self.db.transaction():
+            return self._go_on(ts)
+
+    def _go_on(self, ts: int) -> list[Decision]:
+        made = []
+        for one in (heard := self.resumes.due(ts)):
+            made += self._expire(one.ts)
+            for mode in (True, False):
+                if (pause := self.pause(mode)) is not None and pause.stop.ts <= one.ts:
+                    more: dict[str, Any] = {
+                        "reasons": [one.reason],
+                        "by": one.by,
+                        "desk": one.sensor,
+                    }
+                    made.append(decision("resume", one.ts, enforced=mode, **more))
+                    self._write(made[-1])
+        if heard:
+            self.resumes.done(ts)
+        return made
+
+    @property
+    def resumes(self) -> Resumes:
+        """Words of persons that let blocking go on."""
+        return Resumes(self.db)
 
     def page(self, after: int = 0, most: int = 1000) -> list[Entry]:
         """Decisions with numbers above ``after``, in order, at most ``most``."""
