@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from sensor.commands.options import (
+    complain_of,
     leases_argument,
     leases_from,
     lend,
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     for output in pipeline.run(decoded(captures, pipeline.decoder, unread)):
         alerts += output.alerts
         watched = output.watched or watched
+    complain_of(leases, pipeline)
     if unread.nothing:
         print(f"{printable(options.host)}: nothing can be said, no frame could be read")
     elif watched is None:

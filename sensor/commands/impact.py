@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sensor.commands.options import (
+    complain_of,
+    leases_argument,
+    leases_from,
+    lend,
     settings_argument,
     settings_from,
     since_from,
@@ -32,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     settings_argument(parser)
     state_argument(parser)
     parser.add_argument("files", nargs="*", metavar="FILE", help="captures")
+    leases_argument(parser)
     parser.add_argument(
         "--journal", action="store_true", help="what a live sensor kept (live.usage)"
     )
@@ -54,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     if bool(options.files) == options.journal:
         raise Stop(2, "say either captures or --journal")
+    if options.journal and options.leases:
+        raise Stop(2, "--leases is for captures: what a sensor kept is by customer already")
     announce()
     survey = Survey(subscribers_of(settings), settings.limits.max_hosts)
     since = since_from(options)
@@ -90,10 +97,13 @@ def _replay(
     from sensor.pipeline import Pipeline
 
     pipeline = Pipeline(settings, sessions="all")
+    leases = leases_from(options, settings)
+    lend(pipeline, leases, settings)
     captures = Captures(options.files)
     with Progress(options.files, shown=not options.quiet) as progress:
         for one in decoded(captures, pipeline.decoder, unread):
             survey.add(pipeline.feed(one))
             progress.update(one.position, len(one.block.frames))
         survey.add(pipeline.finish())
+    complain_of(leases, pipeline)
     return report_faults(captures.faults, unread)

@@ -88,6 +88,28 @@ def lend(pipeline: "Pipeline", leases: "LeaseFile | None", settings: "Settings")
         pipeline.lend(leases.changes, leases.counters)
 
 
+def customer_from(text: str, settings: "Settings") -> str:
+    """The pseudonym of a customer, given as that or by his name. Raises Stop."""
+    from sensor.hosts.customer_key import customer_key, parse_pseudonym, pseudonym
+    from sensor.leases.file import LeaseFileError, secret_of
+
+    if parse_pseudonym(text) is not None:
+        return text
+    try:
+        return pseudonym(*customer_key(text, secret_of(settings.customers)))
+    except LeaseFileError as fault:
+        raise Stop(1, str(fault)) from None
+
+
+def complain_of(leases: "LeaseFile | None", pipeline: "Pipeline") -> None:
+    """Say which leases of a file were not taken, a line a reason."""
+    from sensor.base.terminal import complain
+
+    if leases is not None:
+        for said in leases.faults(pipeline.leases_refused, pipeline.counters()["customers"]):
+            complain(said.text)
+
+
 def state_argument(
     parser: argparse.ArgumentParser, text: str = "folder of journal and ledger"
 ) -> None:

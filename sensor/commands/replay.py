@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sensor.commands.options import (
+    complain_of,
     leases_argument,
     leases_from,
     lend,
@@ -114,12 +115,7 @@ def run(options: argparse.Namespace) -> int:
     sink.close()
     if strain := pipeline.strain():
         complain(strain.text)
-    for said in (
-        leases.faults(pipeline.leases_refused, pipeline.counters()["customers"])
-        if leases is not None
-        else ()
-    ):
-        complain(said.text)
+    complain_of(leases, pipeline)
     # Where no frame was read, what was wrong is all there is to say.
     if not options.quiet and (progress.frames or not captures.faults):
         _summary(pipeline, progress.frames, time.monotonic() - started)

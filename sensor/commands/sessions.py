@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sensor.base.extras import missing
-from sensor.commands.options import settings_argument, settings_from
+from sensor.commands.options import (
+    complain_of,
+    leases_argument,
+    leases_from,
+    lend,
+    settings_argument,
+    settings_from,
+)
 from sensor.commands.terminal import Stop, announce, report_faults
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     settings_argument(parser)
     parser.add_argument("files", nargs="+", metavar="FILE")
+    leases_argument(parser)
     parser.add_argument(
         "-p", "--ports", help="watched ports, comma-separated (the settings' ports)"
     )
@@ -52,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
         settings = msgspec.structs.replace(settings, ports=_ports(options.ports))
     announce()
     pipeline = Pipeline(settings, sessions="all")
+    leases = leases_from(options, settings)
+    lend(pipeline, leases, settings)
     captures = Captures(options.files)
     unread = Unread(settings.ports)
     with _opened(options.output) as file:
@@ -59,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         for output in pipeline.run(decoded(captures, pipeline.decoder, unread)):
             writer.write([one.session for one in output.sessions])
         writer.close()
+    complain_of(leases, pipeline)
     return report_faults(captures.faults, unread)
 
 

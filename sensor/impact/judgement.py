@@ -37,6 +37,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """One subscriber of the report."""
 
     host: str
+    """as alerts name it; of a known customer his pseudonym"""
     kind: Kind
     reasons: list[str]
     exempt: bool
@@ -59,6 +60,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """packet time, nanoseconds since 1970"""
     alert: str | None
     """id of the last alert"""
+    address: str = ""
+    """of a known customer where he was at ``last``: ``ADDRESS port N``, as it may be shared"""
 
 
 def judge(usage: Usage, alert: Alert | None, blocked: bool) -> Judgement:
@@ -84,6 +87,7 @@ def judge(usage: Usage, alert: Alert | None, blocked: bool) -> Judgement:
         first=usage.first,
         last=usage.last,
         alert=alert.id if alert is not None else None,
+        address=usage.address,
     )
 
 

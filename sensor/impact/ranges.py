@@ -1,7 +1,7 @@
 """Ranges of subscribers, in the order in which the port is best closed.
 
 A range is a /24 (/48 of IPv6). First come those where it stops spam and troubles nobody, then those
-with few who must be told before, last those with most.
+with few who must be told before, last those with most. A known customer is where he was last.
 """
 
 from collections import Counter
@@ -32,6 +32,7 @@ def ranges(judgements: Iterable[Judgement]) -> list[Range]:
     """In order: fewest to tell first, then most spam sources."""
     counts: dict[str, Counter[Kind]] = {}
     for one in judgements:
-        counts.setdefault(network_of(one.host), Counter())[one.kind] += 1
+        where = one.address.partition(" ")[0] or one.host
+        counts.setdefault(network_of(where), Counter())[one.kind] += 1
     found = [Range(prefix, {kind: c[kind] for kind in KINDS}) for prefix, c in counts.items()]
     return sorted(found, key=lambda r: (r.to_tell, -r.counts["spam source"], r.prefix))

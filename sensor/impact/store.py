@@ -16,6 +16,7 @@ from sensor.impact.usage import COUNTED, NAMED, Usage
 __all__ = ["UsageStore"]
 
 ROWS: Final = 1_000_000
+_PLAIN: Final = ("host", "shared", "exempt", "first", "last", "address")
 _MIGRATIONS: Final = (
     """
     CREATE TABLE usage (
@@ -66,7 +67,7 @@ class UsageStore(Book):
 def _encoded(usage: Usage) -> bytes:
     row = {name: getattr(usage, name) for name in COUNTED}
     row |= {name: dict(getattr(usage, name)) for name in NAMED}
-    row |= {name: getattr(usage, name) for name in ("host", "shared", "exempt", "first", "last")}
+    row |= {name: getattr(usage, name) for name in _PLAIN}
     return msgspec.json.encode(row)
 
 

@@ -34,10 +34,11 @@ class Survey:
     def alerts(self, told: Iterable[Alert]) -> None:
         """Messages of alerts, in order."""
         for alert in told:
+            whose = alert.customer or alert.host
             if alert.state != "closed":
-                self._alerts[alert.host] = alert
+                self._alerts[whose] = alert
             if alert.block_recommended:
-                self._blocked.add(alert.host)
+                self._blocked.add(whose)
 
     def recall(self, state: Path, since: int) -> None:
         """What a live sensor kept, of days since ``since`` (ns). Raises DatabaseError."""

@@ -16,7 +16,13 @@ import numpy as np
 
 from sensor.base.addresses import as_int, network_of
 from sensor.dns.exchangers import provider
-from sensor.hosts.subscribers import Subscribers, classify, host_text, subscriber_key
+from sensor.hosts.subscribers import (
+    Subscribers,
+    classify,
+    host_text,
+    parse_host,
+    subscriber_key,
+)
 from sensor.smtp.record import Session
 
 __all__ = ["COUNTED", "NAMED", "Usage", "Usages"]
@@ -40,6 +46,7 @@ class Usage:
     """One subscriber. Names are Counters with at most ``_MOST_SERVERS`` keys."""
 
     host: str
+    """the subscriber as alerts name it; of a known customer his pseudonym"""
     shared: bool
     exempt: bool
     first: int
@@ -62,10 +69,14 @@ class Usage:
     """domains of the servers it spoke to, by MX name or TLS server name; else their network"""
     names: Counter[str] = field(default_factory=Counter)
     """HELO names it used, escaped"""
+    address: str = ""
+    """of a known customer where he was at ``last``: ``ADDRESS port N``, as it may be shared"""
 
     def add(self, one: Session) -> None:
         """Count one connection."""
         self.connections += 1
+        if one.customer and (one.end >= self.last or not self.address):
+            self.address = f"{one.src} port {one.sport}"
         self.first = min(self.first, one.ts)
         self.last = max(self.last, one.end)
         if one.handshake not in ("complete", "midstream"):
@@ -90,8 +101,9 @@ class Usage:
     def plus(self, later: "Usage") -> "Usage":
         """Both together, of one subscriber; the later one knows better who that is."""
         whole = dataclasses.replace(
-            later, first=min(self.first, later.first), last=max(self.last, later.last)
-        )
+            later, first=min(self.first, later.first), last=max(self.last, later.last),
+            address=max(self, later, key=lambda one: one.last).address,
+        )  # fmt: skip
         for name in COUNTED:
             setattr(whole, name, getattr(self, name) + getattr(later, name))
         for name in NAMED:
@@ -152,9 +164,20 @@ class Usages:
         return found
 
     def _host(self, one: Session, c: np.void) -> str:
+        if one.customer:
+            return one.customer
         number = as_int(_ip(one.src))
         hi, lo = subscriber_key(c, np.uint64(number >> 64), np.uint64(number & _HALF), one.sport)
         return host_text(int(hi), int(lo), int(c["fold"]), int(c["ports"]))
+
+    def _standing(self, one: Session, c: np.void) -> tuple[bool, bool]:
+        """Whether many share what a connection came from, and whether whose it was is exempt."""
+        exempt = c["exempt"] >= 0
+        if not one.customer:
+            return bool(c["shared"]), bool(exempt)
+        hi, lo = parse_host(one.customer, self._subscribers)
+        his = self._subscribers.classes[classify(self._subscribers, np.uint64(hi), np.uint64(lo))]
+        return False, bool(exempt or his["exempt"] >= 0)
 
     def add(self, sessions: Iterable[Session]) -> None:
         """Count connections of subscribers to foreign servers."""
@@ -168,6 +191,6 @@ class Usages:
                 if len(self._hosts) >= self._most:
                     self.left_out += 1
                     continue
-                shared, exempt = bool(c["shared"]), bool(c["exempt"] >= 0)
+                shared, exempt = self._standing(one, c)
                 usage = self._hosts[host] = Usage(host, shared, exempt, one.ts, one.end)
             usage.add(one)

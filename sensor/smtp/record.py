@@ -130,6 +130,8 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=False):
     retransmissions: int
     anomalies: list[Annotated[str, msgspec.Meta(description=", ".join(ANOMALIES))]]
     """names in the order of docs/sessions.md"""
+    customer: str | None = None
+    """pseudonym of whose the client's address was, where leases tell: ``c-`` and 24 digits"""
 
 
 _DIRECTIONS: Final[tuple[Directions, ...]] = ("client_only", "client_only", "server_only", "both")
@@ -364,6 +366,7 @@ def session_records(
         **_of_envelopes(said),
         **_of_replies(said),
         **_of_streams(said),
+        "customer": [None] * len(ended),
     }
     return list(map(Session, *(columns[field] for field in Session.__struct_fields__)))
 

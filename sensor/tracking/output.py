@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.capture.block import Block
 from sensor.decode.segment import SEGMENT
+from sensor.hosts.customer_key import pseudonym
 from sensor.hosts.evidence import Evidence, Fact
 from sensor.smtp.record import Session, session_records
 from sensor.tracking.state import NOTED, WATCHED, Tracking
@@ -136,9 +138,13 @@ class Drain:
         ended = records.connections[:few], records.sessions[:few], records.ends[:few]
         sessions = self._read_sessions(*ended, composer)
         whose = records.suspects[:few]
+        customers = (whose["hi"] >> np.uint64(56) == np.uint64(0xFF)).tolist()
         for k, (one, is_suspect) in enumerate(zip(sessions, whose["is_"].tolist(), strict=True)):
             if one is not None:
                 suspect = composer.host(*whose[k].item()[:3]) if is_suspect else ""
+                if customers[k]:
+                    who = pseudonym(*whose[k].item()[:2])
+                    one = msgspec.structs.replace(one, customer=who)
                 self._now.sessions.append(EndedSession(one, suspect))
 
     def _read_sessions(

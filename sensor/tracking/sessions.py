@@ -330,7 +330,8 @@ def _record(followed, connection, n, how):
         records.sessions[k] = followed.sessions.blank[0]
     whose = records.suspects[k]
     whose.is_ = suspect
-    if suspect:
+    whose.hi = np.uint64(0)
+    if h >= 0:
         whose.hi = hosts.rows[h].hi
         whose.lo = hosts.rows[h].lo
         whose.class_ = hosts.rows[h].class_

@@ -173,7 +173,7 @@ def new_events(events: int) -> Events:
 
 
 SUSPECT = np.dtype([("hi", np.uint64), ("lo", np.uint64), ("class_", np.int16), ("is_", np.uint8)])
-"""Whose connection it was, where the host has an alert or was a candidate once."""
+"""Whose connection it was, and whether the host has an alert or was a candidate once."""
 
 
 class Records(NamedTuple):

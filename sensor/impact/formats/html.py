@@ -77,7 +77,7 @@ def render(report: Report) -> str:
 
 def _section(report: Report, kind: Kind) -> str:
     rows = "".join(
-        f"<tr><td><code>{_e(one.host)}</code>{' (exempt)' if one.exempt else ''}</td>"
+        f"<tr><td><code>{_e(one.host)}</code>{' (exempt)' if one.exempt else ''}{_last(one)}</td>"
         f"<td class=n>{one.sessions:,}</td><td class=n>{one.messages:,}</td>"
         f"<td class=n>{one.networks:,}</td><td>{_e('; '.join(one.reasons))}"
         f"{_alert(one)}</td></tr>"
@@ -92,6 +92,10 @@ def _section(report: Report, kind: Kind) -> str:
         f"<table><tr>{heads}</tr>{rows}</table>"
         f"<h3>Text for a notice</h3><pre>{_e(text)}</pre>"
     )
+
+
+def _last(one: Judgement) -> str:
+    return f"<br>{_e(one.address)}, {rfc3339(one.last)[:19]}" if one.address else ""
 
 
 def _alert(one: Judgement) -> str:

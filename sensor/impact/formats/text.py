@@ -21,7 +21,8 @@ def render(report: Report) -> str:
             lines += ["", f"{kind}:"]
         for one in mine:
             exempt = " (exempt)" if one.exempt else ""
-            lines.append(f"  {one.host:<28}{one.sessions:>7,} sessions{exempt}")
+            last = f", last at {one.address}, {rfc3339(one.last)[:19]}" if one.address else ""
+            lines.append(f"  {one.host:<28}{one.sessions:>7,} sessions{exempt}{last}")
             lines += [f"      {reason}" for reason in one.reasons]
     lines += ["", "close in this order (/24, /48), who must be told before:"]
     lines += [
