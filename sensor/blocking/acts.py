@@ -1,9 +1,8 @@
 """What persons do at the desk, for programs elsewhere: who, when, what, about which alert or host.
 
-``docs/act.schema.json`` is exported from here. Acts lie in tables with numbers of their own: what
-was done about alerts and cases and what was said of exemptions at the desk, releases and words that
-let blocking go on in the ledger. A feed reads one of them; what came from another sensor is told
-there, not here.
+``docs/act.schema.json`` is exported from here. Acts lie in three tables, each with numbers of its
+own: what was done about alerts and cases and what was said of exemptions at the desk, and releases
+in the ledger. A feed reads one of them; what came from another sensor is told there, not here.
 """
 
 import hashlib
@@ -18,19 +17,11 @@ from sensor.base.json_schema import published
 from sensor.blocking.desk import Desk
 from sensor.blocking.handling import ActName, Verdict
 from sensor.blocking.ledger import Ledger
+from sensor.hosts.customer_key import parse_pseudonym
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 
-__all__ = [
-    "ACTS",
-    "SCHEMA",
-    "ActFeed",
-    "DeskAct",
-    "feeds",
-    "json_schema",
-    "of_alerts",
-    "of_resumes",
-]
+__all__ = ["ACTS", "SCHEMA", "ActFeed", "DeskAct", "feeds", "json_schema", "of_alerts"]
 
 SCHEMA: Final = "port25.act/1"
 ACTS: Final = "acts:alerts"
@@ -70,8 +61,6 @@ class DeskAct(msgspec.Struct, frozen=True, kw_only=True):
     """at which it was done, where it has a name"""
     revision: Annotated[int, msgspec.Meta(ge=0)] = 0
     """of the alert, as the person saw it"""
-    whose: str = ""
-    """of ``resume``: name of the sensor, or of who decides for all, whose blocking goes on"""
 
     @property
     def about(self) -> str:
@@ -105,7 +94,7 @@ class ActFeed(NamedTuple):
 def _of_alerts(desk: Desk, journals: list[Journal], sensor: str) -> ActFeed:
     def whose(name: str) -> dict[str, str]:
         if not _ID.fullmatch(name):
-            return {"customer": name} if name.startswith("c-") else {"host": name}
+            return _whom(name)
         head = next((h for journal in journals if (h := journal.head(name))), None)
         found = {"host": head.host, "customer": head.customer} if head is not None else {}
         return {"alert": name, **found}
@@ -122,12 +111,17 @@ def _of_alerts(desk: Desk, journals: list[Journal], sensor: str) -> ActFeed:
     return ActFeed(ACTS, lambda: desk.changes, desk.last_done, read)
 
 
+def _whom(name: str) -> dict[str, str]:
+    """A host, or a customer by his pseudonym."""
+    return {"customer": name} if parse_pseudonym(name) is not None else {"host": name}
+
+
 def _of_exemptions(desk: Desk, sensor: str) -> ActFeed:
     def read(after: int, most: int) -> list[Numbered]:
         return [
             (number, None if elsewhere else _made(
                 "exempt" if one.until > one.ts else "lift", one.ts, one.by, f"word {number}",
-                host=one.host, reason=one.reason, until=max(0, one.until), sensor=sensor))
+                **_whom(one.host), reason=one.reason, until=max(0, one.until), sensor=sensor))
             for number, elsewhere, one in desk.said(after, most)
         ]  # fmt: skip
 
@@ -140,30 +134,17 @@ def _of_ledger(ledger: Ledger, sensor: str) -> ActFeed:
         for number, one in ledger.by_persons(after, most):
             made = None
             exempt = any(cause.code == "ledger.exempt" for cause in one.causes)
-            if not one.desk and not exempt and one.action == "release":
+            if not one.desk and not exempt and (one.action == "release" or one.action == "resume"):
                 made = _made(
-                    one.action, one.ts, one.by, one.id, host=one.host, alert=one.alert,
-                    customer=one.customer or "", reason="; ".join(one.reasons),
+                    one.action, one.ts, one.by, one.id, alert=one.alert,
+                    **{**_whom(one.host), "customer": one.customer or ""},
+                    reason="; ".join(one.reasons),
                     until=one.held_until, sensor=sensor or one.sensor,
                 )  # fmt: skip
             found.append((number, made))
         return found
 
     return ActFeed("acts:ledger", lambda: ledger.changes, lambda: ledger.last, read)
-
-
-def of_resumes(ledger: Ledger, sensor: str) -> ActFeed:
-    """Whose blocking was let go on here."""
-
-    def read(after: int, most: int) -> list[Numbered]:
-        return [
-            (number, None if one.sensor else _made(
-                "resume", one.ts, one.by, f"resumed {number}", reason=one.reason,
-                sensor=sensor, whose=one.whose or sensor))
-            for number, one in ledger.resumes.page(after, most)
-        ]  # fmt: skip
-
-    return ActFeed("acts:resumes", lambda: ledger.changes, lambda: ledger.resumes.last, read)
 
 
 def of_alerts(state: StateFolder, sensor: str) -> ActFeed:
@@ -182,9 +163,7 @@ def feeds(state: StateFolder, sensor: str = "") -> list[ActFeed]:
         desk = Desk(state.desk, read_only=True)
         found += [_of_alerts(desk, journals, sensor), _of_exemptions(desk, sensor)]
     if state.ledger.exists():
-        Ledger(state.ledger).close()  # the same
-        ledger = Ledger(state.ledger, read_only=True)
-        found += [_of_ledger(ledger, sensor), of_resumes(ledger, sensor)]
+        found.append(_of_ledger(Ledger(state.ledger, read_only=True), sensor))
     return found
 
 

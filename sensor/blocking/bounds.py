@@ -12,6 +12,7 @@ from typing import Final
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
+from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import Exemption, Network, SubscriberPrefix, where
 
 __all__ = ["LONGEST", "Bounds"]
@@ -42,7 +43,9 @@ class Bounds:
         """Without ``prefixes`` everyone is a subscriber, as for alerts."""
         self._prefixes = [(ipaddress.ip_network(p.prefix), p) for p in prefixes]
         self._own = [ipaddress.ip_network(text) for text in own_mail_servers]
-        self._exempt = [(ipaddress.ip_network(e.prefix), e) for e in exempt]
+        self._customers = {e.prefix: e for e in exempt if parse_pseudonym(e.prefix)}
+        places = [e for e in exempt if e.prefix not in self._customers]
+        self._exempt = [(ipaddress.ip_network(e.prefix), e) for e in places]
 
     @property
     def subscribers(self) -> int:
@@ -67,11 +70,14 @@ class Bounds:
         for own in self._own:
             if _overlap(source, own):
                 return sentence("bounds.own", server=str(own))
-        for network, exemption in self._exempt:
+        exempt = [(str(n), e) for n, e in self._exempt if _overlap(source, n)]
+        if decision.customer in self._customers:
+            exempt.append((decision.customer, self._customers[decision.customer]))
+        for whose, exemption in exempt:
             end = datetime.datetime.combine(exemption.until, datetime.time.max, datetime.UTC)
-            if _overlap(source, network) and decision.ts <= end.timestamp() * SECOND:
+            if decision.ts <= end.timestamp() * SECOND:
                 return sentence(
-                    "bounds.exempt", network=str(network), until=str(exemption.until),
+                    "bounds.exempt", network=whose, until=str(exemption.until),
                     reason=exemption.reason,
                 )  # fmt: skip
         inside = [(n, p) for n, p in self._prefixes if _covers(n, source)]

@@ -1,8 +1,9 @@
 """What a blocking controller does with the block list topic: nothing it was not meant to.
 
 It holds the last word of each sensor on each subscriber: a subscriber is blocked as long as any
-sensor's block is in force, until the latest end, and a tombstone takes only its own. What a person
-released or exempted at any sensor is not blocked for anybody.
+sensor's block is in force, until the latest end, and a tombstone takes only its own. Where blocks
+of an address are of different customers, the newest one says whose it is, and those of others are
+void. What a person released or exempted at any sensor is not blocked for anybody.
 
 Each decision is held against this machine's own settings (:mod:`sensor.blocking.bounds`) and
 refused, with a count by reason, where it is not for this machine to carry out: malformed, of the
@@ -21,6 +22,7 @@ from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import SCHEMA, SENSOR, Decision
 from sensor.blocking.desk_record import AHEAD, Words
 from sensor.blocking.loading import ApplyError, Key, Loader
+from sensor.hosts.customer_key import parse_pseudonym
 
 __all__ = ["ApplyError", "Controller"]
 
@@ -61,6 +63,23 @@ class Loads(Protocol):
         """Make it hold these blocks; the hosts newly refused. Raises ApplyError."""
 
 
+def _parts(key: bytes) -> tuple[str, str, str]:
+    """Customer, host and sensor of a key; the first and the last may be empty."""
+    parts = key.decode(errors="replace").split("@", 2)
+    if len(parts) == 3 and parse_pseudonym(parts[0]) is not None:
+        return parts[0], parts[1], parts[2]
+    return "", parts[0], "@".join(parts[1:])
+
+
+def _of_whose_it_is(blocks: list[Decision]) -> list[Decision]:
+    """Without those of customers who had the address before another."""
+    known = [one for one in blocks if one.customer]
+    if not known:
+        return blocks
+    newest = max(known, key=lambda one: (one.ts, one.customer)).customer
+    return [one for one in blocks if one.customer in (newest, msgspec.UNSET)]
+
+
 class Controller:
     """The block list as this machine carries it out."""
 
@@ -81,8 +100,8 @@ class Controller:
         self._bounds = bounds
         self._max_blocks = max_blocks
         self._loader: Loads = Loader(apply, own, look, count=count) if loader is None else loader
-        self._blocks: dict[str, dict[str, tuple[int, Decision]]] = {}
-        """by subscriber and sensor"""
+        self._blocks: dict[str, dict[tuple[str, str], tuple[int, Decision]]] = {}
+        """by subscriber, and by customer and sensor"""
         self._words = Words()
         self.refused: collections.Counter[str] = collections.Counter()
         self.dirty = True
@@ -90,9 +109,9 @@ class Controller:
 
     def take(self, partition: int, key: bytes, value: bytes | None, ts: int) -> str:
         """One message; why it was refused, else empty. ``ts``: now, ns since 1970."""
-        host, _, sensor = key.decode(errors="replace").partition("@")
+        customer, host, sensor = _parts(key)
         of_host = self._blocks.get(host, {})
-        if of_host.pop(sensor, None) is not None:
+        if of_host.pop((customer, sensor), None) is not None:
             self.dirty = True
             if not of_host:
                 del self._blocks[host]
@@ -102,12 +121,12 @@ class Controller:
             if len(value) > _LARGEST:
                 raise msgspec.DecodeError("too long")
             one = msgspec.json.decode(value, type=Decision)
-            reason = self._objection(host, sensor, one, ts)
+            reason = self._objection(customer, host, sensor, one, ts)
         except Exception as error:  # or it would come again for ever, and hold up all behind it
             reason = f"malformed: {error}"
         if reason:
             return self._refuse(reason)
-        self._blocks.setdefault(host, {})[sensor] = partition, one
+        self._blocks.setdefault(host, {})[customer, sensor] = partition, one
         self.dirty = True
         return ""
 
@@ -122,8 +141,10 @@ class Controller:
         self.refused[reason.partition(":")[0]] += 1
         return reason
 
-    def _objection(self, host: str, sensor: str, one: Decision, ts: int) -> str:
-        if one.schema != SCHEMA or one.host != host or one.sensor != sensor:
+    def _objection(self, customer: str, host: str, sensor: str, one: Decision, ts: int) -> str:
+        # One of before stands under no customer's key.
+        his = not customer or one.customer == customer
+        if one.schema != SCHEMA or one.host != host or one.sensor != sensor or not his:
             named = f"{one.schema[:50]} for {one.host[:100]} by {one.sensor[:100] or 'nobody'}"
             return f"malformed: {named} under the key {host[:100]}@{sensor[:100]}"
         if sensor and not re.search(SENSOR, sensor):
@@ -172,6 +193,8 @@ class Controller:
         found = []
         for of_host in self._blocks.values():
             holding = [one for _, one in of_host.values() if self._words.against(one) is None]
+            if len(holding) > 1:
+                holding = _of_whose_it_is(holding)
             if holding:
                 found.append(max(holding, key=lambda one: one.expires))
         return found

@@ -16,6 +16,7 @@ import msgspec
 from sensor.base.database import Book
 from sensor.base.units import DAY
 from sensor.blocking.handling import TABLES, TICKETS, Act, ActName, Handling, Verdict, after
+from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import Exemption, where
 from sensor.state.folder import StateFolder
 
@@ -144,9 +145,10 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 class Exempted(msgspec.Struct, frozen=True):
-    """Somebody has exempted a host."""
+    """Somebody has exempted a host, or a customer."""
 
     host: str
+    """the subscriber as alerts name it, or a customer's pseudonym: he is exempt wherever he is"""
     ts: int
     until: int
     """packet time, nanoseconds since 1970"""
@@ -317,11 +319,11 @@ class Desk(Book):
         return [Exempted(*row) for row in self.db.rows(sql, host)]
 
     def exempt(self, host: str, days: int, ts: int, by: str, reason: str) -> Exempted:
-        """Exempt a host until the end of the day ``days`` from ``ts`` (ns).
+        """Exempt a host or customer until the end of the day ``days`` from ``ts`` (ns).
 
         Raises ValueError for a port block of a shared address, which has no prefix of its own.
         """
-        if where(host)[1] is not None:
+        if parse_pseudonym(host) is None and where(host)[1] is not None:
             raise ValueError(f"{host}: a port block cannot be exempted, only the whole address")
         until = (ts // DAY + days + 1) * DAY
         with self.db.transaction():
@@ -396,7 +398,7 @@ class Desk(Book):
         """The same as the settings have them."""
         return tuple(
             Exemption(
-                prefix=str(where(one.host)[0]),
+                prefix=one.host if parse_pseudonym(one.host) else str(where(one.host)[0]),
                 reason=f"{one.by}: {one.reason}",
                 until=datetime.datetime.fromtimestamp(one.until // 10**9 - 1, datetime.UTC).date(),
             )

@@ -4,6 +4,9 @@
 blocked for anything seen before ``until``; an *exempt* the same for as long as it holds, and alerts
 are not raised either. An exemption that somebody lifts is told again, with its end now.
 
+Where leases tell whose an address is, a word is about the customer: it holds for him wherever he
+is, under his pseudonym, and for nobody who has an address of his afterwards.
+
 The key is ``action/host@sensor``: each sensor's last word on each subscriber is kept. Of releases
 the longest holds; of exemptions the one told last, whoever told it. Nothing here can block anybody,
 so what is wrong is passed over and what was said before it stays.
@@ -19,6 +22,7 @@ from sensor.alerts.alert import rfc3339
 from sensor.base.json_schema import published
 from sensor.base.units import DAY, HOUR
 from sensor.blocking.decision import SENSOR, Decision
+from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import where
 
 __all__ = [
@@ -26,6 +30,7 @@ __all__ = [
     "DeskRecord",
     "DeskRecordError",
     "Words",
+    "concerns",
     "json_schema",
     "place",
     "read",
@@ -36,8 +41,6 @@ __all__ = [
 SCHEMA: Final = "port25.desk/1"
 ACT: Final = b"act/"
 """How keys of acts about alerts and cases begin (:mod:`sensor.blocking.desk_act`)."""
-RESUME: Final = b"resume/"
-"""How keys of words begin that let blocking go on, whose; the same module has them."""
 LARGEST: Final = 1 << 16
 """Bytes of a message."""
 AHEAD: Final = HOUR
@@ -60,7 +63,7 @@ class DeskRecord(msgspec.Struct, frozen=True, kw_only=True):
     """the same, RFC 3339"""
     action: Literal["release", "exempt"]
     host: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    """the subscriber as alerts name it"""
+    """the subscriber as alerts name it, or a customer's pseudonym"""
     until: Moment
     """nothing seen before it is blocked, nanoseconds since 1970"""
     by: Annotated[str, msgspec.Meta(max_length=_TEXT)]
@@ -70,6 +73,8 @@ class DeskRecord(msgspec.Struct, frozen=True, kw_only=True):
     """the sensor at which it was decided"""
     level: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     """of a release: how often the subscriber had come back"""
+    customer: Annotated[str, msgspec.Meta(max_length=26)] = ""
+    """his pseudonym, where leases tell whose the address is: it is about no other customer"""
 
     @property
     def key(self) -> str:
@@ -83,14 +88,14 @@ class DeskRecordError(Exception):
 
 def record(
     action: Literal["release", "exempt"], host: str, ts: int, until: int, by: str, reason: str,
-    sensor: str, level: int = 0,
+    sensor: str, level: int = 0, customer: str = "",
 ) -> DeskRecord:  # fmt: skip
     """A record with its id and time."""
     text = "|".join(map(str, (SCHEMA, action, host, ts, until, sensor)))
     return DeskRecord(
         id=hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), ts=ts, time=rfc3339(ts),
         action=action, host=host, until=until, by=by[:_TEXT], reason=reason[:_TEXT], sensor=sensor,
-        level=min(level, 1_000_000),
+        level=min(level, 1_000_000), customer=host if parse_pseudonym(host) else customer,
     )  # fmt: skip
 
 
@@ -100,7 +105,7 @@ def read(key: bytes, value: bytes, now: int) -> DeskRecord:
         raise DeskRecordError("malformed: too long")
     try:
         one = msgspec.json.decode(value, type=DeskRecord)
-        source, ports = where(one.host)
+        _check_subscriber(one)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise DeskRecordError(f"malformed: {str(error)[:200]}") from None
     if one.schema != SCHEMA or one.key.encode(errors="replace") != key:
@@ -108,15 +113,33 @@ def read(key: bytes, value: bytes, now: int) -> DeskRecord:
         raise DeskRecordError(f"malformed: {one.schema[:50]} of {one.host} under the key {shown}")
     if not re.search(SENSOR, one.sensor):
         raise DeskRecordError(f"malformed: {one.sensor!r} is no sensor's name")
-    if source.prefixlen < _SHORTEST[source.version]:
-        raise DeskRecordError(f"out of bounds: {source} is more than one subscriber")
-    if ports and not 0 <= ports[0] <= ports[1] <= 65535:
-        raise DeskRecordError(f"malformed: {ports[0]}-{ports[1]} are no ports")
     if one.ts > now + AHEAD:
         raise DeskRecordError(f"future: it is of {one.time[:40]}")
     if not 0 <= one.until - one.ts <= _LONGEST[one.action]:
         raise DeskRecordError("out of bounds: it would hold longer than anybody may say")
     return one
+
+
+def _check_subscriber(one: DeskRecord) -> None:
+    """Raises ValueError and DeskRecordError."""
+    if one.customer and parse_pseudonym(one.customer) is None:
+        raise DeskRecordError(f"malformed: {one.customer!r} is no pseudonym")
+    if parse_pseudonym(one.host) is not None:
+        if one.customer != one.host:
+            raise DeskRecordError(f"malformed: {one.host} is not {one.customer or 'named'}")
+        return
+    source, ports = where(one.host)
+    if source.prefixlen < _SHORTEST[source.version]:
+        raise DeskRecordError(f"out of bounds: {source} is more than one subscriber")
+    if ports and not 0 <= ports[0] <= ports[1] <= 65535:
+        raise DeskRecordError(f"malformed: {ports[0]}-{ports[1]} are no ports")
+
+
+def concerns(one: DeskRecord, host: str, customer: str) -> bool:
+    """Whether a word is about who has ``host``; ``customer`` is empty where that is not known."""
+    if one.customer and customer:
+        return one.customer == customer
+    return parse_pseudonym(one.host) is None and touches(one.host, host)
 
 
 def touches(one: str, other: str) -> bool:
@@ -147,8 +170,8 @@ class Words:
         return len(self._said)
 
     def take(self, key: bytes, value: bytes | None, now: int) -> str:
-        """One message; why it was refused, else empty. What bears on no block is passed over."""
-        if key.startswith((ACT, RESUME)):
+        """One message; why it was refused, else empty. Acts about alerts are passed over."""
+        if key.startswith(ACT):
             return ""
         if value is None:
             self._forget(key)
@@ -177,8 +200,9 @@ class Words:
 
     def against(self, block: Decision) -> DeskRecord | None:
         """Whose word makes a block void; None: nobody's."""
-        keys = self._near.get(place(block.host), ())
-        near = [one for key in keys if touches((one := self._said[key][1]).host, block.host)]
+        customer = block.customer or ""
+        keys = set(self._near.get(place(block.host), ())) | self._near.get(customer, set())
+        near = [one for key in keys if concerns(one := self._said[key][1], block.host, customer)]
         last: dict[str, DeskRecord] = {}
         for one in near:
             if one.action == "exempt" and one.ts >= last.get(one.host, one).ts:
@@ -189,6 +213,8 @@ class Words:
 
 def place(host: str) -> object:
     """Where a subscriber is looked up: no two that touch are in different places."""
+    if parse_pseudonym(host) is not None:
+        return host
     source, _ = where(host)
     short = _SHORTEST[source.version]
     return source.version, int(source.network_address) >> (source.max_prefixlen - short)

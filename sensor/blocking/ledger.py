@@ -16,10 +16,10 @@ from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import DAY, MINUTE, SECOND
 from sensor.blocking.bounds import LONGEST
 from sensor.blocking.decision import Decision, decision
-from sensor.blocking.desk_record import DeskRecord, touches
+from sensor.blocking.desk_record import DeskRecord, concerns, touches
 from sensor.blocking.policy import Policy, released
 from sensor.blocking.recovery import TURNED_AWAY, Pause
-from sensor.blocking.resuming import TABLES, Resumed, Resumes
+from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import where
 from sensor.state.journal import Row
 
@@ -75,7 +75,6 @@ _MIGRATIONS: Final = (
     ALTER TABLE decisions ADD COLUMN customer TEXT NOT NULL DEFAULT '';
     CREATE INDEX decisions_by_customer ON decisions (customer, host) WHERE customer <> '';
     """,
-    TABLES,
 )
 _NAMES_KEPT: Final = LONGEST * SECOND + 2 * DAY
 """After so long no block made under a name is in force."""
@@ -95,6 +94,14 @@ def _decisions(db: Database, sql: str, *values: Any) -> list[Decision]:
 
 def _cause(cause: Sentence) -> str:
     return msgspec.json.encode(cause).decode()
+
+
+def _whom(host: str) -> dict[str, Any]:
+    """Of a release of nothing that is in force: a subscriber, or a customer wherever he is."""
+    if parse_pseudonym(host) is not None:
+        return {"host": host, "customer": host}
+    source, ports = where(host)
+    return {"host": host, "source": str(source), "ports": ports}
 
 
 def _heard(one: Decision, told: DeskRecord, until: int) -> Decision:
@@ -191,7 +198,6 @@ class Ledger(Book):
         book = _Book(self.db, policy.enforced)
         with self.db.transaction():
             for _, alert in rows:
-                made += self._go_on(alert.ts)
                 made += self._expire(alert.ts)
                 steps = policy.go_on(alert.ts, book)
                 for one in steps:
@@ -234,8 +240,18 @@ class Ledger(Book):
             "INSERT INTO decisions"
             " (ts, action, enforced, fresh, host, alert, reason, message, cause, customer)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(one.ts, one.action, one.enforced, fresh, one.host, one.alert, one.reasons[0]),
-            *(message, _cause(one.causes[0]) if one.causes else "", one.customer or ""),
+            *(
+                one.ts,
+                one.action,
+                one.enforced,
+                fresh,
+                one.host,
+                one.alert,
+                one.reasons[0],
+                message,
+                _cause(one.causes[0]) if one.causes else "",
+                one.customer or "",
+            ),
         )
         if one.action in ("block", "lookup", "release"):
             row = (one.host, one.enforced, one.action, one.expires, message)
@@ -268,22 +284,25 @@ class Ledger(Book):
         holding = [one for one in _decisions(self.db, sql, ts, enforced) if one.in_force(ts)]
         return sorted(holding, key=lambda one: (one.since, one.host))
 
-    def last_words(self, hosts: list[str], ts: int) -> dict[str, Decision]:
+    def last_words(self, hosts: list[str], ts: int, customer: str = "") -> dict[str, Decision]:
         """How some hosts stand at ``ts`` (ns): the block or lookup in force, else the newest.
 
         One that is enforced goes before one of a dry run. Hosts never decided on are left out.
+        With a ``customer`` only what was decided on him counts.
         """
         newest = (
             "SELECT message FROM decisions WHERE number IN (SELECT max(number) FROM decisions"
-            " WHERE host IN (SELECT value FROM json_each(?))"
+            " WHERE host IN (SELECT value FROM json_each(?)) AND ? IN ('', customer)"
             " AND action IN ('block', 'lookup', 'release', 'refuse') GROUP BY host)"
         )
         holding = (
             "SELECT message FROM standing WHERE host IN (SELECT value FROM json_each(?))"
-            " AND action IN ('block', 'lookup') AND expires > ? ORDER BY enforced"
+            " AND action IN ('block', 'lookup') AND expires > ?"
+            " AND ? IN ('', CAST(message AS TEXT) ->> 'customer') ORDER BY enforced"
         )
         wanted = json.dumps(hosts)
-        found = [*_decisions(self.db, newest, wanted), *_decisions(self.db, holding, wanted, ts)]
+        found = _decisions(self.db, newest, wanted, customer)
+        found += _decisions(self.db, holding, wanted, ts, customer)
         return {one.host: one for one in found}
 
     @property
@@ -343,10 +362,6 @@ class Ledger(Book):
         sql = "SELECT name FROM makers WHERE name != ? ORDER BY name"
         return [name for (name,) in self.db.rows(sql, sensor)]
 
-    def is_called(self, name: str) -> bool:
-        """Whether decisions were told under this name."""
-        return bool(self.db.rows("SELECT 1 FROM makers WHERE name = ?", name))
-
     @property
     def shared(self) -> bool:
         """Whether other sensors may hear what persons decide here."""
@@ -362,14 +377,19 @@ class Ledger(Book):
         found = _decisions(self.db, sql)
         return [one for one in found if one.held_until > ts and not one.desk]
 
+    def whose(self, host: str, ts: int) -> str:
+        """The customer whose block or lookup is in force at ``ts`` (ns) on a host; else empty."""
+        sql = "SELECT message FROM standing WHERE host = ? AND action IN ('block', 'lookup')"
+        found = _decisions(self.db, f"{sql} AND expires > ? ORDER BY enforced DESC", host, ts)
+        return next((one.customer for one in found if one.customer), "")
+
     def tell(self, host: str, ts: int, reason: str, by: str) -> Decision:
-        """A person releases a subscriber who is blocked by other sensors alone.
+        """A person releases a subscriber, or a customer, who is blocked by other sensors alone.
 
         Raises ValueError where ``host`` is not what alerts call a subscriber.
         """
-        source, ports = where(host)
         one = decision(
-            "release", ts, enforced=True, host=host, source=str(source), ports=ports, since=ts,
+            "release", ts, enforced=True, **_whom(host), since=ts,
             expires=ts, reasons=[reason], by=by, held_until=self._held_until(ts),
         )  # fmt: skip
         with self.db.transaction():
@@ -383,16 +403,14 @@ class Ledger(Book):
         reason = told.reason if release else sentence("ledger.exempt", reason=told.reason)
         made = []
         for mode in (True, False):
-            for standing in self._near(told.host, mode):
+            for standing in self._concerned(told, mode):
                 if standing.action != "release" and standing.ts < told.until:
                     ended = released(standing, max(told.ts, standing.ts), reason, told.by)
                     made.append(_heard(ended, told, until))
             if release and told.until > now and self._unknown(told, mode, made):
-                source, ports = where(told.host)
                 held = decision(
-                    "release", told.ts, enforced=mode, host=told.host, source=str(source),
-                    ports=ports, since=told.ts, expires=told.ts, level=told.level,
-                    reasons=[told.reason], by=told.by,
+                    "release", told.ts, enforced=mode, **_whom(told.host), since=told.ts,
+                    expires=told.ts, level=told.level, reasons=[told.reason], by=told.by,
                 )  # fmt: skip
                 made.append(_heard(held, told, until))
         if made:
@@ -400,6 +418,14 @@ class Ledger(Book):
                 for one in made:
                     self._write(one)
         return made
+
+    def _concerned(self, told: DeskRecord, enforced: bool) -> list[Decision]:
+        """The last word on each subscriber whom a person's word is about."""
+        if parse_pseudonym(told.host) is not None:
+            found = _Book(self.db, enforced).of_customer(told.host)
+            return [one for one in found if one.host != told.host]
+        near = self._near(told.host, enforced)
+        return [one for one in near if concerns(told, one.host, one.customer or "")]
 
     def _near(self, host: str, enforced: bool) -> list[Decision]:
         """The last word on each subscriber who has an address in common with ``host``."""
@@ -417,6 +443,8 @@ class Ledger(Book):
         """Whether nothing holds ``told.host`` as long as a release says."""
         if any(one.host == told.host and one.enforced == enforced for one in made):
             return False
+        if told.customer and told.host != told.customer:
+            return False  # his word comes as well, and an address is nobody's for ever
         before = _Book(self.db, enforced).standing(told.host)
         return before is None or (
             before.action == "release" and before.held_until < told.until and before.ts < told.until
@@ -425,42 +453,10 @@ class Ledger(Book):
     def resume(self, ts: int, reason: str, by: str) -> bool:
         """A person lets blocking go on; False where it had not stopped."""
         with self.db.transaction():
-            pauses = {mode: one for mode in (True, False) if (one := self.pause(mode))}
-            ts = max(ts, *(one.stop.ts for one in pauses.values())) if pauses else ts
-            for mode in pauses:
+            modes = [mode for mode in (True, False) if self.stopped(mode)]
+            for mode in modes:
                 self._write(decision("resume", ts, enforced=mode, reasons=[reason], by=by))
-            if pauses:
-                self.resumes.said(Resumed(ts, "", by, reason))
-        return bool(pauses)
-
-    def go_on(self, ts: int) -> list[Decision]:
-        """What such words lead to, once all alerts before ``ts`` (ns) have been decided on."""
-        if not self.resumes.due(ts):
-            return []
-        with self.db.transaction():
-            return self._go_on(ts)
-
-    def _go_on(self, ts: int) -> list[Decision]:
-        made = []
-        for one in (heard := self.resumes.due(ts)):
-            made += self._expire(one.ts)
-            for mode in (True, False):
-                if (pause := self.pause(mode)) is not None and pause.stop.ts <= one.ts:
-                    more: dict[str, Any] = {
-                        "reasons": [one.reason],
-                        "by": one.by,
-                        "desk": one.sensor,
-                    }
-                    made.append(decision("resume", one.ts, enforced=mode, **more))
-                    self._write(made[-1])
-        if heard:
-            self.resumes.done(ts)
-        return made
-
-    @property
-    def resumes(self) -> Resumes:
-        """Words of persons that let blocking go on."""
-        return Resumes(self.db)
+        return bool(modes)
 
     def page(self, after: int = 0, most: int = 1000) -> list[Entry]:
         """Decisions with numbers above ``after``, in order, at most ``most``."""

@@ -61,11 +61,6 @@ class BlockingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """seconds of a first block, of a second...; the last is that of all later ones"""
     memory: Annotated[int, msgspec.Meta(ge=0, le=366 * 86_400)] = 30 * 86_400
     """seconds after the end of a block within which the host that comes back is a repeater"""
-    source_validation: bool = False
-    """whether the access network lets nobody send under another's address (BCP 38 and 84 or SAVI,
-    for each line and not for the border alone): then a SYN is its sender's, and connections that
-    are opened are proof, answered or not
-    """
     release_on_clear: bool = True
     """whether a block ends when its alert closes"""
     hold: Annotated[int, msgspec.Meta(ge=0, le=366 * 86_400)] = 86_400
@@ -165,17 +160,16 @@ class Policy:
         his = book.of_customer(alert.customer) if alert.customer else []
         if alert.customer:
             made += _freed(alert, standing, his)
-            if standing is None or standing.customer != alert.customer:
-                standing = his[0] if his else None
+            if standing is None or not _stands_for(standing, alert):
+                held = (one for one in his if self._is_held(one, alert.ts))
+                standing = next(held, his[0] if his else None)
         if alert.state == "closed":
             lent = alert.block_code == "block.lent"
             if self._settings.release_on_clear or lent:
                 made += _ended(alert, standing, his, made, sentence("policy.closed"))
         elif alert.severity == "medium" and _rests_on(standing, alert):
             made += _ended(alert, standing, his, made, _advice(alert))
-        elif alert.block_recommended and (
-            alert.handshake_proven or self._settings.source_validation
-        ):
+        elif alert.block_recommended and alert.handshake_proven:
             made += self._block(alert, standing, book)
         elif alert.shared_address and alert.severity != "medium":
             if standing is None or not standing.in_force(alert.ts):
@@ -202,12 +196,10 @@ class Policy:
             if ts + ttl < standing.expires + min(MINUTE, ttl // 2):
                 return []  # so little more is not worth a line
         elif standing is not None and standing.action == "release":
-            ended = standing.ts
-            held_until = standing.held_until or ended + self._settings.hold * SECOND
-            if standing.by != "port25" and ts < held_until:
+            if self._is_held(standing, ts):
                 why = sentence("policy.released", by=standing.by, reason=standing.reasons[0])
                 return self._refuse(alert, standing.level, why, book)
-            if ts - ended < self._settings.memory * SECOND:
+            if ts - standing.ts < self._settings.memory * SECOND:
                 level = standing.level + 1
         causes = [_advice(alert), *_largest(alert)]
         new = self._new("block", alert, level, since, causes, self._end(alert, level))
@@ -228,6 +220,12 @@ class Policy:
         if ceiling := self._ceiling(ts, book):
             return [self._stop(ts, *ceiling), *self._refuse(alert, level, recovery.STOPPED, book)]
         return [new]
+
+    def _is_held(self, standing: Decision, ts: int) -> bool:
+        """Whether a person's word holds at ``ts``."""
+        held_until = standing.held_until or standing.ts + self._settings.hold * SECOND
+        by_person = standing.action == "release" and standing.by != "port25"
+        return by_person and ts < held_until
 
     def _stop(self, ts: int, ceiling: Sentence, then: Sentence) -> Decision:
         return decision("stop", ts, [ceiling, then], enforced=self.enforced)
@@ -287,6 +285,13 @@ def _ended(
     gone = {one.host for one in freed}
     found = {one.host: one for one in (*his, standing) if _rests_on(one, alert)}
     return [released(one, alert.ts, why) for host, one in found.items() if host not in gone]
+
+
+def _stands_for(standing: Decision, alert: Alert) -> bool:
+    """Whether the last word on an address says how its customer stands: of one who has been
+    elsewhere since, that is the newest of his.
+    """
+    return standing.customer == alert.customer and standing.in_force(alert.ts)
 
 
 def _goes_on(standing: Decision, alert: Alert) -> bool:

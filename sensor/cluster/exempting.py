@@ -13,7 +13,7 @@ from typing import Final
 
 from sensor.alerts.alert import Alert
 from sensor.base.sentences import Sentence
-from sensor.blocking.desk_record import DeskRecord, place, touches
+from sensor.blocking.desk_record import DeskRecord, concerns, place
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.desk_listener import DeskListener
 
@@ -26,7 +26,7 @@ _PATIENCE: Final = 10.0
 
 
 class Exemptions:
-    """The last word on each host, whoever said it."""
+    """The last word on each host or customer, whoever said it."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
@@ -49,10 +49,13 @@ class Exemptions:
 
     def holds(self, alert: Alert) -> bool:
         """Whether the alert was raised while its host was exempt, and that is so now."""
-        for host in self._near.get(place(alert.host), ()):
+        customer = alert.customer or ""
+        near = set(self._near.get(place(alert.host), ())) | self._near.get(customer, set())
+        for host in near:
             one = self._last[host]
-            if one.ts <= alert.opened and alert.ts < one.until and touches(host, alert.host):
-                return True
+            if one.ts <= alert.opened and alert.ts < one.until:
+                if concerns(one, alert.host, customer):
+                    return True
         return False
 
 

@@ -1,9 +1,11 @@
-"""``port25 customer``: the name behind a pseudonym."""
+"""``port25 customer``: the name behind a pseudonym, and the pseudonym of a name."""
 
 import argparse
+import re
 from typing import Final
 
 from sensor.commands.options import (
+    customer_from,
     person,
     settings_argument,
     settings_from,
@@ -14,7 +16,7 @@ from sensor.commands.terminal import Stop, printable
 
 __all__ = ["HELP", "PLACE", "arguments", "run"]
 
-HELP: Final = "the name behind a customer's pseudonym; the look is logged"
+HELP: Final = "the name behind a customer's pseudonym (the look is logged), and back"
 PLACE: Final = 95
 
 
@@ -22,16 +24,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     settings_argument(parser)
     state_argument(parser)
-    parser.add_argument("customer", metavar="PSEUDONYM", help="c-..., as alerts have it")
+    parser.add_argument(
+        "customer",
+        metavar="CUSTOMER",
+        help="c-..., as alerts have it; or a name, as leases have it",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print it, once the look is in the audit book."""
+    """Print it; a name once the look is in the audit book."""
     from sensor.base.database import DatabaseError
     from sensor.console.naming import told_name
     from sensor.console.view import View
 
     settings = settings_from(options.config)
+    if not re.fullmatch("c-[0-9a-f]{24}", options.customer):
+        print(customer_from(options.customer, settings))
+        return 0
     try:
         view = View(state_from(options, settings))
         is_seen, name = told_name(view, person(), options.customer)

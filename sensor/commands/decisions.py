@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     settings_argument(parser)
     state_argument(parser)
-    parser.add_argument("--host", help="only of this host, as alerts name it")
+    parser.add_argument("--host", help="only of this host, as alerts name it, or customer")
     parser.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
 
 
@@ -49,7 +49,7 @@ def _show(ledger: "Ledger", options: argparse.Namespace) -> int:
     while page := ledger.page(after):
         after = page[-1].number
         for _, one in page:
-            if options.host and options.host != one.host:
+            if options.host and options.host not in (one.host, one.customer):
                 continue
             if lines:
                 sys.stdout.buffer.write(msgspec.json.encode(one) + b"\n")

@@ -6,7 +6,7 @@ kept, and the last example in a line.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -94,6 +94,19 @@ class Complaints(Book):
             "host IN (SELECT value FROM json_each(?)) AND ts BETWEEN ? AND ?",
             (json.dumps(list(hosts)), since, until), most,
         )  # fmt: skip
+
+    def of_times(
+        self, was_his: Callable[[str, int, int], bool], since: int, until: int, most: int
+    ) -> list[Complaint]:
+        """Those of a time (ns) about an address and port that were somebody's at that moment."""
+
+        def fits(text: str) -> bool:
+            address, port, ts = text.split("|")
+            return was_his(address, int(port), int(ts))
+
+        self.db.teach("was_his", fits)
+        sql = "ts BETWEEN ? AND ? AND was_his(address || '|' || port || '|' || ts)"
+        return self._read(sql, (since, until), most)
 
     def newest(self, most: int, condition: tuple[str, tuple[Any, ...]]) -> list[Complaint]:
         """Those that came last and fit."""

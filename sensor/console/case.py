@@ -19,7 +19,7 @@ from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Desk, Exempted, Letter
 from sensor.blocking.handling import Act, ActError, ActName, Verdict, case_of
 from sensor.complaints.complaint import Complaint, Weight
-from sensor.console.corroboration import beside
+from sensor.console.corroboration import beside, had
 from sensor.console.listing import Seen
 from sensor.console.view import View
 from sensor.customers.words import Address
@@ -86,14 +86,6 @@ class Case(msgspec.Struct, frozen=True):
     """alerts and events that are older than those"""
 
 
-def _addresses(messages: list[Alert]) -> list[Address]:
-    found: dict[tuple[str, int], Address] = {}
-    for one in messages:
-        for address in one.addresses or ():
-            found[address.address, address.since] = address
-    return sorted(found.values(), key=lambda one: (-one.since, one.address))
-
-
 def _alert(one: Alert) -> CaseEvent:
     return CaseEvent(one.ts, "alert", one.state, one.host, one.id, score=one.score)
 
@@ -155,7 +147,7 @@ def _said(desk: Desk, name: str, alerts: list[Seen], addresses: list[Address], w
 
 def _whole(view: View, name: str, alerts: list[Seen]) -> bool:
     """Whether whoever asks sees all of the case, and not some of a customer's alerts alone."""
-    if view.reach.everything or view.reach.covers(name):
+    if view.sees(name):
         return True
     there = {head.id for journal in view.books.journals for head in journal.heads_of(name)}
     return len(there) == len(alerts)
@@ -168,11 +160,11 @@ def case(view: View, name: str) -> Case | None:
     shown = alerts[:_ALERTS]
     ids = [one.head.id for one in shown]
     turns = [turn for journal in books.journals for turn in journal.turns(ids)]
-    addresses = _addresses(turns) if customer else []
+    addresses = had(turns) if customer else []
     events = [_alert(turn) for turn in turns if turn.state != "refreshed"]
     if books.ledger is not None:
         found = books.ledger.of_case(name, _EVENTS)
-        events += [_decision(one) for one in found if view.reach.covers(one.host)]
+        events += [_decision(one) for one in found if view.sees(one.customer or one.host)]
     ticket, whole = "", _whole(view, name, alerts)
     if books.desk is not None:
         if not customer and not view.reach.covers(name):

@@ -1,20 +1,23 @@
 """What others say of the host of an alert, beside what the sensor saw. It changes no score."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+import ipaddress
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
+from sensor.alerts.alert import Alert
 from sensor.base.units import DAY
 from sensor.complaints.book import Complaints, Refused
 from sensor.complaints.complaint import Complaint, Weight, weigh
 from sensor.console.bounds import hosts_within
 from sensor.console.view import View
 from sensor.customers.words import Address
+from sensor.hosts.subscribers import where
 from sensor.state.folder import StateFolder
 
-__all__ = ["Corroboration", "beside", "newest"]
+__all__ = ["Corroboration", "beside", "had", "newest"]
 
 _MOST: Final = 200
 
@@ -32,28 +35,49 @@ def _book(view: View) -> Complaints | None:
     return Complaints(path, read_only=True) if path.exists() else None
 
 
-def _his(one: Complaint, host: str, addresses: Sequence[Address]) -> bool:
-    """Whether the address was the customer's at the time; who has none by leases is the host."""
-    if not addresses:
-        return one.host == host
-    return any(
-        at.address == one.host and at.since <= one.ts and (at.until is None or one.ts < at.until)
-        for at in addresses
-    )
+def had(messages: Iterable[Alert]) -> list[Address]:
+    """The addresses of a customer as messages of his alerts tell them, the newest first."""
+    found: dict[tuple[str, int], Address] = {}
+    for one in messages:
+        for address in one.addresses or ():
+            found[address.address, address.since] = address
+    return sorted(found.values(), key=lambda one: (-one.since, one.address))
+
+
+class _Leases:
+    """Whose an address and port were."""
+
+    def __init__(self, addresses: Iterable[Address]) -> None:
+        self._leases = [(*where(one.address), one.since, one.until) for one in addresses]
+
+    def had(self, address: str, port: int, ts: int) -> bool:
+        """Whether they were the customer's at ``ts`` (ns); of a shared address the port tells."""
+        one = ipaddress.ip_address(address)
+        return any(
+            one in network
+            and (ports is None or ports[0] <= port <= ports[1])
+            and since <= ts
+            and (until is None or ts < until)
+            for network, ports, since, until in self._leases
+        )
 
 
 def beside(
     view: View, host: str, first: int, last: int, addresses: Iterable[Address] = (), days: int = 7
 ) -> Corroboration:
-    """Of an alert on ``host`` from ``first`` to ``last`` (ns), and some days around."""
-    had = list(addresses)
-    hosts = {host, *(one.address for one in had)}
-    hosts = {one for one in hosts if view.reach.covers(one)}
+    """Of an alert on ``host`` from ``first`` to ``last`` (ns), and some days around.
+
+    ``addresses``: of a known customer; then what was said of each while it was his.
+    """
+    leases = [one for one in addresses if view.reach.covers(one.address)]
     found: list[Complaint] = []
+    span = first - days * DAY, last + days * DAY
     if (book := _book(view)) is not None:
         with contextlib.closing(book):
-            found = book.of(hosts, first - days * DAY, last + days * DAY, _MOST)
-    found = [one for one in found if _his(one, host, had)]
+            if leases:
+                found = book.of_times(_Leases(leases).had, *span, _MOST)
+            elif view.reach.covers(host):
+                found = book.of({host}, *span, _MOST)
     return Corroboration(weigh(found), found)
 
 

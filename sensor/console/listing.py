@@ -9,6 +9,7 @@ import msgspec
 from sensor.alerts.alert import AlertHead
 from sensor.alerts.gist import Gist
 from sensor.base.access import EVERYTHING, Reach
+from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Desk, Exempted
 from sensor.blocking.handling import Handling, case_of
 from sensor.blocking.ledger import Ledger
@@ -97,8 +98,7 @@ class Listing(NamedTuple):
             gists |= journal.gists(ids)
         done = self.desk.acknowledged(ids) if self.desk is not None else {}
         exempted = {one.host: one for one in self.exempted}
-        ledger, now = self.ledger, self.now
-        words = ledger.last_words([h.host for h in heads], now) if ledger is not None else {}
+        words = self._last_words(heads)
         handling = self._handling(ids, heads)
         return [
             Seen(
@@ -106,12 +106,24 @@ class Listing(NamedTuple):
                 gists[head.id],
                 done.get(head.id),
                 handling.get(head.id, Handling()),
-                exempted.get(head.host),
-                block_of(head.block_recommended, words.get(head.host), now),
+                exempted.get(head.customer) or exempted.get(head.host),
+                block_of(head.block_recommended, words.get((head.host, head.customer)), self.now),
             )
             for head in heads
             if head.id in gists
         ]
+
+    def _last_words(self, heads: Sequence[AlertHead]) -> dict[tuple[str, str], Decision]:
+        """How hosts stand, by host and customer: what became of others there is not his."""
+        if self.ledger is None:
+            return {}
+        hosts = [head.host for head in heads]
+        found = {(host, ""): one for host, one in self.ledger.last_words(hosts, self.now).items()}
+        for head in heads:
+            if head.customer:
+                his = self.ledger.last_words([head.host], self.now, head.customer)
+                found |= {(host, head.customer): one for host, one in his.items()}
+        return found
 
     def _handling(self, ids: list[str], heads: Sequence[AlertHead]) -> dict[str, Handling]:
         """As it is now: what escalated since, or was put off until now, is new again."""

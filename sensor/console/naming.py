@@ -6,10 +6,10 @@ Whoever asks must see an alert of the customer: so who is bound to prefixes lear
 from sensor.base.access import ROLES, Person
 from sensor.console.view import View
 from sensor.leases.settings import CustomerSettings
-from sensor.state.customer_names import name_of
+from sensor.state.customer_names import name_of, pseudonyms_of
 from sensor.state.folder import StateFolder
 
-__all__ = ["may_be_told", "told_name"]
+__all__ = ["found_by_name", "may_be_told", "told_name"]
 
 
 def may_be_told(person: Person, settings: CustomerSettings) -> bool:
@@ -28,3 +28,14 @@ def told_name(view: View, by: str, customer: str) -> tuple[bool, str]:
         return False, ""
     view.note(by, "name", [(alerts[0].host, alerts[0].id)], customer)
     return True, name_of(StateFolder(view.state), customer) or ""
+
+
+def found_by_name(view: View, by: str, name: str) -> str:
+    """The pseudonym of the customer of a name, of whom ``by`` sees an alert; empty: there is none.
+
+    Raises DatabaseError, and tells nothing, where the look cannot be written down.
+    """
+    for customer in pseudonyms_of(StateFolder(view.state), name):
+        if told_name(view, by, customer)[0]:
+            return customer
+    return ""

@@ -31,6 +31,7 @@ _NOTHING: Final[Condition] = ("0", ())
 _LAST: Final = "FROM alerts AS a WHERE a.number = heads.number"
 _LAST_DECISION: Final = (
     "SELECT cause || ' ' || reason FROM ledger.decisions AS d WHERE d.host = heads.host"
+    " AND heads.customer IN ('', d.customer)"
     " AND d.action IN ('block', 'lookup', 'release', 'refuse') ORDER BY d.number DESC LIMIT 1"
 )
 
@@ -156,7 +157,8 @@ def _sessions(condition: str, around: Around, *values: Any) -> Condition:
     if "sessions" not in around.attached:
         return _NOTHING
     read = "SELECT host, dst, CAST(record AS TEXT) AS r FROM sessions.sessions"
-    return f"host IN (SELECT host FROM ({read}) WHERE {condition})", values  # noqa: S608
+    found = f"SELECT host FROM ({read}) WHERE {condition}"  # noqa: S608
+    return f"CASE customer WHEN '' THEN host ELSE customer END IN ({found})", values
 
 
 def _helo(name: str, around: Around) -> Condition:
@@ -220,7 +222,8 @@ def _is(what: str, around: Around) -> Condition:
     if "desk" not in around.attached:
         return _NOTHING
     if what == "exempt":
-        return "host IN (SELECT host FROM desk.exempted WHERE until > ?)", (around.now,)
+        exempted = "SELECT host FROM desk.exempted WHERE until > ?"
+        return f"(host IN ({exempted}) OR customer IN ({exempted}))", (around.now, around.now)
     was = "id IN (SELECT alert FROM desk.handling WHERE state IN ('done', 'snoozed'))"
     return f"({was} AND {HANDLED} = 'new')", (around.clock,)
 

@@ -17,11 +17,13 @@ BlockState = Literal[
 STANDING: Final = """coalesce(
     (SELECT CASE WHEN s.action = 'lookup' THEN 'lookup' WHEN s.enforced THEN 'blocked'
         ELSE 'would_block' END FROM ledger.standing AS s WHERE s.host = heads.host
-        AND s.action IN ('block', 'lookup') AND s.expires > ? ORDER BY s.enforced DESC LIMIT 1),
+        AND heads.customer IN ('', CAST(s.message AS TEXT) ->> 'customer') AND s.action IN
+        ('block', 'lookup') AND s.expires > ? ORDER BY s.enforced DESC LIMIT 1),
     (SELECT CASE d.action WHEN 'refuse' THEN 'refused' WHEN 'release' THEN
         CASE CAST(d.message AS TEXT) ->> 'by' WHEN 'port25' THEN 'expired' ELSE 'released' END
         ELSE 'expired' END FROM ledger.decisions AS d WHERE d.host = heads.host AND
-        d.action IN ('block', 'lookup', 'release', 'refuse') ORDER BY d.number DESC LIMIT 1),
+        heads.customer IN ('', d.customer)
+        AND d.action IN ('block', 'lookup', 'release', 'refuse') ORDER BY d.number DESC LIMIT 1),
     CASE heads.recommended WHEN 1 THEN 'undecided' ELSE 'not_recommended' END)"""
 """The same in SQL, on ``heads`` and an attached ledger, for lists; its value is packet time, ns."""
 

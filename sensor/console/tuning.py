@@ -20,6 +20,7 @@ from detectors.score import Model
 from sensor.alerts.alert import Alert, rfc3339
 from sensor.alerts.candidate import Candidate, evidence_of
 from sensor.base.terminal import printable
+from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import Subscribers, class_of, parse_host
 from sensor.state.journal import Journal
 
@@ -59,6 +60,9 @@ def changes(path: Path, since: int, model: Model, subscribers: Subscribers) -> I
             best[alert.id] = alert, score, findings
     for id_, (alert, score, findings) in best.items():
         excuse = _excuse(alert.host, alert.ts, subscribers)
+        excuse = excuse or (
+            _excuse(alert.customer, alert.ts, subscribers) if alert.customer else ""
+        )
         yield Change(
             effect="stays" if score >= model.raise_at and not excuse else "vanishes",
             host=alert.host,
@@ -68,7 +72,7 @@ def changes(path: Path, since: int, model: Model, subscribers: Subscribers) -> I
             would_be=score / CENTIBANS,
             why=excuse or _why(alert, findings),
         )
-    alerted = {alert.host for alert, _, _ in best.values()}
+    alerted = {alert.customer or alert.host for alert, _, _ in best.values()}
     for one in journal.candidates(since):
         findings = model.explain(evidence_of(one))
         score = sum(finding.centibans for finding in findings)
@@ -105,7 +109,7 @@ def _excuse(host: str, ts: int, subscribers: Subscribers) -> str:
     class_ = subscribers.classes[class_of(subscribers, hi, lo)]
     if class_["own"]:
         return "an own mail server"
-    if not class_["subscriber"]:
+    if not class_["subscriber"] and parse_pseudonym(host) is None:
         return "no subscriber"
     return "exempt" if class_["exempt"] >= 0 and ts < class_["exempt_until"] else ""
 

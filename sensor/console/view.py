@@ -19,7 +19,6 @@ from sensor.alerts.vitals import Vitals
 from sensor.base.access import EVERYTHING, Reach
 from sensor.base.addresses import network_of
 from sensor.base.database import DatabaseError, NothingYetError
-from sensor.base.sentences import sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
 from sensor.blocking.desk import Acknowledged, Desk, Exempted
@@ -29,6 +28,7 @@ from sensor.blocking.recovery import Pause
 from sensor.console.bounds import alerts_within, hosts_within
 from sensor.console.listing import Asked, Listing, Seen
 from sensor.console.status import Mode, Range, Status, together
+from sensor.hosts.customer_key import parse_pseudonym
 from sensor.sinks.outbox import Away, Outbox
 from sensor.smtp.record import Session
 from sensor.state.audit import Audit, Audited
@@ -109,6 +109,15 @@ class View:
             return set(asked)
         condition = alerts_within(self.reach)
         return {one for j in self._journals.values() for one in j.fitting(asked, condition)}
+
+    def sees(self, name: str) -> bool:
+        """Whether whoever asks sees all of a host, or of a customer by his pseudonym."""
+        if self.reach.covers(name):
+            return True
+        if parse_pseudonym(name) is None:
+            return False
+        his = {head.id for one in self._journals.values() for head in one.heads_of(name)}
+        return bool(his) and self.may_see(his) == his
 
     def refresh(self) -> bool:
         """Whether there may be anything new since the last time.
@@ -278,8 +287,8 @@ class View:
         }
 
     def sessions(self, host: str, most: int) -> list[Session]:
-        """What a host said last, the newest first."""
-        stores = self._stores.values() if self.reach.covers(host) else ()
+        """What a host, or a customer by his pseudonym, said last, the newest first."""
+        stores = self._stores.values() if self.sees(host) else ()
         found = [one for store in stores for one in store.of(host, most)]
         return sorted(found, key=lambda one: one.ts, reverse=True)[:most]
 
@@ -296,7 +305,7 @@ class View:
 
     def candidate(self, host: str) -> Candidate | None:
         """What is known of a host that once came to even odds."""
-        journals = self._journals.values() if self.reach.covers(host) else ()
+        journals = self._journals.values() if self.sees(host) else ()
         found = (j.candidate(host) for j in journals)
         return next((one for one in found if one is not None), None)
 
@@ -343,9 +352,9 @@ class View:
         ]
 
     def decisions(self, host: str, most: int) -> list[Decision]:
-        """On a host, the newest first."""
-        found = self._ledger.of_host(host, most) if self._ledger is not None else []
-        return [one for one in found if self.reach.covers(one.host)]
+        """On a host, or on a customer by his pseudonym, the newest first."""
+        found = self._ledger.of_case(host, most) if self._ledger is not None else []
+        return [one for one in found if self.sees(one.customer or one.host)]
 
     def stopped(self) -> bool:
         """Whether blocking has stopped itself and does not yet go on as before."""
@@ -402,7 +411,7 @@ class View:
     def exempted(self) -> list[Exempted]:
         """Hosts exempt by the desk."""
         found = self._desk.in_force(self.now) if self._desk is not None else []
-        return [one for one in found if self.reach.covers(one.host)]
+        return [one for one in found if self.sees(one.host)]
 
     # --- what a person does ----------------------------------------------------------------------
 
@@ -454,44 +463,3 @@ class View:
         desk.act(known, time.time_ns(), act)
         desk.close()
         return len(known)
-
-    def exempt(self, host: str, days: int, by: str, reason: str) -> Exempted:
-        """Exempt a host, and end its block. Raises ValueError for a port block, or beyond reach."""
-        if not self.reach.covers(host):
-            raise ValueError(f"{host}: nothing is known of this host")
-        self.note(by, "exempt", [(host, "")], f"{days} days: {reason}")
-        desk = Desk(self._state.desk)
-        made = desk.exempt(host, days, max(self.now, time.time_ns()), by, reason)
-        desk.close()
-        if self._ledger is not None:
-            ledger = Ledger(self._state.ledger)
-            because = sentence("ledger.exempt", reason=reason)
-            ledger.release(lambda one: one.host == host, self.now, because, by)
-            ledger.close()
-        return made
-
-    def lift(self, host: str, by: str) -> bool:
-        """End a host's exemption; False where there was none."""
-        if not self.reach.covers(host):
-            return False
-        self.note(by, "lift", [(host, "")])
-        desk = Desk(self._state.desk)
-        done = desk.lift(host, self.now, by)
-        desk.close()
-        return done
-
-    def release(self, host: str, by: str, reason: str) -> int:
-        """End the blocks of a host; how many there were.
-
-        Where there are none, other sensors may block it: they are told. Raises ValueError where it
-        is no host.
-        """
-        if self._ledger is None or not self.reach.covers(host):
-            return 0
-        self.note(by, "release", [(host, "")], reason)
-        ledger = Ledger(self._state.ledger)
-        ended = ledger.release(lambda one: one.host == host, self.now, reason, by)
-        if not ended and ledger.shared:
-            ledger.tell(host, max(self.now, time.time_ns()), reason, by)
-        ledger.close()
-        return len(ended)

@@ -70,9 +70,10 @@ class SubscriberPrefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Exemption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A host or range never to be alerted on or blocked, why, and until when."""
+    """A host, range or customer never to be alerted on or blocked, why, and until when."""
 
     prefix: str
+    """an address, a prefix, or a customer's pseudonym: he is exempt wherever he is"""
     reason: Annotated[str, msgspec.Meta(min_length=1)]
     until: datetime.date
     """the last day, UTC"""
@@ -100,6 +101,13 @@ def _span(network: Network) -> tuple[int, int]:
     return first, first + network.num_addresses
 
 
+def _span_of_exempt(text: str) -> tuple[int, int]:
+    if (key := parse_pseudonym(text)) is None:
+        return _span(_network(text))
+    first = key[0] << 64 | key[1]
+    return first, first + 1
+
+
 def compile_subscribers(
     prefixes: tuple[SubscriberPrefix, ...] = (),
     own_mail_servers: tuple[str, ...] = (),
@@ -112,7 +120,7 @@ def compile_subscribers(
     nested: list[tuple[int, int, str, Any]] = [
         *((*_span(_network(entry.prefix)), "subscriber", entry) for entry in prefixes),
         *((*_span(_network(text)), "own", True) for text in own_mail_servers),
-        *((*_span(_network(e.prefix)), "exempt", (row, e)) for row, e in enumerate(exempt)),
+        *((*_span_of_exempt(e.prefix), "exempt", (row, e)) for row, e in enumerate(exempt)),
     ]
     bounds = sorted(
         {0, 0xFFFF << 32, 0x10000 << 32} | {n[0] for n in nested} | {n[1] for n in nested}

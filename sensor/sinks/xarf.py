@@ -2,6 +2,9 @@
 
 XARF's own spam report demands the sender's mail address, which this sensor never keeps; what it has
 is evidence that a machine is under somebody's control.
+
+Who reads it asks whose the address was at the time it says; so of a known customer that is the last
+time he was seen there, and neither his pseudonym nor what else he had goes out.
 """
 
 import base64
@@ -11,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from sensor.alerts.alert import Alert
+from sensor.alerts.alert import Alert, rfc3339
+from sensor.base.units import SECOND
 from sensor.hosts.subscribers import where
 
 __all__ = ["report"]
@@ -21,13 +25,15 @@ def report(alert: Alert, organisation: str, contact: str) -> dict[str, Any]:
     """The report. Who reports is an organisation and its mail address, on behalf of itself."""
     who = {"org": organisation, "contact": contact, "domain": contact.rpartition("@")[2]}
     source, ports = where(alert.host)
+    at = _when(alert)
+    alert = msgspec.structs.replace(alert, customer=msgspec.UNSET, addresses=msgspec.UNSET)
     told = msgspec.json.format(msgspec.json.encode(alert), indent=1)
     reasons = [line.reason for line in alert.against]
     text = f"{alert.host} sent mail to many foreign mail servers: {'; '.join(reasons)}"
     made = {
         "xarf_version": "4.2.0",
         "report_id": str(uuid.UUID(hex=alert.id)),
-        "timestamp": alert.time,
+        "timestamp": rfc3339(at),
         "reporter": who,
         "sender": who,
         "source_identifier": str(source.network_address),
@@ -50,3 +56,13 @@ def report(alert: Alert, organisation: str, contact: str) -> dict[str, Any]:
     if ports:
         made["source_port"] = ports[0] or 1
     return made
+
+
+def _when(alert: Alert) -> int:
+    """A moment at which the host of the alert was whose it is, ns."""
+    for one in alert.addresses or ():
+        if one.address == alert.host and one.until is not None and one.until <= alert.ts:
+            seen = [d.last_seen * SECOND for d in alert.destinations]
+            last = [ts for ts in seen if one.since <= ts < one.until]
+            return max(last, default=max(one.since, one.until - SECOND))
+    return alert.ts

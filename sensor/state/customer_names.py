@@ -5,6 +5,7 @@ name at a time, each look written into the audit book before. Nobody else reads 
 list, message or export has a name. Of more than ``most`` the names heard longest ago go first.
 """
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 from sensor.base.database import Database, NothingYetError
 from sensor.state.folder import StateFolder
 
-__all__ = ["CustomerNames", "name_of"]
+__all__ = ["CustomerNames", "name_of", "pseudonyms_of"]
 
 _MIGRATIONS: Final = (
     """
@@ -57,20 +58,36 @@ class CustomerNames:
         rows = self._db.rows("SELECT name FROM names WHERE pseudonym = ?", pseudonym)
         return rows[0][0] if rows else None
 
+    def called(self, name: str) -> list[str]:
+        """The pseudonyms of a name: one, unless the secret was changed."""
+        rows = self._db.rows("SELECT pseudonym FROM names WHERE name = ? ORDER BY pseudonym", name)
+        return [pseudonym for (pseudonym,) in rows]
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
 
-def name_of(state: StateFolder, pseudonym: str) -> str | None:
-    """The name kept in a state folder; None: none is. Raises DatabaseError."""
+def _opened(state: StateFolder) -> CustomerNames | None:
     if not state.names.exists():
         return None
     try:
-        names = CustomerNames(state.names, 0, read_only=True)
+        return CustomerNames(state.names, 0, read_only=True)
     except NothingYetError:
         return None
-    try:
+
+
+def name_of(state: StateFolder, pseudonym: str) -> str | None:
+    """The name kept in a state folder; None: none is. Raises DatabaseError."""
+    if (names := _opened(state)) is None:
+        return None
+    with contextlib.closing(names):
         return names.of(pseudonym)
-    finally:
-        names.close()
+
+
+def pseudonyms_of(state: StateFolder, name: str) -> list[str]:
+    """The customers of a name, as a state folder has it. Raises DatabaseError."""
+    if (names := _opened(state)) is None:
+        return []
+    with contextlib.closing(names):
+        return names.called(name)

@@ -403,7 +403,8 @@ class Journal(Book):
         rows = self.db.rows(
             "SELECT message FROM candidates WHERE host IN (SELECT host FROM candidates"  # noqa: S608
             f" WHERE {sql} AND ts >= ? AND host NOT IN"
-            " (SELECT host FROM heads WHERE state <> 'closed')"
+            " (SELECT CASE customer WHEN '' THEN host ELSE customer END FROM heads"
+            " WHERE state <> 'closed')"
             " ORDER BY score DESC, host LIMIT ?) ORDER BY score DESC, host",
             *(*values, since, most),
         )

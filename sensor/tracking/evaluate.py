@@ -35,6 +35,7 @@ from sensor.hosts.activity import collect, is_quiet, recent_destinations
 from sensor.hosts.customer_key import is_customer
 from sensor.hosts.evidence import Fact
 from sensor.hosts.layout import NO_ALERT
+from sensor.hosts.subscribers import classify
 from sensor.hosts.table import forget
 from sensor.tracking.state import (
     ALWAYS,
@@ -175,10 +176,9 @@ def evaluate(judged, h, ts, tick):
     ):
         return
     total = _weigh(judged, h, tick)
-    class_ = judged.subscribers.classes[row.class_]
-    if class_.exempt >= 0 and ts < class_.exempt_until and row.alert == NO_ALERT:
-        if total >= judged.levels.raise_at:
-            judged.counters[_SUPPRESSED] += 1
+    raised = row.alert == NO_ALERT and total >= judged.levels.raise_at
+    if raised and _is_exempt(judged.subscribers, row, ts):
+        judged.counters[_SUPPRESSED] += 1
     else:
         _judge(judged, h, total, ts, tick)
     if row.alert == NO_ALERT and total >= judged.levels.note_at:
@@ -188,6 +188,18 @@ def evaluate(judged, h, ts, tick):
             _emit(judged, h, NOTED, _NO_ALERT_ROW, total, ts, tick)
     if judged.watch[2] and row.hi == judged.watch[0] and row.lo == judged.watch[1]:
         _emit(judged, h, WATCHED, _NO_ALERT_ROW, total, ts, tick)
+
+
+@inner
+def _is_exempt(subscribers, row, ts):
+    """Whether a host is exempt: where it is, or as the customer who it is."""
+    class_ = subscribers.classes[row.class_]
+    if class_.exempt >= 0 and ts < class_.exempt_until:
+        return True
+    if not is_customer(row.hi):
+        return False
+    class_ = subscribers.classes[classify(subscribers, row.hi, row.lo)]
+    return class_.exempt >= 0 and ts < class_.exempt_until
 
 
 @inner

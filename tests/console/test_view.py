@@ -9,6 +9,7 @@ import pytest
 from lab.alerts import alert
 from sensor.base.database import DatabaseError
 from sensor.blocking.desk import Acknowledged, Desk, DeskReader
+from sensor.console.sparing import exempt
 from sensor.console.terminal.words import Words
 from sensor.console.view import View
 from sensor.settings import Settings, bounds_of
@@ -70,7 +71,7 @@ def test_acknowledging_exempting_releasing(state):
     bot = next(one for one in view.alerts(100) if one.head.host == "203.0.113.10")
     view.acknowledge(bot.head.id, "ann", "customer called")
     assert [b.host for b in view.blocks()].count("203.0.113.10") == 1
-    made = view.exempt("203.0.113.10", 30, "ann", "own mail server")
+    made = exempt(view, "203.0.113.10", 30, "ann", "own mail server")
     assert view.refresh()
     now = next(one for one in view.alerts(100) if one.head.id == bot.head.id)
     assert now.acknowledged.by == "ann" and now.exempted.reason == "own mail server"

@@ -209,6 +209,38 @@ def test_an_exempt_address_is_so_for_its_customer(tmp_path):
     assert alerts == []
 
 
+@pytest.mark.parametrize(("who", "exempt"), [("alice", True), ("bob", False)])
+def test_an_exempt_customer_is_so_wherever_he_is_and_nobody_after_him(tmp_path, who, exempt):
+    exemptions = (Exemption(known_as("alice"), "own test", load("2099-01-01")),)
+    moment = START + 2 * SECOND
+    lines = [f"{START},{moment},203.0.113.10,,alice", f"{moment},,203.0.113.10,,{who}"]
+    alerts, counts, said = bot(tmp_path, lines, exempt=exemptions)
+    assert said == [] and counts["leases_taken"] == 2
+    assert [a.customer for a in alerts if a.state == "raised"] == (
+        [] if exempt else [known_as(who)]
+    )
+
+
+def test_an_exempt_customer_is_so_at_each_of_his_addresses(reconnects):
+    usual, _ = reconnects
+    settings = Settings(exempt=(Exemption(BOT, "own test", load("2099-01-01")),))
+    pipeline = Pipeline(settings)
+    lend_file(pipeline, "reconnects")
+    assert usual and alerts_of(pipeline.run(Captures([str(PCAPS / "reconnects.pcap")]))) == []
+    assert pipeline.counters()["connections"]["suppressed_by_exemption"] > 0
+
+
+def test_one_who_is_exempt_with_an_alert_keeps_it_until_it_is_over(tmp_path):
+    pipeline = Pipeline(Settings())
+    lend(pipeline, tmp_path / "leases", [f"{START},,203.0.113.10,,alice"])
+    (block,) = Captures([str(BOT_PCAP)])
+    (raised, *_) = feed(pipeline, block._replace(frames=block.frames[:400]))
+    exempt = Exemption(known_as("alice"), "own test", load("2099-01-01"))
+    pipeline.reload(Settings(exempt=(exempt,)))
+    later = feed(pipeline, block._replace(frames=block.frames[400:])) + finish(pipeline)
+    assert later and {one.id for one in later} == {raised.id}
+
+
 def load(day):
     return datetime.date.fromisoformat(day)
 

@@ -19,6 +19,7 @@ from textual.widgets import DataTable, Footer, Input, Sparkline, Static
 from sensor.alerts.alert import Alert
 from sensor.base.database import DatabaseError
 from sensor.base.terminal import printable
+from sensor.console.sparing import exempt, release
 from sensor.console.status import Mode
 from sensor.console.terminal.words import Words, zone
 from sensor.console.view import Seen, StateGoneError, View
@@ -387,7 +388,7 @@ class Watch(App[None]):
             days, _, reason = answer.partition(" ")
             if not days.isdigit() or not reason:
                 raise ValueError(self._words.say("wrong.days"))
-            made = self._view.exempt(alert.host, int(days), self._by, reason)
+            made = exempt(self._view, alert.customer or alert.host, int(days), self._by, reason)
             until = self._words.at(made.until)
             return self._words.say("done.exempt", host=made.host, until=until)
 
@@ -397,7 +398,7 @@ class Watch(App[None]):
         """End the block of its host."""
 
         def does(alert: Alert, reason: str) -> str:
-            ended = self._view.release(alert.host, self._by, reason)
+            ended = release(self._view, alert.customer or alert.host, self._by, reason)
             return self._words.say("done.released", blocks=ended)
 
         self._ask("release", does)

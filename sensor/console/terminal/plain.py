@@ -13,6 +13,7 @@ from typing import TextIO
 
 from sensor.base.database import DatabaseError
 from sensor.cluster.fleet import members_of
+from sensor.console.sparing import exempt, release
 from sensor.console.status import Mode
 from sensor.console.terminal.fleet import fleet_lines
 from sensor.console.terminal.words import Words
@@ -164,18 +165,18 @@ class Plain:
     def _exempt(self, rest: str) -> None:
         id_, _, more = rest.partition(" ")
         days, reason = self._with_reason(more)
-        made = self._view.exempt(self._found(id_)[1], int(days), self._by, reason)
+        made = exempt(self._view, self._found(id_)[1], int(days), self._by, reason)
         until = self._words.at(made.until)
         self._say(self._words.say("done.exempt", host=made.host, until=until))
 
     def _release(self, rest: str) -> None:
         id_, reason = self._with_reason(rest)
-        ended = self._view.release(self._found(id_)[1], self._by, reason)
+        ended = release(self._view, self._found(id_)[1], self._by, reason)
         self._say(self._words.say("done.released", blocks=ended))
 
     def _found(self, id_: str) -> tuple[str, str]:
-        """Id and host of the one alert whose id begins so. Raises ValueError."""
-        found = {(a.id, a.host) for a in self._view.messages(id_)} if id_ else set()
+        """Of the one alert whose id begins so the id, and whom it is about. Raises ValueError."""
+        found = {(a.id, a.customer or a.host) for a in self._view.messages(id_)} if id_ else set()
         if len(found) != 1:
             raise ValueError(self._words.say("wrong.several" if found else "wrong.none"))
         return found.pop()

@@ -11,7 +11,8 @@ import msgspec
 from sensor.base.database import DatabaseError
 from sensor.blocking.enforcement import kept
 from sensor.complaints.complaint import Complaint
-from sensor.console.corroboration import beside
+from sensor.console import sparing
+from sensor.console.corroboration import beside, had
 from sensor.console.status import Status
 from sensor.console.told import Told, told, try_out
 from sensor.console.view import Seen
@@ -32,7 +33,7 @@ from sensor.console.web.health import health
 from sensor.console.web.links import links_for
 from sensor.console.web.operation import ApiRequest, Download, Operation
 from sensor.console.web.packets import DissectionError, dissected
-from sensor.console.web.resuming import ResumeOf, Resumption, resume
+from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import where
 from sensor.impact.formats.csv import render as as_csv
 from sensor.impact.formats.json import render as as_json
@@ -62,8 +63,8 @@ def _alert(request: ApiRequest) -> schemas.AlertDetail:
     templates, ticket = request.app.settings.web.links, one.handling.ticket
     links = links_for(templates, one.host, one.ts, one.customer, ticket)
     last = messages[-1]
-    had, days = last.addresses or (), request.app.settings.complaints.around
-    others = beside(request.view, one.host, one.opened, one.ts, had, days)
+    days = request.app.settings.complaints.around
+    others = beside(request.view, one.host, one.opened, one.ts, had(messages), days)
     return schemas.AlertDetail(one, last, course, request.view.notes(one.id), links, others)
 
 
@@ -83,14 +84,13 @@ def _host(request: ApiRequest) -> schemas.HostPage:
     decisions = view.decisions(host, limit)
     if not (alerts or candidate or decisions):
         raise ApiError(404, "nothing is known of this host")
-    exempted = next((one for one in view.exempted() if one.host == host), None)
     return schemas.HostPage(
         host=host,
         alerts=[listed(one) for one in alerts],
         candidate=candidate,
         sessions=view.sessions(host, limit),
         decisions=decisions,
-        exempted=exempted,
+        exempted=sparing.exempted(view, host),
         links=links_for(request.app.settings.web.links, host, view.newest),
     )
 
@@ -230,14 +230,15 @@ def _known(request: ApiRequest, host: str) -> None:
 def _exempt(request: ApiRequest) -> schemas.Exemptions:
     body: schemas.Exempt = request.body
     _known(request, body.host)
-    if where(body.host)[1] is not None:
+    whom = sparing.whose(request.view, body.host)
+    if parse_pseudonym(whom) is None and where(whom)[1] is not None:
         raise ApiError(409, "a port block cannot be exempted, only the whole address")
-    made = request.view.exempt(body.host, body.days, request.person.name, body.reason)
+    made = sparing.exempt(request.view, whom, body.days, request.person.name, body.reason)
     return schemas.Exemptions([made])
 
 
 def _lift(request: ApiRequest) -> schemas.Exemptions:
-    if not request.view.lift(request.query.host, request.person.name):
+    if not sparing.lift(request.view, request.query.host, request.person.name):
         raise ApiError(404, "this host is not exempt by the desk")
     request.view.refresh()
     return _exemptions(request)
@@ -246,7 +247,7 @@ def _lift(request: ApiRequest) -> schemas.Exemptions:
 def _release(request: ApiRequest) -> schemas.Released:
     _known(request, request.body.host)
     return schemas.Released(
-        request.view.release(request.body.host, request.person.name, request.body.reason)
+        sparing.release(request.view, request.body.host, request.person.name, request.body.reason)
     )
 
 
@@ -320,6 +321,9 @@ OPERATIONS: Final = (
     Operation("POST", "/api/v1/customer/name", customers.name, "analyst",
               "The name behind a customer's pseudonym; each look is logged", customers.CustomerName,
               body=customers.CustomerOf, faults=(404, 409)),
+    Operation("POST", "/api/v1/customer/find", customers.find, "analyst",
+              "The customer of a name, by his pseudonym; each look is logged",
+              customers.CustomerName, body=customers.CustomerCalled, faults=(404, 409)),
     Operation("GET", "/api/v1/alerts/{id}/draft", letters.draft, "analyst",
               "A letter about an alert, of a template: to the customer, or XARF", Draft,
               letters.LetterQuery, faults=(404,)),
@@ -348,9 +352,6 @@ OPERATIONS: Final = (
               schemas.Exemptions, schemas.HostQuery, faults=(404,)),
     Operation("POST", "/api/v1/releases", _release, "operator", "End the block of a host",
               schemas.Released, body=schemas.HostReason, faults=(404,)),
-    Operation("POST", "/api/v1/resumes", resume, "operator",
-              "Let blocking go on after it stopped itself, here or where somebody else decides",
-              Resumption, body=ResumeOf, faults=(409,), whole=True),
     Operation("POST", "/api/v1/trials", _trial, "operator",
               "Have the sensor tell a destination of an alert that is none", Told,
               body=schemas.TrialOf, faults=(404,), whole=True),

@@ -28,9 +28,12 @@ _MESSAGES: Final = {
     "alert": ("An alert: raised, escalated, refreshed or closed", "the subscriber"),
     "decision": (
         "A sensor's decision in force; a tombstone (no value): there is none any more",
-        "subscriber@sensor",
+        "subscriber@sensor, or customer@subscriber@sensor",
     ),
-    "desk": ("What a person decided, for all sensors", "release/ or exempt/, subscriber@sensor"),
+    "desk": (
+        "What a person decided, for all sensors",
+        "release/ or exempt/, subscriber@sensor or customer@sensor",
+    ),
     "act": ("What a person did about an alert, a case or a host", "customer, subscriber or alert"),
     "enforcement": (
         "What became of a block at a controller; a tombstone (no value): it is over",

@@ -2,7 +2,10 @@
 
 The block list topic is compacted and keyed by subscriber and sensor (``host@sensor``): the last
 word of each sensor on each subscriber is its decision in force, or a tombstone, which takes only
-its own. So it does under the names this sensor had before, and under none, as of old. A dry run
+its own. So it does under the names this sensor had before, and under none, as of old. Where leases
+tell whose the address is, the customer stands before it (``customer@host@sensor``): as what
+precedes the first ``@`` chooses the partition, all of his are in one, and in order. So nobody who
+reads several partitions sees his next address blocked before the old one is freed. A dry run
 puts nothing there. What a person releases goes to the desk topic as well, for all sensors, whatever
 the mode; stops, steps, resumes and alarms go to the health topic.
 """
@@ -27,8 +30,14 @@ from sensor.sinks.sink import LEDGER
 __all__ = ["BlockSource", "block_key"]
 
 
-def block_key(host: str, sensor: str) -> bytes:
-    """Under which a sensor's decision on a subscriber stands; without a name, as of old."""
+def block_key(host: str, sensor: str, customer: str = "") -> bytes:
+    """Under which a sensor's decision on a subscriber stands; without a name, as of old.
+
+    >>> block_key("203.0.113.7", "north"), block_key("203.0.113.7", "north", "c-01")
+    (b'203.0.113.7@north', b'c-01@203.0.113.7@north')
+    """
+    if customer:
+        return f"{customer}@{host}@{sensor}".encode()
     return f"{host}@{sensor}".encode() if sensor else host.encode()
 
 
@@ -67,7 +76,7 @@ class BlockSource:
         former = self._ledger.former(self._settings.sensor)
         now = time.time_ns()
         made = [m for one in self._ledger.in_force(now) for m in self._messages(one, former)]
-        return made + [self._word(one) for one in self._ledger.held(now)]
+        return made + [word for one in self._ledger.held(now) for word in self._words(one)]
 
     def _messages(self, one: Decision, former: list[str]) -> list[Message]:
         """Of one decision; often none."""
@@ -78,8 +87,8 @@ class BlockSource:
             return [Message(0, topic, key, text, headers(NOTICE, id=one.id, sensor=sensor), one.ts)]
         made = []
         if one.action == "release" and one.by != "port25" and not one.desk:
-            made.append(self._word(one))
-        if one.action == "refuse" or not one.enforced:
+            made += self._words(one)
+        if one.action == "refuse" or not one.enforced or not one.source:
             return made
         more = headers(
             one.schema, id=one.id, action=one.action, expires=rfc3339(one.expires), host=one.host,
@@ -89,15 +98,28 @@ class BlockSource:
         if one.action != "release":
             value = msgspec.json.encode(msgspec.structs.replace(one, sensor=sensor))
         topic = self._settings.blocklist_topic
-        made.append(Message(0, topic, block_key(one.host, sensor), value, more, one.ts))
-        made += [Message(0, topic, block_key(one.host, n), None, more, one.ts) for n in former]
+        customer = one.customer or ""
+        keys = [block_key(one.host, name) for name in former]
+        if customer:  # as of old, and of before it was known whose the address is
+            keys += [block_key(one.host, sensor)]
+            keys += [block_key(one.host, name, customer) for name in former if name]
+        made.append(Message(0, topic, block_key(one.host, sensor, customer), value, more, one.ts))
+        made += [Message(0, topic, key, None, more, one.ts) for key in keys]
         return made
 
-    def _word(self, one: Decision) -> Message:
-        """A person's release, for all sensors."""
+    def _words(self, one: Decision) -> list[Message]:
+        """A person's release, for all sensors: of a customer it holds for him, wherever he is.
+
+        Who knows no customers is told of the address as well: nothing seen before is blocked there.
+        """
         until = max(one.ts, one.held_until or one.ts + self._hold)
-        said = record(
-            "release", one.host, one.ts, until, one.by, one.reasons[0], self._settings.sensor,
-            one.level,
-        )  # fmt: skip
-        return told(0, said, self._settings)
+        whom = [(one.customer, until)] if one.customer else [(one.host, until)]
+        if one.customer and one.source:
+            whom.append((one.host, one.ts))
+        return [
+            told(0, record(
+                "release", host, one.ts, end, one.by, one.reasons[0], self._settings.sensor,
+                one.level, one.customer or "",
+            ), self._settings)
+            for host, end in whom
+        ]  # fmt: skip

@@ -17,7 +17,9 @@ class Message(NamedTuple):
     topic: str
     """empty: there is nothing to send of this row"""
     key: bytes = b""
-    """what follows an ``@`` does not count for the partition: one subscriber, one partition"""
+    """what follows the first ``@`` does not count for the partition: one subscriber, or customer,
+    one partition
+    """
     value: bytes | None = None
     """None: a tombstone"""
     headers: Sequence[Header] = ()

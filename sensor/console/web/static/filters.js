@@ -1,5 +1,6 @@
 // What a list is asked for: it lives in the address, to be shared; views have names.
 import { html, useRef, useState } from "./dom.js";
+import { send } from "./api.js";
 import { clock } from "./format.js";
 import { go } from "./hooks.js";
 import { Ask, kindOf } from "./parts.js";
@@ -54,6 +55,7 @@ const saved = () => {
 function Views({ wanted, who }) {
   const [kept, keep] = useState(saved);
   const [asking, ask] = useState(false);
+  const [looking, look] = useState(false);
   const here = addressOf(wanted);
   const views = {
     [t("view_all")]: "/",
@@ -74,6 +76,9 @@ function Views({ wanted, who }) {
         save(rest);
       }}>×</button></span>`)}
     <button type="button" class="link" onClick=${() => ask(true)}>${t("save_view")}</button>
+    ${who.names && html` <button type="button" class="link" onClick=${() => look(true)}>${t("find_customer")}</button>`}
+    ${looking && html`<${Ask} question=${t("ask_customer")} action=${t("find_customer")} name=${253} needsReason=${false} noted=${false}
+      close=${() => look(false)} does=${async ({ name }) => go(addressOf({ text: `customer:${(await send("POST", "customer/find", { name })).customer}` }))} />`}
     ${asking && html`<${Ask} question=${t("ask_view")} action=${t("save_view")} name=${true} needsReason=${false} noted=${false}
       close=${() => ask(false)} does=${async ({ name }) => save({ ...kept, [name]: here })} />`}
   </nav>`;

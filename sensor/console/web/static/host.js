@@ -35,19 +35,20 @@ const Links = ({ of }) => of.length === 0 ? null : html`<p class="buttons links"
 
 function Host({ host, whole, who, theme, tell }) {
   useTitle(printable(host));
-  const { data, error, again } = useFetched("host", { host }, ["desk", "blocks"]);
   const alert = whole?.alert;
   const listed = whole?.listed;
+  const whom = listed?.customer || host;
+  const { data, error, again } = useFetched("host", { host: whom }, ["desk", "blocks"]);
   const sum = alert ?? data?.candidate;
   return html`<div class="heading">
       <h1>${printable(host)}
         ${alert && html` <${Severity} of=${alert.severity} /> <span class="state">${t(alert.state)}</span>`}
         ${sum && html` <span class="score">${decibans(sum.score)}</span>`}</h1>
-      <${Actions} host=${host} listed=${listed} alerts=${data?.alerts ?? []} seen=${Boolean(data)} who=${who} tell=${tell} exempted=${data?.exempted} again=${again} />
+      <${Actions} host=${whom} listed=${listed} alerts=${data?.alerts ?? []} seen=${Boolean(data)} who=${who} tell=${tell} exempted=${data?.exempted} again=${again} />
     </div>
     <${Done} notes=${whole?.notes ?? []} exempted=${data?.exempted} />
     <${Links} of=${whole?.links ?? data?.links ?? []} />
-    ${data && may(who, "analyst") && html`<p class="verdict"><a href=${`/case${query({ host: alert?.customer || host })}`}>${t("case_open")}</a></p>`}
+    ${data && may(who, "analyst") && html`<p class="verdict"><a href=${`/case${query({ host: whom })}`}>${t("case_open")}</a></p>`}
     ${alert && html`<p class="verdict"><${Sentence} of=${alert.abuse} code=${`abuse.${(alert.abuse ?? "unknown").replace(" ", "_")}`} figures=${{}} /></p>
       ${alert.customer && html`<${Whose} alert=${alert} who=${who} />`}
       <p class="verdict">${t("handled")}: <${Handled} of=${listed} />${listed.handling.ticket && html` (<${Ticket} of=${listed.handling.ticket} />)`}</p>

@@ -129,7 +129,7 @@ export function Ask({ question, days, hours, owner, verdict, ticket, name, actio
       <p id="question">${question}</p>
       ${days && html`<label>${t("days")} <input name="days" type="number" min="1" max="3650" value="30" required /></label>`}
       ${hours && html`<label>${t("hours")} <input name="hours" type="number" min="1" max="8760" value="8" required /></label>`}
-      ${name && html`<label>${t("name")} <input name="name" required maxlength="40" autocomplete="off" /></label>`}
+      ${name && html`<label>${t("name")} <input name="name" required maxlength=${name === true ? 40 : name} autocomplete="off" /></label>`}
       ${owner && html`<label>${t("owner")} <input name="owner" required maxlength="64" autocomplete="off" /></label>`}
       ${ticket && html`<label>${t("ticket_field")} <input name="ticket" maxlength="300" autocomplete="off" autofocus /></label>`}
       ${verdict && html`<label>${t("verdict")} <select name="verdict"><option value="">${t("verdict_none")}</option>
