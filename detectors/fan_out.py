@@ -108,10 +108,11 @@ class FanOut(Detector):
         networks, addresses = self.tables.max(axis=1)
         return int(max(networks[reach.networks], addresses[reach.addresses]))
 
-    def proof(self, evidence: Evidence) -> Finding:
+    def proof(self, evidence: Evidence, *, tried: bool = False) -> Finding:
         """What proven first contacts alone are worth, in the window where that is most.
 
         Those that the holder of the address denied are taken back: see ``detectors/proof.py``.
+        Where ``tried`` counts as well, and is more: what connections that were opened are worth.
         """
         denied = evidence.fact(Fact.DENIED)
         proven = [
@@ -121,6 +122,9 @@ class FanOut(Detector):
         w = max(range(len(WINDOWS)), key=lambda w: (worth[w], w))
         usual = int(self.usual[0, w])
         figures = {"window": WINDOWS[w], "proven": proven[w], "usual": usual}
+        opened = self.explain(evidence)
+        if tried and opened.centibans > worth[w]:
+            return Finding("proof", opened.centibans, "proof.tried", figures | opened.figures)
         return Finding("proof", worth[w], "proof.contacts", figures)
 
     def explain(self, evidence: Evidence) -> Finding:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from detectors.detector import Finding
 from detectors.dialogue import Dialogue
 from detectors.fan_out import FanOut
+from detectors.fan_out import ratio as tried
 from detectors.rejections import Rejections
 from detectors.unusual import LARGEST
 from sensor.base.kernel import kernel
@@ -52,11 +53,15 @@ class ProofTables(NamedTuple):
     fan_out: NDArray[np.int32]
     rejections: NDArray[np.int32]
     dialogue: NDArray[np.int32]
+    validated: bool
+    """whether the network lets nobody send under another's address"""
 
 
 @kernel
-def _contacts(counts, facts, worths):
+def _contacts(counts, facts, worths, validated):
     most = 0
+    if validated:
+        most = tried(counts, facts, worths)
     for w in range(worths.shape[1]):
         n = counts[_FIRST_PROVEN, w] - facts[_DENIED]
         most = max(most, worths[0, w, max(0, min(n, LARGEST))])
@@ -77,7 +82,9 @@ def proof(counts, facts, tables):
 
     * *contacts*: what so many proven first contacts would be worth as fan-out. Each handshake that
       the holder of the address denied takes one back. Where enough other subscribers are seen,
-      only contacts count that ``sensor/hosts/in_use.py`` backs;
+      only contacts count that ``sensor/hosts/in_use.py`` backs. Where the network lets nobody
+      send under another's address (``blocking.source_validation``), a SYN is its sender's as well:
+      then it is what fan-out says of all connections opened, answered or not, if that is more;
     * *refusals and manners*, the lesser of the two: of the servers the host proved to speak to, at
       least ``REFUSALS`` refused it and ``SPOKEN`` were spoken to as no mail server does, both so
       predominantly that each is worth ``CONVICTS`` by its detector's steps. Else nothing.
@@ -96,7 +103,7 @@ def proof(counts, facts, tables):
 
     Below zero: the holder of the address denied all there was.
     """
-    contacts = _contacts(counts, facts, tables.fan_out)
+    contacts = _contacts(counts, facts, tables.fan_out, tables.validated)
     if facts[_UNREAD]:
         contacts = min(np.int64(0), contacts)
     refused = facts[_REFUSED] - facts[_DENIED]
@@ -115,14 +122,23 @@ def proof(counts, facts, tables):
 class Proof:
     """See :func:`proof`."""
 
-    def __init__(self, fan_out: FanOut, rejections: Rejections, dialogue: Dialogue) -> None:
+    def __init__(
+        self,
+        fan_out: FanOut,
+        rejections: Rejections,
+        dialogue: Dialogue,
+        *,
+        source_validation: bool = False,
+    ) -> None:
         self._fan_out = fan_out
-        self.tables = ProofTables(fan_out.tables, rejections.steps, dialogue.tables)
+        self.tables = ProofTables(
+            fan_out.tables, rejections.steps, dialogue.tables, source_validation
+        )
 
     def explain(self, evidence: Evidence) -> Finding:
         """The same number, and what it is made of."""
         worth = int(proof(evidence.counts, evidence.facts, self.tables))
-        found = self._fan_out.proof(evidence)
+        found = self._fan_out.proof(evidence, tried=self.tables.validated)
         fact = evidence.fact
         figures = found.figures | {
             "refused": fact(Fact.PROVEN_REFUSED), "taken": fact(Fact.PROVEN_TAKEN),

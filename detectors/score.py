@@ -77,7 +77,11 @@ class Model:
     """The detectors with their settings, and the levels."""
 
     def __init__(
-        self, settings: ScoreSettings | None = None, detectors: DetectorSettings | None = None
+        self,
+        settings: ScoreSettings | None = None,
+        detectors: DetectorSettings | None = None,
+        *,
+        source_validation: bool = False,
     ) -> None:
         s = settings or ScoreSettings()
         d = detectors or DetectorSettings()
@@ -86,7 +90,12 @@ class Model:
         self.clear_at = centibans(log10(s.miss_rate / (1 - s.false_positive_rate)))
         self._share = s.prior
         self.detectors: tuple[Detector, ...] = tuple(one(getattr(d, one.name)) for one in DETECTORS)
-        self.proof = Proof(self._one(FanOut), self._one(Rejections), self._one(Dialogue))
+        self.proof = Proof(
+            self._one(FanOut),
+            self._one(Rejections),
+            self._one(Dialogue),
+            source_validation=source_validation,
+        )
         self.tables = ModelTables(
             self.prior, *self._quiet(), tuple(detector.tables for detector in self.detectors)
         )

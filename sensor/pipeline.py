@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.detector import CENTIBANS
-from detectors.score import Model
 from sensor.alerts.abuse import KINDS
 from sensor.alerts.alert import Alert
 from sensor.alerts.compose import Composer
@@ -156,7 +155,7 @@ class Pipeline:
         decibans. ``watch``: the evidence of that host. Raises ValueError when it names none.
         """
         self.settings = settings
-        self.model = Model(settings.score, settings.detectors)
+        self.model = settings.model
         self.decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
         self._counts = self.decoder.counts
         self._limits = settings.limits
@@ -237,7 +236,7 @@ class Pipeline:
     def reload(self, settings: Settings) -> None:
         """Go on with other settings and all the evidence there is; ``limits`` stay as they were."""
         self.settings = settings
-        self.model = Model(settings.score, settings.detectors)
+        self.model = settings.model
         self.decoder.set(settings.ports, settings.duplicate_window, settings.reads_dns)
         self._state = self._state._replace(**self._set())
         self._reclassify(self._state.subscribers.classes)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from detectors.registry import DetectorSettings
-from detectors.score import ScoreSettings
+from detectors.score import Model, ScoreSettings
 from sensor.base.access import WebSettings
 from sensor.base.settings_words import at_line, expected
 from sensor.blocking.bounds import Bounds
@@ -218,6 +218,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def reads(self) -> bool:
         """Whether anything beyond TCP/IP headers is read."""
         return self.privacy != "headers"
+
+    @property
+    def model(self) -> Model:
+        """How evidence is weighed by these."""
+        validated = self.blocking.source_validation
+        return Model(self.score, self.detectors, source_validation=validated)
 
     @property
     def reads_dns(self) -> bool:

@@ -118,6 +118,7 @@ class Composer(NamedTuple):
             grounds=grounds(proof, model.proof.missing(proof), proven, self.enough_proof),
             lent=event["standing"] == LENT,
             away=event["standing"] == AWAY,
+            validated=model.proof.tables.validated,
         )
         return Alert(
             id=alert_id(about, opened),

@@ -10,9 +10,10 @@ Where leases tell whose an address is, it follows him: while he has none, nothin
 and an alert on an address that has become a known customer's is over.
 
 *Proven* is what nobody else can have done in the host's name (``detectors/proof.py``): a SYN proves
-nothing, since anyone can send it under another's address. Nor do a few proven contacts: an innocent
-who is framed by forged SYNs has some of its own. What is proven must be unusual by itself. Once it
-was, it stays so for as long as the alert, unless the holder of the address denies it by resets.
+nothing, since anyone can send it under another's address, but where the network lets nobody do that
+(``blocking.source_validation``). Nor do a few proven contacts: an innocent who is framed by forged
+SYNs has some of its own. What is proven must be unusual by itself. Once it was, it stays so for as
+long as the alert, unless the holder of the address denies it by resets.
 
 The kind (``abuse``) is what was seen last of what it may be; ``blocking.kinds`` says which may be
 blocked. Where nothing was seen that tells, nothing is recommended: proven contacts alone say that a
@@ -61,6 +62,7 @@ def recommend(
     away: bool = False,
     abuse: Abuse = "spam",
     allowed: bool = True,
+    validated: bool = False,
 ) -> Recommendation:
     """The rule, as the module says it.
 
@@ -68,7 +70,8 @@ def recommend(
     ``proven``: enough is proven of the host itself. ``shared``: many customers are behind the
     address, by what was seen of it where ``seems_shared`` says so. ``grounds``: see
     :func:`grounds`. ``lent``: the address is a known customer's now. ``away``: the customer has no
-    address now. ``allowed``: ``abuse`` may be blocked.
+    address now. ``allowed``: ``abuse`` may be blocked. ``validated``: nobody sends under another's
+    address.
 
     >>> before = Sentence("proof.before")
     >>> advice = recommend(closed=False, cleared=False, proven=True, shared=False, grounds=before)
@@ -82,7 +85,8 @@ def recommend(
     if closed:
         return Recommendation(False, Sentence("block.lapsed"))
     if not proven:
-        return Recommendation(False, sentence("block.unproven", grounds=grounds))
+        code = "block.little" if validated else "block.unproven"
+        return Recommendation(False, sentence(code, grounds=grounds))
     if away:
         return Recommendation(False, Sentence("block.away"))
     if shared:

@@ -126,7 +126,8 @@ def form_of(value: Any) -> str:
 
 def _words(value: Any) -> list[int]:
     if isinstance(value, np.ndarray):
-        at = value.__array_interface__["data"][0]  # half the time that .ctypes.data takes
+        # Not from __array_interface__, which describes each field of a row anew.
+        at = value.ctypes.data
         return [0, 0, value.size, value.itemsize, at, *value.shape, *value.strides]
     if isinstance(value, tuple):
         return [word for one in value for word in _words(one)]

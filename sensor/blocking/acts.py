@@ -1,8 +1,9 @@
 """What persons do at the desk, for programs elsewhere: who, when, what, about which alert or host.
 
-``docs/act.schema.json`` is exported from here. Acts lie in three tables, each with numbers of its
-own: what was done about alerts and cases and what was said of exemptions at the desk, and releases
-in the ledger. A feed reads one of them; what came from another sensor is told there, not here.
+``docs/act.schema.json`` is exported from here. Acts lie in tables with numbers of their own: what
+was done about alerts and cases and what was said of exemptions at the desk, releases and words that
+let blocking go on in the ledger. A feed reads one of them; what came from another sensor is told
+there, not here.
 """
 
 import hashlib
@@ -21,7 +22,16 @@ from sensor.hosts.customer_key import parse_pseudonym
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 
-__all__ = ["ACTS", "SCHEMA", "ActFeed", "DeskAct", "feeds", "json_schema", "of_alerts"]
+__all__ = [
+    "ACTS",
+    "SCHEMA",
+    "ActFeed",
+    "DeskAct",
+    "feeds",
+    "json_schema",
+    "of_alerts",
+    "of_resumes",
+]
 
 SCHEMA: Final = "port25.act/1"
 ACTS: Final = "acts:alerts"
@@ -61,6 +71,8 @@ class DeskAct(msgspec.Struct, frozen=True, kw_only=True):
     """at which it was done, where it has a name"""
     revision: Annotated[int, msgspec.Meta(ge=0)] = 0
     """of the alert, as the person saw it"""
+    whose: str = ""
+    """of ``resume``: name of the sensor, or of who decides for all, whose blocking goes on"""
 
     @property
     def about(self) -> str:
@@ -134,7 +146,7 @@ def _of_ledger(ledger: Ledger, sensor: str) -> ActFeed:
         for number, one in ledger.by_persons(after, most):
             made = None
             exempt = any(cause.code == "ledger.exempt" for cause in one.causes)
-            if not one.desk and not exempt and (one.action == "release" or one.action == "resume"):
+            if not one.desk and not exempt and one.action == "release":
                 made = _made(
                     one.action, one.ts, one.by, one.id, alert=one.alert,
                     **{**_whom(one.host), "customer": one.customer or ""},
@@ -145,6 +157,20 @@ def _of_ledger(ledger: Ledger, sensor: str) -> ActFeed:
         return found
 
     return ActFeed("acts:ledger", lambda: ledger.changes, lambda: ledger.last, read)
+
+
+def of_resumes(ledger: Ledger, sensor: str) -> ActFeed:
+    """Whose blocking was let go on here."""
+
+    def read(after: int, most: int) -> list[Numbered]:
+        return [
+            (number, None if one.sensor else _made(
+                "resume", one.ts, one.by, f"resumed {number}", reason=one.reason,
+                sensor=sensor, whose=one.whose or sensor))
+            for number, one in ledger.resumes.page(after, most)
+        ]  # fmt: skip
+
+    return ActFeed("acts:resumes", lambda: ledger.changes, lambda: ledger.resumes.last, read)
 
 
 def of_alerts(state: StateFolder, sensor: str) -> ActFeed:
@@ -163,7 +189,9 @@ def feeds(state: StateFolder, sensor: str = "") -> list[ActFeed]:
         desk = Desk(state.desk, read_only=True)
         found += [_of_alerts(desk, journals, sensor), _of_exemptions(desk, sensor)]
     if state.ledger.exists():
-        found.append(_of_ledger(Ledger(state.ledger, read_only=True), sensor))
+        Ledger(state.ledger).close()  # the same
+        ledger = Ledger(state.ledger, read_only=True)
+        found += [_of_ledger(ledger, sensor), of_resumes(ledger, sensor)]
     return found
 
 

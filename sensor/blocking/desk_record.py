@@ -41,6 +41,8 @@ __all__ = [
 SCHEMA: Final = "port25.desk/1"
 ACT: Final = b"act/"
 """How keys of acts about alerts and cases begin (:mod:`sensor.blocking.desk_act`)."""
+RESUME: Final = b"resume/"
+"""How keys of words begin that let blocking go on, whose; the same module has them."""
 LARGEST: Final = 1 << 16
 """Bytes of a message."""
 AHEAD: Final = HOUR
@@ -170,8 +172,8 @@ class Words:
         return len(self._said)
 
     def take(self, key: bytes, value: bytes | None, now: int) -> str:
-        """One message; why it was refused, else empty. Acts about alerts are passed over."""
-        if key.startswith(ACT):
+        """One message; why it was refused, else empty. What bears on no block is passed over."""
+        if key.startswith((ACT, RESUME)):
             return ""
         if value is None:
             self._forget(key)

@@ -11,14 +11,16 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sensor.base.database import Book, Database
+from sensor.base.database import Book
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import DAY, MINUTE, SECOND
 from sensor.blocking.bounds import LONGEST
 from sensor.blocking.decision import Decision, decision
 from sensor.blocking.desk_record import DeskRecord, concerns, touches
+from sensor.blocking.of_mode import OfMode, cause_text, decisions
 from sensor.blocking.policy import Policy, released
-from sensor.blocking.recovery import TURNED_AWAY, Pause
+from sensor.blocking.recovery import Pause
+from sensor.blocking.resuming import TABLES, Resumed, Resumes
 from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import where
 from sensor.state.journal import Row
@@ -75,6 +77,7 @@ _MIGRATIONS: Final = (
     ALTER TABLE decisions ADD COLUMN customer TEXT NOT NULL DEFAULT '';
     CREATE INDEX decisions_by_customer ON decisions (customer, host) WHERE customer <> '';
     """,
+    TABLES,
 )
 _NAMES_KEPT: Final = LONGEST * SECOND + 2 * DAY
 """After so long no block made under a name is in force."""
@@ -87,15 +90,6 @@ class Entry(NamedTuple):
     decision: Decision
 
 
-def _decisions(db: Database, sql: str, *values: Any) -> list[Decision]:
-    """The decisions whose messages a question has for an answer."""
-    return [msgspec.json.decode(text, type=Decision) for (text,) in db.rows(sql, *values)]
-
-
-def _cause(cause: Sentence) -> str:
-    return msgspec.json.encode(cause).decode()
-
-
 def _whom(host: str) -> dict[str, Any]:
     """Of a release of nothing that is in force: a subscriber, or a customer wherever he is."""
     if parse_pseudonym(host) is not None:
@@ -106,79 +100,6 @@ def _whom(host: str) -> dict[str, Any]:
 
 def _heard(one: Decision, told: DeskRecord, until: int) -> Decision:
     return msgspec.structs.replace(one, held_until=until, desk=told.sensor)
-
-
-class _Book:
-    """What a policy of one mode may ask of the ledger, inside a transaction."""
-
-    def __init__(self, db: Database, enforced: bool) -> None:
-        self._db = db
-        self._enforced = enforced
-
-    def standing(self, host: str) -> Decision | None:
-        sql = "SELECT message FROM standing WHERE host = ? AND enforced = ?"
-        found = _decisions(self._db, sql, host, self._enforced)
-        return found[0] if found else None
-
-    def of_customer(self, customer: str) -> list[Decision]:
-        sql = (
-            "SELECT message FROM decisions WHERE number IN (SELECT max(number) FROM decisions"
-            " WHERE customer = ? AND customer <> '' AND enforced = ?"
-            " AND action IN ('block', 'lookup', 'release') GROUP BY host) ORDER BY number DESC"
-        )
-        return _decisions(self._db, sql, customer, self._enforced)
-
-    def refused(self, alert: str, reason: Sentence) -> bool:
-        sql = "SELECT 1 FROM decisions WHERE alert = ? AND action = 'refuse' AND enforced = ?"
-        values = alert, self._enforced, _cause(reason), reason.text
-        return bool(self._db.rows(f"{sql} AND (cause = ? OR cause = '' AND reason = ?)", *values))
-
-    def in_force(self, ts: int) -> int:
-        sql = "SELECT count(*) FROM standing WHERE action = 'block' AND expires > ?"
-        return int(self._db.row(f"{sql} AND enforced = ?", ts, self._enforced)[0])
-
-    def blocks_since(self, ts: int) -> int:
-        sql = "SELECT count(*) FROM decisions WHERE action = 'block' AND enforced = ? AND ts > ?"
-        return int(self._db.row(f"{sql} AND fresh", self._enforced, ts)[0])
-
-    def pause(self) -> Pause | None:
-        since = (
-            "SELECT message FROM decisions WHERE action IN ('stop', 'step') AND enforced = ? AND"
-            " number > (SELECT coalesce(max(number), 0) FROM decisions WHERE action = 'resume'"
-            " AND enforced = ?) ORDER BY number"
-        )
-        found = _decisions(self._db, since, self._enforced, self._enforced)
-        return Pause(found[0], found[-1]) if found else None
-
-    def free_from(self, blocks: int) -> int:
-        # Of a release, too, ``expires`` is the end of the block.
-        sql = (
-            "SELECT expires FROM standing WHERE action IN ('block', 'release') AND enforced = ?"
-            " ORDER BY expires DESC LIMIT 1 OFFSET ?"
-        )
-        found = self._db.rows(sql, self._enforced, blocks)
-        return int(found[0][0]) if found else 0
-
-    def turned_away(self, nth: int) -> int:
-        sql = (
-            "SELECT ts FROM decisions WHERE action = 'refuse' AND enforced = ? AND"
-            " json_extract(nullif(cause, ''), '$.code') IN (SELECT value FROM json_each(?))"
-            " ORDER BY ts DESC LIMIT 1 OFFSET ?"
-        )
-        codes = json.dumps(TURNED_AWAY)
-        found = self._db.rows(sql, self._enforced, codes, nth - 1)
-        return int(found[0][0]) if found else 0
-
-    def count_raised(self, ts: int) -> int:
-        sql = (
-            "INSERT INTO raised VALUES (?, 1)"
-            " ON CONFLICT (minute) DO UPDATE SET alerts = alerts + 1 RETURNING alerts"
-        )
-        return int(self._db.row(sql, ts // MINUTE)[0])
-
-    def last_alarm(self) -> int:
-        sql = "SELECT coalesce(max(ts), 0) FROM decisions WHERE action = 'alarm' AND enforced = ?"
-        return int(self._db.row(sql, self._enforced)[0])
 
 
 class Ledger(Book):
@@ -195,9 +116,10 @@ class Ledger(Book):
     def take(self, source: str, rows: Sequence[Row], policy: Policy) -> list[Decision]:
         """Decide on rows of a journal, all or none; what was decided."""
         made = []
-        book = _Book(self.db, policy.enforced)
+        book = OfMode(self.db, policy.enforced)
         with self.db.transaction():
             for _, alert in rows:
+                made += self._go_on(alert.ts)
                 made += self._expire(alert.ts)
                 steps = policy.go_on(alert.ts, book)
                 for one in steps:
@@ -224,7 +146,7 @@ class Ledger(Book):
             "SELECT message FROM standing WHERE action IN ('block', 'lookup') AND expires <= ?"
             " ORDER BY expires LIMIT ?"
         )
-        return _decisions(self.db, sql, ts, most)
+        return decisions(self.db, sql, ts, most)
 
     def _expire(self, ts: int) -> list[Decision]:
         expired = Sentence("ledger.expired")
@@ -240,18 +162,8 @@ class Ledger(Book):
             "INSERT INTO decisions"
             " (ts, action, enforced, fresh, host, alert, reason, message, cause, customer)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(
-                one.ts,
-                one.action,
-                one.enforced,
-                fresh,
-                one.host,
-                one.alert,
-                one.reasons[0],
-                message,
-                _cause(one.causes[0]) if one.causes else "",
-                one.customer or "",
-            ),
+            *(one.ts, one.action, one.enforced, fresh, one.host, one.alert, one.reasons[0]),
+            *(message, cause_text(one.causes[0]) if one.causes else "", one.customer or ""),
         )
         if one.action in ("block", "lookup", "release"):
             row = (one.host, one.enforced, one.action, one.expires, message)
@@ -263,7 +175,7 @@ class Ledger(Book):
             "SELECT message FROM standing WHERE action IN ('block', 'lookup') AND expires > ?"
             " AND enforced = ?"
         )
-        found = _decisions(self.db, sql, ts, enforced)
+        found = decisions(self.db, sql, ts, enforced)
         return sorted(found, key=lambda one: (one.since, one.host))
 
     def ended(self, ts: int, enforced: bool = True) -> list[Decision]:
@@ -272,7 +184,7 @@ class Ledger(Book):
             "SELECT message FROM standing WHERE enforced = ? AND (action = 'release' OR"
             " expires <= ?)"
         )
-        return _decisions(self.db, sql, enforced, ts)
+        return decisions(self.db, sql, enforced, ts)
 
     def as_of(self, ts: int, enforced: bool = True) -> list[Decision]:
         """What :meth:`in_force` said at an earlier time."""
@@ -281,7 +193,7 @@ class Ledger(Book):
             " WHERE action IN ('block', 'lookup', 'release') AND ts <= ? AND enforced = ?"
             " GROUP BY host)"
         )
-        holding = [one for one in _decisions(self.db, sql, ts, enforced) if one.in_force(ts)]
+        holding = [one for one in decisions(self.db, sql, ts, enforced) if one.in_force(ts)]
         return sorted(holding, key=lambda one: (one.since, one.host))
 
     def last_words(self, hosts: list[str], ts: int, customer: str = "") -> dict[str, Decision]:
@@ -301,8 +213,8 @@ class Ledger(Book):
             " AND ? IN ('', CAST(message AS TEXT) ->> 'customer') ORDER BY enforced"
         )
         wanted = json.dumps(hosts)
-        found = _decisions(self.db, newest, wanted, customer)
-        found += _decisions(self.db, holding, wanted, ts, customer)
+        found = decisions(self.db, newest, wanted, customer)
+        found += decisions(self.db, holding, wanted, ts, customer)
         return {one.host: one for one in found}
 
     @property
@@ -321,7 +233,7 @@ class Ledger(Book):
             "SELECT message FROM decisions WHERE action = 'block' AND enforced = ?"
             " ORDER BY number DESC LIMIT 1"
         )
-        return max((one.expires for one in _decisions(self.db, sql, enforced)), default=0)
+        return max((one.expires for one in decisions(self.db, sql, enforced)), default=0)
 
     def stopped(self, enforced: bool) -> bool:
         """Whether blocking has stopped itself in a mode and nobody resumed it."""
@@ -329,7 +241,7 @@ class Ledger(Book):
 
     def pause(self, enforced: bool) -> Pause | None:
         """How far blocking in a mode has come since it stopped itself; None: it has not."""
-        return _Book(self.db, enforced).pause()
+        return OfMode(self.db, enforced).pause()
 
     def release(
         self, which: Callable[[Decision], bool], ts: int, reason: Sentence | str, by: str
@@ -362,6 +274,10 @@ class Ledger(Book):
         sql = "SELECT name FROM makers WHERE name != ? ORDER BY name"
         return [name for (name,) in self.db.rows(sql, sensor)]
 
+    def is_called(self, name: str) -> bool:
+        """Whether decisions were told under this name."""
+        return bool(self.db.rows("SELECT 1 FROM makers WHERE name = ?", name))
+
     @property
     def shared(self) -> bool:
         """Whether other sensors may hear what persons decide here."""
@@ -374,13 +290,13 @@ class Ledger(Book):
     def held(self, ts: int) -> list[Decision]:
         """Releases by persons at this sensor that hold at ``ts`` (ns)."""
         sql = "SELECT message FROM standing WHERE action = 'release'"
-        found = _decisions(self.db, sql)
+        found = decisions(self.db, sql)
         return [one for one in found if one.held_until > ts and not one.desk]
 
     def whose(self, host: str, ts: int) -> str:
         """The customer whose block or lookup is in force at ``ts`` (ns) on a host; else empty."""
         sql = "SELECT message FROM standing WHERE host = ? AND action IN ('block', 'lookup')"
-        found = _decisions(self.db, f"{sql} AND expires > ? ORDER BY enforced DESC", host, ts)
+        found = decisions(self.db, f"{sql} AND expires > ? ORDER BY enforced DESC", host, ts)
         return next((one.customer for one in found if one.customer), "")
 
     def tell(self, host: str, ts: int, reason: str, by: str) -> Decision:
@@ -422,7 +338,7 @@ class Ledger(Book):
     def _concerned(self, told: DeskRecord, enforced: bool) -> list[Decision]:
         """The last word on each subscriber whom a person's word is about."""
         if parse_pseudonym(told.host) is not None:
-            found = _Book(self.db, enforced).of_customer(told.host)
+            found = OfMode(self.db, enforced).of_customer(told.host)
             return [one for one in found if one.host != told.host]
         near = self._near(told.host, enforced)
         return [one for one in near if concerns(told, one.host, one.customer or "")]
@@ -432,12 +348,12 @@ class Ledger(Book):
         sql = "SELECT message FROM standing WHERE enforced = ? AND"
         if ":" in host:  # IPv6, or some ports of an address: sensors may name them otherwise
             address = str(where(host)[0].network_address)
-            found = _decisions(
+            found = decisions(
                 self.db, f"{sql} (host LIKE '%:%' OR host = ?) AND action != 'release'", enforced,
                 address,
             )  # fmt: skip
             return [one for one in found if touches(one.host, host)]
-        return _decisions(self.db, f"{sql} (host = ? OR host LIKE ? || ':%')", enforced, host, host)
+        return decisions(self.db, f"{sql} (host = ? OR host LIKE ? || ':%')", enforced, host, host)
 
     def _unknown(self, told: DeskRecord, enforced: bool, made: list[Decision]) -> bool:
         """Whether nothing holds ``told.host`` as long as a release says."""
@@ -445,7 +361,7 @@ class Ledger(Book):
             return False
         if told.customer and told.host != told.customer:
             return False  # his word comes as well, and an address is nobody's for ever
-        before = _Book(self.db, enforced).standing(told.host)
+        before = OfMode(self.db, enforced).standing(told.host)
         return before is None or (
             before.action == "release" and before.held_until < told.until and before.ts < told.until
         )
@@ -453,10 +369,42 @@ class Ledger(Book):
     def resume(self, ts: int, reason: str, by: str) -> bool:
         """A person lets blocking go on; False where it had not stopped."""
         with self.db.transaction():
-            modes = [mode for mode in (True, False) if self.stopped(mode)]
-            for mode in modes:
+            pauses = {mode: one for mode in (True, False) if (one := self.pause(mode))}
+            ts = max(ts, *(one.stop.ts for one in pauses.values())) if pauses else ts
+            for mode in pauses:
                 self._write(decision("resume", ts, enforced=mode, reasons=[reason], by=by))
-        return bool(modes)
+            if pauses:
+                self.resumes.said(Resumed(ts, "", by, reason))
+        return bool(pauses)
+
+    def go_on(self, ts: int) -> list[Decision]:
+        """What such words lead to, once all alerts before ``ts`` (ns) have been decided on."""
+        if not self.resumes.due(ts):
+            return []
+        with self.db.transaction():
+            return self._go_on(ts)
+
+    def _go_on(self, ts: int) -> list[Decision]:
+        made = []
+        for one in (heard := self.resumes.due(ts)):
+            made += self._expire(one.ts)
+            for mode in (True, False):
+                if (pause := self.pause(mode)) is not None and pause.stop.ts <= one.ts:
+                    more: dict[str, Any] = {
+                        "reasons": [one.reason],
+                        "by": one.by,
+                        "desk": one.sensor,
+                    }
+                    made.append(decision("resume", one.ts, enforced=mode, **more))
+                    self._write(made[-1])
+        if heard:
+            self.resumes.done(ts)
+        return made
+
+    @property
+    def resumes(self) -> Resumes:
+        """Words of persons that let blocking go on."""
+        return Resumes(self.db)
 
     def page(self, after: int = 0, most: int = 1000) -> list[Entry]:
         """Decisions with numbers above ``after``, in order, at most ``most``."""
@@ -467,7 +415,7 @@ class Ledger(Book):
     def of_host(self, host: str, most: int) -> list[Decision]:
         """Decisions on a host, the newest first."""
         sql = "SELECT message FROM decisions WHERE host = ? ORDER BY number DESC LIMIT ?"
-        return _decisions(self.db, sql, host, most)
+        return decisions(self.db, sql, host, most)
 
     def by_persons(self, after: int, most: int) -> list[tuple[int, Decision]]:
         """What persons decided, in rows with numbers above one, in order."""
@@ -484,7 +432,7 @@ class Ledger(Book):
             "SELECT message FROM decisions WHERE host = ? OR customer = ? AND customer <> ''"
             " ORDER BY number DESC LIMIT ?"
         )
-        return _decisions(self.db, sql, name, name, most)
+        return decisions(self.db, sql, name, name, most)
 
     def forget(self, before: int) -> int:
         """Delete decisions before ``before`` (ns) that no longer hold; how many."""

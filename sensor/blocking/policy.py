@@ -61,6 +61,11 @@ class BlockingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """seconds of a first block, of a second...; the last is that of all later ones"""
     memory: Annotated[int, msgspec.Meta(ge=0, le=366 * 86_400)] = 30 * 86_400
     """seconds after the end of a block within which the host that comes back is a repeater"""
+    source_validation: bool = False
+    """whether the access network lets nobody send under another's address (BCP 38 and 84 or SAVI,
+    for each line and not for the border alone): then a SYN is its sender's, and connections that
+    are opened are proof, answered or not
+    """
     release_on_clear: bool = True
     """whether a block ends when its alert closes"""
     hold: Annotated[int, msgspec.Meta(ge=0, le=366 * 86_400)] = 86_400
@@ -169,7 +174,9 @@ class Policy:
                 made += _ended(alert, standing, his, made, sentence("policy.closed"))
         elif alert.severity == "medium" and _rests_on(standing, alert):
             made += _ended(alert, standing, his, made, _advice(alert))
-        elif alert.block_recommended and alert.handshake_proven:
+        elif alert.block_recommended and (
+            alert.handshake_proven or self._settings.source_validation
+        ):
             made += self._block(alert, standing, book)
         elif alert.shared_address and alert.severity != "medium":
             if standing is None or not standing.in_force(alert.ts):

@@ -66,6 +66,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """the others go on without it"""
     partitions: dict[str, int] = {}
     """of who correlates: messages of each partition that are not read yet"""
+    stopped: bool = False
+    """its blocking has stopped itself"""
     notice: str = ""
     """what it last said besides, and when"""
     noticed: int = 0
@@ -130,6 +132,7 @@ class Fleet:
             settings=str(counters.get("settings", {}).get("settings_digest", ""))[:_TEXT],
             packets=_number(counters, "packets_per_second"),
             loss=_number(counters, "loss_ratio"), partitions=partitions,
+            stopped=bool(_number(counters, "blocking_stopped")),
             notice=before.notice if before else "", noticed=before.noticed if before else 0,
         )  # fmt: skip
         if len(self._members) > self._most:

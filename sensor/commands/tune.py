@@ -40,7 +40,6 @@ def run(options: argparse.Namespace) -> int:
     import msgspec
 
     from detectors.detector import CENTIBANS
-    from detectors.score import Model
     from sensor.base.database import DatabaseError
     from sensor.console.tuning import EFFECTS, Change, changes, show
     from sensor.settings import subscribers_of
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     announce()
     state = state_from(options, settings)
     since = since_from(options)
-    model = Model(settings.score, settings.detectors)
+    model = settings.model
     found: list[Change] = []
     try:
         for path in StateFolder(state).journals_to_read:

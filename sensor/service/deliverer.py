@@ -34,13 +34,11 @@ from sensor.base.sentences import Sentence, sentence
 from sensor.base.terminal import complain
 from sensor.blocking.acts import DeskAct
 from sensor.blocking.decision import Decision
-from sensor.blocking.desk import Desk, Done, Exempted
-from sensor.blocking.desk_act import as_act
-from sensor.blocking.desk_record import DeskRecord
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.notices import as_notice
 from sensor.service import privileges
 from sensor.service.exemptions import Exemptions
+from sensor.service.hearing import Hearing
 from sensor.service.messages import (
     LARGEST,
     Counters,
@@ -79,6 +77,8 @@ _AT_ONCE: Final = 500
 _SECOND: Final = 1.0
 _PRUNE: Final = 10.0
 """Seconds between looks at the size of the journals."""
+_HEARD: Final = 10.0
+"""Seconds that who decides for all waits for what persons had said, so as to decide the same."""
 _ACTIONS: Final = ("block", "lookup", "release", "refuse", "stop", "step", "resume", "alarm")
 
 
@@ -209,9 +209,7 @@ class Deliverer:
         self._changes: dict[str, int] = {}
         self._pruner = Pruner(self._ledger, self._sinks, self._notice)
         self._counts = dict.fromkeys((f"decisions_{name}" for name in _ACTIONS), 0)
-        self._counts |= dict.fromkeys(
-            (f"desk_acts_{n}" for n in ("heard", "refused", "waiting")), 0
-        )
+        self._hearing = Hearing(self._files, self._ledger, self._counts)
         self._fault = ""
         self._left = 0
         self._sick_until = 0.0
@@ -276,13 +274,16 @@ class Deliverer:
         if self._live:
             self._guarded(lambda: forget_destinations(self._exemptions.settings, self._files))
         shown, pruned = 0.0, time.monotonic()
-        progress, waiting = time.monotonic(), -1
+        began = progress = time.monotonic()
+        waiting = -1
         while not self._link.gone or self._stop_after is not None:
             self._hear()
             now = time.monotonic()
             if now >= self._sick_until:
+                waits = self._from_topic and not all(sink.all_heard for sink in self._sinks)
                 self._guarded(self._obey)
-                self._guarded(self._decide)
+                if not waits or now - began > _HEARD:
+                    self._guarded(self._decide)
             if now - shown >= _SECOND or self._link.gone:
                 shown = now
                 self._guarded(self._look_around)
@@ -355,48 +356,17 @@ class Deliverer:
 
     def _obey(self) -> None:
         """What persons decided at other sensors."""
+        names = {sink.sensor for sink in self._sinks if sink.sensor}
         for sink in self._sinks:
             while (word := sink.heard()) is not None:
-                now = time.time_ns()
-                if isinstance(word, DeskAct):
-                    self._hear_act(word)
-                elif word.action == "exempt":
-                    self._count(self._exempt(word, now))
+                made = self._hearing.take(word, names, self._journals.values(), time.time_ns())
+                self._count(made)
+                if not isinstance(word, DeskAct):
                     self._look_around()  # no alert is decided on without it
-                else:
-                    self._count(self._ledger.obey(word, now))
                 sink.obeyed()
 
-    def _hear_act(self, word: DeskAct) -> None:
-        """What was done about an alert at another desk, for all who show this folder."""
-        desk = Desk(self._files.desk)
-        try:
-            at = Done(word.about, word.revision, word.sensor)
-            heard = desk.hear_act(at, word.ts, as_act(word))
-        finally:
-            desk.close()
-        if heard is None:
-            self._counts["desk_acts_refused"] += 1
-            return
-        self._counts["desk_acts_heard"] += heard
-        known = not word.alert or any(j.head(word.alert) for j in self._journals.values())
-        self._counts["desk_acts_waiting"] += bool(heard and not known)
-
-    def _exempt(self, word: DeskRecord, now: int) -> list[Decision]:
-        """Into this sensor's desk, for all who obey it; what ends by it."""
-        desk = Desk(self._files.desk)
-        try:
-            if desk.newest(word.host) > word.ts:
-                return []
-            made = self._ledger.obey(word, now)  # again does nothing
-            by = f"{word.by} at {word.sensor}"
-            one = Exempted(word.host, word.ts, word.until, by, word.reason)
-            desk.hear(one, word.sensor)
-            return made
-        finally:
-            desk.close()
-
     def _decide(self) -> None:
+        whole = bool(self._journals)
         for name, journal in self._journals.items():
             changes = journal.changes
             if changes == self._changes.get(name):
@@ -404,10 +374,13 @@ class Deliverer:
             rows = journal.page(self._ledger.position(name), 0, _AT_ONCE)
             if rows:
                 self._count(self._ledger.take(name, rows, self._policy))
+            whole &= len(rows) < _AT_ONCE
             if len(rows) < _AT_ONCE:
                 self._changes[name] = changes
         if self._live:
             self._count(self._ledger.expire(time.time_ns()))
+            if whole:
+                self._count(self._ledger.go_on(time.time_ns()))
 
     def _count(self, made: list[Decision]) -> None:
         for one in made:

@@ -211,6 +211,7 @@ MEANINGS = {
     "outbox_messages_dropped": "of them, those that Kafka never had: they are lost to it",
     "desk_acts_heard": "acts about alerts at other desks that were new here",
     "desk_acts_refused": "such acts for which there was no room",
+    "desk_resumes_heard": "words from elsewhere that let blocking go on here",
     "desk_acts_waiting": "such acts about alerts that were not known here yet",
     "decisions_block": "blocks made and renewed",
     "decisions_lookup": "customers of shared addresses to be looked up",

@@ -93,6 +93,11 @@ class Sink(Protocol):
         """The oldest word of a person at another sensor that waits to be obeyed."""
         return None
 
+    @property
+    def all_heard(self) -> bool:
+        """Whether all was heard that persons had said before the start."""
+        return True
+
     def obeyed(self) -> None:
         """It is obeyed, and that is on disk."""
 

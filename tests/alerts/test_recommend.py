@@ -61,6 +61,10 @@ def test_nothing_proven_counts_before_the_address_is_asked_for():
     assert "SYNs can be forged" in rule(proven=False, shared=True)[1]
 
 
+def test_where_nobody_can_forge_an_address_nothing_is_said_of_forging():
+    assert rule(proven=False, validated=True)[1].startswith("too little for a block: ")
+
+
 def test_grounds_name_what_is_proven_and_what_is_missing():
     assert grounds(PROOF, None, proven=False, enough=200).text == FORTY
     lacking = grounds(PROOF, MISSING, proven=False, enough=200)

@@ -8,15 +8,19 @@ from lab.conversation import ACK, FIN, MS, PSH, RST, START, SYN, block, frame
 from lab.outputs import feed, finish
 from sensor.alerts.alert import Alert
 from sensor.base.kernel import table
+from sensor.blocking.bounds import Bounds
+from sensor.blocking.policy import BlockingSettings
 from sensor.capture.block import FRAME
 from sensor.capture.merge import Captures
 from sensor.hosts.in_use import OTHERS
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
+from tests.blocking.test_policy import Desk
 from tests.conftest import ROOT
 
 Frames = list[tuple[int, bytes]]
 INPUTS = ROOT.parent / "shared" / "inputs"
+VALIDATED = Settings(blocking=BlockingSettings(source_validation=True))
 VICTIM = "203.0.113.9"
 RUDE = ((b"HELO x\r\nMAIL FROM:<a@b>\r\n", b"554 no\r\n"),)
 POLITE = (
@@ -182,11 +186,11 @@ def test_one_of_the_two_is_none(talk):
     assert not recommended(alerts)
 
 
-def captured(name: str) -> list[Alert]:
+def captured(name: str, settings: Settings | None = None) -> list[Alert]:
     path = INPUTS / name
     if not path.exists():
         pytest.skip(f"{path} is not here")
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(settings or Settings())
     alerts: list[Alert] = []
     for one in Captures([str(path)]):
         alerts += feed(pipeline, one)
@@ -198,6 +202,27 @@ def test_a_real_send_safe_bot_is_to_be_blocked():
     assert recommended(alerts) == {"10.2.1.101"}
     assert alerts[-1].severity == "critical"
     assert "5 of 5 servers refused it and 5 of 5" in alerts[-1].block_reason
+
+
+def test_where_sources_are_validated_it_is_within_seconds():
+    alerts = captured("send-safe-2017.pcap.gz", VALIDATED)
+    first = next(one for one in alerts if one.block_recommended)
+    assert first.ts / 1e9 - first.first_seen < 10
+    assert "from an address that nobody else can use" in first.block_reason
+
+
+@pytest.mark.parametrize(
+    ("validated", "blocked"), [(False, set()), (True, {"203.0.113.80"})], ids=["else", "there"]
+)
+def test_where_sources_are_validated_one_direction_is_enough(validated, blocked, tmp_path):
+    """No handshake is proven there, and the policy blocks all the same."""
+    pipeline = Pipeline(VALIDATED if validated else Settings())
+    one_direction = Captures([str(ROOT / "pcaps" / "one_direction.pcap")])
+    alerts = [alert for one in one_direction for alert in feed(pipeline, one)]
+    assert alerts and not any(one.handshake_proven for one in alerts)
+    assert recommended(alerts) == blocked
+    desk = Desk(tmp_path, Bounds((), (), ()), source_validation=validated)
+    assert {one.host for one in desk.take(*alerts) if one.action == "block"} == blocked
 
 
 def test_an_insider_with_servers_of_his_own_gets_no_neighbour_blocked():

@@ -206,6 +206,7 @@ def test_a_stop_written_before_decisions_had_codes_goes_on_all_the_same(desk, tm
         db.execute("ALTER TABLE decisions DROP COLUMN cause")
         db.execute("UPDATE decisions SET message = json_remove(message, '$.causes')")
         db.execute("UPDATE standing SET message = json_remove(message, '$.causes')")
+        db.execute("DROP TABLE resumed")
         db.execute("PRAGMA user_version = 2")
     later = Desk(tmp_path, max_per_minute=RATE)
     assert not later.ledger.page(0, 1)[0].decision.causes

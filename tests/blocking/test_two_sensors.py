@@ -244,6 +244,7 @@ def test_records_of_before_are_understood_and_released(tmp_path, topics, b):
     ledger.db.run("DROP INDEX decisions_by_customer")
     ledger.db.run("ALTER TABLE decisions DROP COLUMN customer")
     ledger.db.run("ALTER TABLE decisions DROP COLUMN cause")
+    ledger.db.run("DROP TABLE resumed")
     ledger.db.run("PRAGMA user_version = 1")
     for one in ledger.in_force(at(1)):
         old = json.dumps(

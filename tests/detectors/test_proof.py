@@ -87,6 +87,35 @@ def test_a_denial_is_never_against_the_host(values, more):
     assert worth(evidence(contacts, **after)) <= worth(evidence(contacts, **before))
 
 
+def tried(networks: int, addresses: int, contacts: int = 0, **facts: int) -> Evidence:
+    """Connections opened within ten seconds, answered or not."""
+    e = evidence(contacts, **facts)
+    e.counts[Count.NETWORKS] = networks
+    e.counts[Count.ADDRESSES] = addresses
+    return e
+
+
+@pytest.mark.parametrize(
+    ("seen", "code"),
+    [
+        (tried(8, 8), "proof.tried"),
+        (tried(2, 40), "proof.tried"),
+        (tried(3, 10, contacts=10), "proof.contacts"),
+    ],
+)
+def test_where_nobody_can_forge_an_address_what_it_tries_is_proof(seen, code):
+    validated = Model(source_validation=True).proof
+    found = validated.explain(seen)
+    assert (found.code, found.centibans >= ENOUGH) == (code, True)
+    assert found.centibans == int(proof(seen.counts, seen.facts, validated.tables))
+    assert (worth(seen) >= ENOUGH) == (code == "proof.contacts")
+
+
+def test_nor_are_tries_proof_where_nothing_said_is_read():
+    validated = Model(source_validation=True).proof
+    assert validated.explain(tried(60, 60, unread=1)).centibans == 0
+
+
 def test_what_is_missing_is_said():
     found = MODEL.proof.explain(evidence(proven_refused=3, proven_rude=1, proven_polite=1))
     missing = MODEL.proof.missing(found)

@@ -20,6 +20,8 @@ def fleet_lines(words: Words, members: list[Member], now: int) -> Iterator[str]:
             said.append(words.say("fleet.left-behind"))
         if one.differs:
             said.append(words.say("fleet.differs"))
+        if one.stopped:
+            said.append(words.say("fleet.stopped", name=printable(one.name)))
         if one.packets is not None:
             said.append(words.say("fleet.packets", packets=one.packets))
         if one.loss is not None:

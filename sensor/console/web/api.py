@@ -33,6 +33,7 @@ from sensor.console.web.health import health
 from sensor.console.web.links import links_for
 from sensor.console.web.operation import ApiRequest, Download, Operation
 from sensor.console.web.packets import DissectionError, dissected
+from sensor.console.web.resuming import ResumeOf, Resumption, resume
 from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import where
 from sensor.impact.formats.csv import render as as_csv
@@ -352,6 +353,9 @@ OPERATIONS: Final = (
               schemas.Exemptions, schemas.HostQuery, faults=(404,)),
     Operation("POST", "/api/v1/releases", _release, "operator", "End the block of a host",
               schemas.Released, body=schemas.HostReason, faults=(404,)),
+    Operation("POST", "/api/v1/resumes", resume, "operator",
+              "Let blocking go on after it stopped itself, here or where somebody else decides",
+              Resumption, body=ResumeOf, faults=(409,), whole=True),
     Operation("POST", "/api/v1/trials", _trial, "operator",
               "Have the sensor tell a destination of an alert that is none", Told,
               body=schemas.TrialOf, faults=(404,), whole=True),

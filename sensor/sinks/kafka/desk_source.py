@@ -16,7 +16,7 @@ from sensor.sinks.kafka.act_source import ActSource
 from sensor.sinks.kafka.connection import KafkaSettings
 from sensor.sinks.kafka.message import Message, headers
 
-__all__ = ["DeskActSource", "DeskSource", "told"]
+__all__ = ["DeskActSource", "DeskResumeSource", "DeskSource", "told"]
 
 _AGAIN: Final = 10_000
 """Acts that are told again to a topic made anew: the newest."""
@@ -82,3 +82,9 @@ class DeskActSource(ActSource):
         more = headers(act.schema, id=act.id, action=act.act, host=act.host, sensor=act.sensor)
         topic, value = self._settings.desk_topic, msgspec.json.encode(act)
         return Message(number, topic, key(act), value, more, act.ts)
+
+
+class DeskResumeSource(DeskActSource):
+    """Whose blocking was let go on here, for those it is told of."""
+
+    name = "desk resumes"

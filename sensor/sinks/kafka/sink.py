@@ -9,14 +9,15 @@ from typing import Any, Final
 import msgspec
 
 from sensor.alerts.notice import Health, Notice
-from sensor.blocking.acts import ACTS, DeskAct, feeds, of_alerts
+from sensor.blocking.acts import ACTS, DeskAct, feeds, of_alerts, of_resumes
 from sensor.blocking.desk_record import DeskRecord
+from sensor.blocking.ledger import Ledger
 from sensor.sinks.kafka.act_source import ActSource
 from sensor.sinks.kafka.alert_source import AlertSource
 from sensor.sinks.kafka.block_source import BlockSource
 from sensor.sinks.kafka.connection import NAME, Connection
 from sensor.sinks.kafka.desk_listener import DeskListener
-from sensor.sinks.kafka.desk_source import DeskActSource, DeskSource
+from sensor.sinks.kafka.desk_source import DeskActSource, DeskResumeSource, DeskSource
 from sensor.sinks.kafka.enforcement_listener import EnforcementListener
 from sensor.sinks.kafka.message import Message, Source, headers
 from sensor.sinks.kafka.producer import Producer
@@ -81,6 +82,9 @@ class KafkaSink(Sink):
             found.append(DeskSource(state.desk, self._settings))
         if DeskActSource.name not in known and state.desk.exists():
             found.append(DeskActSource(of_alerts(state, self.sensor), self._settings))
+        if DeskResumeSource.name not in known and state.ledger.exists():
+            resumes = of_resumes(Ledger(state.ledger, read_only=True), self.sensor)
+            found.append(DeskResumeSource(resumes, self._settings))
         if self._settings.acts_topic and state.desk.exists() and ACTS not in known:
             name = self._settings.sensor
             found += [ActSource(feed, self._settings) for feed in feeds(state, name)]
@@ -115,6 +119,11 @@ class KafkaSink(Sink):
     def heard(self) -> DeskRecord | DeskAct | None:
         """Of the desk topic."""
         return self._listener.next if self._listener is not None else None
+
+    @property
+    def all_heard(self) -> bool:
+        """See ``Sink``."""
+        return self._listener is None or self._listener.caught_up
 
     def obeyed(self) -> None:
         """See ``Sink``."""

@@ -10,6 +10,7 @@ from lab.alerts import alert
 from lab.browser import browsing
 from lab.web import serving
 from sensor.base.units import SECOND
+from sensor.blocking.ledger import Ledger
 from sensor.cluster.fleet import Member
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
@@ -24,7 +25,7 @@ def members(now):
     return [
         Member(name="north", role="sensor", packets=1234.5, loss=0.01, behind=0.5, ahead=0.002,
                notice="takes no segments", noticed=now, **one),
-        Member(name="south", role="sensor", left_behind=True, differs=True,
+        Member(name="south", role="sensor", left_behind=True, differs=True, stopped=True,
                **(one | {"heard": now - 300 * SECOND, "settings": "bb"})),
         Member(name=HOSTILE, role="sensor", notice=HOSTILE, noticed=now, **one),
         Member(name="port25-correlate-one", role="correlates", partitions={"0": 3, "2": 4}, **one),
@@ -37,6 +38,8 @@ def test_each_machine_has_its_row_and_what_is_amiss_is_marked(tmp_path, size, sc
     needs("chromium")
     files = StateFolder(tmp_path)
     Journal(files.journal).write([alert()])
+    ledger = Ledger(files.ledger)
+    ledger.named("here", 3600, time.time_ns())
     with serving(tmp_path) as server, browsing(server.printed, size, scheme) as browser:
         page = browser.go("/health")
         page.get_by_role("link", name="All sensors, and who correlates").click()
@@ -50,9 +53,14 @@ def test_each_machine_has_its_row_and_what_is_amiss_is_marked(tmp_path, size, sc
             "well", "1,235", "1.00 %", "0.500", "0.002"
         ]  # fmt: skip
         marks = south.locator(".state.bad").all_inner_texts()
-        assert marks == ["silent", "left behind", "other settings"]
+        assert marks == ["silent", "left behind", "other settings", "blocking stopped itself"]
         assert "takes no segments" in north.inner_text()
         assert "<img" in odd.inner_text() and page.locator("#content img").count() == 0
+        south.get_by_role("button", name="Let blocking go on").click()
+        page.get_by_role("dialog").get_by_label("Reason").fill("looked at")
+        page.get_by_role("dialog").get_by_role("button", name="Let blocking go on").click()
+        page.get_by_text("south is told to let blocking go on").wait_for()
+        assert [one.whose for _, one in ledger.resumes.page(0, 9)] == ["south"]
         rows = page.get_by_role("table", name="Who correlates").locator("tbody tr")
         one, decides = (rows.nth(n) for n in range(2))
         assert one.get_by_role("cell").all_inner_texts()[:4] == ["well", "correlates", "0, 2", "7"]

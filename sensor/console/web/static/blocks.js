@@ -15,7 +15,17 @@ function CarriedOut({ of }) {
     : of.state === "refused" ? html`<strong>${t("carried_refused")}</strong> <${Text} of=${of.why} />` : t(`carried_${of.state}`)}</div>`;
 }
 
-export function BlockList({ most, act }) {
+// A person has looked at it: blocking goes on, here or (`of`) where somebody else decides.
+export function Resume({ of = "", tell, again, close }) {
+  const does = async ({ reason }) => {
+    const { here } = await send("POST", "resumes", { of, reason });
+    tell(here ? t("done_resume") : t("done_resume_told", printable(of)));
+    again();
+  };
+  return html`<${Ask} question=${of ? t("ask_resume_of", printable(of)) : t("ask_resume")} action=${t("resume")} does=${does} close=${close} />`;
+}
+
+export function BlockList({ most, act, resume }) {
   const { data, error, again } = useFetched("blocks", { limit: most ?? 1000 }, ["blocks", "vitals", "status"]);
   const blocks = data?.blocks ?? [];
   const told = data?.carried_out?.length > 0 && data.carried_out;
@@ -23,7 +33,8 @@ export function BlockList({ most, act }) {
   return html`<${Section} title=${title} id="blocks"
       aside=${data && html`<a href="/blocks">${count(data.total)}</a>`}>
     <${Fault} error=${error} />
-    ${data?.stopped && html`<p class="muted">${data.pause.map((of, k) => html`<${Sentence} of=${of} ...${data.pause_causes[k]} />. `)}</p>`}
+    ${data?.stopped && html`<p class="muted">${data.pause.map((of, k) => html`<${Sentence} of=${of} ...${data.pause_causes[k]} />. `)}
+      ${resume && html` <button type="button" onClick=${() => resume(again)}>${t("resume")}</button>`}</p>`}
     ${!data ? html`<${Loading} />` : blocks.length === 0 ? html`<p class="muted">${t("no_blocks")}</p>`
       : html`<${Table} caption=${title} heads=${[
             [t("host")], [t("time_left"), "n"], ["", "bars wide"], [t("until"), "wide"], [t("mode")], ...(told ? [[t("carried_out")]] : []), [t("reason"), "wide"], ...(act ? [[""]] : []),
@@ -60,7 +71,8 @@ export function Blocks({ who, tell }) {
   };
   const found = exemptions.data?.exemptions ?? [];
   return html`<h1>${t("blocks")}</h1>
-    <${BlockList} act=${operator && ((host, again) => ask({ host, again, what: "release" }))} />
+    <${BlockList} act=${operator && ((host, again) => ask({ host, again, what: "release" }))}
+      resume=${operator && who.prefixes.length === 0 && ((again) => ask({ again, what: "resume" }))} />
     <${Section} title=${t("exemptions_title")} id="exemptions">
       <${Fault} error=${exemptions.error} />
       ${found.length === 0 ? html`<p class="muted">${t("no_exemptions")}</p>`
@@ -74,6 +86,7 @@ export function Blocks({ who, tell }) {
             </tr>`)}
           </${Table}>`}
     </${Section}>
-    ${asked && html`<${Ask} question=${t(`ask_${asked.what}`, printable(asked.host))} action=${t(asked.what)}
+    ${asked?.what === "resume" && html`<${Resume} tell=${tell} again=${asked.again} close=${() => ask(null)} />`}
+    ${asked && asked.what !== "resume" && html`<${Ask} question=${t(`ask_${asked.what}`, printable(asked.host))} action=${t(asked.what)}
       needsReason=${asked.what === "release"} does=${asked.what === "lift" ? lift : release} close=${() => ask(null)} />`}`;
 }

@@ -1,5 +1,7 @@
 // All machines that work together, by their last word.
-import { html } from "./dom.js";
+import { html, useState } from "./dom.js";
+import { may } from "./api.js";
+import { Resume } from "./blocks.js";
 import { count, fixed, percent, printable } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
 import { Fault, Loading, Moment, Section, Table } from "./parts.js";
@@ -17,18 +19,21 @@ function State({ one, data }) {
     data.now - one.heard > data.silent_after && "fleet_silent",
     one.left_behind && "fleet_left_behind",
     one.differs && "fleet_differs",
+    one.stopped && "fleet_stopped",
   ].filter(Boolean);
   return faults.length === 0 ? t("fleet_well") : faults.map((name, k) => html`${k ? ", " : ""}<span class="state bad">${t(name)}</span>`);
 }
 
-export function Fleet() {
+export function Fleet({ who, tell }) {
   useTitle(t("fleet"));
-  const { data, error } = useFetched("fleet", {}, ["vitals", "blocks"]);
+  const [asked, ask] = useState("");
+  const { data, error, again } = useFetched("fleet", {}, ["vitals", "blocks"]);
   if (!data) return html`<h1>${t("fleet")}</h1>${error ? html`<${Fault} error=${error} />` : html`<${Loading} />`}`;
   const sensors = data.members.filter((one) => one.role === "sensor");
   const others = data.members.filter((one) => one.role !== "sensor");
   const row = (one, cells) => html`<tr key=${one.name} data-name=${one.name}><th scope="row">${printable(one.name)}</th>
-    <td><${State} one=${one} data=${data} /></td>${cells}
+    <td><${State} one=${one} data=${data} />
+      ${one.stopped && may(who, "operator") && html` <button type="button" onClick=${() => ask(one.name)}>${t("resume")}</button>`}</td>${cells}
     <td><${Moment} ns=${one.heard} /></td><td>${printable(one.version)}</td><td><${Said} one=${one} /></td></tr>`;
   const ends = [[t("fleet_heard")], [t("fleet_version")], [t("fleet_said")]];
   return html`<h1>${t("fleet")}</h1>
@@ -45,5 +50,6 @@ export function Fleet() {
         ${others.map((one) => row(one, html`<td>${t(`fleet_${one.role}`)}</td>
           <td>${Object.keys(one.partitions).join(", ")}</td>
           <td class="n">${one.role === "correlates" ? count(Object.values(one.partitions).reduce((a, b) => a + b, 0)) : ""}</td>`))}
-      </${Table}></${Section}>`}`;
+      </${Table}></${Section}>`}
+    ${asked && html`<${Resume} of=${asked} tell=${tell} again=${again} close=${() => ask("")} />`}`;
 }

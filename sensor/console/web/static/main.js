@@ -40,7 +40,7 @@ function page(path, props) {
   if (PAGES[path]) return html`<${PAGES[path][1]} ...${props} />`;
   const alert = /^\/alerts\/([0-9a-f]{32})$/.exec(path);
   if (alert) return html`<${AlertPage} key=${alert[1]} id=${alert[1]} ...${props} />`;
-  if (path === "/fleet") return html`<${Fleet} />`;
+  if (path === "/fleet") return html`<${Fleet} who=${props.who} tell=${props.tell} />`;
   if (path === "/host") return html`<${HostPage} key=${props.params.get("host")} ...${props} />`;
   if (path === "/case") return html`<${Case} key=${props.params.get("host")} ...${props} />`;
   return html`<p>${t("not_found")}</p>`;
