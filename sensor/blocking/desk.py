@@ -253,10 +253,13 @@ class Desk(Book):
         )
         return dict(rows)
 
-    def verdicts(self, since: int) -> dict[str, Verdict]:
-        """The last verdict on each alert that had one since ``since`` (ns), by id."""
+    def verdicts(self, since: int, most: int = -1) -> dict[str, Verdict]:
+        """The last verdict on each alert that had one since ``since`` (ns), by id.
+
+        Of the ``most`` alerts touched last; -1: of all.
+        """
         sql = "SELECT alert, verdict FROM handling WHERE verdict <> '' AND ts >= ?"
-        return dict(self.db.rows(sql, since))
+        return dict(self.db.rows(f"{sql} ORDER BY ts DESC LIMIT ?", since, most))
 
     def acknowledged(self, alerts: list[str]) -> dict[str, Acknowledged]:
         """What was said or done last about some alerts, by id."""

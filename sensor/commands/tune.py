@@ -82,7 +82,7 @@ def _from_desk(options: argparse.Namespace, settings: "Settings") -> int:
     from sensor.base.database import DatabaseError
     from sensor.base.terminal import printable
     from sensor.base.units import DAY
-    from sensor.console.precision import verdicts_of
+    from sensor.blocking.precision import verdicts_of
 
     since = since_from(options) if options.since else time.time_ns() - 28 * DAY
     try:
@@ -92,11 +92,11 @@ def _from_desk(options: argparse.Namespace, settings: "Settings") -> int:
     if options.json or not sys.stdout.isatty():
         print(json.dumps(msgspec.to_builtins(found)))
     else:
-        print("right  wrong  share  95 % bounds    of")
+        print("right  wrong  share  95 % bounds    drift  of")
         for one in found.precision:
             counts = f"{one.right:>5}  {one.wrong:>5}  {one.share:>5.0%}"
             bounds = f"{one.low:>4.0%} to {one.high:>4.0%}"
-            print(f"{counts}  {bounds}   {printable(f'{one.of} {one.name}')}")
+            print(f"{counts}  {bounds}  {one.drift:>+5.1f}  {printable(f'{one.of} {one.name}')}")
         for proposal in found.proposals:
             print(printable(f"try: {proposal.setting}   ({proposal.why})"))
     complain(

@@ -32,10 +32,12 @@ from sensor.base.access import WebSettings
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.terminal import complain
+from sensor.base.units import DAY
 from sensor.blocking.acts import DeskAct
 from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.notices import as_notice
+from sensor.blocking.precision import calibration
 from sensor.service import privileges
 from sensor.service.exemptions import Exemptions
 from sensor.service.hearing import Hearing
@@ -77,6 +79,10 @@ _AT_ONCE: Final = 500
 _SECOND: Final = 1.0
 _PRUNE: Final = 10.0
 """Seconds between looks at the size of the journals."""
+_JUDGED: Final = 300.0
+"""Seconds between looks at verdicts."""
+_VERDICTS: Final = 28 * DAY
+"""Nanoseconds for which a verdict counts."""
 _HEARD: Final = 10.0
 """Seconds that who decides for all waits for what persons had said, so as to decide the same."""
 _ACTIONS: Final = ("block", "lookup", "release", "refuse", "stop", "step", "resume", "alarm")
@@ -210,6 +216,8 @@ class Deliverer:
         self._pruner = Pruner(self._ledger, self._sinks, self._notice)
         self._counts = dict.fromkeys((f"decisions_{name}" for name in _ACTIONS), 0)
         self._hearing = Hearing(self._files, self._ledger, self._counts)
+        self._judged: dict[str, dict[str, float]] = {}
+        self._judged_again = 0.0
         self._fault = ""
         self._left = 0
         self._sick_until = 0.0
@@ -250,7 +258,10 @@ class Deliverer:
     def _counters(self) -> Counters:
         now = time.time_ns()
         enforced = self._policy.enforced
-        found: Counters = {"blocking": self._counts | self._pruner.counters}
+        found: Counters = {
+            "blocking": self._counts | self._pruner.counters,
+            "verdicts": self._calibration(),
+        }
         with contextlib.suppress(DatabaseError):
             found["blocking"] |= {
                 "blocks_in_force": len(self._ledger.in_force(now, enforced)),
@@ -258,6 +269,16 @@ class Deliverer:
                 "blocking_stopped": int(self._ledger.stopped(enforced)),
             }
         return found | {sink.name: sink.counters() for sink in self._sinks}
+
+    def _calibration(self) -> dict[str, dict[str, float]]:
+        """Whether detectors say what the desk finds; looked at every few minutes."""
+        if (now := time.monotonic()) >= self._judged_again:
+            self._judged_again = now + _JUDGED
+            since = time.time_ns() - _VERDICTS
+            miss_rate = self._exemptions.settings.score.miss_rate
+            with contextlib.suppress(DatabaseError):
+                self._judged = calibration(self._files.path, since, miss_rate)
+        return self._judged
 
     def _report(self, waiting: int) -> None:
         self._link.say(Progress(self._counters(), waiting))

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -253,20 +253,44 @@ MEANINGS = {
 """What each counter counts."""
 
 
+class Labelled(NamedTuple):
+    """A gauge for each of several."""
+
+    stage: str
+    key: str
+    """of what the stage says of one; empty: that is the value"""
+    label: str
+    said: str
+
+
 LABELLED = {
-    "partition_lag": ("partitions", "partition", "messages of a partition not yet read"),
-    "sensor_ahead_seconds": (
-        "sensors", "sensor", "by how much, at least, its clock is ahead of another sensor's"
+    "partition_lag": Labelled(
+        "partitions", "", "partition", "messages of a partition not yet read (`port25 correlate`)"
     ),
-    "sensor_behind_seconds": ("sensors", "sensor", "packet time the newest is ahead of it"),
-    "sensor_left_behind": ("sensors", "sensor", "1: it is silent, and the others go on without it"),
+    "sensor_ahead_seconds": Labelled(
+        "sensors", "ahead", "sensor",
+        "by how much, at least, its clock is ahead of another sensor's (`port25 correlate`)",
+    ),
+    "sensor_behind_seconds": Labelled(
+        "sensors", "behind", "sensor",
+        "packet time the newest is ahead of it (`port25 correlate`)",
+    ),
+    "sensor_left_behind": Labelled(
+        "sensors", "left_behind", "sensor",
+        "1: it is silent, and the others go on without it (`port25 correlate`)",
+    ),
+    "detector_right": Labelled(
+        "verdicts", "right", "detector",
+        "alerts it had a part in that the desk found right, of the last 28 days",
+    ),
+    "detector_wrong": Labelled(
+        "verdicts", "wrong", "detector", "those that the desk found wrong"
+    ),
+    "detector_drift_decibans": Labelled(
+        "verdicts", "drift", "detector",
+        "by how much the odds the desk found are above those the scores promised",
+    ),
 }  # fmt: skip
-"""Gauges of ``port25 correlate``: the stage they are in, for each what, what they say."""
-_KEYS = {
-    "sensor_ahead_seconds": "ahead",
-    "sensor_behind_seconds": "behind",
-    "sensor_left_behind": "left_behind",
-}
 
 
 STATES = {name: found for metrics in _SINKS for name, found in metrics.states.items()}
@@ -299,7 +323,7 @@ class Collector:
                     frames.add_metric([name], value)
                 yield frames
                 continue
-            if any(stage == one for one, _, _ in LABELLED.values()):
+            if any(stage == one.stage for one in LABELLED.values()):
                 yield from _labelled(stage, counters)
                 continue
             for name, value in counters.items():
@@ -315,13 +339,13 @@ class Collector:
 
 
 def _labelled(stage: str, counters: dict[str, Any]) -> Iterator[Metric]:
-    """Gauges of each partition or sensor."""
-    for name, (of, label, said) in LABELLED.items():
-        if of != stage:
+    """Gauges of each partition, sensor or detector."""
+    for name, of in LABELLED.items():
+        if of.stage != stage:
             continue
-        gauge = GaugeMetricFamily(f"port25_{name}", said, labels=[label])
+        gauge = GaugeMetricFamily(f"port25_{name}", of.said, labels=[of.label])
         for one, value in counters.items():
-            gauge.add_metric([one], value[_KEYS[name]] if name in _KEYS else value)
+            gauge.add_metric([one], value[of.key] if of.key else value)
         yield gauge
 
 
@@ -382,8 +406,8 @@ def page() -> str:
     lines += [f'| `port25_{name}{{state="..."}}` | gauge | {_state(name)} |' for name in STATES]
     lines += [f"| `port25_{name}` | gauge | {what} |" for name, what in GAUGES.items()]
     lines += [
-        f'| `port25_{name}{{{label}="..."}}` | gauge | {what} (`port25 correlate`) |'
-        for name, (_, label, what) in LABELLED.items()
+        f'| `port25_{name}{{{of.label}="..."}}` | gauge | {of.said} |'
+        for name, of in LABELLED.items()
     ]
     lines += [f"| `port25_{name}_total` | counter | {what} |" for name, what in MEANINGS.items()]
     return "\n".join(lines) + "\n"

@@ -7,8 +7,11 @@ import msgspec
 import pytest
 
 from lab.alerts import alert
+from sensor.base.units import DAY
 from sensor.blocking.desk import Desk
 from sensor.blocking.handling import Act
+from sensor.blocking.precision import calibration, drift
+from sensor.service.metrics import Collector
 from sensor.settings import Settings
 from sensor.state.journal import Journal
 from tests.conftest import port25
@@ -61,6 +64,33 @@ def test_precision_by_detector_and_kind(folder):
     assert rate == pytest.approx((1 - MISSED) / 10**2.26, rel=0.05)
     assert "6 of 7 false alarms less, none of 10" in settings[level]
     assert {f.name: f.read_bytes() for f in folder.glob("*.sqlite")} == before, "nothing is changed"
+
+
+def test_drift_is_what_the_scores_promised_and_the_desk_did_not_find(folder):
+    """Of 16 alerts at +20 and more 10 are right, of those the first detector had a part in all."""
+    found = calibration(folder, time.time_ns() - DAY, MISSED)
+    assert (found["fan_out"]["right"], found["fan_out"]["wrong"]) == (10, 1)
+    rest = next(name for name in found if name != "fan_out")
+    assert found[rest]["wrong"] == 7
+    assert found[rest]["drift"] < found["fan_out"]["drift"] < 0
+    last = calibration(folder, time.time_ns() - DAY, MISSED, 1)
+    assert all(one["right"] + one["wrong"] == 1 for one in last.values())
+    shown = {one.name: one for one in Collector(lambda: {"verdicts": found}).collect()}
+    drifts = {
+        s.labels["detector"]: s.value for s in shown["port25_detector_drift_decibans"].samples
+    }
+    assert drifts == {name: one["drift"] for name, one in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("right", "promised", "n", "drift_found"), [(99, 99, 100, 0.0), (0, 0.99, 1, -9.4)]
+)
+def test_one_verdict_is_not_all(right, promised, n, drift_found):
+    assert drift(right, promised, n) == drift_found
+
+
+def test_nobody_has_judged(tmp_path):
+    assert calibration(tmp_path, 0, MISSED) == {}
 
 
 def test_without_verdicts_it_says_so(tmp_path):

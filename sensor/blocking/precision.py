@@ -1,8 +1,11 @@
 """What the desk's verdicts say of detectors and kinds: how often who was accused was rightly so.
 
 Of each alert with a verdict its highest message counts. A detector is right where it spoke against
-a host that was a spam source. Shares have bounds (Wilson 1927), since a week has few verdicts.
-Proposals are settings to try with ``port25 tune -c``; nothing is changed.
+a host that was a spam source. Shares have bounds (Wilson 1927), since a week has few verdicts. A
+score promises something, too: of alerts at +20 decibans 99 in 100 are right. How far what the desk
+found is from that, of the alerts a detector had a part in, is its *drift*, in decibans of odds:
+below zero it accuses more who are innocent than it says. Proposals are settings to try with
+``port25 tune -c``; nothing is changed.
 """
 
 import math
@@ -19,7 +22,9 @@ from sensor.blocking.handling import Verdict
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 
-__all__ = ["Precision", "Proposal", "Verdicts", "judged", "verdicts_of", "wilson"]
+__all__ = [
+    "Precision", "Proposal", "Verdicts", "calibration", "drift", "judged", "verdicts_of", "wilson",
+]  # fmt: skip
 
 _RIGHT: Final = ("bot", "bulk_mail", "compromised")
 _WRONG: Final = ("own_server", "misconfigured", "test", "false_alarm")
@@ -41,6 +46,8 @@ class Precision(msgspec.Struct, frozen=True):
     low: float
     high: float
     """95 % bounds of the share"""
+    drift: float
+    """decibans by which the odds that were found are above those the scores promised"""
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -73,18 +80,54 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)
 
 
-def _precision(of: Literal["all", "detector", "abuse"], name: str, right: int, n: int) -> Precision:
-    low, high = wilson(right, n)
-    return Precision(of, name, right, n - right, round(right / n, 3), round(low, 3), round(high, 3))
+def drift(right: float, promised: float, n: int) -> float:
+    """Odds found against odds promised, in decibans; half a verdict each way, or one would be all.
+
+    >>> drift(99, 99, 100), drift(5, 9.9, 10)
+    (0.0, -12.4)
+    """
+    found = (right + 0.5) / (n - right + 0.5)
+    return round(10 * math.log10(found * (n - promised + 0.5) / (promised + 0.5)), 1)
 
 
-def verdicts_of(state: Path, since: int, miss_rate: float) -> Verdicts:
-    """Of a state folder, those given since ``since`` (wall time, ns). Raises DatabaseError."""
+def _precision(
+    of: Literal["all", "detector", "abuse"], name: str, these: list[tuple[float, bool]]
+) -> Precision:
+    """Of scores, and whether they were right."""
+    right, n = sum(good for _, good in these), len(these)
+    promised = sum(1 / (1 + 10 ** (-score / 10)) for score, _ in these)
+    low, high = (round(one, 3) for one in wilson(right, n))
+    share = round(right / n, 3)
+    return Precision(of, name, right, n - right, share, low, high, drift(right, promised, n))
+
+
+def calibration(
+    state: Path, since: int, miss_rate: float, most: int = 1000
+) -> dict[str, dict[str, float]]:
+    """Of each detector with verdicts since ``since``, for metrics: ``right``, ``wrong``, ``drift``.
+
+    Of the ``most`` last verdicts. Raises DatabaseError.
+    """
+    if not StateFolder(state).desk.exists():
+        return {}
+    found = verdicts_of(state, since, miss_rate, most).precision
+    return {
+        one.name: {"right": one.right, "wrong": one.wrong, "drift": one.drift}
+        for one in found
+        if one.of == "detector"
+    }
+
+
+def verdicts_of(state: Path, since: int, miss_rate: float, most: int = -1) -> Verdicts:
+    """Of a state folder, those given since ``since`` (wall time, ns); the last ``most`` of them.
+
+    Raises DatabaseError.
+    """
     folder = StateFolder(state)
     if not folder.desk.exists():
         raise DatabaseError(f"{folder.desk}: nobody has given a verdict here")
     desk = Desk(folder.desk, read_only=True)
-    verdicts = desk.verdicts(since)
+    verdicts = desk.verdicts(since, most)
     desk.close()
     best: dict[str, Alert] = {}
     for path in folder.journals_to_read:
@@ -103,14 +146,15 @@ def judged(
     """The same, of alerts by id; ``miss_rate`` is the settings'."""
     sure = {id_: one in _RIGHT for id_, one in verdicts.items() if one in (*_RIGHT, *_WRONG)}
     known = {id_: right for id_, right in sure.items() if id_ in alerts}
-    groups: dict[tuple[Literal["all", "detector", "abuse"], str], list[bool]] = {}
+    groups: dict[tuple[Literal["all", "detector", "abuse"], str], list[tuple[float, bool]]] = {}
     for id_, right in known.items():
         alert = alerts[id_]
-        groups.setdefault(("all", ""), []).append(right)
-        groups.setdefault(("abuse", alert.abuse), []).append(right)
+        one = alert.score, right
+        groups.setdefault(("all", ""), []).append(one)
+        groups.setdefault(("abuse", alert.abuse), []).append(one)
         for line in alert.against:
-            groups.setdefault(("detector", line.detector), []).append(right)
-    found = [_precision(of, name, sum(these), len(these)) for (of, name), these in groups.items()]
+            groups.setdefault(("detector", line.detector), []).append(one)
+    found = [_precision(of, name, these) for (of, name), these in groups.items()]
     found.sort(key=lambda one: (one.of != "all", one.of, one.share, one.name))
     return Verdicts(
         judged=len(known),
