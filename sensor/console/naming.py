@@ -38,4 +38,5 @@ def found_by_name(view: View, by: str, name: str) -> str:
     for customer in pseudonyms_of(StateFolder(view.state), name):
         if told_name(view, by, customer)[0]:
             return customer
+    view.note(by, "name")  # that somebody looked, and not for whom
     return ""

@@ -150,7 +150,7 @@ def test_he_is_found_by_his_name_by_a_role_and_the_look_is_logged(state, tmp_pat
         assert find("nobody@isp.example").status_code == 404
         assert find("bot@isp.example", "analyst").status_code == 403
         audit = server.get("/api/v1/audit", "operator").json()["rows"]
-    assert [row["detail"] for row in audit if row["act"] == "name"] == [BOT]
+    assert [row["detail"] for row in audit if row["act"] == "name"] == ["", "", BOT]
 
 
 # --- complaints and letters ----------------------------------------------------------------------

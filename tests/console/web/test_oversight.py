@@ -74,6 +74,7 @@ def test_every_look_at_packets_every_export_and_every_act_is_a_row(server, folde
             {"host": host, "act": "note", "reason": "called"}, "note", host,
         ),
         ("POST", "/api/v1/customer/name"): ({"customer": CUSTOMER}, "name", "198.51.100.9"),
+        ("POST", "/api/v1/customer/find"): ({"name": "alice"}, "name", ""),
         ("POST", "/api/v1/complaints"): (None, "complaint", ""),
         ("POST", "/api/v1/trials"): ({"name": "desk"}, "trial", ""),
         ("POST", "/api/v1/alerts/{id}/letters"): (
