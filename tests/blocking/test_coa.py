@@ -151,6 +151,16 @@ def test_a_session_is_blocked_within_a_second_and_freed_again(desk):
     assert desk.told == []
 
 
+def test_one_who_moves_is_freed_where_he_was_before_he_is_blocked_again(desk):
+    desk.account(START)
+    desk.block()
+    desk.until([("s1", "port25-blocked")])
+    desk.account(START, "s2", address="203.0.113.8")
+    desk.controller.take(0, b"203.0.113.7", None, time.time_ns())
+    desk.block("203.0.113.8")
+    desk.until([("s1", "port25-blocked"), ("s1", "port25-open"), ("s2", "port25-blocked")])
+
+
 def test_the_end_of_a_block_is_kept_without_a_word(desk):
     desk.account(START)
     desk.block(seconds=1)

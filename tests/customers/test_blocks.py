@@ -1,5 +1,7 @@
 """A block follows the customer, and never stays with whoever has the address next."""
 
+import re
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -7,6 +9,7 @@ from msgspec.structs import replace
 from lab.alerts import T0, alert, closed
 from lab.leases import known_as
 from sensor.blocking.bounds import Bounds
+from sensor.blocking.feeds import FORMATS, feed
 from sensor.customers.words import Address
 from sensor.hosts.subscribers import SubscriberPrefix
 from tests.blocking.test_policy import Desk, at
@@ -124,3 +127,25 @@ def test_a_shared_address_is_blocked_by_his_ports(tmp_path):
 def test_without_customers_nothing_is_different(desk):
     made = desk.take(alert(), closed(at=10))
     assert b'"customer"' not in msgspec.json.encode(made)
+
+
+FORMS = [name for name in FORMATS if name != "http"]
+"""The list by HTTP is made of ``plain`` and ``json``."""
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_no_list_of_any_form_has_two_customers_or_addresses_of_one_block(desk, name):
+    moves = [of(alert())]
+    for k in range(1, 5):
+        host = f"203.0.113.{20 + k}"
+        moves.append(away(60 * k))
+        moves.append(of(alert(at=60 * k + 1, state="refreshed", revision=k), host=host))
+    seen = set()
+    for one in moves:
+        desk.take(one)  # each by itself, as the list may be asked for between any two
+        blocks = [b for b in desk.ledger.in_force(one.ts) if b.action == "block"]
+        text = feed(name).render(blocks, one.ts)
+        found = set(re.findall(r"203\.0\.113\.\d+", text))
+        assert len(found) <= 1, text
+        seen |= found
+    assert len(seen) == 5

@@ -61,13 +61,13 @@ with socket.create_connection((address, int(port)), 30, (source, 0)) as s:
 class Provider:
     """A laboratory with everything in it; the router sees, decides and blocks."""
 
-    def __init__(self, lab: Laboratory, folder, ttl: int = TTL) -> None:
+    def __init__(self, lab: Laboratory, folder, ttl: int = TTL, more: str = "") -> None:
         needs("nft", "java", "mvn", root=True)
         self.lab, self.folder = lab, folder
         lab.address(lab.inside, OFFICE)
         mail_servers.start(lab, "postfix", folder / "mx", mail_servers.EVERYWHERE)
         bootstrap = start_in(lab, lab.router, folder)
-        settings = SETTINGS.format(own=OWN, ttl=ttl, bootstrap=bootstrap)
+        settings = SETTINGS.format(own=OWN, ttl=ttl, bootstrap=bootstrap) + more
         self.sensor = Sensor(lab, folder / "sensor", settings, "-i", "span0", where=lab.router)
         self.sensor.start()
         self._controllers = 0

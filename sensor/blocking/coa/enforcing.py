@@ -215,10 +215,11 @@ class Coa:
         self._looked = self._clock()
         wanted = {host: one for host, one in self._wanted.items() if one.in_force(ts)}
         self._why = {host: why for host, why in self._why.items() if host in wanted}
-        for host, one in wanted.items():
-            self._block(host, one, ts)
+        # First, as a customer who moved is to be freed where he was before he is blocked again.
         for host in [host for host in self._states if host not in wanted]:
             self._free(host)
+        for host, one in wanted.items():
+            self._block(host, one, ts)
         excess = max(0, len(self._states) - _MOST)
         for host in [host for host, state in self._states.items() if not state.on][:excess]:
             del self._states[host]
