@@ -1,5 +1,6 @@
 """Blocks by RADIUS: FreeRADIUS is the NAS, accounting comes over a real port."""
 
+import re
 import socket
 import struct
 import time
@@ -23,7 +24,7 @@ from sensor.blocking.decision import decision
 from sensor.hosts.subscribers import where
 from sensor.leases.settings import RadiusClient
 from sensor.settings import SettingsError, parse_settings
-from tests.conftest import cannot
+from tests.conftest import ROOT, cannot
 
 SECRET = b"between-us"
 START, STOP, INTERIM = 1, 2, 3
@@ -159,6 +160,24 @@ def test_one_who_moves_is_freed_where_he_was_before_he_is_blocked_again(desk):
     desk.controller.take(0, b"203.0.113.7", None, time.time_ns())
     desk.block("203.0.113.8")
     desk.until([("s1", "port25-blocked"), ("s1", "port25-open"), ("s2", "port25-blocked")])
+
+
+def test_with_the_lines_of_the_page(tmp_path):
+    if not can_run():
+        cannot("FreeRADIUS is not unpacked: lab/install")
+    page = (ROOT / "docs" / "blocking.md").read_text()
+    (text,) = re.findall(r"^```toml\n(\[blocking\.coa\].*?)^```", page, re.DOTALL | re.MULTILINE)
+    given = parse_settings(text).blocking.coa
+    (nas,) = given.nas
+    assert (nas.name, nas.address) == ("bng1", "192.0.2.1:3799")
+    names = ("action", "blocked", "normal", "vendor", "vendor_type")
+    made = Desk(tmp_path, **{name: getattr(given, name) for name in names})
+    made.account(START)
+    made.block()
+    made.until([("s1", "port25-blocked")])
+    made.end()
+    made.until([("s1", "port25-blocked"), ("s1", "port25-open")])
+    made.close()
 
 
 def test_the_end_of_a_block_is_kept_without_a_word(desk):

@@ -1,6 +1,7 @@
 """A CGN's log by syslog: what a real rsyslog passes on, and what becomes of all else."""
 
 import contextlib
+import re
 import socket
 import subprocess
 import time
@@ -28,6 +29,10 @@ SECOND = 10**9
 DOCUMENTED = tomllib.loads(
     (ROOT / "docs" / "customers.md").read_text().partition("[customers.cgn_log]")[2]
     .partition("```")[0].replace("[[customers.cgn_log.", "[[")
+)  # fmt: skip
+(SHOWN,) = re.findall(
+    r"^```text\n(\*\.\*.*?)^```",
+    (ROOT / "docs" / "customers.md").read_text(), re.DOTALL | re.MULTILINE,
 )  # fmt: skip
 CISCO = msgspec.convert(DOCUMENTED["patterns"], tuple[CgnLogPattern, ...])
 GIVEN = "[UserbasedA - 100.64.0.7 inside - 203.0.113.4 - {} {}]"
@@ -208,15 +213,17 @@ def test_a_stream_keeps_no_more_than_a_message(pieces):
 def test_a_real_rsyslog_passes_it_on(log, tmp_path, way):
     needs("rsyslogd")
     one, port = log()
-    framing = 'TCP_Framing="octet-counted"' if way == "octets" else ""
+    passes_on = SHOWN.replace("192.0.2.25", "127.0.0.1").replace("5140", str(port))
+    if way != "octets":
+        passes_on = passes_on.replace('TCP_Framing="octet-counted"', "").replace(
+            '"tcp"', f'"{way}"'
+        )
     inside = tmp_path / "in"
     (tmp_path / "rsyslog.conf").write_text(
         f"""global(workDirectory="{tmp_path}")
 module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket="{inside}")
-*.* action(type="omfwd" target="127.0.0.1" port="{port}" protocol="{way if way == "udp" else "tcp"}"
-           template="RSYSLOG_SyslogProtocol23Format" {framing})
-"""
+{passes_on}"""
     )
     command = ["rsyslogd", "-n", "-f", str(tmp_path / "rsyslog.conf"), "-i", str(tmp_path / "pid")]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
