@@ -99,13 +99,15 @@ def explained(counts, facts, kinds, tables):
     """``(worth, guilty, honest)``: of all senders of spam and explanations those that count."""
     size = kinds.shape[0]
     w = window(counts, kinds, tables[0, size + _ENOUGH])
+    happened = np.int64(0)
+    for k in range(size):
+        happened += counts[kinds[k], w]
+    if happened == 0:  # most hosts are weighed when they open a connection
+        return np.int64(0), 0, 0
     takes = facts[_INBOUND] >= tables[0, size + _TAKES]
     worth = np.int64(-_FAR)
     guilty = 0
     honest = 0
-    happened = np.int64(0)
-    for k in range(size):
-        happened += counts[kinds[k], w]
     senders = tables[0, size + _SENDERS]
     for s in range(senders):
         least = np.int64(_FAR)
@@ -122,8 +124,7 @@ def explained(counts, facts, kinds, tables):
             worth = least
             guilty = s
             honest = best
-    worth = min(worth, np.int64(tables[0, size + _MOST]))
-    return (worth if happened else np.int64(0)), guilty, honest
+    return min(worth, np.int64(tables[0, size + _MOST])), guilty, honest
 
 
 @cache
