@@ -307,6 +307,11 @@ def forward_faults(settings: Settings) -> list[str]:
         faults.append('live.workers: 1 is all where cluster.mode is "forward"')
     if not settings.kafka.bootstrap:
         faults.append('kafka.bootstrap: missing; cluster.mode is "forward"')
+    if settings.customers.has_source:
+        faults.append(
+            'customers: nobody is known by leases where cluster.mode is "forward", for who'
+            " correlates judges by address"
+        )
     return faults
 
 

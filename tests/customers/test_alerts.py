@@ -11,11 +11,14 @@ import pytest
 import sensor.pipeline as module
 from lab.leases import known_as, lend, write
 from lab.outputs import alerts_of, feed, finish
+from sensor.blocking.ledger import Ledger
+from sensor.blocking.policy import BlockingSettings
 from sensor.capture.merge import Captures
 from sensor.hosts.subscribers import Exemption
 from sensor.leases.file import LeaseFile
 from sensor.pipeline import Pipeline
-from sensor.settings import Settings, load_settings
+from sensor.settings import Settings, load_settings, policy_of
+from sensor.state.journal import Row
 from tests.conftest import PCAPS, ROOT, port25
 
 SECOND = 10**9
@@ -191,6 +194,37 @@ def test_a_bad_lease_changes_nothing_but_its_counter(tmp_path, line, counter):
     assert (counts[counter], counts["leases_taken"]) == (1, 1)
     assert len(said) == 1 and "1 lease not taken, the first in line 3: " in said[0]
     assert alerts == alone and {a.customer for a in alerts} == {known_as("alice")}
+
+
+@pytest.mark.parametrize(
+    ("line", "counter"),
+    [
+        (f"{START + 10 * SECOND},,203.0.113.99,,alice", "leases_overlapping"),
+        (f"{START + 10 * SECOND},,203.0.113.96/30,,alice", "leases_overlapping"),
+        (f"{START + 10 * SECOND},,203.0.113.99,1024-2047,alice", "leases_overlapping"),
+        (f"{START + 10 * SECOND},,192.0.2.25,,alice", "leases_of_own_servers"),
+        (f"{START + 10 * SECOND},,0.0.0.0/1,,alice", "leases_too_wide"),
+        (f"{START + 9 * SECOND},{START},203.0.113.99,,alice", "leases_backwards"),
+        (f"{START - 7200 * SECOND},,203.0.113.99,,alice", "leases_late"),
+        (f"{START + 10 * SECOND},,203.0.113.9", "leases_ill_formed"),
+    ],
+)
+def test_no_bad_lease_moves_a_block_to_a_bystander(tmp_path, line, counter):
+    hour = 3600 * SECOND
+    good = [
+        f"{START - hour},{START + hour},203.0.113.10,,alice",
+        f"{START - hour},{START + hour},203.0.113.99,,home",
+    ]
+    own = {"own_mail_servers": ("192.0.2.25",)}
+    alerts, counts, _ = bot(tmp_path, [*good, line], **own)
+    assert (counts[counter], counts["leases_taken"]) == (1, 2)
+    ledger = Ledger(tmp_path / "blocking.sqlite")
+    policy = policy_of(Settings(**own, blocking=BlockingSettings(mode="enforce")))
+    rows = [Row(number, one) for number, one in enumerate(alerts, 1)]
+    made = ledger.take("journal", rows, policy)
+    assert {(one.host, one.customer) for one in made if one.action == "block"} == {
+        ("203.0.113.10", known_as("alice"))
+    }
 
 
 def test_an_alert_without_told_end_goes_with_the_next_lease(tmp_path):

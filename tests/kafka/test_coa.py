@@ -14,13 +14,14 @@ from pyrad.packet import AcctPacket
 from lab.alerts import alert
 from lab.radius import NAS_SECRET, SECRET, Nas, can_run
 from lab.waiting import wait_for
+from sensor.blocking.coa.exchange import SILENT
 from sensor.blocking.enforcement import kept
 from sensor.blocking.feed_faults import faults
 from tests.conftest import ROOT, cannot
 from tests.kafka.test_two_sensors import Net, now
 
 HOSTS = {f"203.0.113.{n}": f"s{n}" for n in (7, 8, 9)}
-GONE = "203.0.113.10"
+GONE, LATER = "203.0.113.10", "203.0.113.11"
 
 
 def free_port() -> int:
@@ -92,7 +93,7 @@ def test_a_nas_is_told_within_a_second_and_what_it_refuses_is_shown(net):
     sensor = net.sensor("north")
     controller = Controller(net, port, sensor.state)
     net.ends.append(controller.stop)
-    for address, session in (HOSTS | {GONE: "gone"}).items():
+    for address, session in (HOSTS | {GONE: "gone", LATER: "s11"}).items():
         controller.account(session, address)
 
     def heard() -> list[tuple[str, str]]:
@@ -129,3 +130,14 @@ def test_a_nas_is_told_within_a_second_and_what_it_refuses_is_shown(net):
 
     sensor.person("release", next(iter(HOSTS)))
     wait_for(lambda: ("s7", "port25-open") in heard(), 20, f"the release: {heard()}")
+
+    nas.stop()
+    start = now()
+    sensor.see(alert(host=LATER, at=start, opened=start))
+    silent = f"{LATER}: NAS bng1: {SILENT}"
+    wait_for(
+        lambda: any(silent in one.first for one in faults(sensor.state)),
+        60,
+        f"a dead NAS on the page: {faults(sensor.state)}",
+    )
+    assert "coa: NAS bng1 does not answer" in controller.log.read_text()
