@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.page import part
-from lab import sessions
+from lab import conversation, sessions
+from lab import dns_messages as dns
 from lab.generate import generate, write
+from lab.lookups import Wire
 from sensor.capture.block import FRAME, Block
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
@@ -146,6 +148,39 @@ def read_sessions(folder: Path, count: int) -> None:
         print(f"| {name} | {seconds:.2f} | {count / seconds:,.0f} | {ratio} |", flush=True)
 
 
+def read_answers(servers: int = 2_000, rounds: int = 50) -> None:
+    """One table: a resolver that asks for the MX of the same domains again and again, answered."""
+    wire = Wire()
+    for k in range(servers):
+        question = [dns.name(f"d{k}.example") + b"\0\x0f\0\1"]
+        exchanges = [dns.name(f"mx{i}.d{k}.example") for i in range(2)]
+        mx = [dns.record(b"\xc0\x0c", dns.MX, b"\0\x0a" + one) for one in exchanges]
+        beside = [
+            dns.record(one, dns.A, bytes((198, 18 + i, k >> 8, k & 255)))
+            for i, one in enumerate(exchanges)
+        ]
+        wire.put(dns.answer(flags=0x0100, ident=k, questions=question), seconds=1e-5)
+        wire.put(dns.answer(mx, beside, questions=question, ident=k), True, seconds=1e-5)
+    once = conversation.block(wire.frames)
+    for _ in Pipeline(Settings()).feed(once):
+        pass  # compiles
+    pipeline = Pipeline(Settings())
+    seconds, known = [], [0]
+    for n in range(rounds):
+        frames = once.frames.copy()
+        frames["ts"] += n * 10_000_000_000
+        began = time.perf_counter()
+        for _ in pipeline.feed(Block(once.data, frames, 1, "memory")):
+            pass
+        seconds.append(time.perf_counter() - began)
+        known.append(pipeline.counters()["dns"]["answers_known"])
+    share = (known[-1] - known[-2]) / servers
+    print(f"\n**Answers to questions for MX, of {servers:,} domains with two servers each**\n")
+    print("| | answers/s, each with its question |\n| --- | ---: |")
+    print(f"| new: 1,000 a second are read, and the others counted | {servers / seconds[0]:,.0f} |")
+    print(f"| again, {share:.0%} of them known | {servers / seconds[-1]:,.0f} |", flush=True)
+
+
 PORT25 = (sys.executable, "-m", "sensor", "replay", "-q")
 
 
@@ -205,6 +240,7 @@ def tables(options: argparse.Namespace) -> None:
         for share in (1.0, 0.02):
             compare(Path(folder), options.packets, share)
         read_sessions(Path(folder), options.sessions)
+    read_answers()
     print(
         "\n**New connections only: a SYN each, over ever more hosts, none of them ever answered**\n"
     )

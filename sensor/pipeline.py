@@ -42,7 +42,7 @@ from sensor.decode.ahead import Decoded
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
 from sensor.dns.exchangers import Exchangers, get_ready
-from sensor.dns.lookups import LOOKUP_COUNTERS, clear_answers, new_lookups, watch_name
+from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.histogram import STEPS, fan_out
 from sensor.hosts.in_use import new_in_use
@@ -102,8 +102,7 @@ def compile_kernels() -> None:
     state, zero = pipeline._state, np.uint64(0)
     adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, True)
     host_text(0, 0, 128, 0)
-    watch_name(state.lookups, np.frombuffer(b"\0", np.uint8))
-    clear_answers(state.lookups)
+    pipeline._exchangers.rehearse()
     evidence = Evidence(
         np.zeros((len(Count), len(WINDOWS)), np.int64), np.zeros(len(Fact), np.int64)
     )

@@ -5,14 +5,17 @@ hide the others, or whoever owns a domain could hide its servers so. Where a rec
 its size alone; only of MX, A and AAAA of the class IN is more read than that. EDNS (RFC 6891), TSIG
 (RFC 8945) and all else is passed over.
 
-Work is bounded whatever the bytes: ``MOST_RECORDS`` are read, and a name follows ``_MOST_POINTERS``
+Work is bounded whatever the bytes: ``MOST_RECORDS`` are read, and a name follows ``MOST_POINTERS``
 pointers, each of which must lead back.
 """
 
 import struct
 from typing import Final, NamedTuple
 
-__all__ = ["MOST_RECORDS", "Address", "Answer", "name_text", "read_answer"]
+__all__ = [
+    "LONGEST_NAME", "MOST_POINTERS", "MOST_RECORDS",
+    "Address", "Answer", "name_text", "read_answer",
+]  # fmt: skip
 
 MOST_RECORDS: Final = 512
 """MX and addresses read of one message."""
@@ -24,8 +27,8 @@ _HEADER: Final = 12
 _FIXED: Final = struct.Struct(">HHIH")  # type, class, TTL, size of what follows
 _POINTER: Final = 0xC0
 _LONGEST_LABEL: Final = 63
-_LONGEST_NAME: Final = 255
-_MOST_POINTERS: Final = 32
+LONGEST_NAME: Final = 255
+MOST_POINTERS: Final = 32
 """Who compresses names needs one or two."""
 
 
@@ -175,12 +178,12 @@ def _name(message: bytes, at: int) -> tuple[bytes, int]:
                 raise _DamagedError
             to = (size & ~_POINTER) << 8 | message[at + 1]
             pointers += 1
-            if to >= first or pointers > _MOST_POINTERS:  # RFC 1035, 4.1.4: to a prior name
+            if to >= first or pointers > MOST_POINTERS:  # RFC 1035, 4.1.4: to a prior name
                 raise _DamagedError
             first = at = to
             continue
         length += 1 + size
-        if size > _LONGEST_LABEL or at + 1 + size > len(message) or length > _LONGEST_NAME:
+        if size > _LONGEST_LABEL or at + 1 + size > len(message) or length > LONGEST_NAME:
             raise _DamagedError
         parts.append(message[at : at + 1 + size])
         if size == 0:

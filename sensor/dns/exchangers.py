@@ -13,10 +13,19 @@ import numpy as np
 from sensor.base.addresses import MAPPED
 from sensor.base.door import Door
 from sensor.dns.answers import Answer, name_text, read_answer
-from sensor.dns.lookups import ANSWERS_PUT_ASIDE, Lookups, clear_answers, watch_name
+from sensor.dns.known import forget_address, says_nothing_new, told
+from sensor.dns.lookups import (
+    ANSWERS_PUT_ASIDE,
+    Lookups,
+    clear_answers,
+    forget_name,
+    watch_name,
+)
 
 __all__ = ["Exchangers", "get_ready", "provider"]
 
+_NOT_KEPT: Final = np.uint64(0)
+"""The hash of a name out of a snapshot, which the kernels' table has without us."""
 _NAMES: Final = Door("names_unreadable")
 """Of the Public Suffix List's reader; what it makes of a name is kept for all."""
 
@@ -56,7 +65,7 @@ class Exchangers:
     def __init__(self, lookups: Lookups, most: int) -> None:
         self._lookups = lookups
         self._most = most
-        self._names: dict[str, None] = {}
+        self._names: dict[str, np.uint64] = {}
         self._by_address: dict[int, str] = {}
         self._door = Door("answers_unreadable")
         self._counts = {
@@ -96,9 +105,19 @@ class Exchangers:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state` gave; the kernels' hashes are theirs to restore."""
         for name in state.get("names", ()):
-            self._put(self._names, name, None)
+            self._put(self._names, name, _NOT_KEPT)
         for address, name in state.get("addresses", ()):
             self._put(self._by_address, int(address, 16), name)
+
+    def rehearse(self) -> None:
+        """Call each kernel, for nothing."""
+        lookups, nowhere = self._lookups, _halves(0)
+        forget_name(lookups, np.uint64(watch_name(lookups, np.frombuffer(b"\0", np.uint8))))
+        told(lookups.addresses, *nowhere)
+        forget_address(lookups.addresses, *nowhere)
+        message = np.zeros(12, np.uint8)
+        says_nothing_new(lookups.names, lookups.addresses, message, 0, len(message))
+        clear_answers(lookups)
 
     def read_answers(self) -> None:
         """Read the answers the kernels put aside."""
@@ -123,8 +142,8 @@ class Exchangers:
         counts["records_skipped"] += answer.skipped
         for exchange in answer.exchanges:
             if len(exchange) > 1:  # not the null MX of RFC 7505
-                self._put(self._names, name_text(exchange), None)
-                watch_name(self._lookups, np.frombuffer(exchange, np.uint8))
+                hashed = watch_name(self._lookups, np.frombuffer(exchange, np.uint8))
+                self._put(self._names, name_text(exchange), np.uint64(hashed))
         self._learn_addresses(answer)
 
     def _learn_addresses(self, answer: Answer) -> None:
@@ -134,16 +153,28 @@ class Exchangers:
             owner = name_text(one.owner)
             name = owner if owner in self._names else asked if one.answers else ""
             if name in self._names:
-                self._put(self._by_address, _number(one.packed), name)
+                address = _number(one.packed)
+                self._put(self._by_address, address, name)
+                told(self._lookups.addresses, *_halves(address))
 
     def _put(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         """Enter something new; what was learnt first makes room for it."""
         if key in table:
             return
         if len(table) == self._most:
-            del table[next(iter(table))]
+            oldest = next(iter(table))
+            gone = table.pop(oldest)
             self._counts["exchangers_forgotten"] += 1
+            if isinstance(oldest, int):
+                forget_address(self._lookups.addresses, *_halves(oldest))
+            else:
+                forget_name(self._lookups, gone)
         table[key] = value
+
+
+def _halves(address: int) -> tuple[np.uint64, np.uint64]:
+    """A number as kernels take it."""
+    return np.uint64(address >> 64), np.uint64(address & (1 << 64) - 1)
 
 
 def _number(packed: bytes) -> int:

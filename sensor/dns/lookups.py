@@ -5,8 +5,9 @@ Of every message the header and the first question are read (RFC 1035, 4.1). Wha
 * a *query* for MX: who asks is about to deliver mail by itself. The same question of the same
   client within ``ASKED_SECONDS`` is a retry and counts once.
 * an *answer* to a question seen before, if it was for MX, or for the address of a name that an
-  earlier MX answer gave. Such answers are put aside for Python, which reads them whole
-  (``exchangers``). An answer nobody was seen to ask for tells nothing: anybody can send one.
+  earlier MX answer gave. Such answers, unless they say nothing new (``known``), are put aside for
+  Python, which reads them whole (``exchangers``). An answer nobody was seen to ask for tells
+  nothing: anybody can send one.
 
 Over TCP (RFC 7766) a message has its length before it. The streams are put together as those of
 mail are (``tcp.reassembly``); of a message that is not complete ``MESSAGE`` bytes are held at most.
@@ -30,6 +31,7 @@ from sensor.base.kernel import inner_routine, kernel, mix
 from sensor.base.kernel import table as new_table
 from sensor.base.units import SECOND
 from sensor.decode.segment import DNS_PORT, UDP_HEADER
+from sensor.dns.known import ADDRESSES, FNV, FNV_START, TOLD, says_nothing_new
 from sensor.tcp.reassembly import (
     STREAM_FIELDS,
     WINDOW,
@@ -46,6 +48,7 @@ __all__ = [
     "LOOKUP_COUNTERS",
     "Lookups",
     "clear_answers",
+    "forget_name",
     "name_hash",
     "new_lookups",
     "on_segment",
@@ -55,7 +58,7 @@ __all__ = [
 ASKED_SECONDS: Final = 10
 """How long a question may wait for its answer, or a retry come after it."""
 QUESTIONS: Final = 1 << 14
-NAMES: Final = 1 << 16
+NAMES: Final = 1 << 17
 CONNECTIONS: Final = 64
 """Connections over TCP that are put together at a time."""
 PIECES: Final = 256
@@ -64,7 +67,8 @@ MESSAGE: Final = 8192
 """Bytes held of a message over TCP, its length included, until its end has come."""
 ANSWERS: Final = 64
 ANSWERS_A_SECOND: Final = 1000
-"""More are not read, whoever floods: the rest of the sensor is worth more than names."""
+"""More that say something new are not read, whoever floods: the rest of the sensor is worth more
+than names."""
 _ANSWER_BYTES: Final = 1 << 17
 
 LOOKUP_COUNTERS: Final = {
@@ -75,13 +79,16 @@ LOOKUP_COUNTERS: Final = {
     "messages_unreadable": 4,  # no DNS header or question
     "pieces_lost": 5,  # of messages over TCP: never seen, too long, or overwritten
     "answers_skipped": 6,  # more than ANSWERS_A_SECOND
+    "answers_known": 11,  # of those read: they said nothing new
 }
-_QUERIES, _REPEATED, _READ, _UNASKED, _UNREADABLE, _LOST, _SKIPPED = LOOKUP_COUNTERS.values()
-ANSWERS_PUT_ASIDE: Final = len(LOOKUP_COUNTERS)
+_QUERIES, _REPEATED, _READ, _UNASKED, _UNREADABLE, _LOST, _SKIPPED, _KNOWN = (
+    LOOKUP_COUNTERS.values()
+)
+ANSWERS_PUT_ASIDE: Final = 7
 """Slot of ``meta``: answers waiting for Python."""
-_PUT_BYTES: Final = ANSWERS_PUT_ASIDE + 1
-_THIS_SECOND: Final = ANSWERS_PUT_ASIDE + 2
-_IN_THIS_SECOND: Final = ANSWERS_PUT_ASIDE + 3
+_PUT_BYTES: Final = 8
+_THIS_SECOND: Final = 9
+_IN_THIS_SECOND: Final = 10
 
 ASKED = np.dtype(
     [("fingerprint", np.uint64), ("ts", np.int64), ("transaction", np.int64)], align=True
@@ -102,7 +109,6 @@ CONVERSATION = np.dtype(
 
 _A, _MX, _AAAA = 1, 15, 28
 _HEADER: Final = 12
-_FNV: Final = np.uint64(0x100000001B3)
 _PORT = np.uint64(16)
 
 
@@ -113,6 +119,8 @@ class Lookups(NamedTuple):
     """dtype ASKED"""
     names: NDArray[np.uint64]
     """hashes of names known to be mail exchangers"""
+    addresses: NDArray[np.void]
+    """dtype TOLD: addresses that have a name"""
     streams: Streams
     """with rows of dtype CONVERSATION"""
     messages: NDArray[np.uint8]
@@ -131,11 +139,12 @@ def new_lookups() -> Lookups:
     return Lookups(
         new_table(QUESTIONS, ASKED),
         np.zeros(NAMES, np.uint64),
+        new_table(ADDRESSES, TOLD),
         new_streams(conversations, PIECES),
         np.zeros((CONNECTIONS, 2, MESSAGE), np.uint8),
         np.zeros(_ANSWER_BYTES, np.uint8),
         np.zeros(ANSWERS, np.int64),
-        np.zeros(_IN_THIS_SECOND + 1, np.int64),
+        np.zeros(_KNOWN + 1, np.int64),
     )
 
 
@@ -145,7 +154,7 @@ def name_hash(data, a, b):
 
     A length and so many bytes, until a zero length (RFC 1035, 3.1).
     """
-    hashed = np.uint64(0xCBF29CE484222325)
+    hashed = FNV_START
     first = a
     while a < b and a - first < 255:
         size = u8(data, a)
@@ -156,7 +165,7 @@ def name_hash(data, a, b):
             byte = u8(data, a)
             if 0x41 <= byte <= 0x5A:
                 byte += 32
-            hashed = (hashed ^ np.uint64(byte)) * _FNV
+            hashed = (hashed ^ np.uint64(byte)) * FNV
             a += 1
         if size == 0:
             return mix(hashed, np.uint64(1)), a
@@ -165,10 +174,22 @@ def name_hash(data, a, b):
 
 @kernel
 def watch_name(lookups, data):
-    """From now on read the addresses of the name that ``data`` (uint8, as on the wire) is."""
+    """From now on read the addresses of the name that ``data`` (uint8, as on the wire) is.
+
+    Gives what :func:`forget_name` is to be given.
+    """
     hashed, end = name_hash(data, 0, data.shape[0])
     if end > 0:
         lookups.names[np.int64(hashed & np.uint64(NAMES - 1))] = hashed
+    return hashed
+
+
+@kernel
+def forget_name(lookups, hashed):
+    """Read the addresses of a name (by its hash) no more."""
+    slot = np.int64(hashed & np.uint64(NAMES - 1))
+    if lookups.names[slot] == hashed:
+        lookups.names[slot] = np.uint64(0)
 
 
 @kernel
@@ -238,7 +259,12 @@ def _message(lookups, segment, back, data, a, b):
         return 0 if recent else 1
     if recent and slot.transaction == transaction:
         slot.transaction = -1
-        if flags & 15 == 0:
+        if flags & 15 > 0:
+            return 0
+        if says_nothing_new(lookups.names, lookups.addresses, data, a, b):
+            meta[_READ] += 1
+            meta[_KNOWN] += 1
+        else:
             _put_aside(lookups, segment.ts // SECOND, data, a, b)
     elif kind == _MX:
         meta[_UNASKED] += 1
