@@ -412,6 +412,30 @@ class Ledger(Book):
         decode = msgspec.json.decode
         return [Entry(n, decode(text, type=Decision)) for n, text in self.db.rows(sql, after, most)]
 
+    def superseded(self, page: Sequence[Entry]) -> set[int]:
+        """Numbers of blocks and lookups on which there is a later word, for the same customer."""
+        hosts = json.dumps(list({one.host for _, one in page}))
+        last: dict[tuple[str, str, int], int] = {
+            (host, customer, enforced): number
+            for host, customer, enforced, number in self.db.rows(
+                "SELECT host, customer, enforced, max(number) FROM decisions WHERE host IN"
+                " (SELECT value FROM json_each(?)) AND action IN ('block', 'lookup', 'release')"
+                " GROUP BY host, customer, enforced",
+                hosts,
+            )
+        }
+        return {
+            number
+            for number, one in page
+            if one.action in ("block", "lookup")
+            and number < last[one.host, one.customer or "", int(one.enforced)]
+        }
+
+    def hosts_after(self, number: int) -> set[str]:
+        """Hosts on which something was decided in rows with numbers above one."""
+        rows = self.db.rows("SELECT DISTINCT host FROM decisions WHERE number > ?", number)
+        return {host for (host,) in rows}
+
     def of_host(self, host: str, most: int) -> list[Decision]:
         """Decisions on a host, the newest first."""
         sql = "SELECT message FROM decisions WHERE host = ? ORDER BY number DESC LIMIT ?"

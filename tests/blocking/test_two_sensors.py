@@ -82,7 +82,9 @@ class Sensor:
 
     def send(self, again: bool = False) -> None:
         for n, source in enumerate(self.sources):
-            for message in (source.resend() if again else []) + source.read(self.sent[n], 1000):
+            for message in (source.resend(self.sent[n]) if again else []) + source.read(
+                self.sent[n], 1000
+            ):
                 self.sent[n] = max(self.sent[n], message.number)
                 now = max(message.ts, at(0))
                 if message.topic == "port25.blocklist":

@@ -11,6 +11,7 @@ from lab.alerts import SECOND, alert
 from lab.leases import known_as
 from lab.web import serving, settings_for
 from sensor.alerts.alert import Alert
+from sensor.capture.merge import Captures
 from sensor.complaints.book import Complaints
 from sensor.complaints.complaint import Complaint
 from sensor.console.case import case
@@ -18,6 +19,11 @@ from sensor.console.corroboration import beside
 from sensor.console.terminal.words import Words
 from sensor.console.view import View
 from sensor.customers.words import Address
+from sensor.impact.store import UsageStore
+from sensor.impact.usage import Usages
+from sensor.leases.file import LeaseFile
+from sensor.pipeline import Pipeline
+from sensor.settings import Settings, subscribers_of
 from sensor.sinks.xarf import report
 from sensor.state.customer_names import CustomerNames
 from sensor.state.folder import StateFolder
@@ -102,6 +108,21 @@ def test_the_report_of_what_a_sensor_kept_takes_no_leases(tmp_path):
     assert run.returncode == 2 and b"by customer already" in run.stderr
 
 
+def test_what_a_live_sensor_keeps_for_the_report_is_of_customers(tmp_path):
+    """As its recorder keeps it, in pieces."""
+    kept = UsageStore(tmp_path / "usage.sqlite")
+    pipeline = Pipeline(Settings(), sessions="all")
+    file = LeaseFile(str(PCAPS / "reconnects.csv"), pipeline.settings.customers)
+    pipeline.lend(file.changes, file.counters)
+    usages = Usages(subscribers_of(Settings()), 100)
+    for output in pipeline.run(Captures([str(PCAPS / "reconnects.pcap")])):
+        usages.add(one.session for one in output.sessions)
+        kept.add(usages.drain(), 30)
+    found = {one.host: one for one in kept.read()}
+    assert found.keys() == {who for who, _ in lent()}
+    assert found[BOT].address.startswith(f"{ADDRESSES[-1]} port ")
+
+
 # --- lists, page, terminal -----------------------------------------------------------------------
 
 
@@ -123,6 +144,9 @@ def test_the_page_has_his_sessions_blocks_and_course(state, tmp_path):
         for helo in {s["helo"] for s in page["sessions"] if s["helo"]}:
             assert get(f"alerts?text=helo:{helo}")["alerts"] == [one]
         assert get("candidates")["candidates"] == []
+        (block,) = get("export?list=blocks&format=json")["rows"]
+        assert (block["host"], block["customer"]) == (ADDRESSES[-1], BOT)
+        assert {row["customer"] for row in get("export?list=alerts&format=json")["rows"]} == {BOT}
 
 
 def test_the_terminal_tells_of_him(state):

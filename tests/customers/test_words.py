@@ -274,7 +274,8 @@ def test_all_of_a_customer_is_in_one_partition_the_old_address_freed_first(a, to
         return take_before(partition, key, value, now)
 
     topics.controller.take = watch
-    a.see(of(alert()), away(60), moved(61))
+    for one in (of(alert()), away(60), moved(61)):
+        a.see(one)
     places = {key.partition(b"@")[0] for key, value in sent if value is not None}
     assert places == {ALICE.encode()}
     order = [(key, value is not None) for key, value in sent if key.startswith(ALICE.encode())]
@@ -330,3 +331,24 @@ def test_what_is_no_pseudonym_is_not_exempted(tmp_path):
     desk = Desk(tmp_path / "desk.sqlite")
     with pytest.raises(ValueError, match="does not appear"):
         desk.exempt("c-nobody", 1, T0, "ann", "x")
+
+
+def test_after_kafka_was_away_the_last_word_is_told_alone(a, monkeypatch):
+    monkeypatch.setattr("time.time_ns", lambda: at(100))
+    source = a.sources[0]
+    a.see(of(alert()))
+    told = source.read(0, 100)[-1].number
+    for one in (away(60), moved(61), of(alert(at=70, opened=70), who=BOB)):  # and is not sent
+        a.number += 1
+        a.ledger.take("journal", [Row(a.number, one)], a.policy)
+    resent = [m.key for m in source.resend(told) if m.value is not None]
+    assert resent == [], "what he left is not told again, and what came since comes in order"
+    sent = [(m.key, m.value is not None) for m in source.read(told, 100) if m.key.startswith(b"c-")]
+    assert sent == [
+        (block_key(OLD, "north", ALICE), False), (block_key(NEW, "north", ALICE), True),
+        (block_key(OLD, "north", BOB), True),
+    ]  # fmt: skip
+    assert source.read(0, 100)[0].topic == "", "a block that is over"
+    last = source.read(told, 100)[-1].number
+    again = [m.key for m in source.resend(last) if m.value is not None]
+    assert sorted(again) == sorted([block_key(NEW, "north", ALICE), block_key(OLD, "north", BOB)])

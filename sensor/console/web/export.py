@@ -42,10 +42,13 @@ def _candidates(request: ApiRequest) -> Rows:
 
 
 def _blocks(request: ApiRequest) -> Rows:
-    head = ("host", "source", "since", "expires", "enforced", "level", "by", "reason", "alert")
+    head = (
+        "host", "source", "since", "expires", "enforced", "level", "by", "reason", "alert",
+        "customer",
+    )  # fmt: skip
     return head, [
         [one.host, one.source, rfc3339(one.since), rfc3339(one.expires), one.enforced, one.level,
-         one.by, "; ".join(one.reasons), one.alert]
+         one.by, "; ".join(one.reasons), one.alert, one.customer or ""]
         for one in request.view.blocks()
     ], 0  # fmt: skip
 

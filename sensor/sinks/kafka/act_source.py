@@ -32,7 +32,7 @@ class ActSource:
             for number, act in self._feed.read(after, most)
         ]
 
-    def resend(self) -> list[Message]:
+    def resend(self, position: int) -> list[Message]:
         """Nothing: an act is told once."""
         return []
 

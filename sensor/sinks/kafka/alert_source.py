@@ -39,7 +39,7 @@ class AlertSource:
             return [Message(number, "") for number, _ in rows]
         return [alert_message(number, alert, self._settings) for number, alert in rows]
 
-    def resend(self) -> list[Message]:
+    def resend(self, position: int) -> list[Message]:
         """Nothing: an alert is told once."""
         return []
 

@@ -5,9 +5,11 @@ word of each sensor on each subscriber is its decision in force, or a tombstone,
 its own. So it does under the names this sensor had before, and under none, as of old. Where leases
 tell whose the address is, the customer stands before it (``customer@host@sensor``): as what
 precedes the first ``@`` chooses the partition, all of his are in one, and in order. So nobody who
-reads several partitions sees his next address blocked before the old one is freed. A dry run
-puts nothing there. What a person releases goes to the desk topic as well, for all sensors, whatever
-the mode; stops, steps, resumes and alarms go to the health topic.
+reads several partitions sees his next address blocked before the old one is freed. Of what was
+decided while Kafka was away only the last word is told. A dry run puts nothing there.
+
+What a person releases goes to the desk topic as well, for all sensors, whatever the mode; stops,
+steps, resumes and alarms go to the health topic.
 """
 
 import time
@@ -64,18 +66,22 @@ class BlockSource:
         """See ``Source``."""
         former = self._ledger.former(self._settings.sensor)
         made = []
-        for number, one in self._ledger.page(after, most):
+        page = self._ledger.page(after, most)
+        over = self._ledger.superseded(page)
+        for number, one in page:
             # The row is done with when its last message is: the others bear the number before it.
-            *first, last = self._messages(one, former) or [Message(number, "")]
+            told = [] if number in over else self._messages(one, former)
+            *first, last = told or [Message(number, "")]
             made += [message._replace(number=number - 1) for message in first]
             made.append(last._replace(number=number))
         return made
 
-    def resend(self) -> list[Message]:
+    def resend(self, position: int) -> list[Message]:
         """All in force: the topic may have been made anew."""
         former = self._ledger.former(self._settings.sensor)
-        now = time.time_ns()
-        made = [m for one in self._ledger.in_force(now) for m in self._messages(one, former)]
+        now, later = time.time_ns(), self._ledger.hosts_after(position)
+        in_force = [one for one in self._ledger.in_force(now) if one.host not in later]
+        made = [m for one in in_force for m in self._messages(one, former)]
         return made + [word for one in self._ledger.held(now) for word in self._words(one)]
 
     def _messages(self, one: Decision, former: list[str]) -> list[Message]:

@@ -53,7 +53,7 @@ class DeskSource:
             for number, sensor, one in self._desk.said(after, most)
         ]
 
-    def resend(self) -> list[Message]:
+    def resend(self, position: int) -> list[Message]:
         """The last word on each host: the topic may have been made anew, or only now."""
         return [self._message(0, one) for one in self._desk.last_words()]
 
@@ -73,7 +73,7 @@ class DeskActSource(ActSource):
     def __init__(self, feed: ActFeed, settings: KafkaSettings) -> None:
         super().__init__(feed, settings, self.name)
 
-    def resend(self) -> list[Message]:
+    def resend(self, position: int) -> list[Message]:
         """The newest: the topic may have been made anew, or only now."""
         rows = self._feed.read(max(0, self._feed.last() - _AGAIN), _AGAIN)
         return [self._message(0, act) for _, act in rows if act is not None]

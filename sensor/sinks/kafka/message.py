@@ -51,5 +51,8 @@ class Source(Protocol):
     def last(self) -> int:
         """Number of the newest row."""
 
-    def resend(self) -> list[Message]:
-        """What to tell anew whenever there is a new connection; numbers mean nothing."""
+    def resend(self, position: int) -> list[Message]:
+        """What to tell anew whenever there is a new connection; numbers mean nothing.
+
+        Of rows above ``position`` nothing: they are read next, in order.
+        """

@@ -256,7 +256,7 @@ class Producer(threading.Thread):
         self._pause = 0.0
         for sending in self._sources.values():
             sending.rewind()
-            for message in sending.source.resend():
+            for message in sending.source.resend(sending.position):
                 if message.topic not in self._missing:
                     self._put(message)
         self._turned("connected", "connected")

@@ -114,4 +114,11 @@ def test_the_page_shows_it_when_asked_to(folder, tmp_path):
         page = desk.go(f"/alerts/{MOVED.id}")
         page.get_by_role("button", name="show the name").click()
         assert page.locator("#customer-name").text_content() == NAME
+        page = desk.go("/")
+        page.get_by_role("button", name="Customer by name").click()
+        page.locator("dialog input[name=name]").fill(NAME)
+        page.locator("dialog button.main").click()
+        page.wait_for_url(f"**/?text=customer*{CUSTOMER}")
+        page.get_by_role("link", name=MOVED.host, exact=True).wait_for()
+        assert desk.complaints == []
     assert [one.act for one in book(folder)][:1] == ["name"]

@@ -3,7 +3,7 @@ import { html, useState } from "./dom.js";
 import { may, query, send } from "./api.js";
 import { count, printable, span } from "./format.js";
 import { useFetched, useTitle } from "./hooks.js";
-import { Ask, Because, Fault, HostLink, Loading, Moment, Section, Sentence, Table, Text } from "./parts.js";
+import { Ask, Because, Customer, Fault, HostLink, Loading, Moment, Section, Sentence, Table, Text } from "./parts.js";
 import { t } from "./words.js";
 
 // What one controller says became of a block.
@@ -40,7 +40,7 @@ export function BlockList({ most, act, resume }) {
             [t("host")], [t("time_left"), "n"], ["", "bars wide"], [t("until"), "wide"], [t("mode")], ...(told ? [[t("carried_out")]] : []), [t("reason"), "wide"], ...(act ? [[""]] : []),
           ]}>
           ${blocks.map((one) => html`<tr key=${one.id}>
-            <td><${HostLink} host=${one.host} alert=${one.alert} /></td>
+            <td><${HostLink} host=${one.host} alert=${one.alert} />${one.customer && html` <${Customer} of=${one.customer} />`}</td>
             <td class="n">${span((one.expires - data.now) / 1e9)}</td>
             <td class="bars wide"><span class="bar" aria-hidden="true"><span class="plain" style=${{
               left: 0, width: `${Math.min(100, (100 * (one.expires - data.now)) / (one.expires - one.since))}%`,
@@ -49,7 +49,7 @@ export function BlockList({ most, act, resume }) {
             <td>${t(one.enforced ? "enforced" : "dry_run")}</td>
             ${told && html`<td>${told.filter((each) => each.host === one.host).map((each) => html`<${CarriedOut} of=${each} />`)}</td>`}
             <td class="wide"><${Because} of=${one} /></td>
-            ${act && html`<td><button type="button" onClick=${() => act(one.host, again)}>${t("release")}</button></td>`}
+            ${act && html`<td><button type="button" onClick=${() => act(one.customer || one.host, again)}>${t("release")}</button></td>`}
           </tr>`)}
         </${Table}>`}</${Section}>`;
 }
