@@ -1,12 +1,13 @@
 """The sensor on a live interface: what it drops beside tcpdump, and how late its alerts are.
 
-    python -m benchmarks.live [--seconds 5] [--page]   (root, iproute2, ethtool, tcpreplay, tcpdump)
+    python -m benchmarks.live [--seconds 3] [--page]        (root, iproute2, ethtool, tcpdump)
 
-In network namespaces of its own. For the load, tcpreplay sends whole SMTP sessions over a veth pair
-at rising rates, to tcpdump with the sensor's filter writing to /dev/null and then to the sensor;
-each counts what the kernel dropped for want of its reading. For the latency, hosts one after the
-other open connections until each is one too many; an alert's latency is the time from the packet
-that tipped the score, as the kernel stamped it, to the alert being read from standard output.
+In network namespaces of its own. For the load, one core sends over a veth pair, at rising rates
+and as fast as it can (``lab/sending.py``), to tcpdump with the sensor's filter writing to
+/dev/null, to the sensor on the other core, and to one of two workers; each counts what the kernel
+dropped for want of its reading. For the latency, hosts one after the other open connections until
+each is one too many; an alert's latency is the time from the packet that tipped the score, as the
+kernel stamped it, to the alert being read from standard output.
 """
 
 import argparse
@@ -22,15 +23,21 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.page import part
+from lab import ROOT
+from lab import dns_messages as dns
+from lab.generate import generate as traffic
 from lab.generate import write
+from lab.lookups import Wire
 from lab.network import Laboratory
 from lab.sensing import Sensor
 from lab.sessions import generate
 from lab.waiting import wait_for
 
-RATES = (50_000, 100_000, 200_000, 400_000, 0)
-"""Packets a second; 0: as many as the pair carries."""
+RATES = (250_000, 500_000, 1_000_000, 0)
+"""Packets a second; 0: as many as one core sends."""
 
 SENDER = """
 import socket, sys, time
@@ -45,73 +52,78 @@ for host in range(int(sys.argv[1])):
 """Has as many hosts as it is told open connections, each until it is one too many."""
 
 
-def send(lab: Laboratory, path: Path, rate: int, seconds: float) -> tuple[int, float]:
+def send(lab: Laboratory, path: Path, rate: int, seconds: float) -> tuple[int, int]:
     """Packets sent, and their rate."""
-    speed = ("--topspeed",) if rate == 0 else (f"--pps={rate}",)
-    limit = ("--loop=0", f"--duration={seconds:.0f}", "--preload-pcap")
-    done = lab.run(
-        lab.router,
-        "taskset",
-        "-c",
-        "0",
-        "tcpreplay",
-        "-q",
-        "-i",
-        "span0",
-        *limit,
-        *speed,
-        str(path),
-    )
-    said = done.stdout + done.stderr
-    sent = int(re.findall(r"Successful packets:\s+(\d+)", said)[-1])
-    return sent, float(re.findall(r"([\d.]+) pps", said)[-1])
+    words = ("-m", "lab.sending", "span0", str(path), str(seconds), str(rate))
+    done = lab.run(lab.router, "taskset", "-c", "0", sys.executable, *words, cwd=ROOT)
+    sent, speed = done.stdout.split()
+    return int(sent), int(speed)
 
 
-def by_tcpdump(lab: Laboratory, path: Path, rate: int, seconds: float, log: Path) -> str:
+def by_tcpdump(lab: Laboratory, path: Path, rate: int, seconds: float, log: Path) -> float:
     """Share dropped."""
     process = lab.start(
         lab.watch, "taskset", "-c", "1", "tcpdump", "-i", "mirror0", "-n", "-s", "0", "-Z", "root",
-        "-w", "/dev/null", "-B", "65536", "tcp port 25", log=log,
+        "-w", "/dev/null", "-B", "65536", "tcp port 25 or port 53", log=log,
     )  # fmt: skip
     wait_for(lambda: b"listening" in log.read_bytes())
     sent, _ = send(lab, path, rate, seconds)
     time.sleep(1)
     lab.stop(process)
-    dropped = int(re.findall(r"(\d+) packets dropped by kernel", log.read_text())[-1])
-    return f"{dropped / sent:.2%}"
+    return int(re.findall(r"(\d+) packets dropped by kernel", log.read_text())[-1]) / sent
 
 
 def by_sensor(
-    lab: Laboratory, path: Path, rate: int, seconds: float, folder: Path
-) -> tuple[str, str]:
+    lab: Laboratory, path: Path, rate: int, seconds: float, folder: Path, workers: int
+) -> tuple[float, int]:
     """Share dropped, and the rate sent."""
     shutil.rmtree(folder, ignore_errors=True)
-    sensor = Sensor(lab, folder).start()
-    assert sensor.process is not None
-    subprocess.run(
-        ["taskset", "-acp", "1", str(sensor.process.pid)], check=True, capture_output=True
-    )
+    sensor = Sensor(lab, folder, f"live.workers = {workers}\n").start()
+    if workers == 1:
+        assert sensor.process is not None
+        pid = str(sensor.process.pid)
+        subprocess.run(["taskset", "-acp", "1", pid], check=True, capture_output=True)
     sent, speed = send(lab, path, rate, seconds)
     time.sleep(3)
     metrics = sensor.metrics()
     sensor.stop()
-    return f"{metrics['port25_packets_dropped_total'] / sent:.2%}", f"{speed:,.0f}"
+    return metrics["port25_packets_dropped_total"] / sent, speed
+
+
+def questions() -> bytes:
+    """Captured DNS: a resolver that asks for the MX of two thousand domains, and is answered."""
+    wire = Wire()
+    for k in range(2_000):
+        question = [dns.name(f"d{k}.example") + b"\0\x0f\0\1"]
+        mx = [dns.record(b"\xc0\x0c", dns.MX, b"\0\x0a" + dns.name(f"mx.d{k}.example"))]
+        wire.put(dns.answer(flags=0x0100, ident=k, questions=question), seconds=1e-5)
+        wire.put(dns.answer(mx, questions=question, ident=k), True, seconds=1e-5)
+    return b"".join(struct.pack("<IIII", 0, 0, len(f), len(f)) + f for _, f in wire.frames)
 
 
 def load(seconds: float) -> None:
     """The table of drops."""
+    loads = {
+        "whole SMTP sessions": generate(5_000)[0],
+        "a SYN each, never answered": traffic(100_000, only_syns=True)[0],
+        "2% of them on port 25": traffic(100_000, 0.02)[0],
+        "questions for MX, and answers": np.frombuffer(questions(), np.uint8),
+    }
+    print("\n**Load: packets over a veth pair, 64 MB of buffer each, one core to send**\n")
+    print("| | packets/s | tcpdump -w /dev/null drops | port25 live | with two workers |")
+    print("| --- | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as made, Laboratory() as lab:
         folder = Path(made)
         folder.chmod(0o755)
-        path = folder / "sessions.pcap"
-        write(path, generate(20_000)[0])
-        print("\n**Load: whole SMTP sessions over a veth pair, 64 MB of buffer each**\n")
-        print("| packets/s | dropped for tcpdump -w /dev/null | dropped for port25 live |")
-        print("| ---: | ---: | ---: |")
-        for rate in RATES:
-            theirs = by_tcpdump(lab, path, rate, seconds, folder / "tcpdump.log")
-            ours, speed = by_sensor(lab, path, rate, seconds, folder / "sensor")
-            print(f"| {speed} | {theirs} | {ours} |", flush=True)
+        for name, records in loads.items():
+            path = folder / "load.pcap"
+            write(path, records)
+            for rate in RATES:
+                theirs = by_tcpdump(lab, path, rate, seconds, folder / "tcpdump.log")
+                ours, speed = by_sensor(lab, path, rate, seconds, folder / "sensor", 1)
+                both, _ = by_sensor(lab, path, rate, seconds, folder / "sensor", 2)
+                drops = " | ".join(f"{share:.2%}" for share in (theirs, ours, both))
+                print(f"| {name} | {speed:,} | {drops} |", flush=True)
 
 
 def syn(host: int, network: int) -> bytes:
@@ -155,7 +167,7 @@ def latency(hosts: int) -> None:
 def main() -> None:
     """Both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--hosts", type=int, default=500)
     parser.add_argument("--page", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
