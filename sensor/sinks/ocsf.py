@@ -34,6 +34,10 @@ def finding(alert: Alert) -> dict[str, Any]:
     severity, severity_name = _SEVERITIES[alert.severity]
     chance = 1 / (1 + 10 ** (-alert.score / 10))
     source, _ = where(alert.host)
+    further = {
+        "sensor": alert.sensor, "customer": alert.customer,
+        "addresses": alert.addresses,
+    }  # fmt: skip
     fields = ("evidence", "handshake_proven", "block_recommended", "block_reason", "windows")
     return {
         "category_uid": 2,
@@ -74,7 +78,10 @@ def finding(alert: Alert) -> dict[str, Any]:
                 "value": str(source).removesuffix("/32"),
             }
         ],
-        "resources": [{"uid": alert.host, "type": "subscriber"}],
+        "resources": [
+            {"uid": alert.host, "type": "subscriber"},
+            *([{"uid": alert.customer, "type": "customer"}] if alert.customer else []),
+        ],
         "unmapped": msgspec.to_builtins({name: getattr(alert, name) for name in fields})
-        | ({} if alert.sensor is msgspec.UNSET else {"sensor": alert.sensor}),
+        | msgspec.to_builtins({k: v for k, v in further.items() if v is not msgspec.UNSET}),
     }

@@ -24,6 +24,7 @@ from sensor.impact.usage import Usages
 from sensor.leases.file import LeaseFile
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings, subscribers_of
+from sensor.sinks.ocsf import finding
 from sensor.sinks.xarf import report
 from sensor.state.customer_names import CustomerNames
 from sensor.state.folder import StateFolder
@@ -222,3 +223,16 @@ def test_a_report_to_others_names_a_time_at_which_the_address_was_his():
     still = msgspec.structs.replace(his, addresses=[Address("203.0.113.7", 0, None)])
     assert report(still, "Example Net", "abuse@isp.example")["timestamp"] == one.time
     assert msgspec.json.decode(msgspec.json.encode(his), type=Alert) == his
+
+
+def test_as_ocsf_he_is_a_resource_beside_the_address():
+    held = [Address("203.0.113.7", START, None)]
+    his = msgspec.structs.replace(alert("203.0.113.7"), customer=BOT, addresses=held)
+    made = finding(his)
+    assert made["resources"] == [
+        {"uid": "203.0.113.7", "type": "subscriber"}, {"uid": BOT, "type": "customer"},
+    ]  # fmt: skip
+    assert made["unmapped"]["customer"] == BOT
+    assert made["unmapped"]["addresses"] == msgspec.to_builtins(held)
+    plain = finding(alert("203.0.113.7"))
+    assert len(plain["resources"]) == 1 and not {"customer", "addresses"} & plain["unmapped"].keys()
