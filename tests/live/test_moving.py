@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from lab.leases import known_as
 from lab.waiting import BUSY, wait_for
-from tests.conftest import ROOT
+from tests.conftest import ROOT, port25
 from tests.live.test_blocking import OFFICE, OFFICE_MAIL, Provider
 from tests.live.test_customers import File, Radius
 
@@ -51,6 +52,24 @@ class Watched:
         return next((at - since for at, had in self.seen() if at > since and holds(had)), None)
 
 
+def exempt_wherever_he_is(provider, source):
+    """At the address he has, and at the next; who gets his old one is not."""
+    state = str(provider.sensor.state)
+    words = ("--exempt", "3", "--reason", "own test", "--by", "ann", "--state", state)
+    done = port25("release", BOT, *words)
+    assert done.returncode == 0 and f"exempt {known_as(BOT)}" in done.stdout.decode(), done.stderr
+    wait_for(lambda: "203.0.113." not in provider.blocked(), 5, "he is not blocked any more")
+    wait_for(lambda: provider.sensor.notices("settings"), 5, "the sensor obeys")
+    new = "203.0.113.5"
+    provider.lab.address(provider.lab.inside, new)
+    source.ends(ADDRESSES[-1], BOT)
+    source.begins(new, BOT)
+    wait_for(lambda: provider.sensor.alerts()[-1]["host"] == new, 5, "he is told of at the next")
+    time.sleep(2)
+    assert "203.0.113." not in provider.blocked()
+    assert provider.greeting("198.18.9.9", 25, new) == "220"
+
+
 @pytest.mark.parametrize("kind", [File, Radius], ids=lambda kind: kind.name)
 def test_within_a_second_and_never_both(lab, folder, kind, capsys):
     source = kind(lab, folder)
@@ -81,6 +100,7 @@ def test_within_a_second_and_never_both(lab, folder, kind, capsys):
         assert all(len(had & set(ADDRESSES)) <= 1 for had in after), "one customer, one block"
         assert provider.greeting("198.18.9.9", 25, old) == "220", "who has it now can send"
         assert provider.greeting("198.18.9.9", 25, new) == "ConnectionRefusedError"
+    exempt_wherever_he_is(provider, source)
     with capsys.disabled():
         print(f"\n{kind.name}: seconds until freed, blocked: {figures}")
     patience = (1.0 + TOLD_BY[kind.name]) * BUSY
