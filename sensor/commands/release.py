@@ -97,10 +97,32 @@ def _names(ledger: "Ledger", options: argparse.Namespace) -> set[str]:
             return {host, _whose(ledger, host, options)} - {""}
         return {customer_from(host, settings_from(options.config))}
     found = {host, _whose(ledger, host, options)}
+    is_blocked = False
     for one in (*ledger.in_force(0), *ledger.in_force(0, enforced=False)):
         if address in ipaddress.ip_network(one.source):
+            is_blocked = True
             found |= {one.host, one.customer or ""}
+    if not is_blocked and found <= {host, ""}:
+        found |= {_named(ledger, host, options)}
     return found - {""}
+
+
+def _named(ledger: "Ledger", host: str, options: argparse.Namespace) -> str:
+    """The customer whose name an address is, as a CGN's are named; empty: it says nothing so.
+
+    An address that alerts are about is meant as that.
+    """
+    from sensor.base.database import DatabaseError
+    from sensor.console.view import View
+
+    try:
+        view = View(ledger.db.path.parent)
+    except DatabaseError:  # no sensor keeps its journal here
+        return ""
+    customer = customer_from(host, settings_from(options.config))
+    is_meant = not view.of_host(host) and bool(view.of_host(customer))
+    view.close()
+    return customer if is_meant else ""
 
 
 def _whose(ledger: "Ledger", host: str, options: argparse.Namespace) -> str:

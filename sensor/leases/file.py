@@ -124,7 +124,8 @@ class LeaseFile:
     def whose(self, text: str) -> str:
         """The customer a person means, by name, by pseudonym or by an address of his.
 
-        An address nobody had stays what it is. ValueError names those who had it by turns.
+        An address nobody had is his whose name it is, as a CGN's customers are named by theirs
+        inside; else it stays what it is. ValueError names those who had it by turns.
         """
         if parse_pseudonym(text) is not None:
             return text
@@ -133,8 +134,11 @@ class LeaseFile:
             number = addresses.as_int(ipaddress.ip_address(base.partition("/")[0]))
         except ValueError:
             return pseudonym(*customer_key(text, self._secret))
+        first = port.partition("-")[0] or "0"
+        if not (first.isdecimal() and int(first) < 1 << _PORT_BITS):
+            raise ValueError(f"{first} is no port")
         found: dict[str, None] = {}
-        at = number << _PORT_BITS | int(port.partition("-")[0] or 0)
+        at = number << _PORT_BITS | int(first)
         for bits in np.unique(self.changes["bits"]).tolist():
             if port or bits <= ADDRESS_BITS:
                 cut = at >> (MOST_BITS - bits) << (MOST_BITS - bits)
@@ -145,7 +149,13 @@ class LeaseFile:
                     found[pseudonym(*row)] = None
         if len(found) > 1:
             raise ValueError(f"several had it by turns, name one: {', '.join(found)}")
-        return next(iter(found), text)
+        return next(iter(found), "") or self._named(text)
+
+    def _named(self, text: str) -> str:
+        """The customer whose name a text is, where he has a lease; else the text."""
+        hi, lo = key = customer_key(text, self._secret)
+        is_known = ((self.changes["who_hi"] == hi) & (self.changes["who_lo"] == lo)).any()
+        return pseudonym(*key) if is_known else text
 
     def faults(self, refused: dict[int, int], counts: dict[str, int]) -> Iterator[Sentence]:
         """What was not taken, a sentence a reason.

@@ -14,6 +14,7 @@ from sensor.blocking.ledger import Ledger
 from sensor.cluster.exempting import Exemptions
 from sensor.console.sparing import exempt, exempted, lift, release, whose
 from sensor.console.view import View
+from sensor.hosts.customer_key import customer_key, pseudonym
 from sensor.settings import Settings, bounds_of, policy_of
 from sensor.sinks.kafka.block_source import block_key
 from sensor.state.folder import StateFolder
@@ -162,6 +163,24 @@ def test_release_and_exempt(tmp_path, name):
     assert bounds_of(settings).objection(take_one(tmp_path)).code == "bounds.exempt"
     bad = port25("release", OLD, "--exempt", "0", "--reason", "x", "--state", str(state))
     assert bad.returncode == 2 and b"1 to 3650 days" in bad.stderr
+
+
+@pytest.mark.parametrize("exempt", [(), ("--exempt", "3")])
+def test_a_name_may_be_an_address_inside_a_cgn(tmp_path, exempt):
+    inside = "100.64.0.9"
+    him = pseudonym(*customer_key(inside, b""))
+    state = filled(tmp_path / "s", of(alert(), who=him))
+    text = said("release", inside, *exempt, state=state)
+    assert f"released {OLD}" in text
+    assert [one.prefix for one in DeskReader(state).exemptions(T0)] == [him][: len(exempt)]
+
+
+def test_an_address_that_alerts_are_about_is_meant_as_that(tmp_path):
+    him = pseudonym(*customer_key(NEW, b""))
+    state = filled(tmp_path / "s", of(alert(), who=him), alert(host=NEW))
+    assert said("release", NEW, state=state).split() == ["released", NEW]
+    said("release", NEW, "--exempt", "3", state=state)
+    assert [one.prefix for one in DeskReader(state).exemptions(T0)] == [f"{NEW}/32"]
 
 
 def take_one(tmp_path):

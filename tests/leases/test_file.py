@@ -3,7 +3,7 @@
 import pytest
 
 from lab.leases import write
-from sensor.hosts.customer_key import customer_key
+from sensor.hosts.customer_key import customer_key, pseudonym
 from sensor.leases.file import LeaseFile, LeaseFileError, secret_of
 from sensor.leases.settings import CustomerSettings
 
@@ -90,3 +90,19 @@ def test_the_secret(tmp_path):
     file = LeaseFile(str(write(tmp_path / "l", [lease(1)])), settings)
     key = customer_key("a", b"0123456789abcdef")
     assert [file.changes[name][0] for name in ("who_hi", "who_lo")] == list(key)
+
+
+def test_whose_takes_a_name_that_is_an_address_inside_a_cgn(tmp_path):
+    inside = lease(HOUR, ports="1024-2047", customer="100.64.0.9")
+    file = read(tmp_path / "l", inside, lease(HOUR, prefix="192.0.2.1"))
+    assert file.whose("100.64.0.9") == pseudonym(*customer_key("100.64.0.9", b""))
+    assert file.whose("203.0.113.7:1024") == file.whose("100.64.0.9")
+    assert file.whose("100.64.0.10") == "100.64.0.10"
+    assert file.whose("192.0.2.1") == pseudonym(*customer_key("a", b""))
+
+
+@pytest.mark.parametrize("port", ["65536", "70000", "x"])
+def test_what_is_no_port_is_not_taken_into_the_address(tmp_path, port):
+    file = read(tmp_path / "l", lease(HOUR, prefix="203.0.113.8"))
+    with pytest.raises(ValueError, match="is no port"):
+        file.whose(f"203.0.113.7:{port}")
