@@ -33,8 +33,8 @@ from lab.traffic.packets import blocks
 from lab.traffic.population import SETTINGS, Group, Traffic, traffic
 from lab.traffic.scripts import MX_LOOKUP
 from sensor.alerts.alert import Alert
+from sensor.blocking.precision import wilson
 from sensor.capture.block import Block
-from sensor.console.precision import wilson
 from sensor.impact.judgement import KINDS
 from sensor.impact.survey import Survey
 from sensor.pipeline import Pipeline
