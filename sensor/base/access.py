@@ -16,6 +16,7 @@ from sensor.base.addresses import span
 __all__ = [
     "EVERYTHING",
     "ROLES",
+    "FarSensor",
     "Name",
     "OidcGroup",
     "OidcSettings",
@@ -96,6 +97,19 @@ class OidcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """the first that a person is in counts; who is in none may not"""
 
 
+class FarSensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sensor whose page has the packets that it saw."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$")]
+    """as alerts name it (``kafka.sensor`` there)"""
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^?#\s]+$")]
+    """of its page; https, but on this machine"""
+    token_file: Annotated[str, msgspec.Meta(min_length=1)]
+    """holds a token of that page, of an analyst"""
+    ca_file: str = ""
+    """PEM of whom to trust, besides whom the system trusts"""
+
+
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of ``port25 web``."""
 
@@ -123,6 +137,10 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """whether to ask DNS for the names of an alert's destinations when somebody looks at them"""
     resolver: str = ""
     """address or address:port of the name server to ask; empty: those of the system"""
+    sensors: Annotated[tuple[FarSensor, ...], msgspec.Meta(max_length=1000)] = ()
+    """where packets are fetched from that other sensors saw, when somebody asks for them"""
+    evidence_megabytes: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 64
+    """of one alert's packets, fetched from each of them"""
     session_hours: Annotated[int, msgspec.Meta(ge=1, le=720)] = 12
     """until somebody who logged in must do so again"""
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000

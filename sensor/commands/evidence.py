@@ -13,7 +13,7 @@ from sensor.commands.options import (
     state_argument,
     state_from,
 )
-from sensor.commands.terminal import Stop, report_faults
+from sensor.commands.terminal import Stop, printable, report_faults
 
 __all__ = ["HELP", "PLACE", "arguments", "run"]
 
@@ -30,8 +30,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the stored packets of an alert's host, up to its last message; the access is logged."""
+    """Write the stored packets of an alert's host, here or at the sensors that saw it; logged."""
     from sensor.base.database import DatabaseError
+    from sensor.capture.block import CaptureError
+    from sensor.console.gathering import Gatherer
     from sensor.evidence.export import EvidenceError, Export
     from sensor.settings import subscribers_of
     from sensor.state.audit import note
@@ -39,11 +41,22 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     state = state_from(options, settings)
     alert, folder = find_alert(state, options.alert)
-    export = Export(subscribers_of(settings), settings.ports)
+    export, output = Export(subscribers_of(settings), settings.ports), Path(options.output)
+    try:
+        gatherer = Gatherer(settings.web, settings.kafka.sensor)
+    except (OSError, ValueError) as error:
+        raise Stop(2, str(error)) from None
+    faults: list[CaptureError] = []
     try:
         note(state, person(), "packets", alert.host, alert.id, "port25 evidence")
-        written, faults = export.write(folder, alert, Path(options.output), person())
+        if gatherer.asks(alert, folder):
+            written, sources = gatherer.gather(alert, folder, export, output, person())
+            for one in sources:
+                why = f": {printable(one.why)}" if one.why else ""
+                print(f"{one.sensor}: {one.state}, {one.packets:,} packets{why}")
+        else:
+            written, faults = export.write(folder, alert, output, person())
     except (EvidenceError, DatabaseError) as error:
-        raise Stop(1, str(error)) from None
+        raise Stop(1, printable(str(error))) from None
     print(f"{written:,} packets of {alert.host} in {options.output}")
     return report_faults(faults)

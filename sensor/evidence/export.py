@@ -25,11 +25,31 @@ from sensor.evidence.store import Writer, frames_of, stored_files
 from sensor.hosts.subscribers import Subscribers, host_of, parse_host, where
 from sensor.state.folder import StateFolder
 
-__all__ = ["EvidenceError", "Export", "get_ready"]
+__all__ = ["EvidenceError", "Export", "Wanted", "get_ready", "wanted"]
 
 
 class EvidenceError(Exception):
     """Nothing was given out; the text says why."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which packets, and for which alert."""
+
+    alert: str
+    host: str
+    """as alerts name it"""
+    first: int
+    last: int
+    """packet time of the oldest and the newest, nanoseconds since 1970"""
+    addresses: list[Address] = []
+    """of a known customer: whatever he had, while it was his"""
+    comment: str = ""
+
+
+def wanted(alert: Alert) -> Wanted:
+    """The packets of an alert's host, up to its last message."""
+    held = list(alert.addresses or ())
+    return Wanted(alert.id, alert.host, alert.first_seen * SECOND, alert.ts, held, _comment(alert))
 
 
 class Export(NamedTuple):
@@ -48,33 +68,35 @@ class Export(NamedTuple):
         was wrong with the store. Raises EvidenceError, and leaves no file then, where the access
         cannot be logged.
         """
-        span = alert.first_seen * SECOND, alert.ts
-        held = alert.addresses or None
-        written, faults = self._copy(folder, alert.host, span, _comment(alert), output, held)
+        return self.cut([folder], wanted(alert), output, by)
+
+    def cut(
+        self, folders: Sequence[Path], what: Wanted, output: Path, by: str, most: int = 1 << 62
+    ) -> tuple[int, list[CaptureError]]:
+        """The same of what is wanted, from all ``folders``; the first has the log.
+
+        It ends with the block of packets by which there are more than ``most`` bytes. Raises
+        EvidenceError, and ValueError where a host or an address is none.
+        """
+        written, faults = self._copy(folders, what, output, most)
         try:
-            _note_access(folder, alert, by, written)
+            _note_access(folders[0], what, by, written)
         except EvidenceError:
             output.unlink(missing_ok=True)
             raise
         return written, faults
 
     def _copy(
-        self,
-        folder: Path,
-        host: str,
-        span: tuple[int, int],
-        comment: str,
-        output: Path,
-        held: Sequence[Address] | None = None,
+        self, folders: Sequence[Path], what: Wanted, output: Path, most: int
     ) -> tuple[int, list[CaptureError]]:
-        first, last = span
-        key = parse_host(host, self.subscribers) if held is None else (0, 0)
-        files = stored_files(StateFolder(folder).evidence)
+        first, last, held = what.first, what.last, what.addresses or None
+        key = parse_host(what.host, self.subscribers) if held is None else (0, 0)
+        files = [one for each in folders for one in stored_files(StateFolder(each).evidence)]
         decoder = Decoder(self.ports, duplicate_window=0)
         captures = Captures([str(file) for file in files])
         count = 0
         with output.open("wb") as target:
-            writer = Writer(target, comment)
+            writer = Writer(target, what.comment)
             for block in captures if files else ():
                 segments = decoder.decode(block)
                 times = segments["ts"]
@@ -88,6 +110,8 @@ class Export(NamedTuple):
                 frames, _ = frames_of(block, segments[mine], True)
                 writer.write(block.data, frames, frames["captured"].astype(np.int64))
                 count += len(frames)
+                if target.tell() > most:
+                    break
         return count, captures.faults
 
 
@@ -118,13 +142,13 @@ def _comment(alert: Alert) -> str:
     return f"port25 alert {alert.id}: {alert.host}, {alert.score:+.1f} decibans. {reasons}"
 
 
-def _note_access(folder: Path, alert: Alert, by: str, packets: int) -> None:
+def _note_access(folder: Path, what: Wanted, by: str, packets: int) -> None:
     log = StateFolder(folder).access_log
     entry = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(),
         "user": by,
-        "alert": alert.id,
-        "host": alert.host,
+        "alert": what.alert,
+        "host": what.host,
         "packets": packets,
     }
     try:
@@ -145,4 +169,5 @@ def get_ready(export: Export) -> None:
             frame = table(1, FRAME)
             frame["captured"] = frame["wire"] = 60
             Writer(file).write(np.zeros(64, np.uint8), frame, np.full(1, 60))
-        export._copy(Path(made), "192.0.2.1", (0, 0), "", Path(made) / "out")
+        what = Wanted("", "192.0.2.1", 0, 0)
+        export._copy([Path(made)], what, Path(made) / "out", 1 << 62)

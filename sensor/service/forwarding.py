@@ -5,6 +5,7 @@ behind decoding. Another thread sends, and has a spool for when Kafka is away; a
 people and the health topic how it goes, as it does for every sensor.
 """
 
+import contextlib
 import importlib
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ import numpy as np
 
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice
+from sensor.alerts.vitals import Vitals
+from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence, sentence
 from sensor.capture.block import Block
 from sensor.cluster.forwarder import Forwarder, read_key
@@ -36,6 +39,7 @@ from sensor.service.taps import Taps
 from sensor.settings import SINKS, Settings, state_folder
 from sensor.sinks.kafka.connection import Connection, named
 from sensor.state.folder import StateFolder
+from sensor.state.journal import Journal
 from sensor.state.lock import StateLock
 
 __all__ = ["Forwarding", "open_forwarding"]
@@ -94,6 +98,8 @@ def open_forwarding(
     _compile()
     # 3. The spool, the rings, the metrics.
     files.evidence.mkdir(parents=True, exist_ok=True)
+    journal = Journal(files.journal)  # without alerts: a page over this folder has packets to give
+    at_end.callback(journal.close)
     outbound = Outbound(
         connection, settings, files.spool, lambda said: announcer.notify("cluster", said)
     )
@@ -104,7 +110,7 @@ def open_forwarding(
     at_end.callback(store.close)
     sensor = connection.settings.sensor
     loop = Forwarding(
-        settings, sensor, key, taps, outbound, store, announcer, reload, at_end
+        settings, sensor, key, taps, outbound, store, journal, announcer, reload, at_end
     )  # fmt: skip
     if settings.live.metrics:
         at_end.callback(serve(settings.live.metrics, Collector(loop.counters)))
@@ -127,6 +133,7 @@ class Forwarding:
         taps: Taps,
         outbound: Outbound,
         store: Store,
+        journal: Journal,
         announcer: Announcer,
         reload: Callable[[], Settings | None],
         at_end: ExitStack,
@@ -138,6 +145,7 @@ class Forwarding:
         self._line = Line(taps, _NoStreams(), announcer)
         self._outbound = outbound
         self._store = store
+        self._journal = journal
         self._announcer = announcer
         self._reload = reload
         self._at_end = at_end
@@ -183,7 +191,7 @@ class Forwarding:
                     second = now
                 if now - tens >= 10:
                     tens = now
-                    self._line.measure(self._settings.live.loss_alarm)
+                    self._sample()
                     self._line.look_at_cables()
                 watchdog.feed(now)
                 obey(got, self.counters, self._read_settings)
@@ -218,6 +226,17 @@ class Forwarding:
         self._line.taps.count(seconds)
         self._outbound.say()
         self._announcer.report(self.counters)
+
+    def _sample(self) -> None:
+        """For the page over this folder: that the sensor runs, and what it loses."""
+        span = self._line.measure(self._settings.live.loss_alarm)
+        if self._newest:
+            with contextlib.suppress(DatabaseError):  # a full disk; the next comes
+                self._journal.add_sample(Vitals(
+                    ts=self._newest, seconds=round(span.seconds, 3), packets=span.received,
+                    dropped=span.dropped, syns=0, answered=0, loss=span.loss, hosts=0,
+                    alerts_open=0,
+                ))  # fmt: skip
 
     def _read_settings(self) -> None:
         """Settings as they are on disk now: another run; some stay until the next start."""

@@ -3,7 +3,6 @@
 ``OPERATIONS`` is the whole of it; routes and the OpenAPI document are made from the table.
 """
 
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +20,7 @@ from sensor.console.web import (
     complaints,
     customers,
     destinations,
+    evidence,
     letters,
     oversight,
     schemas,
@@ -32,7 +32,6 @@ from sensor.console.web.fleet import FleetPage, fleet
 from sensor.console.web.health import health
 from sensor.console.web.links import links_for
 from sensor.console.web.operation import ApiRequest, Download, Operation
-from sensor.console.web.packets import DissectionError, dissected
 from sensor.console.web.resuming import ResumeOf, Resumption, resume
 from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import where
@@ -128,27 +127,6 @@ def _vitals(request: ApiRequest) -> schemas.Course:
     return schemas.Course(
         request.view.now, request.view.rates(request.query.seconds, request.query.points)
     )
-
-
-def _cut(request: ApiRequest) -> tuple[Path, int]:
-    """A capture of the alert's packets, and how many."""
-    last = request.view.messages(_one(request).head.id)[-1]
-    request.view.note(request.person.name, "packets", [(last.host, last.id)])
-    return request.app.packets_of(request.view, last, request.person)
-
-
-def _packets(request: ApiRequest) -> schemas.Packets:
-    file, total = _cut(request)
-    try:
-        found = dissected(file, request.query.after, request.query.limit)
-        return schemas.Packets(total, found.packets, found.unreadable)
-    except DissectionError as error:
-        raise ApiError(503, str(error)) from None
-
-
-def _evidence(request: ApiRequest) -> Download:
-    file, _ = _cut(request)
-    return Download("application/octet-stream", f"port25-{request.path['id'][:8]}.pcapng", file)
 
 
 def _impact(request: ApiRequest) -> schemas.Impact:
@@ -304,12 +282,15 @@ OPERATIONS: Final = (
               slow=True),
     Operation("GET", "/api/v1/impact.csv", _impact_csv, "analyst", "The same, a line a subscriber",
               "text/csv", schemas.SinceQuery, faults=(404,), slow=True),
-    Operation("GET", "/api/v1/alerts/{id}/packets", _packets, "analyst",
+    Operation("GET", "/api/v1/alerts/{id}/packets", evidence.packets, "analyst",
               "An alert's packets as Wireshark shows them; the access is logged", schemas.Packets,
               schemas.PacketsQuery, faults=(404, 503), slow=True),
-    Operation("GET", "/api/v1/alerts/{id}/evidence.pcapng", _evidence, "analyst",
+    Operation("GET", "/api/v1/alerts/{id}/evidence.pcapng", evidence.capture, "analyst",
               "An alert's packets as a capture; the access is logged", "application/octet-stream",
               faults=(404, 503), slow=True),
+    Operation("POST", "/api/v1/evidence", evidence.given, "analyst",
+              "Packets of a host for another sensor's page; the access is logged",
+              "application/octet-stream", body=evidence.EvidenceOf, faults=(404, 503), slow=True),
     Operation("POST", "/api/v1/acts", acts, "analyst",
               "Take, assign, note, put off, be done with, reopen, or link to a ticket",
               schemas.Acted, body=schemas.Acts, faults=(404,)),

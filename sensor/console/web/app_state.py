@@ -1,6 +1,7 @@
 """What the server keeps between requests: settings, views, who follows, captures cut out."""
 
 import collections
+import contextlib
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ import msgspec
 from sensor.alerts.alert import Alert
 from sensor.base.access import Person, Reach
 from sensor.base.name_server import NoResolverError
+from sensor.console.gathering import Gathered, Gatherer
 from sensor.console.networks import Networks
 from sensor.console.view import View
 from sensor.console.web.keys import Keys
@@ -32,7 +34,8 @@ from sensor.state.folder import StateFolder
 
 __all__ = ["ApiError", "AppState"]
 
-_FILES: Final = 8
+_NOTHING: Final = Gathered(0, [])
+_FILES: Final = 16
 """Captures kept for who turns the pages; the oldest go first."""
 _ANSWERS: Final = 256
 """Kept at most; those worked out longest ago go first."""
@@ -59,6 +62,7 @@ class AppState:
         self.config = config
         self.subscribers = subscribers_of(settings)
         self.export = Export(self.subscribers, settings.ports)
+        self.gatherer = Gatherer(settings.web, settings.kafka.sensor)
         self.views = ViewPool(state)
         self.keys = Keys(StateFolder(state).keys)
         self.oidc = Oidc(settings.web)
@@ -79,7 +83,8 @@ class AppState:
                 self.nameless = str(error)
         self._folder = Path(tempfile.mkdtemp(prefix="port25-web-"))
         self._extracting = threading.Lock()
-        self._files: collections.OrderedDict[tuple[str, int, str], tuple[Path, int]]
+        self._keeping = threading.Lock()
+        self._files: collections.OrderedDict[tuple[str, int, str], tuple[Path, Gathered]]
         self._files = collections.OrderedDict()
         self._answering = threading.Lock()
         self._answers: collections.OrderedDict[str, tuple[int, float, bytes]] = (
@@ -106,23 +111,46 @@ class AppState:
                 self._answers.popitem(last=False)
         return fresh
 
-    def packets_of(self, view: View, alert: Alert, person: Person) -> tuple[Path, int]:
-        """A capture of an alert's packets, and how many; in the log once for each who asks."""
+    def packets_of(self, view: View, alert: Alert, person: Person) -> tuple[Path, Gathered]:
+        """A capture of an alert's packets, and from where; in the log once for each who asks.
+
+        Other sensors are asked where those saw it, and again where one of them did not answer.
+        """
         key = alert.id, alert.revision, person.name
-        with self._extracting:
-            if key in self._files:
-                return self._files[key]
-            folder = view.folder(alert.id)
-            assert folder is not None
-            file = self._folder / f"{len(self._files)}-{time.monotonic_ns()}.pcapng"
+        folder = view.folder(alert.id)
+        assert folder is not None
+        far = self.gatherer.asks(alert, folder)
+        with contextlib.nullcontext() if far else self._extracting:
+            if (kept := self._kept(key)) is not None:
+                return kept
+            file = self.new_file()
             try:
-                total, _ = self.export.write(folder, alert, file, person.name)
+                if far:
+                    found = self.gatherer.gather(alert, folder, self.export, file, person.name)
+                else:
+                    total, _ = self.export.write(folder, alert, file, person.name)
+                    found = Gathered(total, [])
             except (EvidenceError, OSError, ValueError) as error:
                 raise ApiError(503, str(error)) from None
-            self._files[key] = file, total
+            self.keep(key if found.whole else (*key[:2], f"{person.name} {file.name}"), file, found)
+            return file, found
+
+    def new_file(self) -> Path:
+        """For a capture that :meth:`keep` is to be told of."""
+        return self._folder / f"{time.monotonic_ns()}-{os.urandom(4).hex()}.pcapng"
+
+    def _kept(self, key: tuple[str, int, str]) -> tuple[Path, Gathered] | None:
+        with self._keeping:
+            return self._files.get(key)
+
+    def keep(self, key: tuple[str, int, str], file: Path, found: Gathered = _NOTHING) -> None:
+        """Keep a capture for who asks again; the oldest goes."""
+        with self._keeping:
+            if (before := self._files.pop(key, None)) is not None:
+                before[0].unlink(missing_ok=True)
+            self._files[key] = file, found
             while len(self._files) > _FILES:
                 self._files.popitem(last=False)[1][0].unlink(missing_ok=True)
-            return file, total
 
     def impact(self, state: Path, since: int, reach: Reach) -> Report:
         """What ``port25 impact --journal`` says. Raises DatabaseError where no usage was kept."""

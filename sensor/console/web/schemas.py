@@ -20,6 +20,7 @@ from sensor.blocking.desk import Acknowledged, Exempted
 from sensor.blocking.enforcement import Enforcement
 from sensor.blocking.handling import LARGEST_TICKET, ActName, Handling, HandlingState, Verdict
 from sensor.console.corroboration import Corroboration
+from sensor.console.gathering import EvidenceSource
 from sensor.console.standing import Block, BlockState
 from sensor.console.status import Range
 from sensor.console.told import Told
@@ -415,6 +416,8 @@ class Packets(msgspec.Struct, frozen=True):
     packets: list[Packet]
     unreadable: int
     """of these, packets that cannot be shown; their ``info`` says why"""
+    sources: list[EvidenceSource] = []
+    """which sensors they are from, where others were asked"""
 
 
 class Released(msgspec.Struct, frozen=True):

@@ -70,6 +70,9 @@ def test_every_look_at_packets_every_export_and_every_act_is_a_row(server, folde
         ("DELETE", "/api/v1/exemptions"): (None, "lift", EXEMPT["north"]),
         ("POST", "/api/v1/releases"): ({"host": host, "reason": "fixed"}, "release", host),
         ("POST", "/api/v1/resumes"): ({"of": "south", "reason": "seen"}, "resume", ""),
+        ("POST", "/api/v1/evidence"): (
+            {"alert": id_, "host": host, "first": 0, "last": 1, "by": "ann"}, "packets", host,
+        ),
         ("POST", "/api/v1/case/acts"): (
             {"host": host, "act": "note", "reason": "called"}, "note", host,
         ),

@@ -17,7 +17,7 @@ export function Packets({ alert, who }) {
     try {
       const after = found.packets?.at(-1)?.number ?? 0;
       const page = await get(`alerts/${alert.id}/packets`, { after, limit: PAGE });
-      set({ total: page.total, packets: [...(found.packets ?? []), ...page.packets] });
+      set({ total: page.total, packets: [...(found.packets ?? []), ...page.packets], sources: page.sources ?? [] });
       setError(null);
     } catch (fault) {
       setError(fault);
@@ -31,6 +31,8 @@ export function Packets({ alert, who }) {
   return html`<${Section} title=${t("packets")} id="packets" folds>
     <p class="muted">${t("packets_note")}</p>
     <${Fault} error=${error} />
+    ${found.sources?.length > 0 && html`<ul id="sources">${found.sources.map((one) => html`<li key=${one.sensor}><b>${one.sensor}</b>:
+      <span class=${["given", "nothing"].includes(one.state) ? "" : "state bad"}>${t(`evidence_${one.state}`, count(one.packets))}</span> <${Text} of=${one.why} /></li>`)}</ul>`}
     ${found.packets && html`<p>${t("packets_of", count(found.packets.length), count(found.total))}</p>
       <${Table} caption=${t("packets")} heads=${[
           ["#", "n"], [t("since_first"), "n wide"], [t("source")], [t("destination")], [t("protocol"), "wide"], [t("length"), "n wide"], [t("info")],
