@@ -20,10 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.page import part
-from lab import conversation, sessions
-from lab import dns_messages as dns
+from lab import sessions
 from lab.generate import generate, write
-from lab.lookups import Wire
 from sensor.capture.block import FRAME, Block
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
@@ -150,6 +148,10 @@ def read_sessions(folder: Path, count: int) -> None:
 
 def read_answers(servers: int = 2_000, rounds: int = 50) -> None:
     """One table: a resolver that asks for the MX of the same domains again and again, answered."""
+    from lab import conversation  # scapy comes with these, which is no part of other figures
+    from lab import dns_messages as dns
+    from lab.lookups import Wire
+
     wire = Wire()
     for k in range(servers):
         question = [dns.name(f"d{k}.example") + b"\0\x0f\0\1"]

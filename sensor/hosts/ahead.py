@@ -19,12 +19,17 @@ __all__ = ["expect", "fetch_detail", "fetch_expected", "fetch_host"]
 
 _LINE: Final = 64
 _PLACES: Final = {name: field[1] for name, field in (DETAIL.fields or {}).items()}
-_SUMS_END: Final = _PLACES["sums"] + DETAIL["sums"].itemsize
+_SUMS_END: Final = _PLACES["ticks"]
 _LOS: Final = _PLACES["los"]
 _LIST: Final = DETAIL["los"].itemsize // 2
 _PANES: Final = _PLACES["panes"]
 _LINES: Final = 4
 """Of a list."""
+_WEIGHED: Final = _PLACES["weighed"]  # ``proof``
+_HALF: Final = _PLACES["half"]
+_DONE: Final = _PLACES["done"]  # ``conduct``
+_SHAPES: Final = _PLACES["shapes"]  # ``identities``
+_VISITS: Final = _PLACES["visits"]  # ``met``
 _PANE: Final = DETAIL["panes"].itemsize // PANES_IN_ALL
 _N: Final = len(WINDOWS)
 
@@ -57,8 +62,8 @@ def fetch_host(table, h):
 def fetch_detail(table, h, tick):
     """Have what a contact at ``tick`` changes in the detail of host ``h`` fetched, if it has one.
 
-    That is all that is weighed, whatever changed; lists of destinations (the processor goes on by
-    itself) and panes.
+    That is sums, lists of destinations (the processor goes on by itself) and panes; and what is
+    weighed besides, whatever changed.
     """
     if h < 0 or table.rows[h].detail == NO_DETAIL:
         return
@@ -70,3 +75,8 @@ def fetch_detail(table, h, tick):
             prefetch_part(table.details, d, _LOS + which * _LIST + line * _LINE)
     for w in range(_N):
         prefetch_part(table.details, d, _PANES + place(w, current(w, tick)) * _PANE)
+    prefetch_part(table.details, d, _WEIGHED)
+    prefetch_part(table.details, d, _HALF)
+    prefetch_part(table.details, d, _DONE)
+    prefetch_part(table.details, d, _SHAPES)
+    prefetch_part(table.details, d, _VISITS)

@@ -6,7 +6,7 @@ happened and up to ``DESTINATIONS`` destinations. Anything more moves it, losing
 """
 
 import os
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,22 +89,7 @@ HOST = np.dtype(
 )
 """One host (120 bytes)."""
 
-_SMALL: Final = 48
-"""Bytes of a field of a detail up to which it is read whenever its host is weighed."""
-
-
-def _weighed_first(fields: list[tuple[Any, ...]]) -> np.dtype[Any]:
-    """Small fields and the sums side by side, in few lines of the cache; lists and panes behind."""
-    sizes = {field[0]: np.dtype([field]).itemsize for field in fields}
-
-    def place(field: tuple[Any, ...]) -> tuple[bool, bool, int]:
-        size = sizes[field[0]]
-        return size > _SMALL, field[0] != "sums", size
-
-    return np.dtype(sorted(fields, key=place), align=True)
-
-
-DETAIL = _weighed_first(
+DETAIL = np.dtype(
     [
         ("at", np.uint32),  # the tick ``sums`` are of
         ("counted", np.uint32),  # the tick ``distinct`` is of
@@ -123,7 +108,8 @@ DETAIL = _weighed_first(
         *CONDUCT,
         *IDENTITIES,
         *MET,
-    ]
+    ],
+    align=True,
 )
 """What a busy host has beside its row (8.5 kB): counters by pane, lists of destinations."""
 
