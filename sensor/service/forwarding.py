@@ -20,6 +20,7 @@ from sensor.alerts.notice import Notice
 from sensor.alerts.vitals import Vitals
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence, sentence
+from sensor.base.units import SECOND
 from sensor.capture.block import Block
 from sensor.cluster.forwarder import Forwarder, read_key
 from sensor.cluster.outbound import Outbound
@@ -44,12 +45,12 @@ from sensor.state.lock import StateLock
 
 __all__ = ["Forwarding", "open_forwarding"]
 
-_FLUSH: Final = 0.5
-"""Seconds between words on how far this sensor is."""
+_WORD: Final = 0.5
+"""Seconds between words on how far this sensor is, and without a frame after which time passes by
+the wall clock; a third of ``cluster.patience`` where that is less, or others would go on without
+it."""
 _FLUSH_TO_DISK: Final = 5.0
 """The same where they go to disk: nobody waits for them."""
-_QUIET: Final = 0.5
-"""Seconds without a frame after which time passes by the wall clock."""
 _LATER: Final = ("kafka.producer", "kafka.admin", "encodings.idna")
 """Modules that are first needed once privileges are gone."""
 
@@ -158,6 +159,7 @@ class Forwarding:
     def _begin(self) -> None:
         """Another run, by the settings as they are now."""
         settings = self._settings
+        self._word = min(_WORD, settings.cluster.patience / 3)
         self._decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
         self._forwarder = Forwarder(
             settings, self._sensor, self._outbound.partitions, self._outbound.send, self._key, True
@@ -183,7 +185,7 @@ class Forwarding:
             while not got & ENDING and not self._outbound.fault:
                 last_packet_at = self._read(last_packet_at)
                 now = time.monotonic()
-                if now - flushed >= (_FLUSH_TO_DISK if self._outbound.spools else _FLUSH):
+                if now - flushed >= (_FLUSH_TO_DISK if self._outbound.spools else self._word):
                     flushed = now
                     self._forwarder.flush(self._link)
                 if now - second >= 1:
@@ -207,8 +209,8 @@ class Forwarding:
             last_packet_at = time.monotonic()
             if last_packet_at - now > TURN:
                 break
-        if now - last_packet_at > _QUIET:  # what was older than this turn's begin has been read
-            self._forwarder.advance(clock - int(_QUIET * 1e9))
+        if now - last_packet_at > self._word:  # what is older than this turn's begin has been read
+            self._forwarder.advance(clock - int(self._word * SECOND))
         return last_packet_at
 
     def _on_block(self, block: Block) -> None:
