@@ -1,6 +1,11 @@
 """What it costs that many sensors judge together: ratios, each beside what one sensor does.
 
-    python -m benchmarks.cluster [--sessions 20000]
+    python -m benchmarks.cluster [--sessions 20000] [--hosts 300] [--page]
+
+The last tables are of real parts, in network namespaces (root, Java, Maven): ``live --forward`` on
+an interface, Kafka, two who correlate. Hosts one after the other open connections until each is one
+too many; an alert's latency is the time from the packet that tipped the score, as the kernel
+stamped it, to the alert being read as committed. Then who follows is killed.
 
 One capture of whole SMTP sessions, one core, no Kafka: what a sensor does for a packet when it
 judges (decode, track) and when it forwards (decode, mask, pack, compress), and what who correlates
@@ -9,13 +14,21 @@ are those of the batches that would go to Kafka, with one word every half second
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.live import SENDER
+from benchmarks.page import part
+from lab import ROOT
+from lab.broker import start_in
 from lab.generate import write
+from lab.network import Laboratory
+from lab.sensing import Sensor
 from lab.sessions import generate
+from lab.waiting import wait_for
 from sensor.capture.merge import Captures
 from sensor.cluster.forwarder import Forwarder
 from sensor.cluster.share import Share
@@ -23,6 +36,27 @@ from sensor.decode.decoder import Decoder
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 
+SETTINGS = """
+[kafka]
+bootstrap = ["{bootstrap}"]
+sensor = "north"
+[cluster]
+patience = 0.5
+"""
+LISTENER = """
+import json, sys, time
+from kafka import KafkaConsumer, TopicPartition
+consumer = KafkaConsumer(bootstrap_servers=sys.argv[1], isolation_level="read_committed")
+parts = [TopicPartition("port25.alerts", p) for p in consumer.partitions_for_topic("port25.alerts")]
+consumer.assign(parts)
+consumer.seek_to_beginning(*parts)
+print("ready", flush=True)
+for record in consumer:
+    alert = json.loads(record.value)
+    if alert["state"] == "raised":
+        print((time.time_ns() - alert["ts"]) / 1e6, flush=True)
+"""
+"""Says how many milliseconds after its packet each alert came."""
 TIMES = 3
 WORD = 500_000_000
 """Nanoseconds of packet time between words on how far a sensor is."""
@@ -78,14 +112,57 @@ def correlate(messages: list[bytes]) -> None:
     share.finish()
 
 
+def live(hosts: int) -> None:
+    """From a packet to its alert for who reads committed messages; and until another takes over."""
+    with tempfile.TemporaryDirectory() as made, Laboratory() as lab:
+        folder = Path(made)
+        folder.chmod(0o755)
+        bootstrap = start_in(lab, lab.watch, folder / "kafka")
+        settings = SETTINGS.format(bootstrap=bootstrap)
+        sensor = Sensor(lab, folder / "sensor", settings, "--forward").start()
+        command = (sys.executable, "-m", "sensor", "correlate", "-c", str(sensor.config))
+        logs = [folder / "one", folder / "two"]
+        members = []
+        for log in logs:
+            members.append(lab.start(lab.watch, *command, log=log, cwd=ROOT))
+            wait_for(lambda log=log: "follows partitions" in log.read_text(), 120, str(log))
+        heard = folder / "heard"
+        lab.start(lab.watch, sys.executable, "-c", LISTENER, bootstrap, log=heard)
+        wait_for(lambda: "ready" in heard.read_text(), 60, "the listener")
+        lab.run(lab.router, sys.executable, "-c", SENDER, str(hosts), cwd=ROOT, timeout=300)
+        wait_for(lambda: len(heard.read_text().split()) > hosts, 60, f"{hosts} alerts")
+        took = sorted(map(float, heard.read_text().split()[1:]))
+        follows = "follows partitions 0"
+        first = next(k for k, log in enumerate(logs) if follows in log.read_text())
+        killed = time.monotonic()
+        members[first].kill()
+        wait_for(lambda: follows in logs[1 - first].read_text(), 120, "the other")
+        other = time.monotonic() - killed
+        sensor.stop()
+    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+    print("\n| alerts | p50, packet to committed | p99 | worst |\n| ---: | ---: | ---: | ---: |")
+    print(f"| {len(took):,} | {p50:,.0f} ms | {p99:,.0f} ms | {took[-1]:,.0f} ms |")
+    print(f"\nAnother takes over {other:.1f} s after `kill -9` of who correlates.")
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=20_000)
+    parser.add_argument("--hosts", type=int, default=300, help="0: the first table alone")
+    parser.add_argument("--page", action="store_true", help="into docs/cluster.md")
     options = parser.parse_args()
+    with part("cluster", options.page, ROOT / "docs" / "cluster.md"):
+        table(options.sessions)
+        if options.hosts:
+            live(options.hosts)
+
+
+def table(sessions: int) -> None:
+    """What a packet costs each."""
     with tempfile.TemporaryDirectory() as made:
         capture = Path(made, "sessions.pcap")
-        records, packets = generate(options.sessions)
+        records, packets = generate(sessions)
         write(capture, records)
         del records
         messages = forward(capture)
@@ -96,7 +173,7 @@ def main() -> None:
         together = fastest(lambda: correlate(messages))
         wire = capture.stat().st_size
     sent = sum(map(len, messages))
-    print(f"{options.sessions:,} connections, {packets:,} packets, {wire:,} bytes on the wire")
+    print(f"{sessions:,} connections, {packets:,} packets, {wire:,} bytes on the wire")
     print("| work | packets/s, one core | beside `replay` |")
     print("| --- | --- | --- |")
     for name, seconds in (
@@ -107,7 +184,7 @@ def main() -> None:
     ):
         print(f"| {name} | {packets / seconds:,.0f} | {alone / seconds:.2f} x as fast |")
     print(
-        f"\n{sent / options.sessions:,.0f} bytes on Kafka a connection, {sent / wire:.0%} of the"
+        f"\n{sent / sessions:,.0f} bytes on Kafka a connection, {sent / wire:.0%} of the"
         f" capture; {len(messages):,} messages"
     )
 
