@@ -117,7 +117,7 @@ def live(hosts: int) -> None:
     with tempfile.TemporaryDirectory() as made, Laboratory() as lab:
         folder = Path(made)
         folder.chmod(0o755)
-        bootstrap = start_in(lab, lab.watch, folder / "kafka")
+        bootstrap = start_in(lab, lab.watch, folder)
         settings = SETTINGS.format(bootstrap=bootstrap)
         sensor = Sensor(lab, folder / "sensor", settings, "--forward").start()
         command = (sys.executable, "-m", "sensor", "correlate", "-c", str(sensor.config))
