@@ -16,16 +16,18 @@ from typing import Any, Final, Literal
 import msgspec
 
 from sensor.alerts.notice import HEALTH, SCHEMA, Health, Notice
-from sensor.base.units import DAY, MINUTE
+from sensor.base.units import DAY, MINUTE, SECOND
 from sensor.cluster.standing import NAME
 from sensor.sinks.kafka.connection import Connection
 from sensor.state.folder import StateFolder
 
-__all__ = ["SILENT", "Fleet", "FleetFollower", "Member", "members_of"]
+__all__ = ["SILENT", "STALE", "Fleet", "FleetFollower", "Member", "members_of", "written_at"]
 
 SILENT: Final = MINUTE
 """Nanoseconds without a word after which something is amiss."""
 
+STALE: Final = 15 * SECOND
+"""Nanoseconds after which what is written, each second, is of before."""
 _MOST: Final = 2_000
 _FORGOTTEN: Final = 7 * DAY
 _HELD: Final = MINUTE
@@ -181,6 +183,14 @@ def members_of(state: Path) -> list[Member]:
         return msgspec.json.decode(path.read_bytes(), type=list[Member])
     except (OSError, msgspec.MsgspecError):
         return []
+
+
+def written_at(state: Path) -> int:
+    """When that was written, nanoseconds since 1970; 0: never."""
+    try:
+        return StateFolder(state).fleet.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 class FleetFollower:

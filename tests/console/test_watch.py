@@ -296,6 +296,10 @@ def test_plain_lines_tell_of_the_fleet(state):
     assert "silent for 600 s; left behind by the others; its settings differ" in south
     assert south.endswith("3.2 s behind")
     assert correlates.endswith("correlates; partitions: 2, messages not read: 5")
+    os.utime(StateFolder(state).fleet, (then := time.time() - 60, then))
+    assert plain(state, "fleet").startswith(
+        "Nobody decides in this folder now: all of this is 60 s old"
+    )
 
 
 @pytest.mark.parametrize("words", [("--plain",), ()])

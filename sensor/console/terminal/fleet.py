@@ -1,17 +1,21 @@
 """All machines that work together, a line each: what who decides has heard of them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from sensor.base.terminal import printable
 from sensor.base.units import SECOND
-from sensor.cluster.fleet import SILENT, Member
+from sensor.cluster.fleet import SILENT, STALE, members_of, written_at
 from sensor.console.terminal.words import Words
 
 __all__ = ["fleet_lines"]
 
 
-def fleet_lines(words: Words, members: list[Member], now: int) -> Iterator[str]:
+def fleet_lines(words: Words, state: Path, now: int) -> Iterator[str]:
     """By role and name, with what is amiss; ``now``: nanoseconds since 1970."""
+    members, age = members_of(state), now - written_at(state)
+    if members and age > STALE:
+        yield words.say("fleet.stale", seconds=age / SECOND)
     for one in members:
         said = [words.say(f"fleet.{one.role}", name=printable(one.name))]
         if now - one.heard > SILENT:

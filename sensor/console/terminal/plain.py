@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TextIO
 
 from sensor.base.database import DatabaseError
-from sensor.cluster.fleet import members_of
 from sensor.console.sparing import exempt, release
 from sensor.console.status import Mode
 from sensor.console.terminal.fleet import fleet_lines
@@ -149,7 +148,7 @@ class Plain:
         self._say(self._words.say("list.no-block"))
 
     def _fleet(self) -> None:
-        for line in fleet_lines(self._words, members_of(self._view.state), time.time_ns()):
+        for line in fleet_lines(self._words, self._view.state, time.time_ns()):
             self._say(line)
 
     def _show(self, id_: str) -> None:

@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from sensor.cluster.fleet import SILENT, Member, members_of
+from sensor.cluster.fleet import SILENT, STALE, Member, members_of, written_at
 from sensor.console.web.operation import ApiRequest
 
 __all__ = ["FleetPage", "fleet"]
@@ -17,9 +17,14 @@ class FleetPage(msgspec.Struct, frozen=True):
     """nanoseconds since 1970"""
     silent_after: int
     """nanoseconds without a word after which something is amiss"""
+    written: int
+    """when who decides last wrote here what he heard; 0: never"""
+    stale_after: int
+    """nanoseconds after which that is of before: nobody decides in this folder now"""
     members: list[Member]
 
 
 def fleet(request: ApiRequest) -> FleetPage:
     """As it is written in the state folder; nobody where nobody decides there."""
-    return FleetPage(time.time_ns(), SILENT, members_of(request.view.state))
+    state = request.view.state
+    return FleetPage(time.time_ns(), SILENT, written_at(state), STALE, members_of(state))

@@ -1,5 +1,6 @@
 """The page of the fleet: each machine in its row, what is amiss marked, hostile names only text."""
 
+import os
 import time
 
 import msgspec
@@ -66,6 +67,10 @@ def test_each_machine_has_its_row_and_what_is_amiss_is_marked(tmp_path, size, sc
         assert one.get_by_role("cell").all_inner_texts()[:4] == ["well", "correlates", "0, 2", "7"]
         assert "decides" in decides.inner_text()
         browser.keep(f"fleet-{size}")
+        assert page.get_by_text("Nobody decides in this folder now").count() == 0
+        os.utime(files.fleet, (then := time.time() - 60, then))
+        page = browser.go("/fleet")
+        page.get_by_text("Nobody decides in this folder now").wait_for()
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= page.viewport_size["width"]
         found = Axe().run(page).response["violations"]

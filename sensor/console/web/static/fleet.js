@@ -38,6 +38,8 @@ export function Fleet({ who, tell }) {
   const ends = [[t("fleet_heard")], [t("fleet_version")], [t("fleet_said")]];
   return html`<h1>${t("fleet")}</h1>
     <p class="muted">${t("fleet_note")}</p>
+    ${data.written > 0 && data.now - data.written > data.stale_after && html`
+      <p class="bad" role="status">${t("fleet_stale")} <${Moment} ns=${data.written} /></p>`}
     ${data.members.length === 0 ? html`<p>${t("fleet_none")}</p>` : html`
     <${Section} title=${t("fleet_sensors")} id="sensors">
       <${Table} caption=${t("fleet_sensors")} heads=${[[t("fleet_name")], [t("state")], [t("fleet_packets"), "n"], [t("fleet_loss"), "n"], [t("fleet_behind"), "n"], [t("fleet_ahead"), "n"], ...ends]}>

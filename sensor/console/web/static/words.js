@@ -12,6 +12,7 @@ const WORDS = {
   fleet: ["Fleet", "全センサー"],
   fleet_link: ["All sensors, and who correlates and decides", "全センサーと相関・判定プロセス"],
   fleet_note: ["Each machine by its last word on Kafka, as who decides in this folder has heard it.", "Kafka で受け取った各機器の最新の報告です (このフォルダの判定プロセスが受信したもの)。"],
+  fleet_stale: ["Nobody decides in this folder now: all of this is as it was at", "このフォルダで判定しているプロセスはありません。以下はすべて次の時点のものです:"],
   fleet_none: ["Nothing was heard of any machine: this is for sensors that judge together (port25 decide).", "報告はありません。複数センサーの共同判定 (port25 decide) で使用します。"],
   fleet_sensors: ["Sensors", "センサー"],
   fleet_others: ["Who correlates, and who decides", "相関・判定"],
