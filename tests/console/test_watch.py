@@ -189,6 +189,27 @@ def test_keys_and_the_time_zone_are_explained(state, monkeypatch):
         time.tzset()
 
 
+def test_the_fleet_is_a_list_of_its_own_which_follows_what_is_heard(state):
+    path, now = StateFolder(state).fleet, time.time_ns()
+
+    def hears(**more) -> None:
+        one = Member(name="north\x1b[2J", role="sensor", heard=now, version="1", **more)
+        path.write_bytes(msgspec.json.encode([one]))
+
+    async def steps(app, pilot):
+        hears(packets=1200.0)
+        await pilot.press("4")
+        await pilot.pause()
+        table = app.query_one(DataTable)
+        assert [str(cell) for cell in table.get_row_at(0)][2] == "1,200 packets/s"
+        assert "\x1b" not in str(table.get_row_at(0)[1])
+        hears(left_behind=True)
+        await pilot.pause(1.2)
+        assert [str(cell) for cell in table.get_row_at(0)][2] == "left behind by the others"
+
+    drive(state, steps)
+
+
 def test_what_a_column_cuts_stands_below_the_list(state):
     async def steps(app, pilot):
         for key in "3", "2", "1":

@@ -6,6 +6,7 @@ only a colour (NO_COLOR is heeded). ``plain.py`` is for screen readers.
 
 import contextlib
 import textwrap
+import time
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ from sensor.base.database import DatabaseError
 from sensor.base.terminal import printable
 from sensor.console.sparing import exempt, release
 from sensor.console.status import Mode
+from sensor.console.terminal.fleet import machines
 from sensor.console.terminal.words import Words, zone
 from sensor.console.view import Seen, StateGoneError, View
 from sensor.state.journal import Wanted
@@ -36,12 +38,14 @@ _COLUMNS = {
     "alerts": ("raised", "host", "severity", "score", "state", "block", "seen", "kind", "customer"),
     "hosts": ("when", "host", "score", "most"),
     "blocks": ("until", "host", "mode", "why"),
+    "fleet": ("heard", "machine", "said"),
 }
 """Of each list, by their names in the catalogue."""
 _KEYS = {
     "1": ("show('alerts')", "alerts"),
     "2": ("show('hosts')", "hosts"),
     "3": ("show('blocks')", "blocks"),
+    "4": ("show('fleet')", "fleet"),
     "o": ("toggle_open", "open"),
     "slash": ("filter", "filter"),
     "a": ("acknowledge", "acknowledge"),
@@ -161,7 +165,9 @@ class Watch(App[None]):
         self._words = words or Words()
         for key, (action, name) in _KEYS.items():
             shown = {"slash": "/", "question_mark": "?", "escape,backspace,q": "esc"}.get(key)
-            self.bind(key, action, description=self._words.say(f"key.{name}"), key_display=shown)
+            said = self._words.say(f"key.{name}")
+            at_foot = name != "fleet"  # 80 columns have no room for it; `?` tells of it
+            self.bind(key, action, description=said, key_display=shown, show=at_foot)
         self._view = view
         self._by = by
         self._mode: Mode = mode
@@ -195,6 +201,8 @@ class Watch(App[None]):
                     self.screen.show()
             else:
                 self._vitals()  # a sensor that died changes nothing
+                if self._what == "fleet":  # nor does the word of a machine
+                    self._table()
             self._fault = ""
         except DatabaseError as error:
             if str(error) != self._fault:
@@ -274,6 +282,10 @@ class Watch(App[None]):
             for c in self._view.candidates(_LISTED):
                 why = words.reason(max(c.evidence[1:], key=lambda line: line.decibans))
                 found.append((c.host, (words.clock(c.ts), c.host, f"{c.score:+.1f}"), why))
+        elif self._what == "fleet":
+            for one in machines(words, self._view.state, time.time_ns()):
+                heard = words.clock(one.heard) if one.heard else ""
+                found.append((one.name, (heard, one.name), one.said))
         else:
             for b in self._view.blocks():
                 mode = words.say("list.enforced" if b.enforced else "list.dry")

@@ -2,22 +2,34 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from sensor.base.terminal import printable
 from sensor.base.units import SECOND
 from sensor.cluster.fleet import SILENT, STALE, members_of, written_at
 from sensor.console.terminal.words import Words
 
-__all__ = ["fleet_lines"]
+__all__ = ["Machine", "fleet_lines", "machines"]
 
 
-def fleet_lines(words: Words, state: Path, now: int) -> Iterator[str]:
-    """By role and name, with what is amiss; ``now``: nanoseconds since 1970."""
+class Machine(NamedTuple):
+    """One of them, in words."""
+
+    name: str
+    """with what it does"""
+    heard: int
+    """when it last said how it is, nanoseconds since 1970; 0: it is none, but all are stale"""
+    said: str
+    """what is amiss, and how it is"""
+
+
+def machines(words: Words, state: Path, now: int) -> Iterator[Machine]:
+    """By role and name; ``now``: nanoseconds since 1970."""
     members, age = members_of(state), now - written_at(state)
     if members and age > STALE:
-        yield words.say("fleet.stale", seconds=age / SECOND)
+        yield Machine(words.say("fleet.stale", seconds=age / SECOND), 0, "")
     for one in members:
-        said = [words.say(f"fleet.{one.role}", name=printable(one.name))]
+        said = []
         if now - one.heard > SILENT:
             said.append(words.say("fleet.silent", seconds=(now - one.heard) / SECOND))
         if one.left_behind:
@@ -35,5 +47,12 @@ def fleet_lines(words: Words, state: Path, now: int) -> Iterator[str]:
         if one.partitions:
             unread = sum(one.partitions.values())
             said.append(words.say("fleet.unread", partitions=len(one.partitions), unread=unread))
-        yield "; ".join(said)
+        name = words.say(f"fleet.{one.role}", name=printable(one.name))
+        yield Machine(name, one.heard, "; ".join(said))
+
+
+def fleet_lines(words: Words, state: Path, now: int) -> Iterator[str]:
+    """A line each."""
+    for one in machines(words, state, now):
+        yield "; ".join(filter(None, (one.name, one.said)))
     yield words.say("fleet.no-more")
