@@ -103,6 +103,11 @@ class StateFolder:
         return self._all(_USAGE)
 
     @property
+    def with_packets(self) -> list[Path]:
+        """This folder and those of workers, as far as they keep packets."""
+        return [path.parent for path in self._all(self.evidence.name) if path.is_dir()]
+
+    @property
     def snapshots(self) -> list[Path]:
         """Those there are."""
         return self._all(_SNAPSHOT)

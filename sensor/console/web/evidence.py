@@ -80,9 +80,7 @@ def given(request: ApiRequest) -> Download:
         raise ApiError(404, "nothing is known of this host")
     by = f"{printable(body.by)} by {request.person.name}"
     request.view.note(request.person.name, "packets", [(body.host, body.alert)], f"for {by}")
-    state = request.view.state
-    folders = [state, *sorted(path.parent for path in state.glob("worker-*/evidence"))]
-    holding = [one for one in folders if StateFolder(one).evidence.is_dir()]
+    holding = StateFolder(request.view.state).with_packets
     if not holding:
         raise ApiError(404, "no packets are kept here")
     file = request.app.new_file()
