@@ -89,12 +89,12 @@ _MAPPED_PREFIX = np.uint64(0xFFFF)
 
 
 @inner
-def _is_ipv4(hi, lo):
+def is_ipv4(hi, lo):
     return hi == _ZERO and lo >> _SHIFT == _MAPPED_PREFIX
 
 
 @inner
-def _cut(hi, lo, port, bits):
+def cut(hi, lo, port, bits):
     """The prefix of ``bits`` that an address and port lie in: ``(hi, lo, port)``."""
     if bits > ADDRESS_BITS:
         spare = 16 - (bits - ADDRESS_BITS)
@@ -109,7 +109,7 @@ def _cut(hi, lo, port, bits):
 
 
 @inner
-def _tag(leases, hi, lo, port, bits):
+def tag_of(leases, hi, lo, port, bits):
     place = np.uint64(port) << _SIXTEEN | np.uint64(bits)
     return mix(mix(mix(leases.seed[0], hi), lo), place) >> _SHIFT
 
@@ -117,7 +117,7 @@ def _tag(leases, hi, lo, port, bits):
 @inner_routine
 def _find(leases, hi, lo, port, bits):
     """``(slot, row)`` of the live lease of just this prefix; row -1 where there is none."""
-    tag = _tag(leases, hi, lo, port, bits)
+    tag = tag_of(leases, hi, lo, port, bits)
     at = home(leases.rowindex, tag)
     while True:
         at, r = probe(leases.rowindex, tag, at)
@@ -133,14 +133,14 @@ def _find(leases, hi, lo, port, bits):
 def lease_of(leases, hi, lo, port):
     """The live lease that an address and port lie in, or NOBODY."""
     found = NOBODY
-    is_ipv4 = _is_ipv4(hi, lo)
+    ipv4 = is_ipv4(hi, lo)
     for k in range(leases.meta[_LENGTHS]):
         bits = leases.lengths[k]
-        if is_ipv4 and bits <= _IPV4_BITS:
+        if ipv4 and bits <= _IPV4_BITS:
             break
-        if bits > ADDRESS_BITS and not is_ipv4:
+        if bits > ADDRESS_BITS and not ipv4:
             continue
-        p_hi, p_lo, p_port = _cut(hi, lo, port, bits)
+        p_hi, p_lo, p_port = cut(hi, lo, port, bits)
         _, r = _find(leases, p_hi, p_lo, p_port, bits)
         if r < 0:
             continue
@@ -183,19 +183,19 @@ def _overlaps(leases, change, who):
     lo = change.lo
     port = np.int64(change.port)
     mine = np.int64(change.bits)
-    is_ipv4 = _is_ipv4(hi, lo)
+    ipv4 = is_ipv4(hi, lo)
     for k in range(leases.meta[_LENGTHS]):
         bits = leases.lengths[k]
-        if is_ipv4 and bits <= _IPV4_BITS:
+        if ipv4 and bits <= _IPV4_BITS:
             break
         if bits < mine:
-            p_hi, p_lo, p_port = _cut(hi, lo, port, bits)
+            p_hi, p_lo, p_port = cut(hi, lo, port, bits)
             _, r = _find(leases, p_hi, p_lo, p_port, bits)
             if r >= 0 and _is_others(leases, r, who):
                 return True
         elif (
             bits > mine
-            and (is_ipv4 or bits <= ADDRESS_BITS)
+            and (ipv4 or bits <= ADDRESS_BITS)
             and _has_children(leases, hi, lo, port, mine, bits, who)
         ):
             return True
@@ -294,13 +294,13 @@ def instead(leases, c, r):
 
     A live one, of the same family rather than the other, the newest; else the one that is over.
     """
-    is_ipv4 = _is_ipv4(leases.rows[r].hi, leases.rows[r].lo)
+    ipv4 = is_ipv4(leases.rows[r].hi, leases.rows[r].lo)
     other = NOBODY
     k = np.int64(leases.customers[c].newest)
     while k >= 0:
         row = leases.rows[k]
         if row.place != PAST:
-            if _is_ipv4(row.hi, row.lo) == is_ipv4:
+            if is_ipv4(row.hi, row.lo) == ipv4:
                 return k
             if other < 0:
                 other = k
@@ -406,7 +406,7 @@ def begin(leases, change, now, ttl):
     bits = np.int64(change.bits)
     port = np.int64(change.port)
     at, _ = _find(leases, change.hi, change.lo, port, bits)
-    put(leases.rowindex, _tag(leases, change.hi, change.lo, port, bits), at, r)
+    put(leases.rowindex, tag_of(leases, change.hi, change.lo, port, bits), at, r)
     _count_length(leases, bits, 1)
     add_end(leases, r)
     meta[_TAKEN] += 1
@@ -429,7 +429,7 @@ def end(leases, r, ts):
     meta = leases.meta
     row = leases.rows[r]
     bits = np.int64(row.bits)
-    remove(leases.rowindex, _tag(leases, row.hi, row.lo, np.int64(row.port), bits), r)
+    remove(leases.rowindex, tag_of(leases, row.hi, row.lo, np.int64(row.port), bits), r)
     _count_length(leases, bits, -1)
     remove_end(leases, r)
     row.place = PAST
