@@ -15,7 +15,7 @@ import msgspec
 from sensor.base.terminal import complain
 from sensor.blocking.controller import Controller
 from sensor.blocking.enforcement import SCHEMA, Enforcement, Reports, keep, kept
-from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.connection import Connection, import_kafka
 from sensor.sinks.kafka.message import headers
 from sensor.sinks.kafka.topics import ensure_enforcement_topic
 from sensor.state.folder import StateFolder
@@ -83,6 +83,7 @@ class _Sender(threading.Thread):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(name="enforcement", daemon=True)
+        import_kafka()
         self.counts = {"reports_sent": 0, "reports_failed": 0}
         self._connection = connection
         self._topic = connection.settings.enforcement_topic

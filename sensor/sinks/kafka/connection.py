@@ -3,6 +3,7 @@
 Secrets are in files, read once while the process may still read them.
 """
 
+import importlib
 import json
 import re
 import socket
@@ -18,7 +19,15 @@ from sensor.sinks.sink import Metrics, Sink, SinkSettings, SinkSettingsError
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["NAME", "Connection", "ConnectionSettingsError", "KafkaSettings", "Topic", "named"]
+__all__ = [
+    "NAME",
+    "Connection",
+    "ConnectionSettingsError",
+    "KafkaSettings",
+    "Topic",
+    "import_kafka",
+    "named",
+]
 
 _BOOTSTRAP: Final = 5000
 """Milliseconds for a first connection."""
@@ -225,3 +234,8 @@ class Connection:
 
         assert context is not None
         self.arguments["sasl_oauth_token_provider"] = Provider(settings, secret, context)
+
+
+def import_kafka() -> None:
+    """Before a thread that uses it starts: two that import it at once can each find half of it."""
+    importlib.import_module("kafka")

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence, sentence
-from sensor.sinks.kafka.connection import NAME, Connection
+from sensor.sinks.kafka.connection import NAME, Connection, import_kafka
 from sensor.sinks.kafka.message import Message, Source
 from sensor.sinks.kafka.topics import ensure_topics
 from sensor.sinks.outbox import Outbox
@@ -116,6 +116,7 @@ class Producer(threading.Thread):
         ``notice`` is told when the state changes.
         """
         super().__init__(name="kafka", daemon=True)
+        import_kafka()
         self._connection = connection
         self._open_outbox = open_outbox
         self._open_sources = open_sources

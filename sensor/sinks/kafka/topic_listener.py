@@ -3,7 +3,7 @@
 import threading
 from typing import Any, Final
 
-from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.connection import Connection, import_kafka
 from sensor.sinks.kafka.follower import Follower
 
 __all__ = ["TopicListener"]
@@ -18,6 +18,7 @@ class TopicListener(threading.Thread):
 
     def __init__(self, name: str, connection: Connection, topic: str) -> None:
         super().__init__(name=name, daemon=True)
+        import_kafka()
         self._connection = connection
         self._topic = topic
         self._stopping = threading.Event()
