@@ -60,14 +60,14 @@ def test_a_word_at_a_sensors_folder_reaches_who_decides_and_who_takes_over(desk,
     # An alert after the word: the ceiling stands, so it stops again.
     now = (time.time_ns() - T0) / 1e9
     desk.tell([("south", alert("203.0.113.77", now, now))])
-    wait_for(lambda: refused(one, "203.0.113.77") and stopped(one.state), 60, "another stop")
+    wait_for(lambda: stopped(one.state) and refused(one, "203.0.113.77"), 60, "another stop")
     before = Ledger(one.state / "blocking.sqlite", read_only=True)
     acts = [(e.decision.action, e.decision.host) for e in before.page()]
     assert [act for act, _ in acts if act in ("stop", "resume")] == ["stop", "resume", "stop"]
     assert one.end(signal.SIGKILL) < 0
     two = desk.decide("two")
     wait_for(lambda: two.says("decides; 6 alerts were new"), 60, "the other")
-    wait_for(lambda: refused(two, "203.0.113.77") and stopped(two.state), 60, "the same")
+    wait_for(lambda: stopped(two.state) and refused(two, "203.0.113.77"), 60, "the same")
     anew = Ledger(two.state / "blocking.sqlite", read_only=True)
     assert [(e.decision.action, e.decision.host) for e in anew.page()] == acts
     assert two.end(signal.SIGTERM) == 0
