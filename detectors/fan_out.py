@@ -122,8 +122,7 @@ class FanOut(Detector):
         w = max(range(len(WINDOWS)), key=lambda w: (worth[w], w))
         usual = int(self.usual[0, w])
         figures = {"window": WINDOWS[w], "proven": proven[w], "usual": usual}
-        opened = self.explain(evidence)
-        if tried and opened.centibans > worth[w]:
+        if tried and (opened := self.explain(evidence)).centibans > worth[w]:
             return Finding("proof", opened.centibans, "proof.tried", figures | opened.figures)
         return Finding("proof", worth[w], "proof.contacts", figures)
 

@@ -16,14 +16,16 @@ from sensor.base.byteorder import u8, u16be
 from sensor.base.kernel import inner, inner_routine, kernel, mix, routine
 from sensor.dns.answers import LONGEST_NAME, MOST_POINTERS, MOST_RECORDS
 
-__all__ = ["ADDRESSES", "FNV", "FNV_START", "TOLD", "forget_address", "says_nothing_new", "told"]
+__all__ = [
+    "ADDRESSES", "FNV_START", "TOLD", "forget_address", "hash_label", "says_nothing_new", "told",
+]  # fmt: skip
 
 ADDRESSES: Final = 1 << 17
 TOLD = np.dtype([("hi", np.uint64), ("lo", np.uint64)], align=True)
 """An address that has a name; zero: none."""
 
 FNV_START: Final = np.uint64(0xCBF29CE484222325)
-FNV: Final = np.uint64(0x100000001B3)
+_FNV: Final = np.uint64(0x100000001B3)
 
 _A, _MX, _AAAA = 1, 15, 28
 _IN: Final = 1
@@ -60,6 +62,17 @@ def forget_address(table, hi, lo):
         row.lo = _ZERO
 
 
+@inner
+def hash_label(hashed, data, at, stop):
+    """The hash of a name so far, and of the label in ``data[at:stop]``, cases folded."""
+    for k in range(at, stop):
+        byte = u8(data, k)
+        if 0x41 <= byte <= 0x5A:
+            byte += 32
+        hashed = (hashed ^ np.uint64(byte)) * _FNV
+    return hashed
+
+
 @inner_routine
 def _name(data, a, b, at):
     """``(hash, end)`` of the name at ``at`` of the message ``data[a:b]``; end -1: it is damaged.
@@ -87,12 +100,8 @@ def _name(data, a, b, at):
         length += 1 + size
         if size > _LONGEST_LABEL or stop > b or length > LONGEST_NAME:
             break
-        while at < stop:
-            byte = u8(data, at)
-            if 0x41 <= byte <= 0x5A:
-                byte += 32
-            hashed = (hashed ^ np.uint64(byte)) * FNV
-            at += 1
+        hashed = hash_label(hashed, data, at, stop)
+        at = stop
         if size == 0:
             return mix(hashed, _ONE), (at if end < 0 else end)
     return hashed, np.int64(-1)

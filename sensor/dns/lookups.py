@@ -31,7 +31,7 @@ from sensor.base.kernel import inner_routine, kernel, mix
 from sensor.base.kernel import table as new_table
 from sensor.base.units import SECOND
 from sensor.decode.segment import DNS_PORT, UDP_HEADER
-from sensor.dns.known import ADDRESSES, FNV, FNV_START, TOLD, says_nothing_new
+from sensor.dns.known import ADDRESSES, FNV_START, TOLD, hash_label, says_nothing_new
 from sensor.tcp.reassembly import (
     STREAM_FIELDS,
     WINDOW,
@@ -161,12 +161,8 @@ def name_hash(data, a, b):
         stop = a + 1 + size
         if size > 63 or stop > b:
             break
-        while a < stop:
-            byte = u8(data, a)
-            if 0x41 <= byte <= 0x5A:
-                byte += 32
-            hashed = (hashed ^ np.uint64(byte)) * FNV
-            a += 1
+        hashed = hash_label(hashed, data, a, stop)
+        a = stop
         if size == 0:
             return mix(hashed, np.uint64(1)), a
     return hashed, -1

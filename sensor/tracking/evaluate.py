@@ -193,12 +193,15 @@ def evaluate(judged, h, ts, tick):
 @inner
 def _is_exempt(subscribers, row, ts):
     """Whether a host is exempt: where it is, or as the customer who it is."""
-    class_ = subscribers.classes[row.class_]
-    if class_.exempt >= 0 and ts < class_.exempt_until:
+    if _exempts(subscribers.classes[row.class_], ts):
         return True
-    if not is_customer(row.hi):
-        return False
-    class_ = subscribers.classes[classify(subscribers, row.hi, row.lo)]
+    return is_customer(row.hi) and _exempts(
+        subscribers.classes[classify(subscribers, row.hi, row.lo)], ts
+    )
+
+
+@inner
+def _exempts(class_, ts):
     return class_.exempt >= 0 and ts < class_.exempt_until
 
 
