@@ -10,7 +10,7 @@ from lab.waiting import wait_for
 from sensor.alerts.notice import HEALTH, SCHEMA, Health, Notice
 from sensor.base.units import DAY, SECOND
 from sensor.cluster.fleet import Fleet, members_of
-from sensor.console.web.fleet import FleetPage
+from sensor.console.web.fleet import STALE, FleetPage
 from sensor.state.folder import StateFolder
 from tests.cluster.test_decide import Desk
 from tests.conftest import PCAPS
@@ -117,5 +117,6 @@ def test_who_decides_leaves_the_fleet_for_the_page(desk, tmp_path):
     assert found["port25-correlate-two"].partitions.keys() == {"0"}
     assert found["port25-decide"].role == "decides"
     assert len({member.settings for member in found.values()}) == 1
-    page = FleetPage(time.time_ns(), SECOND, list(found.values()))
+    now = time.time_ns()
+    page = FleetPage(now, SECOND, now, STALE, list(found.values()))
     assert msgspec.json.decode(msgspec.json.encode(page), type=FleetPage) == page
