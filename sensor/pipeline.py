@@ -25,7 +25,7 @@ from sensor.alerts.lifecycle import (
     new_alert_table,
 )
 from sensor.base.clock import NOW, OFFSET, STEPS_BACK, STEPS_FORWARD, new_clock
-from sensor.base.kernel import table
+from sensor.base.kernel import copied, in_pieces, table
 from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.capture.block import FRAME, NO_VLAN, Block
@@ -313,10 +313,8 @@ class Pipeline:
         """
         self._leases_unfit = {name: n + unfit[name] for name, n in self._leases_unfit.items()}
         waiting = self.leases_waiting
-        rows = table(len(waiting) + len(told), CHANGE)
-        rows[: len(waiting)], rows[len(waiting) :] = waiting, told
-        rows[:] = rows[np.argsort(rows["ts"], kind="stable")]
-        self._await(rows)
+        rows = np.concatenate([in_pieces(waiting), in_pieces(told)]).view(CHANGE)
+        self._await(copied(rows, np.argsort(rows["ts"], kind="stable")))
 
     def _await(self, rows: NDArray[np.void]) -> None:
         changes = new_changes(rows, self.settings.customers.ttl * SECOND)

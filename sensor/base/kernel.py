@@ -25,6 +25,8 @@ __all__ = [
     "Intrinsic",
     "Kernel",
     "Rehearsal",
+    "copied",
+    "in_pieces",
     "inner",
     "inner_routine",
     "kernel",
@@ -195,6 +197,20 @@ def table(rows: int, dtype: Any) -> NDArray[Any]:
     first = -room.ctypes.data % _LINE
     zeros: NDArray[Any] = room[first : first + size].view(dtype)
     return zeros.view(np.recarray) if INTERPRETED or _rehearsal is not None else zeros
+
+
+def in_pieces(records: NDArray[Any]) -> NDArray[Any]:
+    """The same records, each one piece: NumPy copies those at once, others field by field."""
+    return np.asarray(records).view(np.dtype((np.void, records.dtype.itemsize)))
+
+
+def copied(records: NDArray[Any], numbers: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """A :func:`table` of these records, or of those that have the given numbers, in that order."""
+    pieces = in_pieces(records)
+    chosen = pieces if numbers is None else pieces[numbers]
+    made = table(len(chosen), records.dtype)
+    in_pieces(made)[:] = chosen
+    return made
 
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

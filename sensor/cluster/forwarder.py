@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sensor.base.kernel import table
 from sensor.cluster.batch import MOST_BYTES, MOST_SEGMENTS, Head, encode
 from sensor.decode.segment import SEGMENT, watched_ports
-from sensor.decode.sharing import pack, share_out
+from sensor.decode.sharing import pack, share_out, shorten
 from sensor.dns.mail_only import ASKER, ASKERS, withhold
 from sensor.settings import Settings, subscriber_prefixes
 from sensor.smtp.mask import MASKED, MASKED_ROWS, NO_KEY, mask
@@ -74,6 +74,7 @@ class Forwarder:
         # As the workers have it: all that one may hold goes one way.
         self._prefix = min([64, *(p.delegated for p in prefixes if p.delegated)])
         self._shares = [_Share() for _ in range(partitions)]
+        self._short = np.zeros(MOST_BYTES, np.uint8)
         self._mark = _NO_MARK
         self._most = MOST_BYTES if settings.reads else 0
         self._key = key
@@ -141,6 +142,7 @@ class Forwarder:
     ) -> None:
         n, size = share.fill.tolist()
         rows = share.rows[:n]
+        size = int(shorten(rows, share.packed[:size], self._short))
         head = Head(
             sensor=self._sensor,
             run=self._run,
@@ -154,7 +156,7 @@ class Forwarder:
             live=self._live,
             end=end,
         )
-        message = encode(head, rows, share.ttls[:n], share.packed[:size])
+        message = encode(head, rows, share.ttls[:n], self._short[:size])
         share.number += 1
         share.fill[:] = 0
         self.batches += 1

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.kernel import INTERPRETED, table
+from sensor.base.kernel import INTERPRETED, copied, in_pieces, table
 from sensor.cluster.batch import Batch
 from sensor.decode.causes import ENDS, ENDS_ROWS, put_right
 from sensor.decode.segment import SEGMENT
@@ -71,6 +71,17 @@ class _Part(NamedTuple):
     data: NDArray[np.uint8]
     gone: NDArray[np.bool_]
     """which of them had their turn before it was their place's"""
+
+    def cut(self, start: int, stop: int) -> "_Part":
+        """Only segments ``start`` to ``stop``, at least one, and their bytes."""
+        if stop - start == len(self.rows):
+            return self
+        rows = copied(self.rows[start:stop])
+        first, last = rows[0], rows[-1]
+        a = int(first["payload"]) - int(first["header"]) - LEAD
+        data = self.data[a : int(last["payload"]) + int(last["captured"])]
+        rows["payload"] -= a
+        return _Part(self.places[start:stop], rows, data, self.gone[start:stop])
 
 
 class _Ordered(NamedTuple):
@@ -204,14 +215,15 @@ class Merge:
     def _put(self, tap: Tap, batch: Batch) -> None:
         """Let the segments of a batch wait, but for those that are late."""
         rows = batch.rows
-        data = np.zeros(len(batch.packed) + LEAD * len(rows), np.uint8)
+        size = int(rows["captured"].sum(dtype=np.int64) + rows["header"].sum(dtype=np.int64))
+        data = np.empty(size + LEAD * len(rows), np.uint8)
         unpack(rows, batch.ttls, batch.packed, self._seed, 0, data)
         places = np.maximum(np.maximum.accumulate(rows["ts"]), tap.highest)
         tap.highest = int(places[-1])
         late = int(np.searchsorted(places, self.frontier))
         self.counters["segments_late"] += late
         if late < len(rows):
-            part = _Part(places[late:], rows[late:], data, np.zeros(len(rows) - late, np.bool_))
+            part = _Part(places, rows, data, np.zeros(len(rows), np.bool_)).cut(late, len(rows))
             tap.waiting.append(part)
             self._held += _size(part)
 
@@ -268,8 +280,7 @@ class Merge:
         stop = int(np.searchsorted(whole.places, self.frontier))
         segments, whose = whole.segments[:stop], whole.taps[:stop]
         if len(set(taps)) > 1 and (order := self._put_right(whole, stop)) is not None:
-            segments = table(len(order), SEGMENT)
-            segments[:] = whole.segments[order]
+            segments = copied(whole.segments, order)
             whose = whole.taps[order]
             _go(parts, whole.origin[order[order >= stop]])
         copies = 0
@@ -343,8 +354,7 @@ class Merge:
         given = stream.segments, stream.places, stream.taps
         if not take_turns(*given, self._begun_flows, heads, ends, order):
             return stream
-        rows = table(len(order), SEGMENT)
-        rows[:] = stream.segments[order]
+        rows = copied(stream.segments, order)
         taps, origin = stream.taps[order], stream.origin[order]
         return stream._replace(segments=rows, taps=taps, origin=origin)
 
@@ -355,7 +365,7 @@ class Merge:
             self._held -= _size(part)
             n = int(np.searchsorted(part.places, self.frontier))
             if n < len(part.places):
-                rest = _Part(part.places[n:], part.rows[n:], part.data, part.gone[n:])
+                rest = part.cut(n, len(part.rows))
                 tap.waiting.appendleft(rest)
                 self._held += _size(rest)
 
@@ -366,7 +376,7 @@ def _below(tap: Tap, place: int) -> Iterable[_Part]:
         if part.places[0] >= place:
             return
         n = int(np.searchsorted(part.places, place))
-        yield _Part(part.places[:n], part.rows[:n], part.data, part.gone[:n])
+        yield part.cut(0, n)
 
 
 def _go(parts: list[_Part], numbers: NDArray[np.int64]) -> None:
@@ -385,17 +395,12 @@ def _size(part: _Part) -> int:
 def _together(parts: list[_Part], taps: list[int]) -> _Ordered:
     """Parts of sensors, given by number, as one, in order."""
     places = np.concatenate([part.places for part in parts])
+    rows = np.concatenate([in_pieces(part.rows) for part in parts]).view(SEGMENT)
+    counts = [len(part.rows) for part in parts]
+    sizes = [len(part.data) for part in parts]
+    rows["payload"] += np.repeat(np.cumsum([0, *sizes[:-1]]), counts)
     order = np.argsort(places, kind="stable")
-    rows = table(len(order), SEGMENT)
-    at = shift = 0
-    for part in parts:
-        stop = at + len(part.rows)
-        rows[at:stop] = part.rows
-        rows["payload"][at:stop] += shift
-        at, shift = stop, shift + len(part.data)
     order = order[~np.concatenate([part.gone for part in parts])[order]]
-    chosen = table(len(order), SEGMENT)
-    chosen[:] = rows[order]
-    whose = np.repeat(taps, [len(part.rows) for part in parts])[order].astype(np.int64)
+    whose = np.repeat(taps, counts)[order].astype(np.int64)
     data = np.concatenate([part.data for part in parts])
-    return _Ordered(chosen, places[order], data, whose, order.astype(np.int64))
+    return _Ordered(copied(rows, order), places[order], data, whose, order.astype(np.int64))

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.kernel import table
+from sensor.base.kernel import copied, table
 from sensor.capture.block import FRAMES_PER_BLOCK, Block
 from sensor.capture.merge import Captures
 from sensor.capture.pace import paced
@@ -48,7 +48,7 @@ class _Slot:
         self._rows = table(FRAMES_PER_BLOCK, SEGMENT)
 
     def filled(self, block: Block, decoder: Decoder, position: Callable[[], int]) -> Decoded:
-        frames = block.frames.copy()
+        frames = copied(block.frames)
         first, last = frames[0], frames[-1]  # a file's frames lie in its order
         start, end = int(first["offset"]), int(last["offset"]) + int(last["captured"])
         if end - start > len(self._data):

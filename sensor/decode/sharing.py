@@ -17,16 +17,28 @@ from sensor.base.kernel import kernel
 from sensor.decode.decoder import flow_hash
 from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, OVERHEARD
 
-__all__ = ["LEAD", "pack", "share_out", "ttl", "unpack"]
+__all__ = ["LEAD", "TCP_HEADER", "TOLD", "pack", "share_out", "shorten", "ttl", "unpack"]
 
 LEAD: Final = 40
 """Bytes before each header in what ``unpack`` gives: room for an IP header that has but a TTL."""
+
+TCP_HEADER: Final = 20
+"""Bytes of the shortest."""
+TOLD: Final = 12
+"""Bytes that a TCP header begins with and a row tells as well: ports, numbers."""
 
 _WORD: Final = 0xFFFFFFFF
 _HALF = np.uint64(32)
 _LOW = np.uint64(_WORD)
 _MAPPED_PREFIX = np.uint64(0xFFFF)
 _ZERO = np.uint64(0)
+
+
+@kernel
+def _copy(source, a, target, b, size):
+    """``source[a:a + size]`` to ``target[b:]``."""
+    for j in range(np.uint64(size)):
+        target[np.uint64(b) + j] = source[np.uint64(a) + j]
 
 
 @kernel
@@ -111,17 +123,54 @@ def pack(segments, data, shares, share, start, most, rows, ttls, out, fill):
         row.header = header
         row.payload = at + header
         ttls[n] = 0 if s.kind == ICMP_ERROR else ttl(s, data)
-        for j in range(size):
-            # A capture may end inside a header.
-            out[at + j] = data[a + j] if a + j < data.shape[0] else 0
+        there = min(size, data.shape[0] - a)
+        _copy(data, a, out, at, there)
+        for j in range(there, size):  # a capture may end inside a header
+            out[at + j] = 0
         fill[0] = n + 1
         fill[1] = at + size
     return segments.shape[0]
 
 
 @kernel
+def _told(row):
+    """How many bytes its header begins with that the row tells."""
+    return TOLD if row.header >= TCP_HEADER else 0
+
+
+@kernel
+def _tell(row, data, at):
+    """Those bytes (RFC 9293, 3.1)."""
+    _put(data, at, np.int64(row.sport), 2)
+    _put(data, at + 2, np.int64(row.dport), 2)
+    _put(data, at + 4, np.int64(row.seq), 4)
+    _put(data, at + 8, np.int64(row.ack), 4)
+
+
+@kernel
+def _put(data, at, value, size):
+    for j in range(size):
+        data[at + j] = value >> 8 * (size - 1 - j) & 0xFF
+
+
+@kernel
+def shorten(rows, packed, out):
+    """Headers and payloads, ``packed``, into ``out`` without what the rows tell: how many bytes."""
+    a = np.int64(0)
+    at = np.int64(0)
+    for k in range(rows.shape[0]):
+        row = rows[k]
+        told = _told(row)
+        size = np.int64(row.header) + np.int64(row.captured)
+        _copy(packed, a + told, out, at, size - told)
+        a += size
+        at += size - told
+    return at
+
+
+@kernel
 def unpack(rows, ttls, packed, seed, at, data):
-    """The same the other way: the bytes of ``rows``, ``packed``, into ``data`` from ``at`` on.
+    """The same the other way: what ``shorten`` gave of ``rows`` into ``data`` from ``at`` on.
 
     Each gets ``LEAD`` bytes before its header, which say its TTL where that is known; ``payload``
     and ``flow`` are set. Returns where in ``data`` the last ends.
@@ -140,10 +189,12 @@ def unpack(rows, ttls, packed, seed, at, data):
                 data[header - 40] = 0x60
                 data[header - 33] = ttls[k]
         size = np.int64(row.header) + np.int64(row.captured)
-        for j in range(size):
-            data[header + j] = packed[a + j]
+        told = _told(row)
+        if told:
+            _tell(row, data, header)
+        _copy(packed, a, data, header + told, size - told)
         row.payload = header + np.int64(row.header)
         row.flow = flow_hash(row, seed)
-        a += size
+        a += size - told
         at = header + size
     return at

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from sensor.base.kernel import kernel
+from sensor.base.kernel import kernel, prefetch
 from sensor.decode.duplicates import fingerprint
 
 __all__ = ["BEGUN", "BEGUN_ROWS", "MOST_TAPS", "TAPPED", "TAPPED_ROWS", "mark_copies", "take_turns"]
@@ -29,6 +29,8 @@ BEGUN = np.dtype([("flow", np.uint64), ("place", np.int64)], align=True)
 TAPPED_ROWS: Final = 1 << 16
 """At 55 ms, room for a million segments a second."""
 _WAYS: Final = 4
+_AHEAD: Final = 8
+"""Segments between the asking for memory and its use."""
 
 TAPPED = np.dtype([("fingerprint", np.uint64), ("ts", np.int64), ("taps", np.uint64)], align=True)
 """A packet, when it came first, and who has delivered it, a bit each."""
@@ -96,17 +98,28 @@ def take_turns(segments, places, taps, begun, heads, ends, order):
 
 
 @kernel
+def _slot(hashed):
+    """The first of the rows for a fingerprint."""
+    return np.int64(hashed & np.uint64(TAPPED_ROWS // _WAYS - 1)) * _WAYS
+
+
+@kernel
 def mark_copies(segments, taps, window, tapped):
     """Set ``duplicate`` of ``segments`` that are copies; ``taps`` (int64) are who delivered them.
 
     Returns how many are.
     """
     found = 0
-    for k in range(segments.shape[0]):
+    n = segments.shape[0]
+    for k in range(n):
+        if k + _AHEAD < n:
+            slot = _slot(fingerprint(segments[k + _AHEAD]))
+            prefetch(tapped, slot)
+            prefetch(tapped, slot + _WAYS - 1)
         row = segments[k]
         hashed = fingerprint(row)
         tap = _ONE << np.uint64(taps[k] & (MOST_TAPS - 1))
-        first = np.int64(hashed & np.uint64(TAPPED_ROWS // _WAYS - 1)) * _WAYS
+        first = _slot(hashed)
         oldest = first
         at = -1
         for j in range(first, first + _WAYS):

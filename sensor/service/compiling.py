@@ -15,6 +15,7 @@ import numpy as np
 
 from sensor.base.cache import cache_folder
 from sensor.base.machine_code import HALVES, file_name, is_missing, level, look_again
+from sensor.capture.block import Block
 
 __all__ = ["ensure", "make"]
 
@@ -45,6 +46,25 @@ def _play() -> None:
     segments, subscribers = pipeline.decoder.decode(block), subscribers_of(Settings())
     mine, key = np.zeros(1, np.bool_), np.zeros(2, np.uint64)
     host_of(segments[:1], pipeline.decoder.watched, subscribers, key, mine)
+    _play_together(block)
+
+
+def _play_together(block: Block) -> None:
+    """The same of what two sensors forward, and who correlates."""
+    from sensor.cluster.forwarder import Forwarder
+    from sensor.cluster.share import Share
+    from sensor.decode.decoder import Decoder
+    from sensor.pipeline import LEAST
+    from sensor.settings import Settings
+
+    settings = Settings(limits=LEAST)
+    share = Share(settings)
+    for sensor in ("north", "south"):
+        forwarder = Forwarder(settings, sensor, 1, lambda _, batch: share.add(batch, 0, False))
+        segments = Decoder(settings.ports, 0, True).decode(block)
+        forwarder.add(segments, block.data, int(block.frames["ts"][-1]), "")
+        forwarder.end()
+    share.finish()
 
 
 def make(folder: Path, half: str, of: str, tell: Callable[[int, int], None]) -> None:

@@ -52,6 +52,7 @@ from sensor.smtp.mask_line import (
     argument_word,
     begin_line,
     client_start,
+    fill,
     filler,
     in_word,
     server_start,
@@ -60,9 +61,9 @@ from sensor.smtp.mask_line import (
     through_word,
     verb_over,
 )
-from sensor.smtp.refusals import STEM, is_stem
-from sensor.smtp.scan import CR, DOT, LF, SPACE, is_digit
-from sensor.tcp.checksum import checksum_is_good
+from sensor.smtp.refusals import STEM, is_stem, may_begin_stem
+from sensor.smtp.scan import CR, CRS, DOT, LF, LFS, SPACE, find, is_digit
+from sensor.tcp.checksum import checksum_is_good, sum_of
 
 __all__ = ["MASKED", "MASKED_ROWS", "NO_KEY", "mask"]
 
@@ -110,6 +111,23 @@ def _text(row, data, a, b):
         return through_word(OFFERS, row, data, a, b, REST)
     row.state = REST
     return a
+
+
+@kernel
+def _rest(data, a, b, from_client):
+    """Filler as far as the line goes, or behind a CR; of servers' text but for stems: its end."""
+    b = find(data, a, b, LF, LFS)
+    b = min(b, find(data, a, b, CR, CRS) + 1)
+    if from_client:
+        fill(data, a, b)
+        return b
+    while a < b:
+        if may_begin_stem(u8(data, a)) and is_stem(data, a, b):
+            a += STEM
+        else:
+            fill(data, a, a + 1)
+            a += 1
+    return b
 
 
 @kernel
@@ -163,10 +181,18 @@ def _lines(row, data, a, b, from_client, key):
     while a < b:
         byte = u8(data, a)
         state = row.state
-        if state == HELLO:
+        if state == HELLO and row.left > 0 and row.chars:
+            went = min(b - a, np.int64(row.left))
+            row.left -= went
+            if row.left == 0:
+                row.state = OPAQUE
+            a += went
+            continue
+        elif state == HELLO:
             data[a] = _hello(row, byte)
         elif state == OPAQUE:
-            data[a] = filler(byte)
+            fill(data, a, b)
+            return b
         elif byte == LF:
             if state == START and row.chars and from_client:
                 verb_over(row, byte)
@@ -191,13 +217,11 @@ def _lines(row, data, a, b, from_client, key):
             continue
         elif state == START:
             data[a] = client_start(row, byte) if from_client else server_start(row, byte)
-        elif state == REST and not from_client and is_stem(data, a, b):
-            a += STEM
-            continue
+        elif state == REST and byte == DOT and a > first and u8(data, a - 1) == CR:
+            pass  # a message may end with CR . CR for some: what could end it stays
         elif state == REST:
-            # A message may end with CR . CR for some: what could end it stays.
-            ends = byte == DOT and a > first and u8(data, a - 1) == CR
-            data[a] = byte if ends else filler(byte)
+            a = _rest(data, a, b, from_client)
+            continue
         elif state != VALUE and in_word(byte):
             a = argument_word(row, data, a, b)
             continue
@@ -216,19 +240,7 @@ def _sum_up(data, segment):
     at = segment.payload - np.int64(segment.header) + 16
     data[at] = 0
     data[at + 1] = 0
-    a = segment.payload - np.int64(segment.header)
-    b = segment.payload + np.int64(segment.length)
-    total = np.int64(6 + b - a)
-    for half in (segment.src_hi, segment.src_lo, segment.dst_hi, segment.dst_lo):
-        total += np.int64(half >> np.uint64(32)) + np.int64(half & np.uint64(_MOD))
-    while a < b:
-        total += u8(data, a) << 8
-        if a + 1 < b:
-            total += u8(data, a + 1)
-        a += 2
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    total = 0xFFFF - total
+    total = 0xFFFF - sum_of(data, segment)
     data[at] = total >> 8
     data[at + 1] = total & 0xFF
 

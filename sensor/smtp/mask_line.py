@@ -35,6 +35,7 @@ __all__ = [
     "argument_word",
     "begin_line",
     "client_start",
+    "fill",
     "filler",
     "in_word",
     "server_start",
@@ -47,11 +48,14 @@ __all__ = [
 MASKED_ROWS: Final = 1 << 16
 NO_KEY: Final = np.uint64(0)
 _WORD: Final = 16
+_FIRST, _BEYOND = 0x20, 0x60
+"""Characters of words lie from the one to before the other."""
 
 MASKED = np.dtype(
     [
         ("flow", np.uint64),
         ("hashed", np.uint64),  # of the local part so far
+        ("may", np.uint64),  # which words of a list the word so far may be, a bit each
         ("next", np.uint32),  # sequence number of the byte that comes next
         ("left", np.int32),  # bytes of a TLS record to come
         ("octets", np.int32),  # bytes of a piece of a message to come, behind which a line begins
@@ -62,7 +66,7 @@ MASKED = np.dtype(
         ("route", np.uint8),  # 1: the path begins with those it is to pass
         ("quoted", np.uint8),  # of a local part: 1 in quotes, 2 after a backslash there
         ("known", np.uint8),  # 1: ``next`` is
-        ("word", np.uint8, _WORD),
+        ("word", np.uint8, 4),  # digits of a reply code; version and length of a TLS record
     ],
     align=True,
 )
@@ -81,10 +85,18 @@ _MOST_OCTETS: Final = 200_000_000
 
 
 def _words(*texts):
-    """Words as rows of ``_WORD`` bytes."""
-    table = np.zeros((len(texts), _WORD), np.uint8)
-    for row, text in zip(table, texts, strict=True):
-        row[: min(len(text), _WORD)] = list(text.encode()[:_WORD])
+    """A list of words, at most 64, each its bit.
+
+    A row for each place in a word: those that have a character there, by character. In the last
+    row, by length: those of that length. Of a longer word the first ``_WORD`` characters count.
+    """
+    table = np.zeros((_WORD + 1, _BEYOND - _FIRST), np.uint64)
+    for k, text in enumerate(texts):
+        bit = np.uint64(1 << k)
+        characters = text.encode()[:_WORD]
+        for n, character in enumerate(characters):
+            table[n, character - _FIRST] |= bit
+        table[_WORD, len(characters)] |= bit
     return table
 
 
@@ -116,62 +128,65 @@ def _is_letter(byte):
     return 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A
 
 
+def _fillers():
+    """Of each byte, another of its class."""
+    table = np.full(256, 0x7E, np.uint8)
+    table[0x80:] = 0xA0
+    table[:SPACE] = 1
+    table[0x61:0x7B] = 0x78
+    table[0x41:0x5B] = 0x58
+    table[0x30:0x3A] = 0x30
+    # The first byte of SOCKS and of TLS tells what a connection is.
+    for same in (SPACE, TAB, CR, LF, 0, 4, 5, _HANDSHAKE, 0x7F):
+        table[same] = same
+    return table
+
+
+_FILLERS = _fillers()
+
+
 @kernel
 def filler(byte):
     """Another byte of the same class."""
-    if _is_letter(byte):
-        return 0x58 if byte < 0x61 else 0x78
-    if is_digit(byte):
-        return 0x30
-    if byte >= 0x80:
-        return 0xA0
-    if byte == SPACE or byte == TAB or byte == CR or byte == LF or byte == 0:
-        return byte
-    if byte < SPACE:
-        # The first byte of SOCKS and of TLS tells what a connection is.
-        return byte if byte == 4 or byte == 5 or byte == _HANDSHAKE else 1
-    return byte if byte == 0x7F else 0x7E
+    return np.int64(_FILLERS[byte])
 
 
 @kernel
-def _begins(words, k, row, n):
-    """Whether word ``k`` begins with the ``n`` characters there are."""
-    for j in range(n):
-        if words[k, j] != row.word[j]:
-            return False
-    return True
+def fill(data, a, b):
+    """Filler for ``data[a:b]``."""
+    for k in range(np.uint64(a), np.uint64(b)):
+        data[k] = _FILLERS[data[k]]
 
 
 @kernel
-def _fits(words, row, byte):
-    """Whether the word so far, and this byte behind it, begin one of ``words``."""
+def _grow(words, row, byte):
+    """One more character of the word, if one of ``words`` begins so: whether that is."""
     n = np.int64(row.chars)
-    if n == words.shape[1]:
-        return False
     byte = upper(byte)
-    for k in range(words.shape[0]):
-        if words[k, n] == byte and _begins(words, k, row, n):
-            return True
-    return False
-
-
-@kernel
-def _grow(row, byte):
-    """One more character of the word."""
-    row.word[np.int64(row.chars)] = upper(byte)
-    row.chars += 1
+    if n == _WORD or not _FIRST <= byte < _BEYOND:
+        return False
+    may = words[n, byte - _FIRST]
+    if n:
+        may &= row.may
+    if may == 0:
+        return False
+    row.may = may
+    row.chars = n + 1
+    return True
 
 
 @kernel
 def _which(words, row):
     """The number of the word so far in ``words``, or -1."""
-    n = np.int64(row.chars)
-    for k in range(words.shape[0]):
-        if n < words.shape[1] and words[k, n] != 0:
-            continue
-        if n > 0 and _begins(words, k, row, n):
-            return k
-    return -1
+    if row.chars == 0:
+        return -1
+    whole = np.int64(row.may & words[_WORD, np.int64(row.chars)])
+    if whole == 0:
+        return -1
+    k = 0
+    while not whole >> k & 1:
+        k += 1
+    return k
 
 
 @kernel
@@ -188,8 +203,7 @@ def through_word(words, row, data, a, b, failed):
     the state that follows. At ``a`` is a character of a word.
     """
     p = a
-    while p < b and _fits(words, row, u8(data, p)):
-        _grow(row, u8(data, p))
+    while p < b and _grow(words, row, u8(data, p)):
         p += 1
     if p == b:
         return p
@@ -201,8 +215,7 @@ def through_word(words, row, data, a, b, failed):
     row.state = failed
     while p < b and in_word(u8(data, p)):
         p += 1
-    for k in range(a, p):
-        data[k] = filler(u8(data, k))
+    fill(data, a, p)
     return p
 
 
@@ -263,7 +276,8 @@ def server_start(row, byte):
         row.left = -4
         return byte
     if n < 3 and is_digit(byte):
-        _grow(row, byte)
+        row.word[n] = byte
+        row.chars = n + 1
         return byte
     if n < 3 or is_digit(byte):
         row.state = REST

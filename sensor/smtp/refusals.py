@@ -13,11 +13,20 @@ from typing import Final
 
 import numpy as np
 
-from sensor.base.byteorder import u8
+from sensor.base.byteorder import u8, u32be
 from sensor.base.kernel import kernel, routine
-from sensor.smtp.scan import lower
+from sensor.smtp.scan import DOT
 
-__all__ = ["CONTENT", "MAILBOX", "POLICY", "STEM", "is_policy", "is_stem", "names_policy"]
+__all__ = [
+    "CONTENT",
+    "MAILBOX",
+    "POLICY",
+    "STEM",
+    "is_policy",
+    "is_stem",
+    "may_begin_stem",
+    "names_policy",
+]
 
 # Classes; zero: nothing was refused.
 MAILBOX: Final = 1
@@ -38,17 +47,29 @@ _STEMS = np.array(
 """Beginnings of block, blacklist, spam, policy, DNSBL, rbl., reputation, dynamic, banned."""
 
 
+_FOLDS = np.array(
+    [0x20202000 if stem & 0xFF == DOT else 0x20202020 for stem in _STEMS.tolist()], np.int64
+)
+"""Bits that make small letters of them."""
+_FIRST = np.zeros(256, np.bool_)
+_FIRST[[letter for stem in _STEMS.tolist() for letter in (stem >> 24, (stem >> 24) - 32)]] = True
+
+
+@kernel
+def may_begin_stem(byte):
+    """Whether any of them begins so."""
+    return _FIRST[byte]
+
+
 @kernel
 def is_stem(data, a, b):
     """Whether such a word begins at ``a``, before ``b``: with its first ``STEM`` bytes."""
     if a + STEM > b:
         return False
-    first = lower(u8(data, a))
+    word = u32be(data, a)
     for n in range(_STEMS.shape[0]):
-        if first == _STEMS[n] >> 24:
-            rest = lower(u8(data, a + 1)) << 16 | lower(u8(data, a + 2)) << 8
-            if _STEMS[n] & 0xFFFFFF == rest | lower(u8(data, a + 3)):
-                return True
+        if word | _FOLDS[n] == _STEMS[n]:
+            return True
     return False
 
 
@@ -57,7 +78,7 @@ def names_policy(data, a, b):
     """Whether a line of text has a word that only a refusal for policy has."""
     b = min(b, a + _LONGEST)
     for k in range(a, b - STEM + 1):
-        if is_stem(data, k, b):
+        if may_begin_stem(u8(data, k)) and is_stem(data, k, b):
             return True
     return False
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sensor.base.kernel import table
 from sensor.cluster.batch import COLUMNS, BatchError, Head, decode, encode
 from sensor.decode.segment import SEGMENT
+from sensor.decode.sharing import TCP_HEADER, TOLD
 
 
 def made(count: int) -> tuple[Head, np.ndarray, np.ndarray, np.ndarray]:
@@ -19,7 +20,7 @@ def made(count: int) -> tuple[Head, np.ndarray, np.ndarray, np.ndarray]:
     rows["header"] = 20
     rows["vlan"] = -1
     rows["length"] = rows["captured"] = random.integers(0, 100, count)
-    size = int((rows["captured"] + 20).sum())
+    size = int((rows["captured"] + 20 - TOLD).sum())
     head = Head(sensor="north", run="a1", number=7, segments=count, bytes=size, mark=5)
     packed = random.integers(0, 256, size, np.uint8)
     return head, rows, random.integers(0, 256, count, np.uint8), packed
@@ -52,6 +53,7 @@ def test_a_damaged_batch_is_refused_or_read_within_bounds(data):
     except BatchError:
         return
     used = batch.rows["captured"].sum() + batch.rows["header"].sum(dtype=np.int64)
+    used -= TOLD * (batch.rows["header"] >= TCP_HEADER).sum()
     assert used == len(batch.packed)
 
 
