@@ -100,7 +100,7 @@ def compile_kernels() -> None:
     pipeline.reload(pipeline.settings)
     pipeline.fan_out()
     state, zero = pipeline._state, np.uint64(0)
-    adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, True)
+    adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, 0, True)
     host_text(0, 0, 128, 0)
     pipeline._exchangers.rehearse()
     evidence = Evidence(
@@ -302,7 +302,7 @@ class Pipeline:
             alert.opened,
             alert.revision,
             round(alert.score * CENTIBANS), alert.ts // SECOND, alert.severity != "medium",
-            KINDS.index(alert.abuse), alert.state == "closed",
+            min(alert.proven, 0xFFFFFFFF), KINDS.index(alert.abuse), alert.state == "closed",
         )  # fmt: skip
         return done
 

@@ -20,7 +20,8 @@ __all__ = ["exempt", "exempted", "lift", "release", "whose"]
 def whose(view: View, host: str) -> str:
     """The customer who has a host now, by what is blocked there and by alerts; else the host.
 
-    What whoever asks does not see says nothing.
+    What whoever asks does not see says nothing, nor does an alert that is over: nobody told of the
+    address since then, which may be another's by now.
     """
     if parse_pseudonym(host) is not None:
         return host
@@ -30,7 +31,9 @@ def whose(view: View, host: str) -> str:
     heads = [one.head for one in view.of_host(host) if one.head.customer and one.head.host == host]
     for head in sorted(heads, key=lambda head: head.ts, reverse=True):
         last = view.messages(head.id)[-1]
-        if any(one.address == host and one.until is None for one in last.addresses or ()):
+        if last.state != "closed" and any(
+            one.address == host and one.until is None for one in last.addresses or ()
+        ):
             return head.customer
     return host
 

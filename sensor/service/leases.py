@@ -163,6 +163,29 @@ class _Hearing:
             return True
 
 
+def _with_ends(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """The rows, but that a lease whose end is told as well has it from the beginning.
+
+    Where many moves are told at once, as to a sensor that was away, the customer is not to be
+    looked for at an address which he has no longer.
+    """
+    over = rows["until"] > 0
+    opened = rows["until"] == 0
+    if not over.any() or not np.isin(rows["since"][over], rows["since"][opened]).any():
+        return rows
+    began: dict[bytes, int] = {}
+    made, kept = rows.copy(), np.ones(len(rows), bool)
+    names = [name for name in CHANGE.names or () if name not in ("ts", "until", "line")]
+    for n in range(len(rows)):
+        key = b"".join(rows[name][n].tobytes() for name in names)
+        if opened[n]:
+            began[key] = n
+        elif (before := began.pop(key, -1)) >= 0:
+            made["until"][before] = rows["until"][n]
+            kept[n] = False
+    return made[kept]
+
+
 # --- as the sensor sees it -----------------------------------------------------------------------
 
 
@@ -294,12 +317,13 @@ class LeaseSources:
         if len(raw) > room:
             raw, beyond = raw[:room], raw[max(0, room) :]
             unfit = unfit | {"leases_early": unfit["leases_early"] + len(beyond)}
+        self._heard += len(raw)
+        raw = _with_ends(raw)
         rows = table(len(raw), CHANGE)
         rows[:] = raw
         rows["ts"] = np.maximum(rows["since"], moment)
         if len(rows):
             self._keep(rows, moment)
-        self._heard += len(rows)
         pipeline.lend(rows, unfit)
 
     def _keep(self, rows: NDArray[np.void], moment: int) -> None:

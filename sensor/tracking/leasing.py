@@ -6,7 +6,9 @@ so that a block can follow him; and what was counted of an address while nobody 
 forgotten when it becomes a known customer's, who must not inherit it. An open alert on an address
 that is now a customer's is closed by the next sweep.
 
-Where one customer has several leases at the same moment, his alert is told once.
+Where one customer has several leases at the same moment, his alert is told once. A lease that is
+over by the time it is told is remembered as his, and nobody is told that he was there: his block
+would follow him to an address that is somebody else's by now.
 """
 
 from typing import Final
@@ -91,7 +93,12 @@ def step(judged, changes, ts, tick):
         stands = np.int64(leases.customers[c].at)
         if stands < 0 or leases.rows[stands].place == PAST:
             leases.customers[c].at = r
-        if not _begins_more(changes, change):
+        if leases.rows[r].until <= now:  # told too late to have an effect: it is remembered
+            leases.meta[_ENDED] += 1
+            end(leases, r, leases.rows[r].until)
+            if leases.customers[c].at == r:
+                leases.customers[c].at = instead(leases, c, r)
+        elif not _begins_more(changes, change):
             _tell(judged, c, ts, tick)
 
 

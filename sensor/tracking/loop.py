@@ -342,15 +342,17 @@ def end_all(t, ts):
 
 
 @kernel
-def adopt(t, hi, lo, class_, opened, revision, total, sent, proven, abuse, closed):
+def adopt(t, hi, lo, class_, opened, revision, total, sent, proven, spoke, abuse, closed):
     """Take over an alert that the journal knows and this state does not, or not as new.
 
-    ``sent`` is the tick of its last message. False when there is no room.
+    ``sent`` is the tick of its last message, ``spoke`` how many handshakes the host had completed
+    by then: no block goes on without. False when there is no room.
     """
     h = host_row(t.hosts, hi, lo, class_, sent)
     if h < 0:
         return False
     row = t.hosts.rows[h]
+    row.proven = max(np.int64(row.proven), spoke)
     a = np.int64(row.alert)
     if closed:
         if a != NO_ALERT:

@@ -289,3 +289,34 @@ def test_a_system_is_asked_and_its_answer_is_kept(tmp_path, running):
     (line,) = one.files.leases.read_text().splitlines()[1:]
     assert known_as("alice@isp.example") in line and f",{HOST}," in line
     system.server.shutdown()
+
+
+def test_moves_that_are_told_all_at_once_lead_nowhere_on_the_way(tmp_path, running):
+    """To a sensor that was killed: an alert in the journal, and three moves in the file."""
+    anew = running()
+    told, _ = replayed(PCAPS / "reconnects.csv", anew.settings)
+    known = next(a for a in told if a.block_recommended)
+    ends = [START + n * 600 * SECOND for n in range(1, 5)]
+    hosts = [f"203.0.113.{100 + n}" for n in range(4)]
+    assert known.host == hosts[0]
+    lines = [f"{START},,{hosts[0]},,bot@isp.example"]
+    for n in range(3):
+        since = START if n == 0 else ends[n - 1]
+        lines.append(f"{since},{ends[n]},{hosts[n]},,bot@isp.example")
+        lines.append(f"{ends[n]},,{hosts[n + 1]},,bot@isp.example")
+        lines.append(f"{ends[n]},,{hosts[n]},,home{n}@isp.example")
+    append(tmp_path, HEAD + "\n".join(lines) + "\n")
+    anew.pipeline.adopt(known)
+    anew.hear("leases_heard", 10)
+    found = []
+    for block in parts(100):
+        later = block._replace(frames=block.frames[block.frames["ts"] > ends[2] + SECOND])
+        found += feed(anew.pipeline, later) if len(later.frames) else []
+        if found:
+            break
+    assert {a.id for a in found} == {known.id}
+    assert [a.host for a in found if a.block_recommended][:1] == [hosts[3]]
+    assert not {a.host for a in found} & set(hosts[1:3])
+    first = next(a for a in found if a.host == hosts[3])
+    assert first.handshake_proven and first.proven == known.proven
+    assert [one.address for one in first.addresses] == hosts[::-1]
