@@ -9,8 +9,9 @@ that happened, each happening of a kind k is worth the log of
 
 and of all explanations the one counts that speaks most for the host (a generalised likelihood
 ratio). A rare explanation has a *handicap*, the log of how rare, so that it must explain more than
-a common one. Some explain only hosts that themselves take mail from outside. Spam sources differ as
-well: of their kinds the one counts that explains best, less the log of how much rarer it is.
+a common one. Some explain only hosts that themselves take mail from outside, and pass no more on
+than that: who sends many times what came in lately sends something of its own. Spam sources differ
+as well: of their kinds the one counts that explains best, less the log of how much rarer it is.
 
 Window and caps are as in ``sequential``.
 """
@@ -31,7 +32,7 @@ from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.windows import WINDOWS
 
-__all__ = ["BEYOND", "Explained", "Explanation", "Share", "explained"]
+__all__ = ["BEYOND", "Explained", "Explanation", "Share", "explained", "passes_on"]
 
 BEYOND: Final = 1000.0
 """Decibans of handicap: no explanation at all."""
@@ -39,6 +40,13 @@ BEYOND: Final = 1000.0
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 _INBOUND: Final = int(Fact.INBOUND)
+_INFLOW: Final = int(Fact.INFLOW)
+_ANSWERED: Final = int(Count.ANSWERED)
+_HOUR: Final = WINDOWS.index("1 h")
+_TIMES: Final = 3
+"""Sessions that one message that came in may lead to: it is tried again, or goes to several."""
+_BESIDE: Final = 40
+"""Sessions of an hour that a host may have of its own beside."""
 _FAR: Final = 1 << 40
 _HANDFUL: Final = 5
 """Happenings of which every mix is weighed, for a bound."""
@@ -95,6 +103,12 @@ def table(
 
 
 @kernel
+def passes_on(counts, facts):
+    """Whether all that a host sent in the last hour can have come from outside."""
+    return counts[_ANSWERED, _HOUR] <= _BESIDE + _TIMES * facts[_INFLOW]
+
+
+@kernel
 def explained(counts, facts, kinds, tables):
     """``(worth, guilty, honest)``: of all senders of spam and explanations those that count."""
     size = kinds.shape[0]
@@ -104,7 +118,7 @@ def explained(counts, facts, kinds, tables):
         happened += counts[kinds[k], w]
     if happened == 0:  # most hosts are weighed when they open a connection
         return np.int64(0), 0, 0
-    takes = facts[_INBOUND] >= tables[0, size + _TAKES]
+    takes = facts[_INBOUND] >= tables[0, size + _TAKES] and passes_on(counts, facts)
     worth = np.int64(-_FAR)
     guilty = 0
     honest = 0
@@ -192,14 +206,17 @@ class Explained(Detector):
     @staticmethod
     def facts_of(figures: dict[str, Any]) -> dict[Fact, int]:
         """Whether the host takes mail."""
-        return {Fact.INBOUND: figures["inbound"]}
+        return {Fact.INBOUND: figures["inbound"], Fact.INFLOW: figures["inflow"]}
 
     def explain(self, evidence: Evidence) -> Finding:
         """How often each happened, what explains it best, and by how much it fails to."""
         size = len(self.kinds)
         worth, _, best = explained(evidence.counts, evidence.facts, self.first, self.tables)
         w = int(window(evidence.counts, self.first, int(self.tables[0, size + _ENOUGH])))
-        figures: dict[str, Any] = {"window": WINDOWS[w], "inbound": evidence.fact(Fact.INBOUND)}
+        figures: dict[str, Any] = {
+            "window": WINDOWS[w], "inbound": evidence.fact(Fact.INBOUND),
+            "inflow": evidence.fact(Fact.INFLOW),
+        }  # fmt: skip
         happened = {name: evidence.count(what, w) for name, what in self.kinds.items()}
         figures |= {name: n for name, n in happened.items() if n}
         figures["total"] = sum(happened.values())

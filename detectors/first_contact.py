@@ -19,6 +19,11 @@ answers. So of a host four in five of whose first contacts were answered so far,
 failure counts beyond the third in a row without any answer (``sensor/hosts/details.py``); it is
 counted as ``failures_excused``. Who begins with a bad list never had such a past.
 
+A mail server keeps what it could not deliver, and tries the same server again for days (RFC 5321,
+4.5.4.1); a spam source goes on to the next. So of a host that tried the servers that failed
+``PATIENT`` times each or more, and has sent messages to ``DELIVERS`` networks that day, failures
+say less: an address book may be old (``most_patient``).
+
 >>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
 >>> counts = np.zeros((len(Count), 5), np.int64)
@@ -36,16 +41,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.detector import Finding
+from detectors.detector import CENTIBANS, Finding, centibans
 from detectors.sequential import Decibans, Probability, Walk, steps, walk
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Count, Evidence, Fact
+from sensor.hosts.windows import DAY
 
 __all__ = ["FirstContact", "FirstContactSettings"]
 
 _ANSWERED: Final = int(Count.FIRST_ANSWERED)
 _FAILED: Final = int(Count.FIRST_FAILED)
 _VISIBLE: Final = int(Fact.REPLIES_VISIBLE)
+_TURNED_AWAY: Final = int(Count.REFUSED)
+_SILENT: Final = int(Count.UNANSWERED)
+_ACCEPTED: Final = int(Count.ACCEPTED)
+_MAILED: Final = int(Count.MAILED)
+_PATIENT: Final = 5  # behind the walk's tables
+PATIENT: Final = 3
+"""Tries of each server that failed."""
+DELIVERS: Final = 5
+"""Networks that messages went to."""
 
 
 class FirstContactSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,14 +78,27 @@ class FirstContactSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     """decibans at most for a host, a single step: answers are easily had, and a spam source whose
     list is fresh gets them as well
     """
+    most_patient: Decibans = 12.0
+    """decibans at most against one that tries again and again, and delivers to others"""
+
+
+@kernel
+def is_patient(counts):
+    """Whether a host tries again and again what fails, and delivers elsewhere."""
+    tries = counts[_TURNED_AWAY, DAY] + counts[_SILENT, DAY]
+    delivered = counts[_ACCEPTED, DAY] + counts[_MAILED, DAY]
+    return tries >= PATIENT * counts[_FAILED, DAY] and delivered >= DELIVERS
 
 
 @kernel
 def ratio(counts, facts, tables):
-    """The walk; ``tables`` is that of ``sequential.steps``."""
+    """The walk; ``tables`` is that of ``sequential.steps``, and the most of who is patient."""
     if facts[_VISIBLE] == 0:
-        return 0
-    return walk(counts, _FAILED, _ANSWERED, tables)
+        return np.int64(0)
+    worth = walk(counts, _FAILED, _ANSWERED, tables)
+    if worth > tables[_PATIENT] and is_patient(counts):
+        return np.int64(tables[_PATIENT])
+    return worth
 
 
 class FirstContact(Walk):
@@ -87,12 +115,22 @@ class FirstContact(Walk):
         "en": {
             "hidden": "not measurable: this mirror does not show what becomes of connections",
             "none": "no first contact decided yet",
+            "patient": (
+                "{failed} of {total} first contacts failed in {window:window}, but are tried again "
+                "({tries} tries) while others take its mail: as of a mail server's queue, at most "
+                "{limit:+.1f}"
+            ),
             "failed": (
                 "{failed} of {total} first contacts failed in {window:window}: {failed} x "
                 "{up:+.1f} and {answered} x {down:+.1f}[, at most {limit:+.1f}]"
             ),
         },
         "ja": {
+            "patient": (
+                "{window:window}で初回接続 {total} 件中 {failed} 件が失敗、ただし再試行が多く "
+                "({tries} 回) 他へは配送している: メールサーバーの待ち行列とみられる "
+                "(上限 {limit:+.1f})"
+            ),
             "hidden": "測定不能: このミラーでは接続の結果が見えない",
             "none": "結果の出た初回接続はまだない",
             "failed": (
@@ -105,10 +143,17 @@ class FirstContact(Walk):
     def steps(self, settings: FirstContactSettings) -> NDArray[np.int32]:
         """The paper's thetas are of success; a step against a host is a failure."""
         s = settings
-        return steps(1 - s.theta0, 1 - s.theta1, s.enough, s.most, s.least)
+        walked = steps(1 - s.theta0, 1 - s.theta1, s.enough, s.most, s.least)
+        return np.append(walked, np.int32(centibans(s.most_patient / 10)))
 
     def explain(self, evidence: Evidence) -> Finding:
         """The walk and its steps."""
         if not evidence.fact(Fact.REPLIES_VISIBLE):
             return Finding(self.name, 0, "first_contact.hidden", {})
-        return super().explain(evidence)
+        finding = super().explain(evidence)
+        worth = int(ratio(evidence.counts, evidence.facts, self.tables))
+        if worth == finding.centibans:
+            return finding
+        tries = evidence.count(Count.REFUSED, DAY) + evidence.count(Count.UNANSWERED, DAY)
+        figures = finding.figures | {"tries": tries, "limit": worth / CENTIBANS}
+        return Finding(self.name, worth, "first_contact.patient", figures)

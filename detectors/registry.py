@@ -21,6 +21,7 @@ PAGES: Final = (
     "first_contact",
     "rejections",
     "deliveries",
+    "answers",
     "dialogue",
     "senders",
     "logins",

@@ -100,12 +100,12 @@ class Walk(Detector):
 
     def most(self, reach: Reach) -> int:
         """A step for each, as far as the cap."""
-        up, _, _, cap, _ = self.tables.tolist()
+        up, _, _, cap, *_ = self.tables.tolist()
         return int(min(getattr(reach, self.of) * up, cap))
 
     def explain(self, evidence: Evidence) -> Finding:
         """The walk and its steps; ``limit`` where the sum reached it."""
-        up, down, enough, _, _ = (int(value) for value in self.tables)
+        up, down, enough = (int(value) for value in self.tables[:3])
         w = int(window(evidence.counts, (int(self.against), int(self.in_favour)), enough))
         n, m = evidence.count(self.against, w), evidence.count(self.in_favour, w)
         worth = int(walk(evidence.counts, int(self.against), int(self.in_favour), self.tables))

@@ -205,7 +205,7 @@ def test_explain_prints_a_sum_that_adds_up():
     total = named.pop("score")
     names = {"prior", "fan_out", "first_contact", "rejections", "dialogue"}
     names |= {"deliveries", "mx_lookups", "regularity", "submission"}
-    names |= {"senders", "logins", "wordless", "campaign", "inbound"}
+    names |= {"answers", "senders", "logins", "wordless", "campaign", "inbound"}
     assert set(named) == names
     assert round(sum(named.values()), 1) == total
     assert "raised" in out

@@ -9,6 +9,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel, routine
 from sensor.base.units import HOUR, SECOND
+from sensor.hosts.answers import collect_answers
 from sensor.hosts.conduct import collect_conduct
 from sensor.hosts.details import (
     bring_up,
@@ -160,6 +161,7 @@ def collect(table, h, tick, counts, facts):
         collect_conduct(table.details[d], tick, facts)
         collect_identities(table.details[d], tick, facts)
         collect_met(table.details[d], tick, facts)
+        collect_answers(table.details[d], tick, facts)
         for w in range(_N):
             for c in range(COUNTERS):
                 counts[_SYNS + c, w] = table.details[d].sums[w, c]

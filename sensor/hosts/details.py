@@ -6,6 +6,7 @@ import numpy as np
 
 from sensor.base.free_list import take_row
 from sensor.base.kernel import kernel, routine
+from sensor.hosts.answers import clear_answers
 from sensor.hosts.conduct import clear_conduct
 from sensor.hosts.distinct import (
     EXACT,
@@ -126,6 +127,7 @@ def _new_detail(table, h, tick):
     clear_conduct(detail, tick)
     clear_identities(detail, tick)
     clear_met(detail, tick)
+    clear_answers(detail, tick)
     return d
 
 

@@ -85,6 +85,13 @@ class Fact(IntEnum):
     VISITS = 27  # unusual networks it was at, under a name
     MAKE = 28  # of those it met last; 0: nobody
     UNREAD = 29  # 1 where nothing that is said is read
+    # Networks of the half day by what they say under TLS (``hosts/answers.py``).
+    SHUT = 30  # that answer alike whomever the host writes to, and were sent no message
+    SHUT_TIMES = 31  # sessions with them
+    OPEN = 32  # that were sent a message, or answer differently
+    FILTERING = 33  # that answer some messages longer than others
+    TAKING = 34  # that answer nearly all of them alike
+    INFLOW = 35  # messages it took from outside in the last half hour to hour
 
 
 _NAMES: Final = tuple(what.name.lower() for what in Count)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sensor.base.hash_index import Index, empty_index
 from sensor.base.kernel import table as new_table
+from sensor.hosts.answers import ANSWERS
 from sensor.hosts.conduct import CONDUCT
 from sensor.hosts.distinct import EXACT, MEMORY, RANKS, REGISTERS
 from sensor.hosts.evidence import MOST, Count
@@ -108,6 +109,7 @@ DETAIL = np.dtype(
         *CONDUCT,
         *IDENTITIES,
         *MET,
+        *ANSWERS,
     ],
     align=True,
 )

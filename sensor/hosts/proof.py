@@ -16,7 +16,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Fact
-from sensor.hosts.halves import HALF_DAY, both, half_days, mark, place_of, turn
+from sensor.hosts.halves import HALF_DAY, both, half_days, mark, place_of, turn, turn_word
 
 __all__ = [
     "DENIED",
@@ -31,6 +31,7 @@ __all__ = [
     "has_verdict",
     "new_verdict",
     "new_wide",
+    "note_inflow",
     "said_again",
     "weigh",
 ]  # fmt: skip
@@ -57,10 +58,15 @@ PROOF: Final[list[tuple[Any, ...]]] = [
     ("opinions_of", np.uint64, _OFTEN),  # the first networks of the half day, hashed; 0: none
     ("opinions", np.uint32, _OFTEN),  # verdicts of each
     ("half", np.uint32),  # the half day of the first row of all
+    ("inflow", np.uint32, 2),  # messages taken from outside in this half hour, and the last one
+    ("inflow_at", np.uint32),  # the half hour of the first
 ]
 """Fields of a detail."""
 
 _PROVEN_REFUSED: Final = int(Fact.PROVEN_REFUSED)
+_INFLOW: Final = int(Fact.INFLOW)
+_HALF_HOUR: Final = 1800
+"""Seconds."""
 _POWERS_OF_FOUR: Final = 0x55555555
 _ZERO = np.uint64(0)
 
@@ -73,6 +79,8 @@ def clear(detail, tick):
     detail.wide[:, :] = _ZERO
     detail.heard[:, :] = _ZERO
     detail.opinions_of[:] = _ZERO
+    detail.inflow[:] = 0
+    detail.inflow_at = tick // _HALF_HOUR
 
 
 @kernel
@@ -91,6 +99,22 @@ def weigh(detail, kind, tick):
     """One more proven first contact was refused, taken, rude, polite or denied; or mail came in."""
     _turn(detail, tick)
     detail.weighed[0, kind] += 1
+
+
+@kernel
+def _turn_inflow(detail, tick):
+    past = tick // _HALF_HOUR - np.int64(detail.inflow_at)
+    if past != 0:
+        turn_word(detail.inflow, past)
+        detail.inflow_at = tick // _HALF_HOUR
+
+
+@kernel
+def note_inflow(detail, tick):
+    """A message came in from outside."""
+    weigh(detail, INBOUND, tick)
+    _turn_inflow(detail, tick)
+    detail.inflow[0] += 1
 
 
 @kernel
@@ -134,7 +158,9 @@ def has_verdict(detail, hashed):
 
 @kernel
 def collect_proof(detail, tick, facts):
-    """Fill the facts from PROVEN_REFUSED to INBOUND."""
+    """Fill the facts from PROVEN_REFUSED to INBOUND, and INFLOW."""
     _turn(detail, tick)
     for k in range(_KINDS):
         facts[_PROVEN_REFUSED + k] = both(detail.weighed, k)
+    _turn_inflow(detail, tick)
+    facts[_INFLOW] = np.int64(detail.inflow[0]) + np.int64(detail.inflow[1])

@@ -235,6 +235,8 @@ SESSION = np.dtype(
         # TLS hellos: [client, server].
         ("flights", np.uint16),  # of the client under TLS: times it spoke after the server had
         ("spoke", np.uint8),  # who did last: CLIENT_SPOKE, SERVER_SPOKE
+        ("flight", np.uint32),  # bytes of its last
+        ("answer", np.uint32),  # of the server to its last that was no single short command
         ("hello_size", np.uint32),  # bytes of the client's, and of the head of its record
         ("hello_state", np.uint8, 2),
         ("hello_need", np.int32, 2),

@@ -17,8 +17,7 @@ from sensor.hosts.evidence import Count
 from sensor.hosts.identities import note_shape
 from sensor.hosts.in_use import back, wide_hash
 from sensor.hosts.layout import NO_DETAIL
-from sensor.hosts.proof import DENIED, has_verdict, new_wide, said_again, weigh
-from sensor.hosts.proof import INBOUND as FROM_OUTSIDE
+from sensor.hosts.proof import DENIED, has_verdict, new_wide, note_inflow, said_again, weigh
 from sensor.hosts.proof import new_verdict as new_verdict_of
 from sensor.hosts.subscribers import classify, subscriber_key
 from sensor.hosts.table import host_row, lookup
@@ -243,7 +242,7 @@ def took_mail(owners, connection, tick):
     if hosts.rows[h].detail == NO_DETAIL and not promote(hosts, h, tick):
         return
     hosts.rows[h].last_seen = tick
-    weigh(hosts.details[np.int64(hosts.rows[h].detail)], FROM_OUTSIDE, tick)
+    note_inflow(hosts.details[np.int64(hosts.rows[h].detail)], tick)
     owners.counters[_INBOUND] += 1
 
 

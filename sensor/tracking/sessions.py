@@ -218,7 +218,7 @@ def hear(followed, i, side, segment, data, ts, tick):
     missed = s.lost[0] + s.lost[1]
     receive(sessions, n, side, segment, data, checked, connection.seen == BOTH_SEEN)
     if s.tls == IN_TLS and segment.length:
-        count_flights(s, side)
+        count_flights(s, side, s.bytes[0] + s.bytes[1] - read)
     if s.capabilities & _PIPECONNECT:
         note_early(sessions, connection.server_hi, connection.server_lo)
     followed.counters[_READ] += s.bytes[0] + s.bytes[1] - read

@@ -8,8 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from sensor.base.kernel import inner
+from sensor.base.kernel import inner, mix
+from sensor.hosts.answers import UNKNOWN, note_envelope, note_letter
+from sensor.hosts.details import network
 from sensor.hosts.evidence import Count
+from sensor.hosts.layout import NO_DETAIL
 from sensor.hosts.proof import REFUSED, TAKEN
 from sensor.smtp.session import (
     AUTH_ACCEPTED,
@@ -60,6 +63,8 @@ _PLAIN_EMPTY: Final = 64
 _FLIGHTS: Final = 3
 """Times a client of TLS 1.3 speaks that sends its hello, EHLO and QUIT; before 1.3 once more."""
 _TLS_1_3: Final = 0x0304
+_SHORT: Final = 35
+"""Bytes of a record that holds QUIT, RSET or DATA: with 24 of AES-GCM in TLS 1.2, 17 in 1.3."""
 _CERTIFICATE: Final = 1800
 """Bytes of a server that hold one: a server that speaks in clear says less."""
 _BODY: Final = 64
@@ -67,14 +72,25 @@ _BODY: Final = 64
 _GREETING: Final = 4
 """Bytes a server that spoke has sent."""
 _MOD: Final = 0xFFFFFFFF
+_ONE = np.uint64(1)
 
 
 @inner
-def count_flights(s, side):
-    """Bytes under TLS: do they come after some of the other side?"""
-    if side == CLIENT and s.spoke == SERVER_SPOKE:
-        s.flights = min(s.flights + 1, 0xFFFF)
-    s.spoke = CLIENT_SPOKE if side == CLIENT else SERVER_SPOKE
+def count_flights(s, side, grown):
+    """So many bytes under TLS: do they come after some of the other side, and answer what?"""
+    if side == CLIENT:
+        if s.spoke == SERVER_SPOKE:
+            s.flights = min(s.flights + 1, 0xFFFF)
+            s.flight = 0
+        short = s.flight <= _SHORT
+        s.flight += grown
+        if short and s.flight > _SHORT:
+            s.answer = 0
+        s.spoke = CLIENT_SPOKE
+    else:
+        if s.flight > _SHORT:
+            s.answer += grown
+        s.spoke = SERVER_SPOKE
 
 
 @inner
@@ -127,10 +143,12 @@ def decided(followed, connection, s, tick):
 
 
 @inner
-def _sized(followed, connection, size, least, empty, tick):
+def _sized(followed, connection, size, least, empty, said, tick):
     """A session whose replies are hidden: did its client send a message, ``least`` bytes?
 
-    Up to ``empty`` it did not even begin one. Gives the host whose evidence changed.
+    Up to ``empty`` it did not even begin one. The server ``said`` so many bytes to what it sent
+    last, or UNKNOWN; below zero: replies are hidden otherwise. Gives the host whose evidence
+    changed.
     """
     owners = followed.owners
     if connection.first == INBOUND and size >= least:
@@ -138,24 +156,46 @@ def _sized(followed, connection, size, least, empty, tick):
     h = owner(owners, connection)
     if h < 0:
         return NOBODY
+    news = size > empty and _compared(owners, connection, h, said, size >= least, tick)
+    if _counted(owners, connection, h, size, least, empty, tick) or news:
+        return h
+    return NOBODY
+
+
+@inner
+def _compared(owners, connection, h, said, letter, tick):
+    """What was said to a message or an envelope, held against what was before: does it tell?"""
+    d = np.int64(owners.hosts.rows[h].detail)
+    if said < 0 or d == NO_DETAIL:
+        return False
+    hi, lo = network(connection.server_hi, connection.server_lo)
+    hashed = mix(mix(_ONE, hi), lo)
+    if letter:
+        return note_letter(owners.hosts.details[d], hashed, said, tick)
+    return note_envelope(owners.hosts.details[d], hashed, said, tick)
+
+
+@inner
+def _counted(owners, connection, h, size, least, empty, tick):
+    """A session whose replies are hidden counts, or is no news; whether it does."""
     if size <= empty:
         if not new_verdict(owners, connection, h, tick):
-            return NOBODY
+            return False
         count(owners, h, _C_EMPTY, 0, tick)
     elif size < least:
         if not held_nothing(owners, connection, h, tick):
-            return NOBODY
+            return False
         count(owners, h, _C_UNMAILED, 0, tick)
     else:
         fresh = new_verdict(owners, connection, h, tick)
         again = came_again(owners, connection, h, tick)
         if not (fresh or again):
-            return NOBODY
+            return False
         if fresh:
             count(owners, h, _C_MAILED, 0, tick)
         if again:  # no bot comes again: that makes up for it
             count(owners, h, _C_MAILED, 0, tick)
-    return h
+    return True
 
 
 @inner
@@ -171,8 +211,8 @@ def weighed_unread(followed, connection, tick):
     if heard < _GREETING or heard >= 1 << 31 or sent >= 1 << 31:
         return NOBODY
     if heard >= _CERTIFICATE:
-        return _sized(followed, connection, sent, _UNREAD, _UNREAD_EMPTY, tick)
-    return _sized(followed, connection, sent, _PLAIN, _PLAIN_EMPTY, tick)
+        return _sized(followed, connection, sent, _UNREAD, _UNREAD_EMPTY, -1, tick)
+    return _sized(followed, connection, sent, _PLAIN, _PLAIN_EMPTY, -1, tick)
 
 
 @inner
@@ -181,9 +221,22 @@ def hidden_outcome(followed, connection, s, tick):
     size = np.int64(s.body_bytes)
     least = _BODY
     empty = np.int64(-1)
+    said = np.int64(-1)
     if s.tls == IN_TLS:
         size = np.int64(s.bytes[0]) - np.int64(s.hello_size)
         least = _SEALED
         if s.flights <= (_FLIGHTS if s.tls_version >= _TLS_1_3 else _FLIGHTS + 1):
             empty = _SEALED_EMPTY
-    return _sized(followed, connection, size, least, empty, tick)
+        said = _said(s, connection.seen == BOTH_SEEN)
+    return _sized(followed, connection, size, least, empty, said, tick)
+
+
+@inner
+def _said(s, both):
+    """Bytes the server said to the client's last message or envelope; UNKNOWN: who knows.
+
+    Before TLS 1.3 there are ciphers that make QUIT as long as an envelope.
+    """
+    sure = s.tls_version >= _TLS_1_3 or s.flight <= _SHORT
+    whole = s.lost[0] == 0 and s.lost[1] == 0
+    return np.int64(s.answer) if both and sure and whole else np.int64(UNKNOWN)

@@ -267,3 +267,12 @@ def test_sender_domains_count_only_where_servers_refuse_the_mail():
         "bot": 300, "forwarder": 0, "office": 0, "few": 0
     }  # fmt: skip
     assert found["forwarder"].code == "senders.taken"
+
+
+def test_who_tries_again_what_fails_and_delivers_elsewhere_has_an_old_address_book():
+    tried = {"first_failed": 80, "first_answered": 20, "unanswered": 240}
+    patient = FirstContact().explain(evidence(**tried, mailed=5))
+    assert (patient.code, patient.centibans) == ("first_contact.patient", 120)
+    assert "(240 tries)" in patient.reason
+    for other in (tried, tried | {"mailed": 4}, tried | {"mailed": 5, "unanswered": 239}):
+        assert FirstContact().explain(evidence(**other)).centibans == 300
