@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo demo-live demo-web demo-cluster test check same bench bench-live bench-kafka bench-cluster bench-leases bench-web quality fit wheel deb release container site kafka lab soak schema picture conformance fuzz fixtures lock clean
+.PHONY: help demo demo-live demo-web demo-cluster test check same bench bench-live bench-kafka bench-cluster bench-flink bench-leases bench-web quality fit wheel deb release container site kafka lab soak schema picture conformance fuzz fixtures lock clean
 
 help: ## what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,9 @@ bench-kafka: .venv/ready ## alerts a second to Kafka, and packet to acknowledgem
 
 bench-cluster: .venv/ready ## what forwarding and correlating cost beside replay, and bytes on Kafka
 	$(BIN)/python -m benchmarks.cluster
+
+bench-flink: .venv/ready ## the join of two directions beside Apache Flink (Java, Maven, 0.8 GB into build/)
+	$(BIN)/python -m benchmarks.flink
 
 bench-leases: .venv/ready ## what a million leases cost the pipeline, memory of ten million, changes a second
 	$(BIN)/python -m benchmarks.leases --page

@@ -7,12 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from kafka.errors import KafkaError
 
+from lab.broker import Broker
 from lab.splitting import by_direction, split
 from lab.storm import one_after_another, write
 from lab.waiting import wait_for
@@ -25,7 +27,7 @@ from sensor.state.snapshot import read
 from tests.cluster.test_equal import forwarded, replayed, settings_of
 from tests.cluster.test_kafka import WHOLE, Cluster, by_host
 from tests.cluster.test_kafka import replayed as lines_of_replay
-from tests.conftest import PCAPS, ROOT
+from tests.conftest import PCAPS, ROOT, needs
 
 
 def heard(share: Share, messages: list, first: int) -> list[dict]:
@@ -126,50 +128,92 @@ def test_one_that_is_killed_is_replaced_by_another(broker, tmp_path):
     assert "followed from where its log begins" not in two.log.read_text()
 
 
+PACE = 4
+"""So many times as fast as it was."""
+AWAY = 60.0
+"""Seconds of packet time from which nothing of one sensor comes."""
+
+
+class Members:
+    """Those who correlate, by name; what they have told only grows."""
+
+    def __init__(self, cluster: Cluster, folder: Path, most: int) -> None:
+        self.cluster, self.folder, self.most = cluster, folder, most
+        self.living: dict[str, Process] = {}
+        self.logs: list[Path] = []
+        self.told = 0
+
+    def add(self, name: str, named: bool = True) -> Process:
+        """Another, or one that was here before."""
+        one = self.living[name] = Process(self.cluster, name, self.folder, named)
+        self.logs.append(one.log)
+        return one
+
+    def kill(self, name: str) -> None:
+        """It dies, and comes back."""
+        self.living[name].end(signal.SIGKILL)
+        self.add(name)
+
+    def go_on(self) -> None:
+        """More is told than before, if not all is told already."""
+        least = min(self.told + 1, self.most)
+        wait_for(lambda: len(self.cluster.committed()) >= least, 60, "more alerts")
+        self.told = len(self.cluster.committed())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("whole machine")
-def test_members_are_killed_added_and_removed(broker, tmp_path):
+def test_members_die_come_and_go_the_broker_restarts_and_a_sensor_is_away(tmp_path):
+    needs("java", "mvn")
+    broker = Broker(tmp_path / "kafka").start()
     first, limits = 'replies = "visible"', "[limits]\nmax_hosts = 4096\nmax_connections = 65536\n"
-    more = f"partitions = 3\nsnapshot = 2\npatience = 20.0\n{limits}"
+    more = f"partitions = 3\nsnapshot = 2\npatience = 60.0\n{limits}"
     cluster = Cluster(broker, tmp_path, more, first)
     whole = tmp_path / "whole.pcap"
-    write(whole, one_after_another(240, 60, 30))
+    write(whole, one_after_another(240, 160, 30))
     want = lines_of_replay(whole, "-c", str(cluster.config))
     assert len(want) >= 240
-    living = {name: Process(cluster, name, tmp_path) for name in ("one", "two")}
-    logs = [one.log for one in living.values()]
-    wait_for(lambda: all(one.says("follows partitions") for one in living.values()), 60, "both")
-    sensors = forwarding(cluster, split(whole, tmp_path, by_direction), "1x")
-    told = 0
-
-    def go_on() -> None:
-        """More is told than before, if not all is told already."""
-        nonlocal told
-        least = min(told + 1, len(want))
-        wait_for(lambda: len(cluster.committed()) >= least, 60, "more alerts")
-        told = len(cluster.committed())
-
-    for number, name in enumerate(("one", "two", "one", "two", "one")):
-        go_on()
-        living[name].end(signal.SIGKILL)
-        if number == 2:  # its partitions are another's before it comes back
-            three = living["three"] = Process(cluster, "three", tmp_path, named=False)
-            logs.append(three.log)
-            wait_for(three.follows, 60, "three")
-        if number == 3:  # one that ends as it should, at the same time
-            living.pop("three").end(signal.SIGTERM)
-        living[name] = Process(cluster, name, tmp_path)
-        logs.append(living[name].log)
-    for sensor in sensors:
-        assert sensor.wait(300) == 0
-    wait_for(lambda: len(cluster.committed()) >= len(want), 120, "the rest")
-    for one in living.values():
-        one.end(signal.SIGTERM)
-    records = [r.value for r in cluster.committed()]
+    members = Members(cluster, tmp_path, len(want))
+    both = [members.add("one"), members.add("two")]
+    wait_for(lambda: all(one.says("follows partitions") for one in both), 60, "both")
+    sensors = forwarding(cluster, split(whole, tmp_path, by_direction), f"{PACE}x")
+    try:
+        members.go_on()
+        members.kill("one")
+        members.go_on()
+        sensors[1].send_signal(signal.SIGSTOP)
+        gone = time.monotonic()
+        members.kill("two")
+        broker.kill()
+        broker.start()
+        members.kill("one")
+        time.sleep(max(0.0, gone + AWAY / PACE - time.monotonic()))
+        assert [sensor.poll() for sensor in sensors] == [None, None]
+        sensors[1].send_signal(signal.SIGCONT)
+        members.go_on()
+        members.living["two"].end(signal.SIGKILL)  # its partitions are another's, then it is back
+        three = members.add("three", named=False)
+        wait_for(three.follows, 60, "three")
+        members.add("two")
+        members.go_on()
+        members.living.pop("three").end(signal.SIGTERM)  # as it should, while another dies
+        members.kill("one")
+        assert [sensor.wait(300) for sensor in sensors] == [0, 0]
+        wait_for(lambda: len(cluster.committed()) >= len(want), 120, "the rest")
+        for one in members.living.values():
+            one.end(signal.SIGTERM)
+        records = [r.value for r in cluster.committed()]
+    finally:
+        for process in (*sensors, *(one.process for one in members.living.values())):
+            process.kill()
+        broker.kill()
     assert len(records) == len(want)
-    assert by_host(records) == by_host(want)
-    assert not any("from where its log begins" in log.read_text() for log in logs)
+    assert by_host(records) == by_host(want)  # of each host in order
+    said = "".join(log.read_text() for log in members.logs)
+    assert "begins anew from what was committed" in said  # the broker was away
+    assert "left behind" not in said
+    assert "from where its log begins" not in said
 
 
 def test_a_state_topic_with_too_few_partitions_is_said(broker, tmp_path):

@@ -1,0 +1,51 @@
+"""What docs/cluster.md says was measured: each table has its command, and the rival can be had."""
+
+import ast
+import re
+import shutil
+import subprocess
+import tomllib
+import xml.etree.ElementTree as ElementTree
+
+from tests.conftest import ROOT
+
+PAGE = ROOT / "docs" / "cluster.md"
+RIVAL = ROOT / "benchmarks" / "pyflink"
+
+
+def test_each_table_has_its_command_and_says_where_it_was_measured():
+    text, makefile = PAGE.read_text(), (ROOT / "Makefile").read_text()
+    parts = dict(re.findall(r"<!-- (\w+) -->\n(.*?)<!-- end of \1 -->", text, re.DOTALL))
+    assert sorted(parts) == ["cluster", "flink"]
+    for name, content in parts.items():
+        assert re.match(r"Measured \d{4}-\d\d-\d\d at commit [0-9a-f]{7,}", content), name
+        assert re.search(rf"^bench-{name}:.*\n\t.* -m benchmarks\.{name}$", makefile, re.MULTILINE)
+        assert f"make bench-{name}" in text
+        module = (ROOT / "benchmarks" / f"{name}.py").read_text()
+        assert f'part("{name}", options.page, ROOT / "docs" / "cluster.md")' in module
+
+
+def test_the_rival_is_one_query_of_one_release():
+    job = ast.parse((RIVAL / "join.py").read_text())
+    assert {node.module for node in ast.walk(job) if isinstance(node, ast.ImportFrom)} == {
+        "pyflink.table"
+    }
+    (asked,) = (RIVAL / "requirements.in").read_text().split()
+    assert asked == "apache-flink==2.2.1"
+    locked = (RIVAL / "requirements.lock").read_text()
+    assert re.search(rf"^{re.escape(asked)} \\\n    --hash=sha256:", locked, re.MULTILINE)
+    connector = ElementTree.parse(RIVAL / "pom.xml").getroot()
+    (version,) = connector.findall(".//{*}dependency/{*}version")
+    assert version.text.endswith("-" + asked.partition("==")[2].rpartition(".")[0])
+
+
+def test_nothing_of_the_rival_is_installed_with_the_sensor():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "flink" not in str(project["project"]) + str(project["dependency-groups"])
+    assert "flink" not in (ROOT / "requirements.lock").read_text()
+    assert "flink" not in (ROOT / "lab" / "install").read_text()
+
+
+def test_what_fetches_the_rival_is_a_script_that_can_run():
+    assert shutil.which(str(RIVAL / "install"))
+    subprocess.run(["bash", "-n", str(RIVAL / "install")], check=True)
