@@ -54,6 +54,16 @@ C: QUIT\r\n
 S: 221 2.0.0 Wq7kbye\r\n
 """
 """What a bot says and hears, secrets in all places; HELO names and domains are none."""
+REFUSED = r"""
+S: 220 mx.example ESMTP Wq7kgreeting\r\n
+C: HELO mail.sender.example\r\n
+S: 250 mx.example Wq7kwelcome\r\n
+C: MAIL FROM:<Wq7ksender@sender.example>\r\n
+S: 250 2.1.0 <Wq7ksender@sender.example> ok\r\n
+C: RCPT TO:<Wq7kunknown@rcpt.example>\r\n
+S: 550 5.1.1 <Wq7kunknown@rcpt.example>: no such user Wq7kunknown\r\n
+"""
+"""What makes an alert of it, when it is said often enough."""
 
 
 def captured(talks: int) -> list[tuple[int, bytes]]:
@@ -63,7 +73,7 @@ def captured(talks: int) -> list[tuple[int, bytes]]:
     for number in range(talks):
         talk = Conversation(sport=4000 + number, ends=(CLIENT, f"198.18.{number}.25"))
         talk.now = begin + number * 10**9
-        frames += talk.open().say(TALK).close().frames
+        frames += talk.open().say(REFUSED if number % 4 else TALK).close().frames
     return sorted(frames)
 
 
@@ -122,10 +132,10 @@ def test_nothing_of_a_mail_is_on_any_topic(tmp_path):
         desk = Desk(own, tmp_path)
         (key := tmp_path / "key").write_text("of the provider")
         text = desk.config.read_text()
-        more = f'[cluster]\nkey_file = "{key}"\nsnapshot = 1\npatience = 1.0\n'
+        more = f'[cluster]\nkey_file = "{key}"\nsnapshot = 1\npatience = 5.0\n'
         desk.config.write_text(text.replace("[cluster]\n", more))
         whole = tmp_path / "whole.pcap"
-        whole.write_bytes(pcap(captured(40)))
+        whole.write_bytes(pcap(captured(80)))
         assert whole.read_bytes().count(SECRET) > 1000
         running += [Process(desk, "one", tmp_path), desk.decide("decider")]
         wait_for(lambda: running[0].says("follows partitions 0"), 60, "who correlates")
