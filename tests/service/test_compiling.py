@@ -69,6 +69,16 @@ def test_pcapng_is_read_without_numba(tmp_path):
     assert _run("replay", "-q", str(path)) == ""
 
 
+def test_segments_are_forwarded_and_correlated_without_numba():
+    program = (
+        "import sys; from tests.cluster.test_equal import PCAPS, correlated, settings_of;"
+        "assert correlated(settings_of('slow_bot'), 2 * [PCAPS / 'slow_bot.pcap']);"
+        "print('numba' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert run.stdout == "False\n", run.stderr
+
+
 def test_flags_that_change_the_code_leave_the_library_aside():
     program = "from sensor.base.machine_code import library; print(library())"
     run = subprocess.run(
