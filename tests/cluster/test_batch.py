@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka.record import util
 
 from sensor.base.kernel import table
 from sensor.cluster.batch import COLUMNS, BatchError, Head, decode, encode
@@ -84,3 +85,8 @@ def test_more_bytes_than_were_announced_are_not_unpacked():
 def test_the_line_of_json_is_what_the_page_says():
     line = encode(*made(1)).partition(b"\n")[0]
     assert msgspec.json.decode(line)["schema"] == "port25.segments/1"
+
+
+def test_checksums_of_messages_are_no_python():
+    """Those of kafka-python without its extra take 80 ns a byte: as long as all else together."""
+    assert util.crc32c_c is not None
