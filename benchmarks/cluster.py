@@ -2,7 +2,8 @@
 
     python -m benchmarks.cluster [--sessions 20000] [--hosts 300] [--page]
 
-The last tables are of real parts, in network namespaces (root, Java, Maven): ``live --forward`` on
+The other tables are of real parts, in network namespaces (root, Java, Maven): ``live`` and ``live
+--forward`` with the same packets on an interface, each with all it does; then ``live --forward`` on
 an interface, Kafka, two who correlate. Hosts one after the other open connections until each is one
 too many; an alert's latency is the time from the packet that tipped the score, as the kernel
 stamped it, to the alert being read as committed. Then who follows is killed.
@@ -14,13 +15,14 @@ are those of the batches that would go to Kafka, with one word every half second
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.live import SENDER
+from benchmarks.live import SENDER, send
 from benchmarks.page import part
 from lab import ROOT
 from lab.broker import start_in
@@ -145,6 +147,39 @@ def live(hosts: int) -> None:
     print(f"\nAnother takes over {other:.1f} s after `kill -9` of who correlates.")
 
 
+def spent(process: int) -> float:
+    """Seconds of a processor that a process has had."""
+    facts = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def beside_live() -> None:
+    """What a packet costs a sensor that judges on an interface, and one that forwards to Kafka."""
+    took: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as made, Laboratory() as lab:
+        folder = Path(made)
+        folder.chmod(0o755)
+        settings = SETTINGS.format(bootstrap=start_in(lab, lab.watch, folder))
+        capture = folder / "sessions.pcap"
+        write(capture, generate(5_000)[0])
+        for turn in range(2):
+            for words in ("", "--forward"):
+                name = f"live {words}".strip()
+                sensor = Sensor(lab, folder / f"{turn}{words}", settings, *words.split()).start()
+                assert sensor.process is not None
+                begun = spent(sensor.process.pid)
+                sent, rate = send(lab, capture, 60_000, 5)
+                time.sleep(2)  # and with what it does after the last packet
+                one = (spent(sensor.process.pid) - begun) / sent
+                took[name] = min(one, took.get(name, one))
+                sensor.stop()
+    alone = took["live"]
+    print(f"\n| sessions on an interface, {rate:,} packets/s | processor time a packet | |")
+    print("| --- | ---: | ---: |")
+    for name, one in took.items():
+        print(f"| `{name}` | {one * 1e6:.1f} us | {one / alone:.2f} x |")
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -155,6 +190,7 @@ def main() -> None:
     with part("cluster", options.page, ROOT / "docs" / "cluster.md"):
         table(options.sessions)
         if options.hosts:
+            beside_live()
             live(options.hosts)
 
 
