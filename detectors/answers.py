@@ -73,10 +73,12 @@ class AnswersSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """decibans at most against a host whose mail is filtered"""
 
 
-@kernel
-def _walk(against, in_favour, tables):
+def _sum(against: Any, in_favour: Any, tables: Any) -> Any:
     total = max(0, against - tables[2]) * tables[0] + in_favour * tables[1]
     return max(np.int64(0), min(np.int64(tables[3]), total))
+
+
+_walk = kernel(_sum)
 
 
 @kernel
@@ -161,7 +163,7 @@ class Answers(Detector):
         worth = int(ratio(evidence.counts, evidence.facts, self.tables))
         if not worth:
             return Finding(self.name, 0, "answers.none", figures)
-        shut = int(_walk(figures["shut"], figures["open"], self.tables[0])) == worth
+        shut = int(_sum(figures["shut"], figures["open"], self.tables[0])) == worth
         up, down, spare, _, _ = self.tables[0 if shut else 1].tolist()
         counted = figures["shut" if shut else "filtering"] - spare
         figures |= {"counted": counted, "spare": spare}

@@ -162,12 +162,15 @@ of a provider. "Alerted" is of an honest kind false, and so is "block recommende
 
 Of the first kinds parameters were chosen with other seeds in view. Of those "no parameter saw" none
 was; but one kind of spam sources, what goes through a good server (`filtered` in
-[detectors/rejections.py](../detectors/rejections.py)), was added after a look at *mailer script*.
+[detectors/rejections.py](../detectors/rejections.py)), was added after a look at *mailer script*,
+and what is said of a patient host ([detectors/first_contact.py](../detectors/first_contact.py))
+after one at *stale address book*.
 
 What is missed is missed for a reason. A *cracked account* on a good server whose sessions are
-encrypted looks as a newsletter of it does. *Webmail only* and *residential proxy* are few
-connections to few providers, of which TLS hides what is said to them. A *closed port* lets too few
-connections through for a block, which would change nothing.
+encrypted looks as a newsletter of it does, but for how much servers say to what it writes
+([detectors/answers.py](../detectors/answers.py)). *Webmail only* and *residential proxy* are few
+connections to few providers, of which TLS hides what is said to them, and not how much. A *closed
+port* lets too few connections through for a block, which would change nothing.
 
 ## As shipped
 
