@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from lab.senders.judge import made
 from sensor.base.kernel import INTERPRETED
 from sensor.base.machine_code import is_missing, level
 from tests.conftest import PCAPS, ROOT
@@ -77,6 +78,22 @@ def test_segments_are_forwarded_and_correlated_without_numba():
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert run.stdout == "False\n", run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "seed"), [("webmail only", 5001), ("cracked account", 5005)])
+def test_what_tls_hides_is_put_into_words_without_numba(tmp_path, kind, seed):
+    wire, (host,) = made(kind, 1, seed)
+    path, config = tmp_path / "day.pcap", tmp_path / "port25.toml"
+    wire.write(path)
+    config.write_text('subscriber_prefixes = ["10.0.0.0/8"]\n')
+    words = ["explain", "-c", str(config), host, "-r", str(path)]
+    run = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *words], capture_output=True, text=True, cwd=ROOT
+    )
+    (line,) = (line for line in run.stdout.splitlines() if line.startswith("  answers "))
+    assert float(line.split()[1]) >= 30
+    assert "numba" not in run.stderr.splitlines()[-1].split()
 
 
 def test_flags_that_change_the_code_leave_the_library_aside():
