@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ from benchmarks import quality
 from benchmarks.baselines import BASELINES, Climb, climbs
 from detectors.registry import DETECTORS, DetectorSettings
 from detectors.score import ScoreSettings
+from lab import ROOT
 from lab.memory import map_tables
 from lab.traffic.packets import blocks
 from lab.traffic.population import SETTINGS, Group, Traffic, traffic
@@ -389,6 +391,11 @@ class Figures:
         return rows
 
 
+def _commit() -> str:
+    words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
 def figures(shards: list[Shard], seeds: str, judged: dict[str, dict[str, int]]) -> dict[str, Any]:
     """Everything the page is made of."""
     f = Figures(shards)
@@ -400,6 +407,7 @@ def figures(shards: list[Shard], seeds: str, judged: dict[str, dict[str, int]]) 
     rows = [row for row in shards[0].climbs if row not in BASELINES and row not in (FULL, CURVE)]
     return {
         "seeds": seeds,
+        "commit": _commit(),
         "days": days,
         "connections": sum(shard.connections for shard in shards),
         "users": len(f.highest(FULL, "legitimate")) / (days / 1e6),

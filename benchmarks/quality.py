@@ -16,6 +16,8 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from detectors.registry import DETECTORS
+
 __all__ = ["write"]
 
 _NAMES: Final = {
@@ -108,6 +110,13 @@ def _delays(found: dict[str, Any], path: Path) -> None:
     _save(path)
 
 
+def _age(found: dict[str, Any]) -> str:
+    measured = {row["method"] for row in found["variants"]}
+    since = [f"`{one.name}`" for one in DETECTORS if f"without {one.name}" not in measured]
+    before = f", before there was {' and '.join(since)}" if since else ""
+    return f"The figures are of commit {found['commit']}{before}."
+
+
 def _page(found: dict[str, Any]) -> str:
     low, high = found["bounds"]
     families = found["families"]
@@ -122,7 +131,7 @@ Made by `make quality`: `python -m benchmarks.evaluate --seeds {found["seeds"]}`
 laboratory ([lab/traffic/](../lab/traffic)), which has the source of every figure it is
 modelled on. It is a model: these figures hold for senders like those, and say nothing of a family
 nobody has described. Parameters were chosen on other seeds (`--seeds training`); no choice was made
-on these.
+on these. {_age(found)}
 
 {found["days"]:,} legitimate subscriber-days, {found["connections"]:,} connections and lookups, all of
 them whole packets through the sensor as it ships.
