@@ -20,6 +20,7 @@ from sensor.alerts.alert import Alert
 from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.cluster.exempting import Exempting
+from sensor.cluster.fencing import end_transaction, transactional_id
 from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing, fetch, send, sweep
 from sensor.cluster.standing import NAME, Counters, health, standing
@@ -55,6 +56,8 @@ class _Note(msgspec.Struct, frozen=True):
     state: int = -1
     """offset in the state topic of the first piece of the snapshot; -1: there is none"""
     pieces: int = 0
+    by: str = ""
+    """the member that told them"""
 
 
 def _note(text: str) -> _Note:
@@ -100,14 +103,14 @@ class Correlator:
         """when the last message came"""
         self._notes: dict[Any, _Note] = {}
         self._writing: dict[Any, tuple[float, Writing | None]] = {}
-        member = name or secrets.token_hex(4)
-        self.name: Final = NAME + member
+        self._member: Final = name or secrets.token_hex(4)
+        self.name: Final = NAME + self._member
         self._said = 0.0
         self._skew: dict[str, int] = {}
         self._producer = KafkaProducer(
             **connection.arguments,
             client_id=self.name,
-            transactional_id=f"{settings.cluster.group}-{member}",
+            transactional_id=transactional_id(settings, self._member),
             transaction_timeout_ms=_TRANSACTION,
             acks="all",
             compression_type=None if self._kafka.compression == "none" else self._kafka.compression,
@@ -191,9 +194,13 @@ class Correlator:
         Not while the group is being joined, for this asks Kafka, too.
         """
         arrived, self._arrived = self._arrived, []
+        before = {self._member, ""}
         for part in arrived:
             found = self._consumer.committed(part, metadata=True)
             note = self._notes[part] = _note(found.metadata) if found else _Note()
+            if note.by not in before:
+                before.add(note.by)
+                end_transaction(self._connection, self._settings, note.by, self._notice)
             self._committed[part] = found.offset if found else 0
             share, offset = self._resumed(part, note)
             self._shares[part] = share
@@ -312,7 +319,8 @@ class Correlator:
         # Behind what was committed before, alerts are only counted again.
         committed = {}
         for part, at in offsets.items():
-            note = msgspec.structs.replace(self._notes[part], alerts=self._shares[part].alerts)
+            told = self._shares[part].alerts
+            note = msgspec.structs.replace(self._notes[part], alerts=told, by=self._member)
             text = msgspec.json.encode(note).decode()
             committed[part] = OffsetAndMetadata(at, text, -1)
         if committed:

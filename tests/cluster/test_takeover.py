@@ -12,17 +12,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from lab.broker import Broker
 from lab.splitting import by_direction, split
 from lab.storm import one_after_another, write
 from lab.waiting import wait_for
+from sensor.cluster.fencing import end_transaction, transactional_id
 from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing
-from sensor.cluster.topics import ensure_state_topic
+from sensor.cluster.standing import NAME
+from sensor.cluster.topics import ensure_segments_topic, ensure_state_topic
 from sensor.settings import load_settings
 from sensor.sinks.kafka.connection import Connection, named
+from sensor.sinks.kafka.topics import ensure_topics
 from sensor.state.snapshot import read
 from tests.cluster.test_equal import forwarded, replayed, settings_of
 from tests.cluster.test_kafka import WHOLE, Cluster, by_host
@@ -168,10 +172,10 @@ def test_members_die_come_and_go_the_broker_restarts_and_a_sensor_is_away(tmp_pa
     needs("java", "mvn")
     broker = Broker(tmp_path / "kafka").start()
     first, limits = 'replies = "visible"', "[limits]\nmax_hosts = 4096\nmax_connections = 65536\n"
-    more = f"partitions = 3\nsnapshot = 2\npatience = 60.0\n{limits}"
+    more = f"partitions = 3\nsnapshot = 2\npatience = 20.0\n{limits}"
     cluster = Cluster(broker, tmp_path, more, first)
     whole = tmp_path / "whole.pcap"
-    write(whole, one_after_another(240, 290, 30))
+    write(whole, one_after_another(240, 400, 30))
     want = lines_of_replay(whole, "-c", str(cluster.config))
     assert len(want) >= 240
     members = Members(cluster, tmp_path, len(want))
@@ -180,16 +184,17 @@ def test_members_die_come_and_go_the_broker_restarts_and_a_sensor_is_away(tmp_pa
     sensors = forwarding(cluster, split(whole, tmp_path, by_direction), f"{PACE}x")
     try:
         members.go_on()
-        members.kill("one")
+        assert [sensor.poll() for sensor in sensors] == [None, None]
         sensors[1].send_signal(signal.SIGSTOP)
         gone = time.monotonic()
+        members.kill("one")
         members.kill("two")
+        time.sleep(max(0.0, gone + AWAY / PACE - time.monotonic()))
+        sensors[1].send_signal(signal.SIGCONT)
+        members.go_on()
+        members.kill("one")
         broker.kill()
         broker.start()
-        members.kill("one")
-        time.sleep(max(0.0, gone + AWAY / PACE - time.monotonic()))
-        assert [sensor.poll() for sensor in sensors] == [None, None]
-        sensors[1].send_signal(signal.SIGCONT)
         members.go_on()
         members.living["two"].end(signal.SIGKILL)  # its partitions are another's, then it is back
         three = members.add("three", named=False)
@@ -222,3 +227,44 @@ def test_a_state_topic_with_too_few_partitions_is_said(broker, tmp_path):
     ensure_state_topic(connection, settings, 1)
     with pytest.raises(KafkaError, match="1 partitions; expected 2, as many as segments-"):
         ensure_state_topic(connection, settings, 2)
+
+
+@pytest.mark.parametrize("alive", [False, True], ids=["dead", "alive"])
+def test_what_one_that_died_had_begun_to_tell_is_ended_at_once(broker, tmp_path, alive):
+    cluster = Cluster(broker, tmp_path)
+    settings = load_settings(str(cluster.config))
+    connection = Connection(named(settings.kafka))
+    ensure_segments_topic(connection, settings)
+    ensure_topics(connection)
+    minutes = {"transaction_timeout_ms": 600_000}
+    other = KafkaProducer(
+        **connection.arguments, transactional_id=transactional_id(settings, "other"), **minutes
+    )
+    other.init_transactions()
+    other.begin_transaction()
+    other.send(cluster.alerts, b"half of it", partition=0).get(60)
+    member = KafkaConsumer(
+        settings.cluster.segments_topic, **connection.arguments,
+        client_id=NAME + ("other" if alive else "third"), group_id=settings.cluster.group,
+    )  # fmt: skip
+    wait_for(lambda: member.poll(100) is not None and member.assignment(), 60, "to join")
+    said = []
+    assert end_transaction(connection, settings, "other", said.append) is not alive
+    assert said == []
+    reader = KafkaConsumer(**connection.arguments, isolation_level="read_committed")
+    part = TopicPartition(cluster.alerts, 0)
+
+    def open_no_more() -> bool:
+        return reader.end_offsets([part])[part] == 2  # the message, and that it counts, or not
+
+    if alive:
+        assert not open_no_more()
+        other.commit_transaction()
+        wait_for(open_no_more, 20, "the end of it")
+    else:
+        wait_for(open_no_more, 20, "the end of it")
+        with pytest.raises(KafkaError):
+            other.commit_transaction()
+    assert len(cluster.committed()) == alive
+    for one in (member, reader, other):
+        one.close()
