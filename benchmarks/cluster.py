@@ -1,10 +1,11 @@
 """What it costs that many sensors judge together: ratios, each beside what one sensor does.
 
-    python -m benchmarks.cluster [--sessions 20000] [--hosts 300] [--page]
+    python -m benchmarks.cluster [--sessions 20000] [--hosts 300] [--quick] [--page]
 
-The other tables are of real parts, in network namespaces (root, Java, Maven): ``live`` and ``live
---forward`` with the same packets on an interface, each with all it does; then ``live --forward`` on
-an interface, Kafka, two who correlate. Hosts one after the other open connections until each is one
+The other tables are of real parts. Of more processes and partitions, see ``benchmarks.scaling``
+(``--quick``: few). In network namespaces (root, Java, Maven): ``live`` and ``live --forward`` with
+the same packets on an interface, each with all it does; then ``live --forward`` on an interface,
+Kafka, two who correlate. Hosts one after the other open connections until each is one
 too many; an alert's latency is the time from the packet that tipped the score, as the kernel
 stamped it, to the alert being read as committed. Then who follows is killed.
 
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from benchmarks.live import SENDER, send
 from benchmarks.page import part
+from benchmarks.scaling import PARTITIONS, PROCESSES, scale
 from lab import ROOT
 from lab.broker import start_in
 from lab.generate import write
@@ -185,10 +187,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=20_000)
     parser.add_argument("--hosts", type=int, default=300, help="0: the first table alone")
+    parser.add_argument("--quick", action="store_true", help="few processes and partitions")
     parser.add_argument("--page", action="store_true", help="into docs/cluster.md")
     options = parser.parse_args()
     with part("cluster", options.page, ROOT / "docs" / "cluster.md"):
         table(options.sessions)
+        if options.quick:
+            scale(options.sessions, 1, PROCESSES[:2], (1, 4))
+        else:
+            scale(options.sessions, 5, PROCESSES, PARTITIONS)
         if options.hosts:
             beside_live()
             live(options.hosts)
