@@ -298,6 +298,16 @@ def digest(settings: Settings) -> str:
     return hashlib.blake2b(msgspec.json.encode(shared), digest_size=6).hexdigest()
 
 
+def settings_said(settings: Settings) -> dict[str, Any]:
+    """The same as it goes on the health topic, with one of each setting, to tell which differ."""
+    each = {
+        name: hashlib.blake2b(msgspec.json.encode(getattr(settings, name)), digest_size=4)
+        for name in _SHARED
+    }
+    digests = {name: one.hexdigest() for name, one in each.items()}
+    return {"settings_digest": digest(settings), "settings_digests": digests}
+
+
 def forward_faults(settings: Settings) -> list[str]:
     """What a sensor that forwards cannot have, or lacks."""
     if settings.cluster.mode != "forward":

@@ -159,14 +159,14 @@ def _of_ledger(ledger: Ledger, sensor: str) -> ActFeed:
     return ActFeed("acts:ledger", lambda: ledger.changes, lambda: ledger.last, read)
 
 
-def of_resumes(ledger: Ledger, sensor: str) -> ActFeed:
-    """Whose blocking was let go on here."""
+def of_resumes(ledger: Ledger, sensor: str, here: str = "") -> ActFeed:
+    """Whose blocking was let go on here; ``here``: whose the ledger is, if not ``sensor``'s."""
 
     def read(after: int, most: int) -> list[Numbered]:
         return [
             (number, None if one.sensor else _made(
                 "resume", one.ts, one.by, f"resumed {number}", reason=one.reason,
-                sensor=sensor, whose=one.whose or sensor))
+                sensor=sensor, whose=one.whose or here or sensor))
             for number, one in ledger.resumes.page(after, most)
         ]  # fmt: skip
 

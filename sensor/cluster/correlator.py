@@ -23,7 +23,7 @@ from sensor.cluster.exempting import Exempting
 from sensor.cluster.fencing import end_transaction, transactional_id
 from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing, fetch, send, sweep
-from sensor.cluster.standing import NAME, Counters, health, standing
+from sensor.cluster.standing import NAME, Counters, Latency, health, standing
 from sensor.settings import Settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection
@@ -105,6 +105,7 @@ class Correlator:
         self._writing: dict[Any, tuple[float, Writing | None]] = {}
         self._member: Final = name or secrets.token_hex(4)
         self.name: Final = NAME + self._member
+        self._latency = Latency()
         self._said = 0.0
         self._skew: dict[str, int] = {}
         self._producer = KafkaProducer(
@@ -327,6 +328,7 @@ class Correlator:
             self._producer.send_offsets_to_transaction(committed, self._consumer.group_metadata())
         self._producer.commit_transaction()
         self._committed |= offsets
+        self._latency.measure(self._shares, word)
 
     def _sent(self, part: Any, written: bytes) -> _Note:
         """Send a snapshot; what is to be noted of it."""
@@ -378,7 +380,7 @@ class Correlator:
             if end is not None:
                 lags[part.partition] = max(0, end - self._read.get(part, end))
         shares = {part.partition: share for part, share in self._shares.items()}
-        return standing(shares, lags, self._desk.counters())
+        return standing(shares, lags, self._desk.counters() | self._latency.counters())
 
     def close(self) -> None:
         """Leave the group. A transaction that is open comes to nothing."""

@@ -10,6 +10,7 @@ read yet. Who is silent for a week is forgotten; beyond ``_MOST`` names those si
 import collections
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -40,6 +41,7 @@ _WRITE: Final = 1.0
 _LARGEST: Final = 16 << 20
 """Bytes of a file that is read."""
 _TEXT: Final = 300
+_MOST_PARTS: Final = 100
 
 Role = Literal["sensor", "correlates", "decides"]
 
@@ -56,6 +58,12 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """digest of those that all must have alike; empty: it says none"""
     differs: bool = False
     """whether most others have other settings"""
+    parts: dict[str, str] = {}
+    """a digest of each of them"""
+    differing: list[str] = []
+    """those in which it differs from most"""
+    latency: float | None = None
+    """of who correlates: seconds from a packet to the commit of what it led to, at worst"""
     packets: float | None = None
     """packets in its last second"""
     loss: float | None = None
@@ -82,6 +90,21 @@ def _number(counters: dict[str, dict[str, Any]], name: str) -> float | None:
         if isinstance(value, int | float) and math.isfinite(value):
             return float(value)
     return None
+
+
+def _parts(said: Any) -> dict[str, str]:
+    """Digests by setting, as far as they are some."""
+    found = msgspec.convert(said, dict[str, str])
+    return {name[:_TEXT]: found[name][:_TEXT] for name in list(found)[:_MOST_PARTS]}
+
+
+def _usual_parts(members: Iterable[Member]) -> dict[str, str]:
+    """Of each setting what most have."""
+    counts: dict[str, collections.Counter[str]] = {}
+    for one in members:
+        for name, value in one.parts.items():
+            counts.setdefault(name, collections.Counter())[value] += 1
+    return {name: found.most_common(1)[0][0] for name, found in counts.items()}
 
 
 class Fleet:
@@ -132,6 +155,8 @@ class Fleet:
         self._members[name] = Member(
             name=name, role=role, heard=heard, version=said.version[:_TEXT],
             settings=str(counters.get("settings", {}).get("settings_digest", ""))[:_TEXT],
+            parts=_parts(counters.get("settings", {}).get("settings_digests", {})),
+            latency=_number(counters, "commit_latency_seconds"),
             packets=_number(counters, "packets_per_second"),
             loss=_number(counters, "loss_ratio"), partitions=partitions,
             stopped=bool(_number(counters, "blocking_stopped")),
@@ -153,6 +178,7 @@ class Fleet:
         digests = collections.Counter(one.settings for one in self._members.values())
         digests.pop("", None)
         usual = digests.most_common(1)[0][0] if digests else ""
+        parts = _usual_parts(self._members.values())
         known = [
             sensors
             for name, sensors in self._sensors.items()
@@ -165,6 +191,7 @@ class Fleet:
             ahead = [n for said in several if (n := _number({"": said}, "ahead")) is not None]
             found.append(msgspec.structs.replace(
                 one, differs=bool(one.settings) and one.settings != usual,
+                differing=sorted(name for name in one.parts if one.parts[name] != parts[name]),
                 behind=max(behind, default=None), ahead=max(ahead, default=None),
                 left_behind=any(_number({"": said}, "left_behind") for said in several),
             ))  # fmt: skip
@@ -202,6 +229,8 @@ class FleetFollower:
         self._topic = connection.settings.health_topic
         self._path = files.fleet
         self.fleet = Fleet(decider, members_of(files.path))
+        self.heard = 0
+        """when something was last heard, nanoseconds since 1970; 0: nothing was"""
         self._written = 0.0
         self._looked = -_LOOK
         self._consumer = KafkaConsumer(
@@ -222,6 +251,7 @@ class FleetFollower:
             self._look()
         if self._consumer.assignment():
             for records in self._consumer.poll(0).values():
+                self.heard = time.time_ns()
                 for record in records:
                     self.fleet.take(record.key or b"", record.value or b"", time.time_ns())
         if now - self._written >= _WRITE:

@@ -14,7 +14,7 @@ from sensor.alerts.alert import rfc3339
 from sensor.alerts.notice import HEALTH, Health
 from sensor.base.units import SECOND
 from sensor.cluster.share import Share
-from sensor.settings import Settings, digest
+from sensor.settings import Settings, settings_said
 from sensor.sinks.kafka.message import Message, headers
 
 __all__ = ["NAME", "Counters", "health", "standing"]
@@ -27,13 +27,13 @@ Counters = dict[str, dict[str, Any]]
 
 
 def standing(
-    shares: Mapping[int, Share], lags: Mapping[int, int], desk: Mapping[str, int]
+    shares: Mapping[int, Share], lags: Mapping[int, int], others: Mapping[str, float]
 ) -> Counters:
     """Counters of all partitions together; beside them each partition, and each sensor.
 
-    ``lags``: messages of each partition that it has not read yet; ``desk``: what of it was heard.
+    ``lags``: messages of each partition that it has not read yet; ``others``: what else is counted.
     """
-    total: Counters = {"cluster": {"partitions_followed": len(shares), **desk}}
+    total: Counters = {"cluster": {"partitions_followed": len(shares), **others}}
     for share in shares.values():
         for stage, counters in {**share.pipeline.counters(), "cluster": share.counters()}.items():
             into = total.setdefault(stage, {})
@@ -42,6 +42,40 @@ def standing(
     total["partitions"] = {str(number): lags.get(number, 0) for number in shares}
     total["sensors"] = _sensors(shares)
     return total
+
+
+def _is_live(share: Share) -> bool:
+    """Whether a sensor sends packets as it captures them."""
+    return any(tap.live and not tap.ended for tap in share.merge.taps.values())
+
+
+class Latency:
+    """Seconds from a packet to the commit of what it led to, where packets come as they happen.
+
+    Of each commit that went further, that of the newest packet followed; the worst since the word
+    on the health topic before the last.
+    """
+
+    def __init__(self) -> None:
+        self._followed: dict[Any, int] = {}
+        self._worst: float | None = None
+        self._before: float | None = None
+
+    def measure(self, shares: Mapping[Any, Share], told: bool) -> None:
+        """Something was committed just now; ``told``: with a word on the health topic."""
+        now = time.time_ns()
+        if told:
+            self._before, self._worst = self._worst, None
+        for part, share in shares.items():
+            at = share.pipeline.packet_time
+            if at > self._followed.get(part, 0) and _is_live(share):
+                self._worst = max(self._worst or 0.0, (now - at) / SECOND)
+            self._followed[part] = at
+
+    def counters(self) -> dict[str, float]:
+        """Empty where nothing was measured."""
+        known = [one for one in (self._worst, self._before) if one is not None]
+        return {"commit_latency_seconds": round(max(known), 3)} if known else {}
 
 
 def _sensors(shares: Mapping[int, Share]) -> dict[str, dict[str, float]]:
@@ -63,7 +97,7 @@ def _sensors(shares: Mapping[int, Share]) -> dict[str, dict[str, float]]:
 
 def health(name: str, counters: Counters, settings: Settings) -> Message:
     """Its word on the health topic."""
-    counters = counters | {"settings": {"settings_digest": digest(settings)}}
+    counters = counters | {"settings": settings_said(settings)}
     now = time.time_ns()
     said = Health(HEALTH, now, rfc3339(now), name, __version__, counters)
     more = headers(HEALTH, sensor=name)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sensor.blocking.ledger import Ledger
     from sensor.leases.file import LeaseFile
     from sensor.pipeline import Pipeline
+    from sensor.service.following import Following
     from sensor.settings import Settings
 
 __all__ = [
@@ -129,6 +130,32 @@ def state_from(options: argparse.Namespace, settings: "Settings") -> Path:
     if denied(state):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(state))
     return state
+
+
+def from_kafka_argument(parser: argparse.ArgumentParser) -> None:
+    """``--from-kafka``; see :func:`following`."""
+    parser.add_argument(
+        "--from-kafka",
+        action="store_true",
+        help="build the state folder, one of its own, from Kafka's topics, and show that",
+    )
+
+
+def following(options: argparse.Namespace, settings: "Settings", state: Path) -> "Following | None":
+    """What builds ``state`` from topics, None where that was not asked for. Raises Stop."""
+    if not options.from_kafka:
+        return None
+    from sensor.base.database import DatabaseError
+    from sensor.commands.forward import connection_of
+    from sensor.service.following import Following
+
+    if settings.kafka.format != "port25":
+        raise Stop(2, 'kafka.format: alerts are followed as "port25", not as "ocsf"')
+    connection = connection_of(settings)
+    try:
+        return Following(settings, connection, state)
+    except (DatabaseError, LookupError) as fault:
+        raise Stop(1, str(fault.args[0])) from None
 
 
 def ledger_from(options: argparse.Namespace, read_only: bool = False) -> "Ledger":

@@ -5,6 +5,8 @@ import sys
 from typing import Final
 
 from sensor.commands.options import (
+    following,
+    from_kafka_argument,
     person,
     settings_argument,
     settings_from,
@@ -23,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     settings_argument(parser)
     state_argument(parser)
+    from_kafka_argument(parser)
     parser.add_argument("--plain", action="store_true", help="lines of text, for screen readers")
     parser.add_argument(
         "--language", choices=("en", "ja"), default="", help="the terminal's, where it is known"
@@ -39,8 +42,10 @@ def run(options: argparse.Namespace) -> int:
 
     settings = settings_from(options.config)
     by = options.by or person()
+    state = state_from(options, settings)
+    topics = following(options, settings, state)
     try:
-        view = View(state_from(options, settings))
+        view = View(state)
         words = Words(options.language)
         if options.plain or not sys.stdout.isatty():
             Plain(view, by, mode=settings.blocking.mode, words=words).run(sys.stdin)
@@ -50,4 +55,7 @@ def run(options: argparse.Namespace) -> int:
         Watch(view, by, settings.blocking.mode, words).run()
     except DatabaseError as error:
         raise Stop(1, str(error)) from None
+    finally:
+        if topics is not None:
+            topics.stop()
     return 0

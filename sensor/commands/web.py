@@ -11,6 +11,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from sensor.commands.options import (
+    following,
+    from_kafka_argument,
     person,
     settings_argument,
     settings_from,
@@ -56,6 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     settings_argument(parser)
     state_argument(parser)
+    from_kafka_argument(parser)
     parser.add_argument(
         "--listen", metavar="ADDRESS:PORT", help="in place of the settings' (127.0.0.1:8625)"
     )
@@ -93,18 +96,27 @@ def run(options: argparse.Namespace) -> int:
         for name in _OIDC:
             importlib.import_module(name)
     state = state_from(options, settings)
+    topics = following(options, settings, state)
     try:
         View(state)
+        listening = _listening(settings, host, port)
+        _serve(settings, state, options.config, listening)
     except DatabaseError as error:
         raise Stop(1, str(error)) from None
+    finally:
+        if topics is not None:
+            topics.stop()
+    return 0
+
+
+def _listening(settings: "Settings", host: str, port: int) -> socket.socket:
+    """Where it serves. Raises Stop."""
     try:
-        listening = socket.create_server(
+        return socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
     except OSError as error:
         raise Stop(1, f"web.listen: {settings.web.listen}: {error.strerror}") from None
-    _serve(settings, state, options.config, listening)
-    return 0
 
 
 def _serve(settings: "Settings", state: Path, config: str | None, listening: socket.socket) -> None:

@@ -25,6 +25,7 @@ from sensor.blocking.desk import Acknowledged, Desk, Exempted
 from sensor.blocking.handling import Act
 from sensor.blocking.ledger import Ledger
 from sensor.blocking.recovery import Pause
+from sensor.cluster.brokers import brokers_of
 from sensor.console.bounds import alerts_within, hosts_within
 from sensor.console.listing import Asked, Listing, Seen
 from sensor.console.status import Mode, Range, Status, together
@@ -198,9 +199,17 @@ class View:
         times = [file.st_mtime for file in found if file.st_size]
         return max(0.0, time.time() - max(times)) if times else None
 
+    @property
+    def silence(self) -> float | None:
+        """Seconds since a sensor wrote here; of a folder fed by Kafka, since anybody was heard."""
+        told = brokers_of(self.state)
+        if told is None:
+            return self.age
+        return max(0.0, time.time() - told.heard / SECOND) if told.heard else None
+
     def status(self, mode: Mode) -> Status:
         """How sensor and blocking are; ``mode`` where nothing was decided yet."""
-        age = self.age
+        age = self.silence
         ledger = self._ledger
         enforcing = ledger.enforcing if ledger is not None else None
         if enforcing is not None:

@@ -18,7 +18,9 @@ from typing import Final
 import msgspec
 
 from sensor.alerts.notice import Notice
+from sensor.cluster.alert_book import AlertBook
 from sensor.cluster.alert_follower import AlertFollower
+from sensor.cluster.brokers import KafkaWatch
 from sensor.cluster.election import Election
 from sensor.cluster.fleet import FleetFollower
 from sensor.cluster.topics import ensure_decide_topic
@@ -33,14 +35,12 @@ from sensor.settings import Settings, state_folder
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.topics import ensure_topics
 from sensor.state.folder import StateFolder
-from sensor.state.journal import Journal
 from sensor.state.lock import StateLock
 
 __all__ = ["as_decider", "decide"]
 
 _PATIENCE: Final = 10.0
 """Seconds that Kafka is waited for at the end."""
-_AT_ONCE: Final = 500
 _REELECTION: Final = 30.0
 """Seconds after an outage of Kafka in which who decided must be elected again."""
 _LARGEST_PAUSE: Final = 15.0
@@ -52,48 +52,10 @@ class _Lost(Exception):  # noqa: N818 - no error
     """Another decides now."""
 
 
-class _Positions(msgspec.Struct):
-    """How far the topic of alerts is in the journal."""
-
-    topic: str
-    partitions: dict[int, int]
-
-
 def as_decider(settings: Settings) -> Settings:
     """The settings under the name that all who may decide have in common."""
     kafka = msgspec.structs.replace(settings.kafka, sensor=settings.cluster.decider)
     return msgspec.structs.replace(settings, kafka=kafka)
-
-
-class _Book:
-    """Journal and positions in one folder."""
-
-    def __init__(self, files: StateFolder, topic: str) -> None:
-        self._path = files.decide_positions
-        self._journal = Journal(files.journal)
-        self._topic = topic
-        self.positions: dict[int, int] = {}
-        try:
-            found = msgspec.json.decode(self._path.read_bytes(), type=_Positions)
-            if found.topic == topic:
-                self.positions = found.partitions
-        except (OSError, msgspec.MsgspecError):  # from the beginning: each alert counts once
-            self.positions = {}
-
-    def take(self, follower: AlertFollower) -> int:
-        """Write what comes; how many alerts were new."""
-        fresh = 0
-        alerts = follower.poll()
-        for at in range(0, len(alerts), _AT_ONCE):
-            fresh += len(self._journal.write(alerts[at : at + _AT_ONCE]))
-        if alerts:
-            beside = self._path.with_suffix(".new")
-            beside.write_bytes(msgspec.json.encode(_Positions(self._topic, follower.positions)))
-            beside.replace(self._path)
-        return fresh
-
-    def close(self) -> None:
-        self._journal.close()
 
 
 class _Decider:
@@ -112,9 +74,10 @@ class _Decider:
         self._say = say
         self._got = collect_signals()
         self._files = StateFolder(state_folder(settings))
-        self._book = _Book(self._files, connection.settings.alerts_topic)
+        self._book = AlertBook(self._files, connection.settings.alerts_topic)
         self._counts = {"alerts_taken": 0, "alerts_unreadable": 0}
         self._begun = False
+        self._kafka = KafkaWatch(connection, self._files)
 
     @property
     def ended(self) -> bool:
@@ -128,6 +91,7 @@ class _Decider:
         """Until a signal; False: another decides now."""
         from kafka.errors import KafkaError
 
+        self._kafka.start()
         pause = 0.25
         while not self.ended:
             began = time.monotonic()
@@ -166,6 +130,7 @@ class _Decider:
                 self._counts["alerts_taken"] += self._book.take(follower)
                 self._counts["alerts_unreadable"] = follower.unreadable
                 fleet.turn()
+                self._kafka.heard = max(self._kafka.heard, fleet.heard)
                 self._counts |= fleet.fleet.counters
                 election.turn(0)
                 if election.is_lost:

@@ -57,7 +57,7 @@ from sensor.service.messages import (
 from sensor.service.pruning import Pruner, oldest_kept
 from sensor.service.signals import collect_signals
 from sensor.service.supervisor import locked
-from sensor.settings import SINKS, Settings, SettingsError, digest, load_settings, policy_of
+from sensor.settings import SINKS, Settings, SettingsError, load_settings, policy_of, settings_said
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.sink import LEDGER, Around, Sink, SinkSettings, SinkSettingsError
 from sensor.state.folder import StateFolder
@@ -179,6 +179,7 @@ class Kept(msgspec.Struct):
     live: bool
     settings: Settings
     from_topic: bool = False
+    follows: str = ""
 
     def write(self, path: Path) -> None:
         """Whole or not at all, for nobody else to read. Raises OSError."""
@@ -202,7 +203,9 @@ class Deliverer:
         live: bool,
         link: Link,
         from_topic: bool = False,
+        follows: str = "",
     ) -> None:
+        self._follows = follows
         self._files = StateFolder(state)
         self._sinks = list(sinks)
         self._live = live
@@ -247,7 +250,7 @@ class Deliverer:
 
     def _tell_health(self, counters: Counters) -> None:
         now = time.time_ns()
-        counters = counters | {"settings": {"settings_digest": digest(self._exemptions.settings)}}
+        counters = counters | {"settings": settings_said(self._exemptions.settings)}
         for sink in self._sinks:
             sink.tell(Health(HEALTH, now, rfc3339(now), sink.sensor, __version__, counters))
 
@@ -326,7 +329,7 @@ class Deliverer:
             self._notice(sink.name, said)
 
         hold = self._exemptions.settings.blocking.hold
-        return Around(self._files, say, self._live, hold, self._from_topic)
+        return Around(self._files, say, self._live, hold, self._from_topic, self._follows)
 
     def _stop(self) -> int:
         for sink in self._sinks:
@@ -339,7 +342,9 @@ class Deliverer:
         """Leave for the next one what it goes by, without the page's users."""
         settings = msgspec.structs.replace(self._exemptions.settings, web=WebSettings())
         try:
-            Kept(self._live, settings, self._from_topic).write(self._files.delivery_settings)
+            Kept(self._live, settings, self._from_topic, self._follows).write(
+                self._files.delivery_settings
+            )
         except OSError as error:
             why = sentence("delivery.settings", error=error.strerror or str(error))
             self._notice("delivery", why)
@@ -378,6 +383,7 @@ class Deliverer:
     def _obey(self) -> None:
         """What persons decided at other sensors."""
         names = {sink.sensor for sink in self._sinks if sink.sensor}
+        names = {self._follows} if self._follows else names
         for sink in self._sinks:
             while (word := sink.heard()) is not None:
                 made = self._hearing.take(word, names, self._journals.values(), time.time_ns())
@@ -455,6 +461,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 kept.live,
                 TerminalLink(options.drain),
                 kept.from_topic,
+                kept.follows,
             )
             return 1 if deliverer.run() else 0
     except (OSError, DatabaseError) as error:
@@ -473,7 +480,7 @@ def _kept(files: StateFolder, config: str | None) -> Kept:
         kept = Kept(True, Settings())
     except msgspec.DecodeError as error:
         raise SettingsError([f"{path}: {error}"]) from None
-    return Kept(kept.live, load_settings(config), kept.from_topic) if config else kept
+    return msgspec.structs.replace(kept, settings=load_settings(config)) if config else kept
 
 
 def _become_owner(state: Path) -> None:

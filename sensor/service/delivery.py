@@ -54,10 +54,11 @@ class Delivery:
         tell: Callable[[Notice], None] = lambda _: None,
         live: bool = True,
         from_topic: bool = False,
+        follows: str = "",
     ) -> None:
         """Fork; it waits for :meth:`begin`. ``live``: blocks expire by the clock of this machine,
         else by packet time alone. ``from_topic``: the journal is of alerts that Kafka has already.
-        Raises SinkSettingsError.
+        ``follows``: see ``Around``. Raises SinkSettingsError.
         """
         sinks = prepare_sinks(settings)
         self._tell = tell
@@ -79,7 +80,9 @@ class Delivery:
                 def deliver(again: bool) -> None:
                     with theirs:
                         link = SensorLink(theirs)
-                        Deliverer(settings, state, sinks, live, link, from_topic).run(again)
+                        Deliverer(settings, state, sinks, live, link, from_topic, follows).run(
+                            again
+                        )
 
                 supervise(theirs, StateFolder(state).delivery_lock, settle, deliver)
             finally:

@@ -50,6 +50,8 @@ GAUGES = {
     "spool_batches": "batches on disk that Kafka has not acknowledged",
     "spool_bytes": "bytes of them",
     "partitions_followed": "partitions of the segments that this process follows",
+    "commit_latency_seconds": "from a packet to the commit of what it led to, the worst of late "
+    "(port25 correlate)",
     **{name: text for metrics in _SINKS for name, text in metrics.gauges.items()},
 }
 """Counts that may fall, with what they are; all others only grow."""

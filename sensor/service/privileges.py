@@ -32,8 +32,7 @@ def drop_privileges(user: str) -> None:
     What is open stays open: the ring needs no right any more. Raises LookupError when there is no
     such user, OSError when the kernel refuses.
     """
-    if os.geteuid() == 0:
-        entry = account(user)
+    if os.geteuid() == 0 and (entry := account(user)).pw_uid != 0:  # else there is nobody to become
         os.setgroups([])
         os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
         os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)

@@ -54,6 +54,10 @@ class Around(NamedTuple):
     """seconds that a person's release holds where it does not say so itself"""
     from_topic: bool = False
     """whether alerts are those of Kafka's topic already"""
+    follows: str = ""
+    """name of who decides, where the same is decided here to be shown alone: only what persons say
+    is passed on; empty: what is decided here counts
+    """
 
 
 class Sink(Protocol):

@@ -14,6 +14,8 @@
     state.p25          snapshot of the tables
     decide.json        how far the topic of alerts is in the journal (port25 decide)
     fleet.json         all machines that work together, by their last word (port25 decide)
+    kafka.json         whether Kafka answers, and its brokers (port25 decide, web --from-kafka)
+    follower.lock      held by the process that builds all this from Kafka's topics for a page
     spool/             segments that wait for Kafka (cluster.mode = "forward")
     names.sqlite       names behind pseudonyms, where the settings have them kept
     templates.json     templates of exporters of flows (port25 flows)
@@ -66,6 +68,8 @@ class StateFolder:
         """one that could not be taken up, kept for who wants to know why"""
         self.decide_positions = path / "decide.json"
         self.fleet = path / "fleet.json"
+        self.kafka = path / "kafka.json"
+        self.follower_lock = path / "follower.lock"
         self.spool = path / "spool"
         self.writer_lock = path / "writer.lock"
         self.delivery_lock = path / "delivery.lock"

@@ -9,8 +9,10 @@ import pytest
 from lab.waiting import wait_for
 from sensor.alerts.notice import HEALTH, SCHEMA, Health, Notice
 from sensor.base.units import DAY, SECOND
+from sensor.cluster.brokers import brokers_of
 from sensor.cluster.fleet import Fleet, members_of
 from sensor.console.web.fleet import STALE, FleetPage
+from sensor.settings import Settings, settings_said
 from sensor.state.folder import StateFolder
 from tests.cluster.test_decide import Desk
 from tests.conftest import PCAPS
@@ -36,7 +38,12 @@ def test_each_machine_by_its_last_word_and_what_others_know_of_it():
     take(
         fleet,
         word("port25-decide"),
-        word("port25-correlate-one", partitions={"0": 7, "2": 1}, sensors=known),
+        word(
+            "port25-correlate-one",
+            partitions={"0": 7, "2": 1},
+            sensors=known,
+            cluster={"commit_latency_seconds": 0.75},
+        ),
         word("port25-correlate-two", partitions={"1": 0}, sensors=other),
         word("south", digest="bb"),
         word("north", capture=capture),
@@ -51,6 +58,7 @@ def test_each_machine_by_its_last_word_and_what_others_know_of_it():
     assert (south.differs, south.behind, south.packets) == (True, None, None)
     assert (one.role, one.partitions) == ("correlates", {"0": 7, "2": 1})
     assert two.partitions == {"1": 0} and decides.role == "decides"
+    assert (one.latency, two.latency) == (0.75, None)
     # What one that is silent knew of sensors no longer counts.
     later = NOW + 120 * SECOND
     take(fleet, word("port25-correlate-two", later, partitions={}, sensors={}), now=later)
@@ -63,6 +71,20 @@ def test_who_is_silent_for_a_week_or_beyond_the_ceiling_is_forgotten_and_counted
     assert [one.name for one in fleet.members(NOW)] == ["s2", "s3", "s4"]
     assert [one.name for one in fleet.members(NOW + 7 * DAY + 3)] == ["s3", "s4"]
     assert fleet.counters["fleet_forgotten"] == 3
+
+
+def test_which_settings_differ_is_said_by_name():
+    fleet = Fleet("port25-decide")
+
+    def said(name, **changed):
+        settings = msgspec.structs.replace(Settings(), **changed)
+        counters = {"settings": settings_said(settings)}
+        return msgspec.json.encode(Health(HEALTH, NOW, "", name, "1.2.3", counters))
+
+    take(fleet, said("a"), said("b"), said("c", ports=(25, 2525), dns=False), word("old"))
+    a, b, c, old = fleet.members(NOW)
+    assert (a.differing, b.differing, old.differing) == ([], [], [])
+    assert c.differs and c.differing == ["dns", "ports"]
 
 
 @pytest.mark.parametrize(
@@ -118,5 +140,8 @@ def test_who_decides_leaves_the_fleet_for_the_page(desk, tmp_path):
     assert found["port25-decide"].role == "decides"
     assert len({member.settings for member in found.values()}) == 1
     now = time.time_ns()
-    page = FleetPage(now, SECOND, now, STALE, list(found.values()))
+    kafka = brokers_of(one.state)
+    assert kafka.answers and [broker.reachable for broker in kafka.brokers] == [True]
+    assert kafka.heard > now - 60 * SECOND
+    page = FleetPage(now, SECOND, now, STALE, list(found.values()), kafka)
     assert msgspec.json.decode(msgspec.json.encode(page), type=FleetPage) == page

@@ -12,6 +12,7 @@ from textual.widgets import DataTable, Input, Sparkline, Static
 from lab.alerts import alert
 from sensor.base.sentences import figures_of
 from sensor.base.units import SECOND
+from sensor.cluster.brokers import Broker, Brokers
 from sensor.cluster.fleet import Member
 from sensor.console.terminal.app import Detail, Watch
 from sensor.console.terminal.plain import Plain
@@ -307,16 +308,25 @@ def test_plain_lines_tell_of_the_fleet(state):
     StateFolder(state).fleet.write_bytes(msgspec.json.encode([
         Member(name="north", role="sensor", heard=now, version="1", packets=1200.0, loss=0.015),
         Member(name="s\x1b[2J", role="sensor", heard=now - 10 * 60 * SECOND, version="1",
-               differs=True, left_behind=True, behind=3.25),
+               differs=True, differing=["dns", "p\x1b"], left_behind=True, behind=3.25),
         Member(name="port25-correlate-a", role="correlates", heard=now, version="1",
-               partitions={"0": 4, "1": 1}),
+               partitions={"0": 4, "1": 1}, latency=0.5),
     ]))  # fmt: skip
     north, south, correlates, _ = plain(state, "fleet").splitlines()
     assert north == "Sensor north; 1,200 packets/s; 1.50 % lost"
     assert "\x1b" not in south
-    assert "silent for 600 s; left behind by the others; its settings differ" in south
+    assert (
+        "silent for 600 s; left behind by the others; its settings differ from most: dns" in south
+    )
     assert south.endswith("3.2 s behind")
-    assert correlates.endswith("correlates; partitions: 2, messages not read: 5")
+    unread = "correlates; partitions: 2, messages not read: 5"
+    assert correlates.endswith(f"{unread}; 0.50 s from packet to commit")
+    away = Brokers(False, now - 40 * SECOND, now, now, [Broker(1, "k\x1b:9092", False)], "gone")
+    StateFolder(state).kafka.write_bytes(msgspec.json.encode(away))
+    said = plain(state, "fleet").splitlines()[0]
+    assert said.startswith("Kafka; it has NOT answered for 4") and "\x1b" not in said
+    assert said.endswith("is of before; brokers reached: 0 of 1; gone")
+    StateFolder(state).kafka.unlink()
     os.utime(StateFolder(state).fleet, (then := time.time() - 60, then))
     assert plain(state, "fleet").startswith(
         "Nobody decides in this folder now: all of this is 60 s old"

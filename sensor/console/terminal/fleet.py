@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sensor.base.terminal import printable
 from sensor.base.units import SECOND
+from sensor.cluster.brokers import Brokers, brokers_of
 from sensor.cluster.fleet import SILENT, STALE, members_of, written_at
 from sensor.console.terminal.words import Words
 
@@ -28,6 +29,8 @@ def machines(words: Words, state: Path, now: int) -> Iterator[Machine]:
     members, age = members_of(state), now - written_at(state)
     if members and age > STALE:
         yield Machine(words.say("fleet.stale", seconds=age / SECOND), 0, "")
+    if (kafka := brokers_of(state)) is not None:
+        yield _kafka(words, kafka, now)
     for one in members:
         said = []
         if now - one.heard > SILENT:
@@ -35,7 +38,8 @@ def machines(words: Words, state: Path, now: int) -> Iterator[Machine]:
         if one.left_behind:
             said.append(words.say("fleet.left-behind"))
         if one.differs:
-            said.append(words.say("fleet.differs"))
+            which = printable(", ".join(one.differing))
+            said.append(words.say("fleet.differs", which=which or None))
         if one.stopped:
             said.append(words.say("fleet.stopped", name=printable(one.name)))
         if one.packets is not None:
@@ -47,8 +51,19 @@ def machines(words: Words, state: Path, now: int) -> Iterator[Machine]:
         if one.partitions:
             unread = sum(one.partitions.values())
             said.append(words.say("fleet.unread", partitions=len(one.partitions), unread=unread))
+        if one.latency is not None:
+            said.append(words.say("fleet.latency", seconds=one.latency))
         name = words.say(f"fleet.{one.role}", name=printable(one.name))
         yield Machine(name, one.heard, "; ".join(said))
+
+
+def _kafka(words: Words, kafka: Brokers, now: int) -> Machine:
+    reached = sum(one.reachable for one in kafka.brokers)
+    said = [words.say("fleet.brokers", reached=reached, brokers=len(kafka.brokers))]
+    if not kafka.answers:
+        since = words.say("fleet.kafka-away", seconds=(now - kafka.since) / SECOND)
+        said = [since, *said, printable(kafka.fault)]
+    return Machine("Kafka", kafka.heard, "; ".join(filter(None, said)))
 
 
 def fleet_lines(words: Words, state: Path, now: int) -> Iterator[str]:

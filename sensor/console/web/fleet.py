@@ -4,6 +4,7 @@ import time
 
 import msgspec
 
+from sensor.cluster.brokers import Brokers, brokers_of
 from sensor.cluster.fleet import SILENT, STALE, Member, members_of, written_at
 from sensor.console.web.operation import ApiRequest
 
@@ -22,9 +23,13 @@ class FleetPage(msgspec.Struct, frozen=True):
     stale_after: int
     """nanoseconds after which that is of before: nobody decides in this folder now"""
     members: list[Member]
+    kafka: Brokers | None
+    """whether Kafka answers who follows its topics in this folder; null: nobody does"""
 
 
 def fleet(request: ApiRequest) -> FleetPage:
     """As it is written in the state folder; nobody where nobody decides there."""
     state = request.view.state
-    return FleetPage(time.time_ns(), SILENT, written_at(state), STALE, members_of(state))
+    return FleetPage(
+        time.time_ns(), SILENT, written_at(state), STALE, members_of(state), brokers_of(state)
+    )

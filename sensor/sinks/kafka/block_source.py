@@ -48,8 +48,13 @@ class BlockSource:
 
     name = LEDGER
 
-    def __init__(self, path: Path, settings: KafkaSettings, hold: int) -> None:
-        """``hold``: seconds of a release that does not say it itself."""
+    def __init__(
+        self, path: Path, settings: KafkaSettings, hold: int, words_only: bool = False
+    ) -> None:
+        """``hold``: seconds of a release that does not say it itself. ``words_only``: what persons
+        said here is told, and the decisions are those another tells.
+        """
+        self._words_only = words_only
         self._ledger = Ledger(path, read_only=True)
         self._settings = settings
         self._hold = hold * SECOND
@@ -81,12 +86,16 @@ class BlockSource:
         former = self._ledger.former(self._settings.sensor)
         now, later = time.time_ns(), self._ledger.hosts_after(position)
         in_force = [one for one in self._ledger.in_force(now) if one.host not in later]
+        in_force = [] if self._words_only else in_force
         made = [m for one in in_force for m in self._messages(one, former)]
         return made + [word for one in self._ledger.held(now) for word in self._words(one)]
 
     def _messages(self, one: Decision, former: list[str]) -> list[Message]:
         """Of one decision; often none."""
         sensor = self._settings.sensor
+        if self._words_only:
+            by_person = one.action == "release" and one.by != "port25" and not one.desk
+            return self._words(one) if by_person else []
         if one.action in ("stop", "step", "resume", "alarm"):
             topic, key = self._settings.health_topic, self._settings.sensor.encode()
             text = msgspec.json.encode(as_notice(one))

@@ -70,20 +70,24 @@ class KafkaSink(Sink):
 
     def _open_sources(self, known: Container[str]) -> list[Source]:
         """Those not ``known`` yet; in the producer's thread."""
-        state = self._around.state
+        state, follows = self._around.state, self._around.follows
         found: list[Source] = [
             AlertSource(path, name, self._settings, told=self._around.from_topic)
             for path in state.journals
             if (name := state.source(path)) not in known
         ]
         if BlockSource.name not in known:
-            found.append(BlockSource(state.ledger, self._settings, self._around.hold))
+            found.append(
+                BlockSource(
+                    state.ledger, self._settings, self._around.hold, bool(self._around.follows)
+                )
+            )
         if DeskSource.name not in known and state.desk.exists():
             found.append(DeskSource(state.desk, self._settings))
         if DeskActSource.name not in known and state.desk.exists():
             found.append(DeskActSource(of_alerts(state, self.sensor), self._settings))
         if DeskResumeSource.name not in known and state.ledger.exists():
-            resumes = of_resumes(Ledger(state.ledger, read_only=True), self.sensor)
+            resumes = of_resumes(Ledger(state.ledger, read_only=True), self.sensor, follows)
             found.append(DeskResumeSource(resumes, self._settings))
         if self._settings.acts_topic and state.desk.exists() and ACTS not in known:
             name = self._settings.sensor

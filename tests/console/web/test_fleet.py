@@ -12,6 +12,7 @@ from lab.browser import browsing
 from lab.web import serving
 from sensor.base.units import SECOND
 from sensor.blocking.ledger import Ledger
+from sensor.cluster.brokers import Broker, Brokers
 from sensor.cluster.fleet import Member
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
@@ -27,9 +28,11 @@ def members(now):
         Member(name="north", role="sensor", packets=1234.5, loss=0.01, behind=0.5, ahead=0.002,
                notice="takes no segments", noticed=now, **one),
         Member(name="south", role="sensor", left_behind=True, differs=True, stopped=True,
+               differing=["dns", HOSTILE],
                **(one | {"heard": now - 300 * SECOND, "settings": "bb"})),
         Member(name=HOSTILE, role="sensor", notice=HOSTILE, noticed=now, **one),
-        Member(name="port25-correlate-one", role="correlates", partitions={"0": 3, "2": 4}, **one),
+        Member(name="port25-correlate-one", role="correlates", partitions={"0": 3, "2": 4},
+               latency=0.25, **one),
         Member(name="port25-decide", role="decides", **one),
     ]  # fmt: skip
 
@@ -54,7 +57,8 @@ def test_each_machine_has_its_row_and_what_is_amiss_is_marked(tmp_path, size, sc
             "well", "1,235", "1.00 %", "0.500", "0.002"
         ]  # fmt: skip
         marks = south.locator(".state.bad").all_inner_texts()
-        assert marks == ["silent", "left behind", "other settings", "blocking stopped itself"]
+        assert marks[:2] == ["silent", "left behind"] and marks[3] == "blocking stopped itself"
+        assert marks[2].startswith("other settings: dns, <img")
         assert "takes no segments" in north.inner_text()
         assert "<img" in odd.inner_text() and page.locator("#content img").count() == 0
         south.get_by_role("button", name="Let blocking go on").click()
@@ -64,8 +68,21 @@ def test_each_machine_has_its_row_and_what_is_amiss_is_marked(tmp_path, size, sc
         assert [one.whose for _, one in ledger.resumes.page(0, 9)] == ["south"]
         rows = page.get_by_role("table", name="Who correlates").locator("tbody tr")
         one, decides = (rows.nth(n) for n in range(2))
-        assert one.get_by_role("cell").all_inner_texts()[:4] == ["well", "correlates", "0, 2", "7"]
+        assert one.get_by_role("cell").all_inner_texts()[:5] == [
+            "well", "correlates", "0, 2", "7", "0.250"
+        ]  # fmt: skip
         assert "decides" in decides.inner_text()
+        now = time.time_ns()
+        kafka = Brokers(
+            True, now, now, now, [Broker(1, "k1:9092", True), Broker(2, HOSTILE, False)]
+        )
+        files.kafka.write_bytes(msgspec.json.encode(kafka))
+        page = browser.go("/fleet")
+        page.get_by_text("Kafka answers; brokers reached: 1/2 (k1:9092, ✗ <img").wait_for()
+        kafka = msgspec.structs.replace(kafka, answers=False, fault="no broker")
+        files.kafka.write_bytes(msgspec.json.encode(kafka))
+        page = browser.go("/fleet")
+        page.get_by_text("Kafka does not answer; what is shown is of before").wait_for()
         browser.keep(f"fleet-{size}")
         assert page.get_by_text("Nobody decides in this folder now").count() == 0
         os.utime(files.fleet, (then := time.time() - 60, then))

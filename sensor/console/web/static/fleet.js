@@ -13,15 +13,26 @@ function Said({ one }) {
   return one.noticed > 0 && html`<${Moment} ns=${one.noticed} /> ${printable(one.notice)}`;
 }
 
+// Whether Kafka answers who writes in this folder, and which of its brokers.
+function Kafka({ of }) {
+  const reached = of.brokers.filter((one) => one.reachable).length;
+  return html`<p id="kafka" class=${of.answers && reached === of.brokers.length ? "" : "bad"} role="status">
+    ${of.answers ? t("fleet_kafka") : html`${t("fleet_kafka_away")} <${Moment} ns=${of.since} /> (${printable(of.fault)}).`}
+    ${" "}${reached}/${of.brokers.length} (${of.brokers.map((one) => `${one.reachable ? "" : "✗ "}${printable(one.address)}`).join(", ")})${of.heard > 0 && html`; ${t("fleet_kafka_heard")} <${Moment} ns=${of.heard} />`}</p>`;
+}
+
 // What is amiss with a machine, in a word each.
 function State({ one, data }) {
   const faults = [
     data.now - one.heard > data.silent_after && "fleet_silent",
     one.left_behind && "fleet_left_behind",
-    one.differs && "fleet_differs",
+    one.differs && ["fleet_differs", one.differing],
     one.stopped && "fleet_stopped",
   ].filter(Boolean);
-  return faults.length === 0 ? t("fleet_well") : faults.map((name, k) => html`${k ? ", " : ""}<span class="state bad">${t(name)}</span>`);
+  return faults.length === 0 ? t("fleet_well") : faults.map((fault, k) => {
+    const [name, which] = [fault].flat(1);
+    return html`${k ? ", " : ""}<span class="state bad">${t(name)}${which?.length ? `: ${printable(which.join(", "))}` : ""}</span>`;
+  });
 }
 
 export function Fleet({ who, tell }) {
@@ -40,6 +51,7 @@ export function Fleet({ who, tell }) {
     <p class="muted">${t("fleet_note")}</p>
     ${data.written > 0 && data.now - data.written > data.stale_after && html`
       <p class="bad" role="status">${t("fleet_stale")} <${Moment} ns=${data.written} /></p>`}
+    ${data.kafka && html`<${Kafka} of=${data.kafka} />`}
     ${data.members.length === 0 ? html`<p>${t("fleet_none")}</p>` : html`
     <${Section} title=${t("fleet_sensors")} id="sensors">
       <${Table} caption=${t("fleet_sensors")} heads=${[[t("fleet_name")], [t("state")], [t("fleet_packets"), "n"], [t("fleet_loss"), "n"], [t("fleet_behind"), "n"], [t("fleet_ahead"), "n"], ...ends]}>
@@ -48,10 +60,11 @@ export function Fleet({ who, tell }) {
           <td class="n">${seconds(one.behind)}</td><td class="n">${seconds(one.ahead)}</td>`))}
       </${Table}></${Section}>
     <${Section} title=${t("fleet_others")} id="others">
-      <${Table} caption=${t("fleet_others")} heads=${[[t("fleet_name")], [t("state")], [t("fleet_role")], [t("fleet_partitions")], [t("fleet_lag"), "n"], ...ends]}>
+      <${Table} caption=${t("fleet_others")} heads=${[[t("fleet_name")], [t("state")], [t("fleet_role")], [t("fleet_partitions")], [t("fleet_lag"), "n"], [t("fleet_latency"), "n"], ...ends]}>
         ${others.map((one) => row(one, html`<td>${t(`fleet_${one.role}`)}</td>
           <td>${Object.keys(one.partitions).join(", ")}</td>
-          <td class="n">${one.role === "correlates" ? count(Object.values(one.partitions).reduce((a, b) => a + b, 0)) : ""}</td>`))}
+          <td class="n">${one.role === "correlates" ? count(Object.values(one.partitions).reduce((a, b) => a + b, 0)) : ""}</td>
+          <td class="n">${seconds(one.latency)}</td>`))}
       </${Table}></${Section}>`}
     ${asked && html`<${Resume} of=${asked} tell=${tell} again=${again} close=${() => ask("")} />`}`;
 }
