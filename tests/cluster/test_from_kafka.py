@@ -89,9 +89,9 @@ def test_two_pages_show_what_who_decides_has(broker, tmp_path):
     told = [("north", alert(f"203.0.113.{n}", NOW + n, NOW + n)) for n in range(6)]
     told.append(("south", closed("203.0.113.1", NOW + 10, NOW + 1)))
     with contextlib.ExitStack() as stack:
+        topics.tell(told)  # before: all read them in the order of their times
         one = topics.decide("decides")
         stack.callback(one.process.kill)
-        topics.tell(told)
         first = Page(topics, "first", stack)
         wait_for(lambda: len(alerts_in(one.state)) == 7, 60, "all alerts")
         second = Page(topics, "second", stack)
