@@ -196,8 +196,9 @@ def scale(
     print(
         f"\n{rows[0][2].packets:,} packets, followed with Kafka and who sends on {cores} cores:\n"
     )
-    print("| partitions | messages | processes | packets/s together | packets/s, one core |")
-    print("| ---: | ---: | ---: | ---: | ---: |")
+    print("| partitions x processes | messages | packets/s together | packets/s, one core |")
+    print("| --- | ---: | ---: | ---: |")
     for count, members, given, took in rows:
         together, each = given.packets / took.seconds, given.packets / took.processor
-        print(f"| {count} | {len(given.messages):,} | {members} | {together:,.0f} | {each:,.0f} |")
+        sizes = f"{count} x {members} | {len(given.messages):,}"
+        print(f"| {sizes} | {together:,.0f} | {each:,.0f} |")
