@@ -21,6 +21,7 @@ from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.cluster.exempting import Exempting
 from sensor.cluster.fencing import end_transaction, transactional_id
+from sensor.cluster.heart import Heart
 from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing, fetch, send, sweep
 from sensor.cluster.standing import NAME, Counters, Latency, health, standing
@@ -35,6 +36,8 @@ _TRANSACTION: Final = 15_000
 """Milliseconds after which the transaction of one that died comes to nothing."""
 _POLL: Final = 100
 """Milliseconds."""
+_JOINING: Final = 300
+"""Seconds that the group may take to be joined: kafka-python's own."""
 _COMMIT: Final = 1.0
 """Seconds between commits of offsets when there is nothing to tell."""
 _MOST: Final = 200
@@ -132,6 +135,7 @@ class Correlator:
             allow_auto_create_topics=False,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
+            max_poll_interval_ms=_JOINING * 1000,
             max_poll_records=_MOST,
             max_partition_fetch_bytes=LARGEST_FETCH,
             fetch_max_wait_ms=_POLL,
@@ -160,6 +164,7 @@ class Correlator:
                 correlator.lose(lost)
 
         self._consumer.subscribe([self._settings.cluster.segments_topic], listener=Listener())
+        self._heart = Heart(self._consumer, _JOINING + 30)
 
     # --- whose partitions are ---------------------------------------------------------------------
 
@@ -261,6 +266,7 @@ class Correlator:
                 share.add(record.value or b"", record.timestamp, self._waiting)
                 self._read[part] = record.offset + 1
             self.heard = time.monotonic()
+        self._heart.check()
         self._divide()
         self.take_over()
         self._tell({part: share.turn() for part, share in self._shares.items()})

@@ -5,11 +5,15 @@ seconds; nothing else is done with that topic, which stays empty.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+from sensor.cluster.heart import Heart
 from sensor.sinks.kafka.connection import Connection
 
 __all__ = ["Election"]
+
+SILENCE: Final = 30.0
+"""Seconds without a heartbeat after which it is begun anew; for the brokers it is over in ten."""
 
 
 class Election:
@@ -50,10 +54,12 @@ class Election:
                 election.is_lost |= bool(list(lost))
 
         self._consumer.subscribe([topic], listener=Listener())
+        self._heart = Heart(self._consumer, SILENCE)
 
     def turn(self, milliseconds: int) -> None:
         """Remain a member."""
         self._consumer.poll(milliseconds)
+        self._heart.check()
 
     def close(self) -> None:
         """Leave; another is elected at once."""

@@ -1,0 +1,31 @@
+"""Whether a member of a group is still one to the brokers."""
+
+import time
+from typing import Any, Final
+
+__all__ = ["Heart"]
+
+_EVERY: Final = 1.0
+"""Seconds."""
+
+
+class Heart:
+    """Of one consumer. kafka-python 3.0 has been seen to end its heartbeats without a word."""
+
+    def __init__(self, consumer: Any, silence: float) -> None:
+        """``silence``: seconds without a heartbeat, longer than the group may take to be joined."""
+        self._consumer = consumer
+        self._silence = silence
+        self._begun = self._looked = time.monotonic()
+
+    def check(self) -> None:
+        """Raises KafkaTimeoutError where it has stopped: membership is to be begun anew."""
+        from kafka.errors import KafkaTimeoutError
+
+        now = time.monotonic()
+        if now < self._looked + _EVERY:
+            return
+        self._looked = now
+        facts = self._consumer.metrics()["consumer-coordinator-metrics"]
+        if min(facts["last-heartbeat-seconds-ago"], now - self._begun) > self._silence:
+            raise KafkaTimeoutError("no heartbeat is sent any more")
