@@ -9,9 +9,10 @@ that happened, each happening of a kind k is worth the log of
 
 and of all explanations the one counts that speaks most for the host (a generalised likelihood
 ratio). A rare explanation has a *handicap*, the log of how rare, so that it must explain more than
-a common one. Some explain only hosts that themselves take mail from outside, and pass no more on
-than that: who sends many times what came in lately sends something of its own. Spam sources differ
-as well: of their kinds the one counts that explains best, less the log of how much rarer it is.
+a common one. Some explain only hosts that themselves take mail from outside; and where ``as_much``
+only as long as what is sent is no more than came in: who sends many times what he took lately sends
+something of his own. Spam sources differ as well: of their kinds the one counts that explains best,
+less the log of how much rarer it is.
 
 Window and caps are as in ``sequential``.
 """
@@ -56,6 +57,7 @@ _ENOUGH: Final = 0
 _MOST: Final = 1
 _TAKES: Final = 2
 _SENDERS: Final = 3
+_AS_MUCH: Final = 4
 _LEAST: Final = 0
 _HANDICAP: Final = 1
 _WITHOUT: Final = 2  # the handicap of a host that takes no mail
@@ -85,10 +87,16 @@ class Explanation(NamedTuple):
 
 
 def table(
-    spam: Sequence[Sender], honest: Sequence[Explanation], enough: int, most: float, takes: int
+    spam: Sequence[Sender],
+    honest: Sequence[Explanation],
+    enough: int,
+    most: float,
+    takes: int,
+    as_much: bool,
 ) -> NDArray[np.int32]:
-    """int32[1 + explanations * senders, kinds + 4], as :func:`explained` reads it."""
-    rows = [[0] * len(spam[0].shares) + [enough, centibans(most / 10), takes, len(spam)]]
+    """int32[1 + explanations * senders, kinds + 5], as :func:`explained` reads it."""
+    first = [enough, centibans(most / 10), takes, len(spam), int(as_much)]
+    rows = [[0] * len(spam[0].shares) + first]
     for one in honest:
         without = one.handicap if one.without is None else one.without
         for sender in spam:
@@ -97,7 +105,7 @@ def table(
                 centibans(log10(guilty / share))
                 for guilty, share in zip(sender.shares, fair, strict=True)
             ]
-            limits = one.least, one.handicap - sender.rarer, without - sender.rarer, 0.0
+            limits = one.least, one.handicap - sender.rarer, without - sender.rarer, 0.0, 0.0
             rows.append(steps + [centibans(value / 10) for value in limits])
     return np.array(rows, np.int32)
 
@@ -118,7 +126,9 @@ def explained(counts, facts, kinds, tables):
         happened += counts[kinds[k], w]
     if happened == 0:  # most hosts are weighed when they open a connection
         return np.int64(0), 0, 0
-    takes = facts[_INBOUND] >= tables[0, size + _TAKES] and passes_on(counts, facts)
+    takes = facts[_INBOUND] >= tables[0, size + _TAKES]
+    if tables[0, size + _AS_MUCH]:
+        takes = takes and passes_on(counts, facts)
     worth = np.int64(-_FAR)
     guilty = 0
     honest = 0
@@ -168,6 +178,8 @@ class Explained(Detector):
     """the same as the kernel takes them"""
     against: ClassVar[str]
     """which attribute of Reach can each be a happening"""
+    as_much: ClassVar[bool] = False
+    """whether who passes mail on may send no more than comes in"""
     names: tuple[str, ...]
     """of the explanations"""
 
@@ -175,7 +187,7 @@ class Explained(Detector):
         s: Any = settings or self.Settings()
         honest = self.honest(s)
         self.names = tuple(one.name for one in honest)
-        self.tables = table(self.senders(s), honest, s.enough, s.most, s.inbound)
+        self.tables = table(self.senders(s), honest, s.enough, s.most, s.inbound, self.as_much)
         size = len(self.kinds)
         taken, refused = self.tables[1, :2]
         self.steps = np.array(

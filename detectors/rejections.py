@@ -142,6 +142,7 @@ class Rejections(Explained):
     kinds = _KINDS
     first = _ROWS
     against = "refused"
+    as_much = True
     sentences = {
         "en": {
             "none": "no verdict on mail was seen",

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import detectors
+from detectors.deliveries import Deliveries
 from detectors.detector import CENTIBANS
 from detectors.fan_out import FanOut, FanOutSettings
 from detectors.first_contact import FirstContact, FirstContactSettings
 from detectors.registry import DetectorSettings
+from detectors.rejections import Rejections
 from detectors.score import Model, ScoreSettings, score
 from sensor.hosts.evidence import Count, Evidence, Fact
 
@@ -276,3 +278,20 @@ def test_who_tries_again_what_fails_and_delivers_elsewhere_has_an_old_address_bo
     assert "(240 tries)" in patient.reason
     for other in (tried, tried | {"mailed": 4}, tried | {"mailed": 5, "unanswered": 239}):
         assert FirstContact().explain(evidence(**other)).centibans == 300
+
+
+def test_who_takes_mail_is_a_relay_as_long_as_no_more_goes_out_than_came_in():
+    verdicts = {"accepted": 30, "rejected": 14, "content": 16}
+    relay = evidence(**verdicts, answered=130)
+    relay.facts[Fact.INBOUND], relay.facts[Fact.INFLOW] = 200, 30
+    assert Rejections().explain(relay).code == "rejections.relay"
+    relay.facts[Fact.INFLOW] = 29
+    flood = Rejections().explain(relay)
+    assert (flood.code, flood.centibans) == ("rejections.server", 270)
+
+
+def test_of_who_takes_mail_sizes_say_nothing_however_much_he_sends():
+    tries = evidence(mailed=40, unmailed=60, answered=900)
+    assert Deliveries().explain(tries).centibans > 100
+    tries.facts[Fact.INBOUND] = 60
+    assert Deliveries().explain(tries).centibans <= 0
