@@ -67,7 +67,7 @@ class Latency:
         if told:
             self._before, self._worst = self._worst, None
         for part, share in shares.items():
-            at = share.pipeline.packet_time
+            at = min(share.merge.frontier, share.merge.last)
             if at > self._followed.get(part, 0) and _is_live(share):
                 self._worst = max(self._worst or 0.0, (now - at) / SECOND)
             self._followed[part] = at
