@@ -56,9 +56,8 @@ def alike(page, sentences):
 
 
 def untranslated(texts) -> list[str]:
-    return [
-        t for t in texts if re.search("[A-Za-z]{2}", re.sub(rf"{NAMES}|SYN|RST|MX|Kafka", "", t))
-    ]
+    names = rf"{NAMES}|SYN|RST|MX|TLS|Kafka"
+    return [t for t in texts if re.search("[A-Za-z]{2}", re.sub(names, "", t))]
 
 
 def evidences(number: int):
