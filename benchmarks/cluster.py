@@ -16,7 +16,6 @@ are those of the batches that would go to Kafka, with one word every half second
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from benchmarks.live import SENDER, send
 from benchmarks.page import part
+from benchmarks.processor import used
 from benchmarks.scaling import PARTITIONS, PROCESSES, scale
 from lab import ROOT
 from lab.broker import start_in
@@ -149,12 +149,6 @@ def live(hosts: int) -> None:
     print(f"\nAnother takes over {other:.1f} s after `kill -9` of who correlates.")
 
 
-def spent(process: int) -> float:
-    """Seconds of a processor that a process has had."""
-    facts = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def beside_live() -> None:
     """What a packet costs a sensor that judges on an interface, and one that forwards to Kafka."""
     took: dict[str, float] = {}
@@ -169,10 +163,10 @@ def beside_live() -> None:
                 name = f"live {words}".strip()
                 sensor = Sensor(lab, folder / f"{turn}{words}", settings, *words.split()).start()
                 assert sensor.process is not None
-                begun = spent(sensor.process.pid)
+                begun = used([sensor.process.pid])
                 sent, rate = send(lab, capture, 60_000, 5)
                 time.sleep(2)  # and with what it does after the last packet
-                one = (spent(sensor.process.pid) - begun) / sent
+                one = (used([sensor.process.pid]) - begun) / sent
                 took[name] = min(one, took.get(name, one))
                 sensor.stop()
     alone = took["live"]

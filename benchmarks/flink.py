@@ -38,6 +38,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
 
 from benchmarks.page import part
+from benchmarks.processor import used
 from lab import ROOT, port25
 from lab.broker import Broker, free_ports
 from lab.storm import one_after_another, storm, write
@@ -372,11 +373,7 @@ class Flink:
 
     def used(self) -> float:
         """Processor seconds so far of all that run."""
-        total = 0
-        for process in (self.manager, *self.workers):
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / os.sysconf("SC_CLK_TCK")
+        return used(process.pid for process in (self.manager, *self.workers))
 
     def resident(self) -> float:
         """Megabytes at most, of who manages and one who works."""

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from benchmarks.processor import used
 from lab import ROOT
 from lab.broker import Broker
 from lab.generate import write
@@ -101,15 +102,6 @@ def sent(capture: Path, partitions: int, times: int) -> Sent:
     return Sent(messages, packets)
 
 
-def used(processes: list[subprocess.Popen[bytes]]) -> float:
-    """Processor seconds so far."""
-    total = 0
-    for process in processes:
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
-
-
 def run(broker: Broker, folder: Path, given: Sent, processes: int, partitions: int) -> Run:
     """So many processes follow it all."""
     name = f"{processes}-{partitions}"
@@ -156,7 +148,8 @@ def followed(
     asked = KafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=group)
     asked.assign(parts)
     producer = KafkaProducer(bootstrap_servers=broker.bootstrap, acks="all", batch_size=1 << 20)
-    before, began = used(members), time.monotonic()
+    pids = [member.pid for member in members]
+    before, began = used(pids), time.monotonic()
     base = time.time_ns() // 1_000_000
     for clock, partition, message in given.messages:
         producer.send(topic, message, b"bench", partition=partition, timestamp_ms=base + clock)
@@ -168,7 +161,7 @@ def followed(
         return all((asked.committed(part) or 0) >= end for part, end in ends.items() if end)
 
     wait_for(done, 120, f"{group} at the end")
-    took = Run(time.monotonic() - began, used(members) - before)
+    took = Run(time.monotonic() - began, used(pids) - before)
     producer.close()
     asked.close()
     return took

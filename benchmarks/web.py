@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.page import part
+from benchmarks.processor import used
 from lab.alerts import alert
 from lab.browser import browsing
 from lab.web import TOKENS, Server, serving, settings_for
@@ -179,9 +180,8 @@ async def _told(port: int, state: Path, streams: int) -> list[tuple[float, float
 
 def _usage(pid: int) -> tuple[float, float]:
     """Seconds of processor and megabytes of memory a process has had."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return (int(fields[11]) + int(fields[12])) / 100, pages * 4096 / 1e6
+    return used([pid]), pages * 4096 / 1e6
 
 
 def followed(server: Server, state: Path, streams: int) -> None:

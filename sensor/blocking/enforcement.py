@@ -16,6 +16,7 @@ import msgspec
 
 from sensor.alerts.alert import rfc3339
 from sensor.base.json_schema import published
+from sensor.base.replacing import replace
 from sensor.blocking.decision import Decision
 from sensor.state.folder import StateFolder
 
@@ -162,9 +163,7 @@ class Reports:
 
 def keep(path: Path, standing: Sequence[Enforcement]) -> None:
     """Leave what is so now, in place of what was. Raises OSError."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_bytes(msgspec.json.encode(standing))
-    new.replace(path)
+    replace(path, msgspec.json.encode(standing))
 
 
 def kept(state: Path) -> dict[str, list[Enforcement]]:

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from sensor.base.replacing import replace
 from sensor.cluster.alert_follower import AlertFollower
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
@@ -42,9 +43,7 @@ class AlertBook:
         for at in range(0, len(alerts), _AT_ONCE):
             fresh += len(self._journal.write(alerts[at : at + _AT_ONCE]))
         if alerts:
-            beside = self._path.with_suffix(".new")
-            beside.write_bytes(msgspec.json.encode(_Positions(self._topic, follower.positions)))
-            beside.replace(self._path)
+            replace(self._path, msgspec.json.encode(_Positions(self._topic, follower.positions)))
         return fresh
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sensor.base.replacing import replace
 from sensor.sinks.kafka.connection import Connection, import_kafka
 from sensor.state.folder import StateFolder
 
@@ -124,10 +125,8 @@ class KafkaWatch(threading.Thread):
         self.found = Brokers(not fault, since, now, self.heard, named, fault)
 
     def _write(self) -> None:
-        beside = self._path.with_suffix(".new")
         try:
-            beside.write_bytes(msgspec.json.encode(self.found))
-            beside.replace(self._path)
+            replace(self._path, msgspec.json.encode(self.found))
         except OSError:  # a full disk: what is shown is of before, which is said by its time
             self.not_written += 1
 

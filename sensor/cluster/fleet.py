@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from sensor.alerts.notice import HEALTH, SCHEMA, Health, Notice
+from sensor.base.replacing import replace
 from sensor.base.units import DAY, MINUTE, SECOND
 from sensor.cluster.standing import NAME
 from sensor.sinks.kafka.connection import Connection
@@ -259,10 +260,8 @@ class FleetFollower:
             self._write()
 
     def _write(self) -> None:
-        beside = self._path.with_suffix(".new")
         try:
-            beside.write_bytes(msgspec.json.encode(self.fleet.members(time.time_ns())))
-            beside.replace(self._path)
+            replace(self._path, msgspec.json.encode(self.fleet.members(time.time_ns())))
         except OSError:  # a full disk: decisions go on
             self.fleet.counters["fleet_not_written"] += 1
 

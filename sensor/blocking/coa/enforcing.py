@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from sensor.base.extras import missing
+from sensor.base.replacing import replace
 from sensor.base.secret_file import read_secret
 from sensor.base.units import SECOND
 from sensor.blocking.coa.exchange import SILENT, Exchange, Result
@@ -372,10 +373,8 @@ class Coa:
         if raw == self._kept:
             return
         path = Path(self._settings.kept)
-        new = path.with_name(f".{path.name}.new")
         try:
-            new.write_bytes(raw)
-            new.replace(path)
+            replace(path, raw)
             self._kept = raw
         except OSError as error:
             said = f"coa: {path}: {error.strerror or error}; a restart will not know who is blocked"
