@@ -37,6 +37,12 @@ REFUSALS: Final = 5
 """Servers that must have refused."""
 SPOKEN: Final = 4
 """Servers that must have been spoken to as no mail server does."""
+INSISTS: Final = 10
+"""Times within two minutes that a host came back to where it had been turned away."""
+INSISTENT_REFUSALS: Final = 4
+"""Servers that must have refused one that insists."""
+INSISTENT_SPOKEN: Final = 2
+"""Servers that one that insists must have spoken to as no mail server does."""
 
 _FIRST_PROVEN: Final = int(Count.FIRST_PROVEN)
 _REFUSED: Final = int(Fact.PROVEN_REFUSED)
@@ -45,6 +51,7 @@ _RUDE: Final = int(Fact.PROVEN_RUDE)
 _POLITE: Final = int(Fact.PROVEN_POLITE)
 _DENIED: Final = int(Fact.DENIED)
 _UNREAD: Final = int(Fact.UNREAD)
+_INSISTED: Final = int(Fact.INSISTED)
 
 
 class ProofTables(NamedTuple):
@@ -75,6 +82,14 @@ def _steps(against, in_favour, tables):
 
 
 @kernel
+def insists(times, refused, taken, rude, polite):
+    """Whether a host came back so often to where it was turned away that fewer servers do."""
+    alone = taken == 0 and polite == 0
+    enough = refused >= INSISTENT_REFUSALS and rude >= INSISTENT_SPOKEN
+    return times >= INSISTS and alone and enough
+
+
+@kernel
 def proof(counts, facts, tables):
     """What the proven part of a host's evidence is worth, in centibans: the rule for a block.
 
@@ -88,6 +103,12 @@ def proof(counts, facts, tables):
     * *refusals and manners*, the lesser of the two: of the servers the host proved to speak to, at
       least ``REFUSALS`` refused it and ``SPOKEN`` were spoken to as no mail server does, both so
       predominantly that each is worth ``CONVICTS`` by its detector's steps. Else nothing.
+
+      Who *insists* needs fewer: a mail server that a greeting turned away for good tries again in
+      half an hour at the soonest (RFC 5321, 4.5.4.1). Who came back ``INSISTS`` times within two
+      minutes and left each time without QUIT, and had nothing taken and was polite to nobody, was
+      spoken to as no mail server speaks: ``INSISTENT_REFUSALS`` and ``INSISTENT_SPOKEN`` servers
+      are enough, and its manners are worth ``CONVICTS``.
 
     Neither of the two is proof by itself. Honest servers are refused: newsletters to dead
     addresses, forwarders of others' spam, addresses on a list. Honest programs speak badly:
@@ -110,10 +131,12 @@ def proof(counts, facts, tables):
     rude = facts[_RUDE] - facts[_DENIED]
     if contacts == 0 and facts[_DENIED] > 0:
         return -facts[_DENIED]
-    if refused < REFUSALS or rude < SPOKEN:
-        return contacts
     refusals = _steps(refused, facts[_TAKEN], tables.rejections)
     manners = _steps(rude, facts[_POLITE], tables.dialogue)
+    if insists(facts[_INSISTED], refused, facts[_TAKEN], rude, facts[_POLITE]):
+        manners = max(manners, np.int64(CONVICTS))
+    elif refused < REFUSALS or rude < SPOKEN:
+        return contacts
     if refusals < CONVICTS or manners < CONVICTS:
         return contacts
     return contacts + min(refusals, manners)
@@ -147,6 +170,11 @@ class Proof:
         }  # fmt: skip
         if worth > found.centibans:
             figures |= _asked(figures)
+            insisted = fact(Fact.INSISTED)
+            denied = figures["denied"]
+            refused, rude = figures["refused"] - denied, figures["rude"] - denied
+            if insists(insisted, refused, figures["taken"], rude, figures["polite"]):
+                figures["insisted"] = insisted
         if figures["denied"]:
             figures["denials"] = figures["denied"]
         code = "proof.unread" if fact(Fact.UNREAD) else found.code

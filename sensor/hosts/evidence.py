@@ -92,6 +92,7 @@ class Fact(IntEnum):
     FILTERING = 33  # that answer some messages longer than others
     TAKING = 34  # that answer nearly all of them alike
     INFLOW = 35  # messages it took from outside in the last half hour to hour
+    INSISTED = 36  # times this minute and the last that it was turned away where it had been before
 
 
 _NAMES: Final = tuple(what.name.lower() for what in Count)

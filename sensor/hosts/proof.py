@@ -32,6 +32,7 @@ __all__ = [
     "new_verdict",
     "new_wide",
     "note_inflow",
+    "note_insistence",
     "said_again",
     "weigh",
 ]  # fmt: skip
@@ -60,12 +61,17 @@ PROOF: Final[list[tuple[Any, ...]]] = [
     ("half", np.uint32),  # the half day of the first row of all
     ("inflow", np.uint32, 2),  # messages taken from outside in this half hour, and the last one
     ("inflow_at", np.uint32),  # the half hour of the first
+    ("insisted", np.uint32, 2),  # times it was turned away again in this minute, and the last one
+    ("insisted_at", np.uint32),  # the minute of the first
 ]
 """Fields of a detail."""
 
 _PROVEN_REFUSED: Final = int(Fact.PROVEN_REFUSED)
 _INFLOW: Final = int(Fact.INFLOW)
+_INSISTED: Final = int(Fact.INSISTED)
 _HALF_HOUR: Final = 1800
+"""Seconds."""
+_MINUTE: Final = 60
 """Seconds."""
 _POWERS_OF_FOUR: Final = 0x55555555
 _ZERO = np.uint64(0)
@@ -81,6 +87,8 @@ def clear(detail, tick):
     detail.opinions_of[:] = _ZERO
     detail.inflow[:] = 0
     detail.inflow_at = tick // _HALF_HOUR
+    detail.insisted[:] = 0
+    detail.insisted_at = tick // _MINUTE
 
 
 @kernel
@@ -115,6 +123,21 @@ def note_inflow(detail, tick):
     weigh(detail, INBOUND, tick)
     _turn_inflow(detail, tick)
     detail.inflow[0] += 1
+
+
+@kernel
+def _turn_insisted(detail, tick):
+    past = tick // _MINUTE - np.int64(detail.insisted_at)
+    if past != 0:
+        turn_word(detail.insisted, past)
+        detail.insisted_at = tick // _MINUTE
+
+
+@kernel
+def note_insistence(detail, tick):
+    """A server that had turned the host away did so again, and the host left without QUIT."""
+    _turn_insisted(detail, tick)
+    detail.insisted[0] += 1
 
 
 @kernel
@@ -158,9 +181,11 @@ def has_verdict(detail, hashed):
 
 @kernel
 def collect_proof(detail, tick, facts):
-    """Fill the facts from PROVEN_REFUSED to INBOUND, and INFLOW."""
+    """Fill the facts from PROVEN_REFUSED to INBOUND, INFLOW and INSISTED."""
     _turn(detail, tick)
     for k in range(_KINDS):
         facts[_PROVEN_REFUSED + k] = both(detail.weighed, k)
     _turn_inflow(detail, tick)
     facts[_INFLOW] = np.int64(detail.inflow[0]) + np.int64(detail.inflow[1])
+    _turn_insisted(detail, tick)
+    facts[_INSISTED] = np.int64(detail.insisted[0]) + np.int64(detail.insisted[1])

@@ -17,7 +17,15 @@ from sensor.hosts.evidence import Count
 from sensor.hosts.identities import note_shape
 from sensor.hosts.in_use import back, wide_hash
 from sensor.hosts.layout import NO_DETAIL
-from sensor.hosts.proof import DENIED, has_verdict, new_wide, note_inflow, said_again, weigh
+from sensor.hosts.proof import (
+    DENIED,
+    has_verdict,
+    new_wide,
+    note_inflow,
+    note_insistence,
+    said_again,
+    weigh,
+)
 from sensor.hosts.proof import new_verdict as new_verdict_of
 from sensor.hosts.subscribers import classify, subscriber_key
 from sensor.hosts.table import host_row, lookup
@@ -27,6 +35,7 @@ from sensor.tracking.state import COUNTERS, NOBODY
 __all__ = [
     "attempted",
     "came_again",
+    "came_back_though_turned_away",
     "count",
     "denied",
     "disowned",
@@ -53,6 +62,7 @@ _MX_LOOKUPS: Final = int(Count.MX_LOOKUPS)
 _VERDICTS = np.uint64(0x13198A2E03707344)
 _NOTHING = np.uint64(0xA4093822299F31D0)
 _CAME_AGAIN = np.uint64(0x082EFA98EC4E6C89)
+_TURNED_AWAY = np.uint64(0x452821E638D01377)
 
 
 @inner
@@ -227,6 +237,25 @@ def came_again(owners, connection, h, tick):
     if not has_verdict(detail, mix(key, _NOTHING)):
         return False
     return new_verdict_of(detail, mix(key, _CAME_AGAIN), tick)
+
+
+@inner
+def came_back_though_turned_away(owners, connection, h, tick):
+    """Host ``h`` was turned away by a greeting, and left without QUIT: not for the first time?
+
+    Both times are proven, and the first counts as proof: nobody else's server can say this of it.
+    """
+    d, key = _memory(owners, connection, h)
+    if d == NO_DETAIL or connection.proof == 0:
+        return False
+    detail = owners.hosts.details[d]
+    if connection.proof == PROOF_COUNTS:
+        new_verdict_of(detail, mix(key, _TURNED_AWAY), tick)
+        return False
+    if not has_verdict(detail, mix(key, _TURNED_AWAY)):
+        return False
+    note_insistence(detail, tick)
+    return True
 
 
 @inner

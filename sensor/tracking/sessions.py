@@ -67,6 +67,7 @@ from sensor.tracking.verdicts import (
     count_flights,
     decided,
     hidden_outcome,
+    insisted,
     note_visit,
     weighed_unread,
 )
@@ -293,7 +294,7 @@ def _conclude(followed, i, ts, tick):
         rude = manners == RUDE_MANNERS
         count(owners, h, _C_RUDE if rude else _C_POLITE, 0, tick)
         weigh_proof(owners, connection, h, RUDE if rude else POLITE, tick)
-    changed = decided(followed, connection, s, tick)
+    changed = max(decided(followed, connection, s, tick), insisted(followed, connection, s, tick))
     hidden = s.tls == IN_TLS or connection.seen == CLIENT_SEEN
     if hidden and s.commands and s.outcomes == 0:
         changed = max(changed, hidden_outcome(followed, connection, s, tick))

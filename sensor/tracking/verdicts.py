@@ -25,6 +25,7 @@ from sensor.smtp.session import (
 from sensor.tcp.connections import BOTH_SEEN, CLIENT, INBOUND
 from sensor.tracking.attribution import (
     came_again,
+    came_back_though_turned_away,
     count,
     held_nothing,
     new_verdict,
@@ -34,7 +35,14 @@ from sensor.tracking.attribution import (
 )
 from sensor.tracking.state import COUNTERS, NOBODY
 
-__all__ = ["count_flights", "decided", "hidden_outcome", "note_visit", "weighed_unread"]
+__all__ = [
+    "count_flights",
+    "decided",
+    "hidden_outcome",
+    "insisted",
+    "note_visit",
+    "weighed_unread",
+]
 
 _TAKEN: Final = COUNTERS["transactions_accepted"]
 _TURNED_DOWN: Final = COUNTERS["transactions_rejected"]
@@ -60,6 +68,8 @@ _PLAIN: Final = 600  # of one in which it did not
 _SEALED_EMPTY: Final = 600
 _UNREAD_EMPTY: Final = 620
 _PLAIN_EMPTY: Final = 64
+_TURNED_AWAY: Final = 500
+"""The least code of a greeting that turns a client away for good (RFC 5321, 3.1)."""
 _FLIGHTS: Final = 3
 """Times a client of TLS 1.3 speaks that sends its hello, EHLO and QUIT; before 1.3 once more."""
 _TLS_1_3: Final = 0x0304
@@ -140,6 +150,17 @@ def decided(followed, connection, s, tick):
                 proof = TAKEN if what == _C_ACCEPTED else REFUSED
                 weigh_proof(owners, connection, h, proof, tick)
     return changed
+
+
+@inner
+def insisted(followed, connection, s, tick):
+    """A session is over: gives the host if it insists (``hosts/proof.py``), or NOBODY."""
+    h = owner(followed.owners, connection)
+    if h < 0 or s.banner_code < _TURNED_AWAY or s.quit:
+        return NOBODY
+    if came_back_though_turned_away(followed.owners, connection, h, tick):
+        return h
+    return NOBODY
 
 
 @inner

@@ -201,7 +201,56 @@ def test_a_real_send_safe_bot_is_to_be_blocked():
     alerts = captured("send-safe-2017.pcap.gz")
     assert recommended(alerts) == {"10.2.1.101"}
     assert alerts[-1].severity == "critical"
-    assert "5 of 5 servers refused it and 5 of 5" in alerts[-1].block_reason
+    assert "5 of 5 servers refused it and 4 of 4" in alerts[-1].block_reason
+    first = next(one for one in alerts if one.block_recommended)
+    assert first.ts / 1e9 - first.first_seen < 60
+    assert "10 times within two minutes it came back" in first.block_reason
+
+
+TURNED_AWAY = ((b"", b"554 5.7.1 not from there\r\n"),)
+
+
+def insisting(times: int, talk: Iterable[tuple[bytes, bytes]] = TURNED_AWAY) -> Frames:
+    """Two servers refuse its mail, two turn it away, and one of these is tried again and again."""
+    hosts = [*servers(3), *["198.18.3.25"] * (times + 1)]
+    return [
+        one
+        for n, dst in enumerate(hosts)
+        for one in connection(
+            VICTIM, dst, START + (n + 1) * 3000 * MS, 3000 + n, RUDE if n < 2 else talk
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("times", "talk", "whose"),
+    [
+        (10, TURNED_AWAY, {VICTIM}),
+        (9, TURNED_AWAY, set()),
+        (40, (*TURNED_AWAY, (b"QUIT\r\n", b"221 bye\r\n")), set()),
+        (40, ((b"", b"421 4.7.0 later\r\n"),), set()),
+    ],
+    ids=["ten times", "nine times", "says QUIT", "put off"],
+)
+def test_who_comes_back_to_where_it_was_turned_away_needs_fewer_servers(times, talk, whose):
+    alerts, _ = replayed(insisting(times, talk), dead(1000))
+    assert alerts, "forged SYNs"
+    assert recommended(alerts) == whose
+
+
+def test_nobody_elses_server_makes_a_host_insist():
+    """Of wide networks already met no contact counts, and no greeting."""
+    nobodys = [
+        one
+        for n in range(60)
+        for one in connection(
+            VICTIM, f"198.18.{n // 12 + 9}.77", START + n * 900 * MS, 9000 + n, TURNED_AWAY
+        )
+    ]
+    others = population(OTHERS, lambda k: [f"198.51.100.{k}"])
+    alerts, _ = replayed(others, insisting(1), nobodys, dead(1000))
+    assert VICTIM in {one.host for one in alerts}
+    assert not recommended(alerts)
 
 
 def test_where_sources_are_validated_it_is_within_seconds():

@@ -12,7 +12,7 @@ from sensor.settings import AlertSettings
 
 MODEL = Model()
 ENOUGH = round(AlertSettings().enough_proof * 10)
-FACTS = ("proven_refused", "proven_taken", "proven_rude", "proven_polite", "denied")
+FACTS = ("proven_refused", "proven_taken", "proven_rude", "proven_polite", "insisted", "denied")
 
 
 def evidence(contacts: int = 0, **facts: int) -> Evidence:
@@ -35,6 +35,7 @@ def worth(e: Evidence) -> int:
         {"proven_refused": 8, "proven_rude": 5},  # Send-Safe, 2017
         {"proven_refused": 5, "proven_rude": 4},
         {"proven_refused": 9, "proven_taken": 2, "proven_rude": 10, "proven_polite": 1},
+        {"proven_refused": 4, "proven_rude": 2, "insisted": 10},  # the same in its first minute
         {"contacts": 8},
         {"contacts": 40, "denied": 20},  # somebody forges a bot's address, too
     ],
@@ -59,6 +60,12 @@ def test_what_is_enough(facts):
         ("a script without QUIT", {"proven_taken": 50, "proven_rude": 50}),
         ("a device, refused by its four servers", {"proven_refused": 4, "proven_rude": 4}),
         ("refused, and clumsy three times", {"proven_refused": 9, "proven_rude": 3}),
+        ("a device in a loop, refused by one provider's three", {
+            "proven_refused": 3, "proven_rude": 3, "insisted": 60}),
+        ("a queue for one that is closed", {
+            "proven_refused": 4, "proven_rude": 2, "proven_taken": 1, "insisted": 60}),
+        ("the same, which says QUIT elsewhere", {
+            "proven_refused": 4, "proven_rude": 2, "proven_polite": 1, "insisted": 60}),
         ("forged by an insider", {
             "contacts": 120, "proven_refused": 120, "proven_rude": 120, "denied": 120}),
         ("forged, a few resets lost", {
@@ -69,7 +76,7 @@ def test_the_honest_are_out_of_reach(who, facts):
     assert worth(evidence(**facts)) < ENOUGH, who
 
 
-@given(st.lists(st.integers(0, 300), min_size=6, max_size=6))
+@given(st.lists(st.integers(0, 300), min_size=7, max_size=7))
 def test_what_is_explained_is_what_the_kernel_says(values):
     contacts, *facts = values
     e = evidence(contacts, **dict(zip(FACTS, facts, strict=True)))
@@ -79,7 +86,7 @@ def test_what_is_explained_is_what_the_kernel_says(values):
     assert ("denied" in found.reason) == (facts[-1] > 0)
 
 
-@given(st.lists(st.integers(0, 300), min_size=6, max_size=6), st.integers(1, 50))
+@given(st.lists(st.integers(0, 300), min_size=7, max_size=7), st.integers(1, 50))
 def test_a_denial_is_never_against_the_host(values, more):
     contacts, *facts = values
     before = dict(zip(FACTS, facts, strict=True))
