@@ -4,7 +4,8 @@ No mail leaves here: payloads are masked (``smtp.mask``), of DNS only what has t
 out (``dns.mail_only``), and at ``privacy = "headers"`` no payload at all.
 
 A batch goes out when it is full and when :meth:`Forwarder.flush` is called, even an empty one, to
-tell how far this sensor is: nothing older than the mark will come.
+tell how far this sensor is: nothing older than the mark will come. :meth:`Forwarder.speak` does so
+where no full one has told it of late.
 """
 
 import hashlib
@@ -51,6 +52,8 @@ class _Share:
         self.packed = np.zeros(MOST_BYTES, np.uint8)
         self.fill = np.zeros(2, np.int64)
         self.number = 0
+        self.told, self.at = 0, float("-inf")
+        """number of the next batch as :meth:`Forwarder.speak` knows it, and since when"""
 
 
 class Forwarder:
@@ -132,8 +135,16 @@ class Forwarder:
         for number, share in enumerate(self._shares):
             self._give(number, share, link, self._mark)
 
+    def speak(self, now: float, seconds: float, link: str = "") -> None:
+        """Flush partitions to which nothing went for so long; ``now`` is any steady clock's."""
+        for number, share in enumerate(self._shares):
+            if share.number == share.told and now - share.at >= seconds:
+                self._give(number, share, link, self._mark)
+            if share.number != share.told:
+                share.told, share.at = share.number, now
+
     def end(self, link: str = "") -> None:
-        """The same; and that nothing more will come."""
+        """Flush; and that nothing more will come."""
         for number, share in enumerate(self._shares):
             self._give(number, share, link, self._mark, end=True)
 

@@ -38,6 +38,8 @@ _SOON: Final = 3.0
 """Seconds without an acknowledgement after which Kafka is said to be away."""
 _LARGEST_PAUSE: Final = 1.0
 """Seconds: who comes back late holds all others up."""
+_LOOK: Final = 0.1
+"""Seconds without anything to send, and without an acknowledgement, before it looks at the time."""
 _PARTITIONS: Final = "partitions"
 """File beside the spool: how many the topic had."""
 
@@ -73,6 +75,8 @@ class Outbound(threading.Thread):
         """what is on its way, whether it is on disk, its future"""
         self._producer: Any = None
         self._ending = threading.Event()
+        self._stirred = threading.Event()
+        """something is to be sent, or arrived: to ask every few ms costs more than to send"""
         self._patience = 0.0
         self._retry_at = self._pause = 0.0
         self._progress = time.monotonic()
@@ -104,6 +108,7 @@ class Outbound(threading.Thread):
             else:
                 self._memory.append(record)
                 self._held += len(message)
+        self._stirred.set()
 
     def counters(self) -> dict[str, int]:
         """What was sent, and what waits."""
@@ -128,6 +133,7 @@ class Outbound(threading.Thread):
         self._patience = patience
         self._progress = time.monotonic()
         self._ending.set()
+        self._stirred.set()
         self.join()
         return self._spool.batches
 
@@ -137,9 +143,10 @@ class Outbound(threading.Thread):
         """The thread."""
         logging.getLogger("kafka").addHandler(logging.NullHandler())
         while not self._over():
+            self._stirred.clear()  # before looking: what comes meanwhile is seen, or stirs again
             try:
                 if not self._turn():
-                    time.sleep(0.005)
+                    self._stirred.wait(_LOOK)
             except Exception as error:  # whatever kafka-python raises, sending begins anew
                 self._fail(error)
         self._give_up()
@@ -241,13 +248,19 @@ class Outbound(threading.Thread):
         self._progress = time.monotonic()
 
     def _put(self, record: Record) -> Any:
-        return self._producer.send(
+        future = self._producer.send(
             self._settings.cluster.segments_topic,
             record.message,
             self._key,
             headers=self._headers,
             partition=record.partition,
         )
+        future.add_both(self._stir)
+        return future
+
+    def _stir(self, _: object) -> None:
+        """The client's thread: a batch is acknowledged, or never will be."""
+        self._stirred.set()
 
     def _fail(self, error: BaseException) -> None:
         """Give the producer up; sending begins anew after a pause."""

@@ -21,6 +21,7 @@ from sensor.alerts.vitals import Vitals
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
+from sensor.capture.afpacket import AT_ONCE
 from sensor.capture.block import Block
 from sensor.cluster.forwarder import Forwarder, read_key
 from sensor.cluster.outbound import Outbound
@@ -49,6 +50,10 @@ _WORD: Final = 0.5
 """Seconds between words on how far this sensor is, and without a frame after which time passes by
 the wall clock; a third of ``cluster.patience`` where that is less, or others would go on without
 it."""
+_GATHER: Final = 0.05
+"""Seconds that packets gather in the ring before they are read, for what one block costs whatever
+is in it; nobody waits for them sooner. With less than ``_ROOMY`` MB of ring so much less."""
+_ROOMY: Final = 64
 _FLUSH_TO_DISK: Final = 5.0
 """The same where they go to disk: nobody waits for them."""
 _LATER: Final = ("kafka.producer", "kafka.admin", "encodings.idna")
@@ -160,6 +165,7 @@ class Forwarding:
         """Another run, by the settings as they are now."""
         settings = self._settings
         self._word = min(_WORD, settings.cluster.patience / 3)
+        self._gather = min(_GATHER, _GATHER * settings.live.ring / _ROOMY)
         self._decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
         self._forwarder = Forwarder(
             settings, self._sensor, self._outbound.partitions, self._outbound.send, self._key, True
@@ -178,16 +184,15 @@ class Forwarding:
         """
         got = collect_signals()
         systemd.notify("READY=1")
-        now = last_packet_at = flushed = second = tens = time.monotonic()
+        now = last_packet_at = second = tens = time.monotonic()
         watchdog = systemd.Watchdog(now)
         self._line.look_at_cables()
         try:
             while not got & ENDING and not self._outbound.fault:
                 last_packet_at = self._read(last_packet_at)
                 now = time.monotonic()
-                if now - flushed >= (_FLUSH_TO_DISK if self._outbound.spools else self._word):
-                    flushed = now
-                    self._forwarder.flush(self._link)
+                word = _FLUSH_TO_DISK if self._outbound.spools else self._word
+                self._forwarder.speak(now, word, self._link)
                 if now - second >= 1:
                     self._every_second(now - second)
                     second = now
@@ -203,6 +208,8 @@ class Forwarding:
 
     def _read(self, last_packet_at: float) -> float:
         """Read what comes, or let time pass; gives when the last packet came."""
+        if self._line.taps.waiting < AT_ONCE:
+            time.sleep(self._gather)
         now, clock = time.monotonic(), time.time_ns()
         for block in self._line.taps.read(0.1):
             self._on_block(block)
