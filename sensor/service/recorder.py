@@ -1,7 +1,6 @@
 """The recorder: keeps in a state folder what a pipeline gives, for live and replay alike.
 
-    alerts      in the journal, before they are told; while it cannot be written they wait, are told
-                all the same, and are tried again with the next and at each ``flush``
+    alerts      in the journal, before they are told (:mod:`sensor.service.alert_writer`)
     candidates  in the journal
     samples     in the journal: how it goes, in figures
     sessions    of hosts with an alert or once a candidate, as soon as some have come together
@@ -25,6 +24,7 @@ from sensor.evidence.store import Store
 from sensor.impact.store import UsageStore
 from sensor.impact.usage import Usages
 from sensor.pipeline import Pipeline
+from sensor.service.alert_writer import AlertWriter
 from sensor.settings import Settings, subscribers_of
 from sensor.smtp.record import Session
 from sensor.state.folder import StateFolder
@@ -34,8 +34,6 @@ from sensor.tracking.output import EndedSession, Output
 
 __all__ = ["Recorder", "Sampler"]
 
-_MOST_WAITING: Final = 100_000
-"""Alerts that wait for the journal; of more, the oldest go (they were told)."""
 _SESSIONS_AT_ONCE: Final = 5_000
 """Sessions that come together before they are written in any case."""
 _MOST_SESSIONS: Final = 2000
@@ -70,7 +68,7 @@ class Recorder:
         if usage:
             self._usages = Usages(subscribers_of(settings), settings.limits.max_hosts)
         self._sampler: Sampler | None = None
-        self._alerts_waiting: list[Alert] = []
+        self._alerts = AlertWriter(self.journal, notify)
         self._sessions_waiting: list[tuple[str, Session]] = []
         self._not_kept = {"journal_failures": 0, "sessions_not_kept": 0, "candidates_not_kept": 0}
 
@@ -93,14 +91,14 @@ class Recorder:
     def keep(self, output: Output) -> list[Alert]:
         """Keep an output; its alerts that are to be told: those the journal did not hold before."""
         self._keep_candidates(output.candidates)
-        fresh = self._keep_alerts(output.alerts)
+        fresh = self._alerts.write(output.alerts)
         self._keep_sessions(output.sessions)
         self._keep_packets(output)
         return fresh
 
     def flush(self) -> None:
         """Try again what waits, and write what has come together."""
-        self._keep_alerts([])
+        self._alerts.write([])
         self._write_sessions()
 
     def begin_samples(self, pipeline: Pipeline) -> None:
@@ -142,13 +140,16 @@ class Recorder:
         self._sessions.close()
         self._packets.close()
         self.journal.close()
-        return len(self._alerts_waiting)
+        return self._alerts.waiting
 
     @property
     def counters(self) -> dict[str, int]:
         """What was kept, what waits, and what was not kept."""
-        waiting = {"outbox_alerts": len(self._alerts_waiting)}
-        return self._packets.counters | self._not_kept | waiting
+        alerts = {
+            "outbox_alerts": self._alerts.waiting,
+            "journal_failures": self._not_kept["journal_failures"] + self._alerts.failures,
+        }
+        return self._packets.counters | self._not_kept | alerts
 
     def _keep_candidates(self, candidates: list[Candidate]) -> None:
         if candidates:
@@ -156,23 +157,6 @@ class Recorder:
                 self.journal.note(candidates)
             except DatabaseError:  # nobody waits for them
                 self._not_kept["candidates_not_kept"] += len(candidates)
-
-    def _keep_alerts(self, alerts: list[Alert]) -> list[Alert]:
-        """Those of ``alerts`` that are new; all, while the journal cannot be written."""
-        waiting = self._alerts_waiting
-        if not alerts and not waiting:
-            return []
-        try:
-            fresh = self.journal.write(waiting + alerts)
-        except DatabaseError as error:
-            if not waiting:
-                self._notify("journal", sentence("journal.unwritten", error=str(error)))
-            self._not_kept["journal_failures"] += 1
-            self._alerts_waiting = (waiting + alerts)[-_MOST_WAITING:]
-            return alerts
-        self._alerts_waiting = []
-        told = {(a.id, a.revision) for a in waiting}
-        return [a for a in fresh if (a.id, a.revision) not in told]
 
     def _keep_sessions(self, ended: list[EndedSession]) -> None:
         if self._usages is not None:

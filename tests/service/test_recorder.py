@@ -9,6 +9,7 @@ from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence
 from sensor.capture.merge import Captures
 from sensor.impact.store import UsageStore
+from sensor.service import alert_writer
 from sensor.service import recorder as module
 from sensor.service.recorder import Recorder, Sampler
 from sensor.settings import EvidenceSettings, Settings
@@ -91,7 +92,7 @@ def test_alerts_are_told_though_the_journal_cannot_be_written_and_written_later(
 
 
 def test_the_oldest_of_alerts_that_wait_go(kept, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_WAITING", 3)
+    monkeypatch.setattr(alert_writer, "_MOST_WAITING", 3)
     with monkeypatch.context() as patched:
         fail(patched, Journal, "write")
         kept.replay()
