@@ -97,13 +97,17 @@ class Outbound(threading.Thread):
     @property
     def spools(self) -> bool:
         """Whether what comes goes to disk."""
+        with self._lock:
+            return self._spools()
+
+    def _spools(self) -> bool:
         return self.away or self._spool.batches > 0
 
     def send(self, partition: int, message: bytes) -> None:
         """Have a batch sent."""
         record = Record(partition, message, segments_of(message))
         with self._lock:
-            if self.spools or self._held + len(message) > _IN_MEMORY:
+            if self._spools() or self._held + len(message) > _IN_MEMORY:
                 self._spool.put(record)
             else:
                 self._memory.append(record)
