@@ -145,6 +145,7 @@ class Pipeline:
         sessions: Literal["none", "suspects", "all"] = "none",
         candidates: bool = False,
         most_sessions: int | None = None,
+        alone: bool = False,
     ) -> None:
         """Say what outputs are to hold beside alerts.
 
@@ -152,6 +153,7 @@ class Pipeline:
         candidate; of each second of packet time ``most_sessions`` (what is beyond is counted).
         ``candidates``: each host that comes to be one, and again whenever its score grew by 5
         decibans. ``watch``: the evidence of that host. Raises ValueError when it names none.
+        ``alone``: see ``Composer``.
         """
         self.settings = settings
         self.model = settings.model
@@ -168,7 +170,7 @@ class Pipeline:
         if watch is not None:
             key[:] = *parse_host(watch, subscribers), 1
         limits = self._limits
-        self._candidates = candidates
+        self._candidates, self._alone = candidates, alone
         self._ends_sessions = sessions != "none"
         self._drain = Drain(most_sessions)
         self._giving = False
@@ -208,6 +210,7 @@ class Pipeline:
             self._exchangers,
             self.settings.kafka.sensor,
             frozenset(self.settings.blocking.kinds),
+            self._alone,
         )
 
     def _set(self) -> dict[str, Any]:

@@ -149,6 +149,12 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Literal["alone", "forward"] = "alone"
     """of ``port25 live``: judge what comes, or forward it to those who correlate"""
+    alone: bool = False
+    """whether a sensor that forwards judges its share by itself while Kafka takes no segments:
+    alerts in its own folder, never a block. It costs what judging costs, and only meanwhile
+    """
+    alone_after: Annotated[float, msgspec.Meta(ge=5, le=86_400)] = 60.0
+    """seconds without Kafka after which it does"""
     segments_topic: Topic = "port25.segments"
     """what sensors forward"""
     state_topic: Topic = "port25.state"

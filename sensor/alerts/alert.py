@@ -115,6 +115,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """destinations with a known name, those with most addresses first"""
     sensor: str | msgspec.UnsetType = msgspec.UNSET
     """name of the sensor (``kafka.sensor``), where it has one; in Kafka always"""
+    alone: bool | msgspec.UnsetType = msgspec.UNSET
+    """true: a sensor that forwards judged its share alone, as Kafka took no segments
+    (``cluster.alone``). Such an alert stays in that sensor's folder and recommends no block
+    """
     customer: str | msgspec.UnsetType = msgspec.UNSET
     """pseudonym of the customer, where leases tell whose the address is: ``c-`` and 24 digits. The
     alert is then about him, wherever he is, and ``host`` is where he was last
@@ -149,12 +153,14 @@ class AlertHead(msgspec.Struct, frozen=True):
     """what kind of it is seen"""
 
 
-def alert_id(host: str, opened: int) -> str:
+def alert_id(host: str, opened: int, alone: str | None = None) -> str:
     """The id of the alert raised for ``host``, or for a customer, at packet time ``opened`` (ns).
 
-    A customer is named by his pseudonym, so that the id is the same wherever he goes.
+    A customer is named by his pseudonym, so that the id is the same wherever he goes. ``alone``:
+    the sensor that raised it alone; never the id that who correlates gives the same host's.
     """
-    return hashlib.blake2b(f"{SCHEMA}|{host}|{opened}".encode(), digest_size=16).hexdigest()
+    of = f"{SCHEMA}|{host}|{opened}" if alone is None else f"{SCHEMA}|{host}|{opened}|{alone}"
+    return hashlib.blake2b(of.encode(), digest_size=16).hexdigest()
 
 
 def rfc3339(ts: int) -> str:

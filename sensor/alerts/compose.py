@@ -87,6 +87,8 @@ class Composer(NamedTuple):
     """name of the sensor; empty: it has none"""
     kinds: frozenset[Abuse] = frozenset(BLOCKED)
     """of abuse that may be blocked"""
+    alone: bool = False
+    """it judges its share while it cannot forward: see ``Alert.alone``"""
 
     def host(self, hi: int, lo: int, row: int) -> str:
         """A subscriber in words, whose class is row ``row``."""
@@ -119,9 +121,10 @@ class Composer(NamedTuple):
             lent=event["standing"] == LENT,
             away=event["standing"] == AWAY,
             validated=model.proof.tables.validated,
+            alone=self.alone,
         )
         return Alert(
-            id=alert_id(about, opened),
+            id=alert_id(about, opened, self.sensor if self.alone else None),
             revision=int(event["revision"]),
             ts=ts,
             time=rfc3339(ts),
@@ -150,6 +153,7 @@ class Composer(NamedTuple):
             exchangers=self._exchangers(one),
             # Never the host's name: live and replayed, here or there, alerts are the same.
             sensor=self.sensor or UNSET,
+            alone=self.alone or UNSET,
             customer=about if held else UNSET,
             addresses=held.all_ if held else UNSET,
         )

@@ -6,6 +6,9 @@ is recommended in one case only:
     while the alert stands, enough is proven of the host itself, the address is one customer's, and
     what it does is of a kind that may be blocked.
 
+A sensor that forwards, and judges alone while Kafka is away, sees its share only: it recommends
+none.
+
 Where leases tell whose an address is, it follows him: while he has none, nothing is to be blocked,
 and an alert on an address that has become a known customer's is over.
 
@@ -63,6 +66,7 @@ def recommend(
     abuse: Abuse = "spam",
     allowed: bool = True,
     validated: bool = False,
+    alone: bool = False,
 ) -> Recommendation:
     """The rule, as the module says it.
 
@@ -71,7 +75,7 @@ def recommend(
     address, by what was seen of it where ``seems_shared`` says so. ``grounds``: see
     :func:`grounds`. ``lent``: the address is a known customer's now. ``away``: the customer has no
     address now. ``allowed``: ``abuse`` may be blocked. ``validated``: nobody sends under another's
-    address.
+    address. ``alone``: it is one of many sensors that judges, of its share, as it cannot forward.
 
     >>> before = Sentence("proof.before")
     >>> advice = recommend(closed=False, cleared=False, proven=True, shared=False, grounds=before)
@@ -84,6 +88,8 @@ def recommend(
         return Recommendation(False, Sentence("block.silent"))
     if closed:
         return Recommendation(False, Sentence("block.lapsed"))
+    if alone:
+        return Recommendation(False, Sentence("block.alone"))
     if not proven:
         code = "block.little" if validated else "block.unproven"
         return Recommendation(False, sentence(code, grounds=grounds))

@@ -35,6 +35,7 @@ __all__ = [
     "Library",
     "call_form",
     "file_name",
+    "forget",
     "form_of",
     "is_missing",
     "level",
@@ -246,6 +247,12 @@ def _block(value: tuple[Any, ...]) -> _Block:
             while len(_blocks) > _MOST_TUPLES:
                 del _blocks[next(iter(_blocks))]
     return known
+
+
+def forget() -> None:
+    """Keep none of them: tables that nobody has any more are let go of."""
+    with _changing:
+        _blocks.clear()
 
 
 class Caller:

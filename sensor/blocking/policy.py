@@ -157,8 +157,8 @@ class Policy:
         return recovery.due(book, ts, quiet, rate, self.most, self.enforced)
 
     def on_alert(self, alert: Alert, book: Book) -> list[Decision]:
-        """What a message of an alert leads to; often nothing."""
-        if self._settings.mode == "off":
+        """What a message of an alert leads to; often nothing, of one raised alone never."""
+        if self._settings.mode == "off" or alert.alone:
             return []
         made = self._flood(alert, book) if alert.state == "raised" else []
         standing = book.standing(alert.host)

@@ -79,6 +79,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """of who correlates: messages of each partition that are not read yet"""
     stopped: bool = False
     """its blocking has stopped itself"""
+    alone: bool = False
+    """it judges its share alone until Kafka has taken all its segments (``cluster.alone``)"""
     notice: str = ""
     """what it last said besides, and when"""
     noticed: int = 0
@@ -161,6 +163,7 @@ class Fleet:
             packets=_number(counters, "packets_per_second"),
             loss=_number(counters, "loss_ratio"), partitions=partitions,
             stopped=bool(_number(counters, "blocking_stopped")),
+            alone=bool(_number(counters, "judges_alone")),
             notice=before.notice if before else "", noticed=before.noticed if before else 0,
         )  # fmt: skip
         if len(self._members) > self._most:

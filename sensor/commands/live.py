@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--forward",
         action="store_true",
-        help="send segments to Kafka, for port25 correlate, and judge nothing"
+        help="send segments to Kafka, for port25 correlate, which judges"
         ' (cluster.mode = "forward")',
     )
     parser.add_argument("--json", action="store_true", help="JSON lines, also on a terminal")
@@ -104,7 +104,9 @@ def _at_work(settings: "Settings", options: argparse.Namespace) -> str:
     what = f"watching {', '.join(options.interfaces)}"
     what += f" for {options.bpf or 'port ' + ', '.join(map(str, settings.ports))}"
     if settings.cluster.mode == "forward":
-        return f"{what}; segments go to Kafka at {', '.join(settings.kafka.bootstrap)}"
+        what += f"; segments go to Kafka at {', '.join(settings.kafka.bootstrap)}"
+        after = settings.cluster.alone_after
+        return what + f"; judges alone after {after:.0f} s without" * settings.cluster.alone
     return f"{what}; state in {state_folder(settings)}; blocking is {settings.blocking.mode}"
 
 

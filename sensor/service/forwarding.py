@@ -1,8 +1,9 @@
 """``port25 live`` as one of many sensors: what is captured and decoded goes to Kafka, masked.
 
 One loop, as that of a sensor that judges alone (:mod:`sensor.service.loop`), without what comes
-behind decoding. Another thread sends, and has a spool for when Kafka is away; another process tells
-people and the health topic how it goes, as it does for every sensor.
+behind decoding, unless it is to judge alone while Kafka is away (:mod:`sensor.service.alone`).
+Another thread sends, and has a spool for then; another process tells people and the health topic
+how it goes, as it does for every sensor.
 """
 
 import contextlib
@@ -28,12 +29,15 @@ from sensor.cluster.outbound import Outbound
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome
 from sensor.evidence.store import Store
-from sensor.pipeline import one_syn
+from sensor.pipeline import compile_kernels, one_syn
 from sensor.service import privileges, systemd
+from sensor.service.alone import Alone
 from sensor.service.announcer import Announcer
 from sensor.service.delivery import Delivery
+from sensor.service.exemptions import Exemptions
 from sensor.service.line import TURN, Line
 from sensor.service.live import PATIENCE, check
+from sensor.service.loop import QUIET
 from sensor.service.messages import Counters
 from sensor.service.metrics import Collector, serve
 from sensor.service.signals import ENDING, collect_signals, obey
@@ -67,8 +71,10 @@ class _NoStreams:
         return {"connections": {"bytes_read": 0, "bytes_missed": 0}}
 
 
-def _compile() -> None:
+def _compile(judges: bool) -> None:
     """Have the kernels compiled: later, modules and cache may not be readable."""
+    if judges:
+        compile_kernels()
     settings, block = Settings(), one_syn()
     segments = Decoder(settings.ports, settings.duplicate_window, True).decode(block)
     forwarder = Forwarder(settings, "none", 1, lambda partition, message: None)
@@ -101,10 +107,10 @@ def open_forwarding(
     delivery = Delivery(settings, files.path, tell)
     at_end.callback(delivery.stop, PATIENCE)
     announcer = Announcer(tell, report, delivery)
-    _compile()
+    _compile(settings.cluster.alone)
     # 3. The spool, the rings, the metrics.
     files.evidence.mkdir(parents=True, exist_ok=True)
-    journal = Journal(files.journal)  # without alerts: a page over this folder has packets to give
+    journal = Journal(files.journal)  # a page over this folder has packets to give, and few alerts
     at_end.callback(journal.close)
     outbound = Outbound(
         connection, settings, files.spool, lambda said: announcer.notify("cluster", said)
@@ -115,8 +121,12 @@ def open_forwarding(
     at_end.callback(taps.close)
     at_end.callback(store.close)
     sensor = connection.settings.sensor
+    exemptions, alone = Exemptions(files.path, settings), None
+    if settings.cluster.alone:
+        alone = Alone(settings, sensor, journal, announcer, exemptions)
+        alone.begin()
     loop = Forwarding(
-        settings, sensor, key, taps, outbound, store, journal, announcer, reload, at_end
+        exemptions, sensor, key, taps, outbound, store, journal, announcer, alone, reload, at_end
     )  # fmt: skip
     if settings.live.metrics:
         at_end.callback(serve(settings.live.metrics, Collector(loop.counters)))
@@ -133,7 +143,7 @@ class Forwarding:
 
     def __init__(
         self,
-        settings: Settings,
+        exemptions: Exemptions,
         sensor: str,
         key: np.uint64,
         taps: Taps,
@@ -141,11 +151,14 @@ class Forwarding:
         store: Store,
         journal: Journal,
         announcer: Announcer,
+        alone: Alone | None,
         reload: Callable[[], Settings | None],
         at_end: ExitStack,
     ) -> None:
-        """``key``: of local parts; ``at_end`` closes what is open."""
-        self._settings = settings
+        """``key``: of local parts; ``alone`` judges while Kafka is away; ``at_end`` closes what is
+        open.
+        """
+        self._exemptions = exemptions
         self._sensor = sensor
         self._key = key
         self._line = Line(taps, _NoStreams(), announcer)
@@ -153,20 +166,26 @@ class Forwarding:
         self._store = store
         self._journal = journal
         self._announcer = announcer
+        self._alone = alone
         self._reload = reload
         self._at_end = at_end
         self._before: dict[str, int] = {}
-        self._frames = np.zeros(len(Outcome), np.int64)
+        settings = self._settings
+        self._decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
         self._newest = 0
         self._link = ""
         self._begin()
+
+    @property
+    def _settings(self) -> Settings:
+        return self._exemptions.settings
 
     def _begin(self) -> None:
         """Another run, by the settings as they are now."""
         settings = self._settings
         self._word = min(_WORD, settings.cluster.patience / 3)
         self._gather = min(_GATHER, _GATHER * settings.live.ring / _ROOMY)
-        self._decoder = Decoder(settings.ports, settings.duplicate_window, settings.reads_dns)
+        self._decoder.set(settings.ports, settings.duplicate_window, settings.reads_dns)
         self._forwarder = Forwarder(
             settings, self._sensor, self._outbound.partitions, self._outbound.send, self._key, True
         )
@@ -175,7 +194,6 @@ class Forwarding:
         """This run is over; it counts on."""
         self._forwarder.end(self._link)
         self._before = self._forwarded()
-        self._frames += self._decoder.counts[: len(self._frames)]
 
     def run(self) -> str:
         """Until SIGTERM or SIGINT, or until it must begin anew: then, why.
@@ -218,6 +236,8 @@ class Forwarding:
                 break
         if now - last_packet_at > self._word:  # what is older than this turn's begin has been read
             self._forwarder.advance(clock - int(self._word * SECOND))
+        if self._alone is not None and now - last_packet_at > QUIET:
+            self._alone.pass_time(clock - int(QUIET * SECOND))
         return last_packet_at
 
     def _on_block(self, block: Block) -> None:
@@ -230,18 +250,27 @@ class Forwarding:
         if self._store.fault and not fault:
             said = sentence("evidence.packets", error=self._store.fault)
             self._announcer.notify("evidence", said)
+        if self._alone is not None:
+            self._alone.hear(block, segments, self._decoder.counts)
 
     def _every_second(self, seconds: float) -> None:
         self._line.taps.count(seconds)
         self._outbound.say()
+        if self._alone is not None:
+            self._alone.turn(self._outbound.spools, self._outbound.away)
+            self._alone.every_second()
         self._announcer.report(self.counters)
 
     def _sample(self) -> None:
         """For the page over this folder: that the sensor runs, and what it loses."""
         span = self._line.measure(self._settings.live.loss_alarm)
+        how = None
+        if self._alone is not None:
+            how = self._alone.sample(span.seconds, span.received, span.dropped, span.loss)
+            self._alone.strain()
         if self._newest:
             with contextlib.suppress(DatabaseError):  # a full disk; the next comes
-                self._journal.add_sample(Vitals(
+                self._journal.add_sample(how or Vitals(
                     ts=self._newest, seconds=round(span.seconds, 3), packets=span.received,
                     dropped=span.dropped, syns=0, answered=0, loss=span.loss, hosts=0,
                     alerts_open=0,
@@ -256,9 +285,11 @@ class Forwarding:
         fixed = ["limits", "live", "evidence", "cluster", *SINKS]
         later = [name for name in fixed if getattr(new, name) != getattr(old, name)]
         kept: dict[str, Any] = {name: getattr(old, name) for name in fixed}
-        self._settings = msgspec.structs.replace(new, **kept)
+        self._exemptions.settings = msgspec.structs.replace(new, **kept)
         self._end()
         self._begin()
+        if self._alone is not None:
+            self._alone.reload()
         self._line.reload(self._settings, later)
 
     def _stop(self) -> None:
@@ -268,6 +299,8 @@ class Forwarding:
             self._on_block(block)
         self._line.measure(self._settings.live.loss_alarm)  # what comes from here on is nobody's
         self._forwarder.end(self._link)
+        if self._alone is not None:
+            self._alone.stop()
         if left := self._outbound.stop(PATIENCE):
             self._announcer.notify("cluster", sentence("cluster.left", batches=left))
         self._outbound.say()
@@ -287,8 +320,9 @@ class Forwarding:
 
     def counters(self) -> Counters:
         """Everything there is to count, by stage; the kernel's counts as of the last second."""
-        frames = self._frames + self._decoder.counts[: len(self._frames)]
+        frames = self._decoder.counts
         return {
+            **(self._alone.counters() if self._alone is not None else {}),
             "frames": {o.name.lower(): int(frames[o]) for o in Outcome},
             **self._line.counters(),
             "cluster": self._forwarded() | self._outbound.counters(),

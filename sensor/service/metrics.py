@@ -47,6 +47,7 @@ GAUGES = {
     "delivery_gone": "1: the process that decides and passes alerts on is gone",
     "forward_waiting": "batches in memory or on their way to Kafka",
     "forwarding_away": "1: Kafka takes no segments, which go to disk",
+    "judges_alone": "1: this sensor judges its share alone, as Kafka takes no segments",
     "spool_batches": "batches on disk that Kafka has not acknowledged",
     "spool_bytes": "bytes of them",
     "partitions_followed": "partitions of the segments that this process follows",
@@ -250,6 +251,7 @@ MEANINGS = {
     "forwarding_restarts": "times sending segments began anew",
     "spool_batches_dropped": "batches lost: for want of room on disk, or it refused them",
     "spool_segments_dropped": "segments in them",
+    "times_alone": "times this sensor began to judge alone (cluster.alone)",
     "spool_records_damaged": "records of the spool that could not be read; what follows is lost",
     **{name: text for metrics in _SINKS for name, text in metrics.counters.items()},
 }

@@ -65,7 +65,8 @@ class Snapshots:
         newest = {a.id: a for _, a in self._recorder.journal.read(after, since=since)}
         for alert in newest.values():
             with contextlib.suppress(ValueError):  # settings by which it is no host any more
-                self._pipeline.adopt(alert)
+                if not alert.alone:  # of a time at which this sensor forwarded
+                    self._pipeline.adopt(alert)
 
     def write_if_due(self, now: float, interval: float) -> None:
         """Have a child write one, ``interval`` seconds after the one before (monotonic time)."""

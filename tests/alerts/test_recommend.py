@@ -57,6 +57,14 @@ def test_of_all_cases_there_is_one_in_which_a_block_is_recommended():
     )
 
 
+def test_who_judges_alone_recommends_nothing_whatever_is_proven():
+    cases = itertools.product((False, True), repeat=6)
+    names = ("closed", "cleared", "proven", "shared", "allowed", "validated")
+    for case in cases:
+        assert not rule(**dict(zip(names, case, strict=True)), alone=True)[0]
+    assert "sees its share only" in rule(alone=True)[1]
+
+
 def test_nothing_proven_counts_before_the_address_is_asked_for():
     assert "SYNs can be forged" in rule(proven=False, shared=True)[1]
 

@@ -46,7 +46,7 @@ def test_each_machine_by_its_last_word_and_what_others_know_of_it():
         ),
         word("port25-correlate-two", partitions={"1": 0}, sensors=other),
         word("south", digest="bb"),
-        word("north", capture=capture),
+        word("north", capture=capture, alone={"judges_alone": 1}),
         word("north", at=NOW - SECOND, capture={"packets_per_second": 1}),
     )
     said = Notice(SCHEMA, NOW, "", "cluster", "Kafka takes no segments")
@@ -54,6 +54,7 @@ def test_each_machine_by_its_last_word_and_what_others_know_of_it():
     north, south, one, two, decides = fleet.members(NOW)
     assert (north.name, north.role, north.version) == ("north", "sensor", "1.2.3")
     assert (north.packets, north.loss, north.behind, north.ahead) == (1200.5, 0.25, 2.5, 0.002)
+    assert (north.alone, south.alone) == (True, False)
     assert north.left_behind and not north.differs and north.notice == said.text
     assert (south.differs, south.behind, south.packets) == (True, None, None)
     assert (one.role, one.partitions) == ("correlates", {"0": 7, "2": 1})

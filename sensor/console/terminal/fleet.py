@@ -37,6 +37,8 @@ def machines(words: Words, state: Path, now: int) -> Iterator[Machine]:
             said.append(words.say("fleet.silent", seconds=(now - one.heard) / SECOND))
         if one.left_behind:
             said.append(words.say("fleet.left-behind"))
+        if one.alone:
+            said.append(words.say("fleet.alone"))
         if one.differs:
             which = printable(", ".join(one.differing))
             said.append(words.say("fleet.differs", which=which or None))

@@ -15,7 +15,7 @@ __all__ = ["AlertSource", "alert_message"]
 
 
 class AlertSource:
-    """The alerts of one journal, keyed by subscriber."""
+    """The alerts of one journal, keyed by subscriber; those raised alone stay here."""
 
     def __init__(self, path: Path, name: str, settings: KafkaSettings, told: bool = False) -> None:
         """``told``: they came from there, and are only counted as done."""
@@ -35,9 +35,12 @@ class AlertSource:
     def read(self, after: int, most: int) -> list[Message]:
         """See ``Source``."""
         rows = self._journal.page(after, 0, most)
-        if self._told:
-            return [Message(number, "") for number, _ in rows]
-        return [alert_message(number, alert, self._settings) for number, alert in rows]
+        return [
+            Message(number, "")
+            if self._told or alert.alone
+            else alert_message(number, alert, self._settings)
+            for number, alert in rows
+        ]
 
     def resend(self, position: int) -> list[Message]:
         """Nothing: an alert is told once."""

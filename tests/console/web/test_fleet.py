@@ -28,7 +28,7 @@ def members(now):
         Member(name="north", role="sensor", packets=1234.5, loss=0.01, behind=0.5, ahead=0.002,
                notice="takes no segments", noticed=now, **one),
         Member(name="south", role="sensor", left_behind=True, differs=True, stopped=True,
-               differing=["dns", HOSTILE],
+               alone=True, differing=["dns", HOSTILE],
                **(one | {"heard": now - 300 * SECOND, "settings": "bb"})),
         Member(name=HOSTILE, role="sensor", notice=HOSTILE, noticed=now, **one),
         Member(name="port25-correlate-one", role="correlates", partitions={"0": 3, "2": 4},
@@ -57,8 +57,9 @@ def test_each_machine_has_its_row_and_what_is_amiss_is_marked(tmp_path, size, sc
             "well", "1,235", "1.00 %", "0.500", "0.002"
         ]  # fmt: skip
         marks = south.locator(".state.bad").all_inner_texts()
-        assert marks[:2] == ["silent", "left behind"] and marks[3] == "blocking stopped itself"
-        assert marks[2].startswith("other settings: dns, <img")
+        assert marks[:3] == ["silent", "left behind", "judges alone"]
+        assert marks[4] == "blocking stopped itself"
+        assert marks[3].startswith("other settings: dns, <img")
         assert "takes no segments" in north.inner_text()
         assert "<img" in odd.inner_text() and page.locator("#content img").count() == 0
         south.get_by_role("button", name="Let blocking go on").click()

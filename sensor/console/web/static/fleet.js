@@ -26,6 +26,7 @@ function State({ one, data }) {
   const faults = [
     data.now - one.heard > data.silent_after && "fleet_silent",
     one.left_behind && "fleet_left_behind",
+    one.alone && "fleet_alone",
     one.differs && ["fleet_differs", one.differing],
     one.stopped && "fleet_stopped",
   ].filter(Boolean);

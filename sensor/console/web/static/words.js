@@ -32,6 +32,7 @@ const WORDS = {
   fleet_well: ["well", "正常"],
   fleet_silent: ["silent", "応答なし"],
   fleet_left_behind: ["left behind", "待たれていない"],
+  fleet_alone: ["judges alone", "単独で判定中"],
   fleet_latency: ["Packet to commit, s", "パケット→コミット (秒)"],
   fleet_kafka: ["Kafka answers; brokers reached:", "Kafka は応答中。接続できるブローカー:"],
   fleet_kafka_away: ["Kafka does not answer; what is shown is of before", "Kafka が応答しません。表示内容は次の時点以前のものです:"],
