@@ -83,7 +83,10 @@ def _steps(against, in_favour, tables):
 
 @kernel
 def insists(times, refused, taken, rude, polite):
-    """Whether a host came back so often to where it was turned away that fewer servers do."""
+    """Whether a host came back so often to where it was turned away that fewer servers do.
+
+    ``explain`` asks it, too.
+    """
     alone = taken == 0 and polite == 0
     enough = refused >= INSISTENT_REFUSALS and rude >= INSISTENT_SPOKEN
     return times >= INSISTS and alone and enough

@@ -107,7 +107,7 @@ def compile_kernels() -> None:
         np.zeros((len(Count), len(WINDOWS)), np.int64), np.zeros(len(Fact), np.int64)
     )
     pipeline.model.explain(evidence)
-    evidence.facts[Fact.REPLIES_VISIBLE] = 1
+    evidence.facts[[Fact.REPLIES_VISIBLE, Fact.PROVEN_REFUSED, Fact.PROVEN_RUDE]] = 1, 99, 99
     pipeline.model.explain(evidence)
     pipeline.model.proof.missing(pipeline.model.proof.explain(evidence))
     emit_flood(state.flood)
