@@ -194,6 +194,9 @@ class Gatherer:
                 if answer.status != 200:
                     return EvidenceSource(name, "refused", 0, _refusal(answer))
                 size = self._save(answer, into, until)
+        except ssl.SSLError as error:
+            into.unlink(missing_ok=True)
+            return EvidenceSource(name, "away", 0, _distrust(error)[:_TEXT])
         except TimeoutError:
             into.unlink(missing_ok=True)
             return EvidenceSource(name, "away", 0, "it does not answer in time")
@@ -226,6 +229,14 @@ def _connection(way: _Way) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(
         host, parts.port or 443, timeout=_CONNECT, context=way.context
     )
+
+
+def _distrust(error: ssl.SSLError) -> str:
+    """Why nothing is said to a server over TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
+        return f"its certificate is not trusted: {why} (web.sensors.ca_file)"
+    return f"it speaks no TLS: {error.reason or error}"
 
 
 def _refusal(answer: http.client.HTTPResponse) -> str:

@@ -9,6 +9,7 @@ import threading
 import msgspec
 import pytest
 
+from lab.certificates import Authority
 from lab.splitting import by_direction, split
 from lab.web import TOKENS, serving, settings_for
 from sensor.alerts.alert import Alert
@@ -62,8 +63,11 @@ def strange():
 
 
 @contextlib.contextmanager
-def deciding(tmp_path, alerts, sensors, urls, more=""):
-    """The page over a folder of who decides; ``urls`` of the sensors it knows."""
+def deciding(tmp_path, alerts, sensors, urls, more="", trusted=None):
+    """The page over a folder of who decides; ``urls`` of the sensors it knows.
+
+    ``trusted``: by sensor whom to trust for it.
+    """
     state = tmp_path / "decide"
     journal = Journal(StateFolder(state).journal) if state.mkdir() is None else None
     journal.write([msgspec.structs.replace(one, sensor=sensors) for one in alerts])
@@ -75,15 +79,16 @@ def deciding(tmp_path, alerts, sensors, urls, more=""):
         file = tmp_path / f"token-{name}"
         file.write_text(TOKENS["viewer"] if name == "shy" else TOKENS["analyst"])
         lines.append(f'[[web.sensors]]\nname = "{name}"\nurl = "{url}"\ntoken_file = "{file}"')
+        lines += [f'ca_file = "{trusted[name]}"'] if trusted and name in trusted else []
     config = settings_for(tmp_path, "\n".join(lines))
     with serving(state, "-c", str(config)) as server:
         yield server, state, config
 
 
 @contextlib.contextmanager
-def sensor(halves, name):
+def sensor(halves, name, more=""):
     state = halves[0] / name
-    config = settings_for(state / "settings")
+    config = settings_for(state / "settings", more)
     digest = credentials.digest(BOUND)
     with config.open("a") as file:
         file.write(f'\n[[web.tokens]]\nname = "bound"\nrole = "analyst"\nsha256 = "{digest}"\n')
@@ -196,6 +201,84 @@ def test_a_sensor_gives_what_a_token_may_see_and_no_more_than_it_is_asked_for(ha
             assert done.status_code == status, more
         none = ask("analyst", host="198.51.100.99")
         assert none.status_code == 200 and len(none.content) < 400
+
+
+@pytest.fixture(scope="module")
+def authorities(tmp_path_factory):
+    """The provider's, and another of the same name."""
+    needs("openssl")
+    return [Authority(tmp_path_factory.mktemp("authority"), "isp.example") for _ in range(2)]
+
+
+def over_tls(served):
+    return f'certificate = "{served.certificate}"\nkey = "{served.key}"'
+
+
+def test_packets_come_over_tls_from_whoever_the_provider_s_authority_names(
+    halves, tmp_path, authorities, strange
+):
+    """Both pages speak TLS; each sensor is trusted by the file that is named for it."""
+    mine, other = authorities
+    bot = halves[1][0]
+    alone = mine.serve("elsewhere", "DNS:south.isp.example")
+    with contextlib.ExitStack() as stack:
+        north = stack.enter_context(sensor(halves, "north", over_tls(mine.serve("north"))))
+        south = stack.enter_context(sensor(halves, "south", over_tls(alone)))
+        assert north.base.startswith("https://127.0.0.1:")
+        urls = {
+            "north": north.base, "stranger": north.base, "unnamed": north.base,
+            "south": south.base, "plain": strange.replace("http:", "https:"),
+        }  # fmt: skip
+        trusted = dict.fromkeys(("north", "south", "plain"), mine.certificate)
+        trusted["stranger"] = other.certificate
+        opened = deciding(
+            tmp_path, halves[1], ",".join(urls), urls, over_tls(mine.serve("decide")), trusted
+        )
+        server, state, config = stack.enter_context(opened)
+        assert server.base.startswith("https://")
+        path = f"/api/v1/alerts/{bot.id}"
+        verified = {"verify": str(mine.certificate)}
+        page = server.get(f"{path}/packets?limit=1", "analyst", **verified).json()
+        told = {one["sensor"]: (one["state"], one["why"]) for one in page["sources"]}
+        assert told["north"] == ("given", "") and page["total"] > 10
+        for name, why in (
+            ("stranger", "unable to get local issuer certificate"),
+            ("unnamed", "unable to get local issuer certificate"),
+            ("south", "IP address mismatch, certificate is not valid for '127.0.0.1'"),
+        ):
+            assert told[name] == (
+                "away", f"its certificate is not trusted: {why} (web.sensors.ca_file)",
+            ), name  # fmt: skip
+        assert told["plain"] == ("away", "it speaks no TLS: WRONG_VERSION_NUMBER")
+        file = tmp_path / "of_all.pcapng"
+        file.write_bytes(server.get(f"{path}/evidence.pcapng", "analyst", **verified).content)
+        assert {row[0] for row in interfaces(file)} == {"north"}
+        words = ("evidence", bot.id, "--state", str(state), "-c", str(config))
+        done = port25(*words, "-w", str(tmp_path / "b"), check=True).stdout.decode()
+        assert "north: given" in done and "not trusted" in done
+        assert interfaces(tmp_path / "b") == interfaces(file)
+    there = [one.detail for one in book(halves[0] / "south") if one.act == "packets"]
+    assert not any("elsewhere" in one for one in there)
+
+
+@pytest.mark.parametrize(("text", "why"), [(None, "No such file"), ("no PEM", "expected")])
+def test_an_authority_that_cannot_be_read_is_said_at_the_start(tmp_path, text, why):
+    (tmp_path / "token").write_text("x")
+    authority = tmp_path / "ca.pem"
+    if text:
+        authority.write_text(text)
+    config = tmp_path / "port25.toml"
+    config.write_text(
+        f'[[web.sensors]]\nname = "n"\nurl = "https://n.example"\n'
+        f'token_file = "{tmp_path}/token"\nca_file = "{authority}"\n'
+    )
+    state = tmp_path / "state"
+    state.mkdir()
+    Journal(StateFolder(state).journal).close()
+    done = port25("web", "--state", str(state), "-c", str(config), "--listen", "127.0.0.1:0")
+    said = done.stderr.decode()
+    assert done.returncode in (1, 2) and f"{authority}: " in said and why in said, said
+    assert "Traceback" not in said
 
 
 def test_settings_that_would_show_a_token_to_others_are_refused(tmp_path):
