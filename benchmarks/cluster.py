@@ -36,6 +36,7 @@ from lab.waiting import wait_for
 from sensor.capture.merge import Captures
 from sensor.cluster.forwarder import Forwarder
 from sensor.cluster.share import Share
+from sensor.decode.ahead import Decoded
 from sensor.decode.decoder import Decoder
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
@@ -91,16 +92,21 @@ def judge(capture: Path) -> None:
         pass
 
 
-def forward(capture: Path) -> list[bytes]:
-    """A sensor that forwards; its messages."""
+def forward(capture: Path, cut_off: bool = False) -> list[bytes]:
+    """A sensor that forwards; its messages. ``cut_off``: it judges as well (``cluster.alone``)."""
     sent: list[bytes] = []
     settings = Settings()
     decoder = Decoder(settings.ports, settings.duplicate_window, True)
     forwarder = Forwarder(settings, "bench", 1, lambda _, message: sent.append(message))
+    alone = Pipeline(settings, alone=True) if cut_off else None
     told = 0
     for block in Captures([str(capture)]):
         newest = int(block.frames["ts"].max())
-        forwarder.add(decoder.decode(block), block.data, newest, "")
+        segments = decoder.decode(block)
+        forwarder.add(segments, block.data, newest, "")
+        if alone is not None:
+            for _ in alone.feed(Decoded(block, segments, decoder.counts, 0)):
+                pass
         if newest - told > WORD:
             told = newest
             forwarder.flush()
@@ -212,10 +218,11 @@ def table(sessions: int) -> None:
         messages = forward(capture)
         correlate(messages)  # compiles
         judge(capture)
-        alone, decoded, forwarding, together = fastest(
+        alone, decoded, forwarding, cut_off, together = fastest(
             lambda: judge(capture),
             lambda: decode(capture),
             lambda: forward(capture),
+            lambda: forward(capture, cut_off=True),
             lambda: correlate(messages),
         )
         wire = capture.stat().st_size
@@ -227,6 +234,7 @@ def table(sessions: int) -> None:
         ("`replay`: decode, track", alone),
         ("decode alone", decoded),
         ("`forward`: decode, mask, pack, compress", forwarding),
+        ("`forward` without Kafka, `cluster.alone`: and track", cut_off),
         ("`correlate`: read, merge, track", together),
     ):
         print(f"| {name} | {packets / seconds:,.0f} | {alone / seconds:.2f} x as fast |")

@@ -33,13 +33,17 @@ from sensor.service.messages import Counters
 from sensor.service.metrics import GAUGES
 from sensor.service.recorder import Sampler
 from sensor.settings import Settings
-from sensor.state.journal import Journal, Wanted
+from sensor.state.journal import Condition, Journal, Wanted
 
 __all__ = ["OVER", "STOPPED", "Alone", "Cut", "close_left"]
 
 _STEADY: Final = 10.0
 """Seconds for which Kafka takes everything before it is over: brokers that come and go are away."""
 _AT_ONCE: Final = 500
+_RAISED_ALONE: Final[Condition] = (
+    "(SELECT CAST(message AS TEXT) ->> 'alone' FROM alerts WHERE alerts.number = heads.number)", ()
+)  # fmt: skip
+"""Read by SQLite, for of all alerts that are open few are."""
 OVER: Final = Sentence("block.alone_over")
 STOPPED: Final = Sentence("block.alone_stopped")
 
@@ -81,11 +85,11 @@ def close_left(journal: Journal, ts: int, why: Sentence) -> list[Alert]:
 
     At packet time ``ts`` (ns). Raises DatabaseError.
     """
-    open_ = [head.id for head in journal.heads(-1, Wanted(state="open"))]
+    open_ = [head.id for head in journal.heads(-1, Wanted(state="open", more=(_RAISED_ALONE,)))]
     closed = []
     for first in range(0, len(open_), _AT_ONCE):
         newest = {one.id: one for one in journal.turns(open_[first : first + _AT_ONCE])}
-        closed += journal.write([_closed(one, ts, why) for one in newest.values() if one.alone])
+        closed += journal.write([_closed(one, ts, why) for one in newest.values()])
     return closed
 
 

@@ -20,6 +20,7 @@ from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import DAY
 from sensor.pipeline import Pipeline
+from sensor.service.alone import STOPPED, close_left
 from sensor.service.recorder import Recorder
 from sensor.state.folder import StateFolder
 from sensor.state.snapshot import SnapshotError, fork_and_write, read, write
@@ -61,11 +62,13 @@ class Snapshots:
             except (SnapshotError, KeyError) as error:
                 shutil.move(self._files.snapshot, self._files.refused_snapshot)
                 self._notify("snapshot", sentence("snapshot.unread", error=str(error)))
+        # Of a time at which this sensor forwarded; told here as much as all that is in the journal.
+        close_left(self._recorder.journal, time.time_ns(), STOPPED)
         since = time.time_ns() - DAY
         newest = {a.id: a for _, a in self._recorder.journal.read(after, since=since)}
         for alert in newest.values():
             with contextlib.suppress(ValueError):  # settings by which it is no host any more
-                if not alert.alone:  # of a time at which this sensor forwarded
+                if not alert.alone:
                     self._pipeline.adopt(alert)
 
     def write_if_due(self, now: float, interval: float) -> None:

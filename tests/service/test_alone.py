@@ -2,12 +2,14 @@
 
 import datetime
 import gc
+import time
 import weakref
 
 import msgspec
 import numpy as np
 import pytest
 
+from lab.alerts import SECOND, T0
 from lab.alerts import alert as an_alert
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice
@@ -20,6 +22,8 @@ from sensor.service import alone as module
 from sensor.service.alone import Alone, Cut
 from sensor.service.announcer import Announcer
 from sensor.service.exemptions import Exemptions
+from sensor.service.recorder import Recorder
+from sensor.service.snapshots import Snapshots
 from sensor.settings import Settings, parse_settings, policy_of
 from sensor.sinks.kafka.alert_source import AlertSource
 from sensor.sinks.kafka.connection import KafkaSettings
@@ -245,3 +249,17 @@ def test_frames_are_counted_once(cutoff):
     sample = cutoff.alone.sample(10.0, 7, 0, 0.0)
     assert sample.hosts > 0 and sample.packets == 7 and sample.syns > 0
     assert np.isfinite(sample.loss)
+
+
+def test_a_sensor_that_judges_from_now_on_takes_nothing_of_it_over(cutoff):
+    cutoff.passes(61, True, True)
+    cutoff.hear()
+    left = cutoff.journal.open_hosts()
+    mine = an_alert("198.51.100.77", at=time.time() - T0 / SECOND)
+    cutoff.journal.write([mine])
+    recorder = Recorder(cutoff.files, SETTINGS, lambda *_: None, usage=False)
+    pipeline = recorder.new_pipeline()
+    Snapshots(cutoff.files, pipeline, recorder, lambda *_: None, {}).restore()
+    assert left and cutoff.journal.open_hosts() == [(mine.host, True)]
+    assert pipeline.counters()["alerts"]["alerts_open"] == 1
+    recorder.close()
