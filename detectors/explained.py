@@ -11,8 +11,10 @@ and of all explanations the one counts that speaks most for the host (a generali
 ratio). A rare explanation has a *handicap*, the log of how rare, so that it must explain more than
 a common one. Some explain only hosts that themselves take mail from outside; and where ``as_much``
 only as long as what is sent is no more than came in: who sends many times what he took lately sends
-something of his own. Spam sources differ as well: of their kinds the one counts that explains best,
-less the log of how much rarer it is.
+something of his own. Some explain nobody who within ten minutes spoke to eight new servers as no
+mail server does, and to hardly half as many as one: a device in a listed range takes a day for so
+many. Spam sources differ as well: of their kinds the one counts that explains best, less the log of
+how much rarer it is.
 
 Window and caps are as in ``sequential``.
 """
@@ -43,6 +45,11 @@ Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 _INBOUND: Final = int(Fact.INBOUND)
 _INFLOW: Final = int(Fact.INFLOW)
 _ANSWERED: Final = int(Count.ANSWERED)
+_RUDE: Final = int(Count.RUDE)
+_POLITE: Final = int(Count.POLITE)
+_SHORTLY: Final = WINDOWS.index("10 min")
+_RUDELY: Final = 8
+"""New servers that are spoken to as no mail server does, in that time, by who is none."""
 _HOUR: Final = WINDOWS.index("1 h")
 _TIMES: Final = 3
 """Sessions that one message that came in may lead to: it is tried again, or goes to several."""
@@ -58,6 +65,7 @@ _MOST: Final = 1
 _TAKES: Final = 2
 _SENDERS: Final = 3
 _AS_MUCH: Final = 4
+_SPEAKS: Final = 3
 _LEAST: Final = 0
 _HANDICAP: Final = 1
 _WITHOUT: Final = 2  # the handicap of a host that takes no mail
@@ -84,6 +92,8 @@ class Explanation(NamedTuple):
     """decibans against it beforehand"""
     without: float | None = None
     """the same where the host takes no mail from outside; None: as much"""
+    speaks: bool = False
+    """whether nobody is explained so who is rude (:func:`is_rude`)"""
 
 
 def table(
@@ -105,8 +115,8 @@ def table(
                 centibans(log10(guilty / share))
                 for guilty, share in zip(sender.shares, fair, strict=True)
             ]
-            limits = one.least, one.handicap - sender.rarer, without - sender.rarer, 0.0, 0.0
-            rows.append(steps + [centibans(value / 10) for value in limits])
+            limits = one.least, one.handicap - sender.rarer, without - sender.rarer
+            rows.append(steps + [centibans(value / 10) for value in limits] + [one.speaks, 0])
     return np.array(rows, np.int32)
 
 
@@ -114,6 +124,13 @@ def table(
 def passes_on(counts, facts):
     """Whether all that a host sent in the last hour can have come from outside."""
     return counts[_ANSWERED, _HOUR] <= _BESIDE + _TIMES * facts[_INFLOW]
+
+
+@kernel
+def is_rude(counts):
+    """Whether a host speaks as no mail server does to so many that it is none."""
+    rude = counts[_RUDE, _SHORTLY]
+    return rude >= _RUDELY and rude >= 2 * counts[_POLITE, _SHORTLY]
 
 
 @kernel
@@ -129,6 +146,7 @@ def explained(counts, facts, kinds, tables):
     takes = facts[_INBOUND] >= tables[0, size + _TAKES]
     if tables[0, size + _AS_MUCH]:
         takes = takes and passes_on(counts, facts)
+    rude = is_rude(counts)
     worth = np.int64(-_FAR)
     guilty = 0
     honest = 0
@@ -137,6 +155,8 @@ def explained(counts, facts, kinds, tables):
         least = np.int64(_FAR)
         best = 0
         for row in range(s + 1, tables.shape[0], senders):
+            if rude and tables[row, size + _SPEAKS]:
+                continue
             total = np.int64(tables[row, size + (_HANDICAP if takes else _WITHOUT)])
             for k in range(size):
                 total += counts[kinds[k], w] * tables[row, k]
@@ -195,6 +215,8 @@ class Explained(Detector):
             np.int32,
         )
         """up, down, enough, most, least of the usual explanation alone, by its first two kinds"""
+        self._polite = self.tables.copy()
+        self._polite[1:, size + _SPEAKS] = 0
         self._worst = _worst(tuple(self.first.tolist()), self.tables.tobytes(), len(self.tables))
 
     def senders(self, settings: Any) -> list[Sender]:
@@ -208,7 +230,7 @@ class Explained(Detector):
     def most(self, reach: Reach) -> int:
         """The worst of all that a handful can have become; of more, a bound that is easily had."""
         n: int = getattr(reach, self.against)
-        if n <= _HANDFUL:
+        if n <= _HANDFUL and reach.destinations < _RUDELY:
             return self._worst[n]
         size = len(self.kinds)
         senders = int(self.tables[0, size + _SENDERS])
@@ -231,6 +253,9 @@ class Explained(Detector):
         }  # fmt: skip
         happened = {name: evidence.count(what, w) for name, what in self.kinds.items()}
         figures |= {name: n for name, n in happened.items() if n}
+        polite = explained(evidence.counts, evidence.facts, self.first, self._polite)
+        if polite[0] != worth:
+            figures["rude"] = evidence.count(Count.RUDE, _SHORTLY)
         figures["total"] = sum(happened.values())
         if not figures["total"]:
             return Finding(self.name, 0, f"{self.name}.none", figures)

@@ -25,7 +25,8 @@ likelier it is of a spam source than of the honest host that explains all of the
 =============  ==================================================================================
 a server       nine messages in ten are taken; some addresses are typing errors or have moved
 a listed one   stands in a range of addresses that its provider says should not send (Spamhaus
-               PBL), or has no name: up to six in ten servers refuse it, hardly one for a mailbox
+               PBL), or has no name: up to six in ten servers refuse it, hardly one for a mailbox;
+               it speaks as servers do, or is a device that does not, to few within ten minutes
 a checker      verifies senders (Postfix, Exim: MAIL FROM:<>, RCPT, QUIT), cleans lists, tests TLS,
                watches servers: what it asks for is often none, but it sends nothing
 a relay        forwards, bounces, keeps lists, is a second MX: of what it passes on filters refuse a
@@ -83,12 +84,13 @@ _EN: Final = (
     "{{total}} servers in {{window:window}}[, {{taken}} took the mail][, {{unknown}} knew no such "
     "mailbox][, {{policy}} refused for policy][, {{content}} for what it says][, {{asked}} were "
     "only asked][, {{sent}} were sent mail and are not heard]; most like {}"
-    "[, at most {{limit:+.1f}}]"
+    "[, at most {{limit:+.1f}}][; {{rude}} spoken to in 10 min as no server in a listed range does]"
 )
 _JA: Final = (
     "{{window:window}}でサーバー {{total}} 台[、受理 {{taken}}][、宛先なし {{unknown}}]"
     "[、ポリシー拒否 {{policy}}][、内容拒否 {{content}}][、照会のみ {{asked}}]"
     "[、送信済みで応答の見えないもの {{sent}}]。最も近い説明: {}[ (上限 {{limit:+.1f}})]"
+    "[。10 分で {{rude}} 台にリスト掲載範囲のサーバーらしくない対話]"
 )
 
 
@@ -176,7 +178,7 @@ class Rejections(Explained):
         s = settings
         return [
             Explanation("server", s.server, s.least),
-            Explanation("listed", s.listed, s.least_explained, 3.0),
+            Explanation("listed", s.listed, s.least_explained, 3.0, speaks=True),
             Explanation("checker", s.checker, s.least_checker, 15.0),
             Explanation("relay", s.relay, s.least_explained, 3.0, BEYOND),
         ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import detectors
 from detectors.deliveries import Deliveries
-from detectors.detector import CENTIBANS
+from detectors.detector import CENTIBANS, Finding
 from detectors.fan_out import FanOut, FanOutSettings
 from detectors.first_contact import FirstContact, FirstContactSettings
 from detectors.registry import DetectorSettings
@@ -295,3 +295,18 @@ def test_of_who_takes_mail_sizes_say_nothing_however_much_he_sends():
     assert Deliveries().explain(tries).centibans > 100
     tries.facts[Fact.INBOUND] = 60
     assert Deliveries().explain(tries).centibans <= 0
+
+
+def test_who_is_rude_to_many_within_minutes_is_no_server_in_a_listed_range():
+    def found(policy: int, rude: int, polite: int, in_ten_minutes: int = 99) -> Finding:
+        e = evidence(policy=policy, rude=rude, polite=polite)
+        e.counts[Count.RUDE, :3] = np.minimum(e.counts[Count.RUDE, :3], in_ten_minutes)
+        return Rejections().explain(e)
+
+    device = found(12, 12, 0, in_ten_minutes=7)
+    assert (device.code, device.centibans) == ("rejections.listed", 100)
+    bot = found(12, 12, 0, in_ten_minutes=8)
+    assert bot.centibans == 270
+    assert "8 spoken to in 10 min as no server in a listed range does" in bot.reason
+    assert found(12, 24, 12).centibans == 270
+    assert found(12, 24, 13).centibans == 100
