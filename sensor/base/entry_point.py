@@ -40,6 +40,9 @@ WHOLE: bool = numba.__version__.startswith(VERSIONS) and not os.environ.get("POR
 ``PORT25_NUMBA_ALONE=1`` asks for Numba's way, to compare.
 """
 
+if WHOLE:
+    import sensor.base.by_address  # noqa: F401  (how tables are passed, for all that is compiled)
+
 numba.config.CACHE_DIR = str(cache_folder())
 
 _OPTIONS: Any = {

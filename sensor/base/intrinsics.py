@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-__all__ = ["load", "prefetch", "prefetch_part"]
+__all__ = ["load", "part_or_whole", "prefetch", "prefetch_part"]
 
 _LINE = 64
 """Bytes the processor fetches at a time."""
@@ -85,3 +85,21 @@ def load(bits: int, swap: bool) -> Any:
         return result(data, types.int64), codegen
 
     return load
+
+
+def part_or_whole(name: str) -> Any:
+    """The field ``name`` of a named tuple, or the tuple itself where it has none."""
+
+    @intrinsic
+    def part_or_whole(_typing, whole):
+        has = name in whole.fields
+        result = whole.types[whole.fields.index(name)] if has else whole
+
+        def codegen(context, builder, signature, arguments):
+            if not has:
+                return arguments[0]
+            return context.get_getattr(whole, name)(context, builder, whole, arguments[0], name)
+
+        return result(whole), codegen
+
+    return part_or_whole

@@ -8,10 +8,10 @@ run on.
 
 A kernel's *form* is its name and the types of its arguments, as text. A call whose form the library
 has goes there; any other is left to Numba, which compiles it, slower to start and the same in what
-it says. Arguments go as 64-bit words: a number is one; an array is what Numba's arrays are made of
-(two owners that no kernel uses, elements, bytes of one, address, shape, strides); a tuple is one
-word, the address of the words of all that is in it. Those of the tuples seen last are kept, for the
-tables that go into every call are the same tuple each time.
+it says. Arguments go as 64-bit words: a number is one; an array is its address and its shape; a
+tuple is one word, the address of the words of all that is in it (:mod:`sensor.base.by_address`).
+Those of the tuples seen last are kept, for the tables that go into every call are the same tuple
+each time.
 """
 
 import ctypes
@@ -128,8 +128,7 @@ def form_of(value: Any) -> str:
 def _words(value: Any) -> list[int]:
     if isinstance(value, np.ndarray):
         # Not from __array_interface__, which describes each field of a row anew.
-        at = value.ctypes.data
-        return [0, 0, value.size, value.itemsize, at, *value.shape, *value.strides]
+        return [value.ctypes.data, *value.shape]
     if isinstance(value, tuple):
         return [word for one in value for word in _words(one)]
     if isinstance(value, float):

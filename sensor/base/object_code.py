@@ -16,6 +16,7 @@ from numba.core import types as numba_types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
+from sensor.base.by_address import arrange, read, read_address, words_of
 from sensor.base.entry_point import EntryPoint, Module, Part
 from sensor.base.kernel import Kernel
 from sensor.base.machine_code import ARM, call_form
@@ -80,16 +81,6 @@ def _result_text(kind: Any) -> str:
     raise TypeError(f"a kernel that Python calls returns {kind}")
 
 
-def _read(builder: Any, words: Any, at: int, kind: Any) -> Any:
-    """Word number ``at`` as what the kernel takes."""
-    word = builder.load(builder.gep(words, [_I64(at)]))
-    if isinstance(kind, ir.PointerType):
-        return builder.inttoptr(word, kind)
-    if isinstance(kind, ir.IntType):
-        return word if kind.width == 64 else builder.trunc(word, kind)
-    return builder.bitcast(word, kind)
-
-
 def _write(builder: Any, results: Any, at: int, value: Any, signed: list[bool]) -> int:
     """``value`` and what is in it, from word ``at`` on; the next word."""
     kind = value.type
@@ -122,17 +113,17 @@ def _entry(context: Any, known: Any, symbol: str) -> Any:
     function = ir.Function(module, ir.FunctionType(_I32, [pointer, pointer]), symbol)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     words, results = function.args
-    given = []
+    values = []
     at = 0
     for argument in described.argtypes:
-        leaves = context.get_arg_packer([argument]).argument_types
         if isinstance(argument, types.BaseTuple):
-            block = _read(builder, words, at, pointer)
-            given += [_read(builder, block, k, leaf) for k, leaf in enumerate(leaves)]
+            block = read_address(builder, words, at, words_of(argument))
+            values.append(read(context, builder, block, 0, argument))
             at += 1
         else:
-            given += [_read(builder, words, at + k, leaf) for k, leaf in enumerate(leaves)]
-            at += len(leaves)
+            values.append(read(context, builder, words, at, argument))
+            at += words_of(argument)
+    given = context.get_arg_packer(described.argtypes).as_arguments(builder, values)
     result = builder.alloca(kind.args[0].pointee)
     fault = builder.alloca(kind.args[1].pointee)
     status = builder.call(callee, [result, fault, *given])
@@ -178,6 +169,7 @@ def object_code(
     whole.machine = codegen._tm
     lines = []
     Part.lowered = tell
+    arrange(unchanging=True)
     with global_compiler_lock:
         for number, (form, (one, arguments)) in enumerate(forms):
             entry_point = one.dispatcher

@@ -196,7 +196,7 @@ def _outcome(t, event, i, ts, tick):
     else:
         counters[_ANSWERED] += 1
     followed = followed_of(t)
-    owners = followed.owners
+    owners = owners_of(followed)
     connection = t.connections.rows[i]
     h = attribution.owner(owners, connection)
     first = np.int64(connection.first)

@@ -62,7 +62,7 @@ from sensor.tcp.following import syn_is_open
 from sensor.tcp.reassembly import start_stream
 from sensor.tracking.attribution import count, owner, weigh_proof
 from sensor.tracking.conduct import conducted
-from sensor.tracking.state import COUNTERS, NO_ROOM, NOBODY
+from sensor.tracking.state import COUNTERS, NO_ROOM, NOBODY, owners_of
 from sensor.tracking.verdicts import (
     count_flights,
     decided,
@@ -277,7 +277,7 @@ def _conclude(followed, i, ts, tick):
     """
     connection = followed.connections.rows[i]
     sessions = followed.sessions
-    owners = followed.owners
+    owners = owners_of(followed)
     n = np.int64(connection.session)
     s = sessions.rows[n]
     if s.judged:
@@ -315,9 +315,9 @@ def has_room_for_records(records):
 def _record(followed, connection, n, how):
     """Keep what is known of a connection that ended, whose session is row ``n`` or none."""
     records = followed.records
-    hosts = followed.owners.hosts
+    hosts = owners_of(followed).hosts
     k = records.size[0]
-    h = owner(followed.owners, connection)
+    h = owner(owners_of(followed), connection)
     suspect = False
     if h >= 0 and n >= 0:  # what was never answered says nothing
         suspect = hosts.rows[h].alert != NO_ALERT or hosts.rows[h].noted > 0
@@ -415,9 +415,9 @@ def _unanswered(followed, i, tick):
     """Connection ``i`` was not answered; gives the host whose evidence changed."""
     followed.counters[_UNANSWERED] += 1
     connection = followed.connections.rows[i]
-    h = owner(followed.owners, connection)
+    h = owner(owners_of(followed), connection)
     if h >= 0:
-        count(followed.owners, h, _C_UNANSWERED, np.int64(connection.first), tick)
+        count(owners_of(followed), h, _C_UNANSWERED, np.int64(connection.first), tick)
     return h
 
 
@@ -425,13 +425,13 @@ def _unanswered(followed, i, tick):
 def _look_ahead(followed, which, tick):
     """Have the hosts of those fetched that are due next in a list of connections."""
     connections = followed.connections
-    hosts = followed.owners.hosts
+    hosts = owners_of(followed).hosts
     first = first_of(connections, which)
     if first >= 0:
         second = np.int64(connections.rows[first].behind)
         if second >= 0:
             fetch_host(hosts, np.int64(connections.rows[second].owner))
-        fetch_detail(hosts, owner(followed.owners, connections.rows[first]), tick)
+        fetch_detail(hosts, owner(owners_of(followed), connections.rows[first]), tick)
 
 
 @inner_routine

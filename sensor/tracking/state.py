@@ -14,7 +14,7 @@ moment that is due, there is room for all that it can give rise to; else the ker
 called again for the rest, so nothing depends on how a capture is cut into blocks.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from detectors.proof import ProofTables
 from detectors.score import ModelTables
 from sensor.alerts.flood import Flood
 from sensor.alerts.lifecycle import AlertTable, Levels
-from sensor.base.kernel import inner, table
+from sensor.base.kernel import Intrinsic, table
 from sensor.customers.layout import HELD, HELD_MOST, Changes, Leases
 from sensor.dns.lookups import Lookups
 from sensor.hosts.evidence import Count, Fact
@@ -291,24 +291,47 @@ class Judged(NamedTuple):
     reads: bool
 
 
-@inner
-def owners_of(t):
-    """The view of ``attribution``."""
+def _owners(t: Any) -> Owners:
+    if isinstance(t, Followed):
+        return t.owners
     return Owners(t.hosts, t.subscribers, t.in_use, t.leases, t.counters)
 
 
-@inner
-def followed_of(t):
-    """The view of ``sessions``."""
+def _followed(t: Tracking) -> Followed:
     return Followed(
-        t.reads, t.connections, t.sessions, t.records, t.meetings, t.counters, owners_of(t)
+        t.reads, t.connections, t.sessions, t.records, t.meetings, t.counters, _owners(t)
     )
 
 
-@inner
-def judged_of(t):
-    """The view of ``evaluate``."""
+def _judged(t: Tracking) -> Judged:
     return Judged(
         t.hosts, t.subscribers, t.alerts, t.model, t.proof, t.flood, t.levels, t.leases, t.events,
         t.counters, t.moments, t.peers, t.watch, t.visibility, t.reads,
     )  # fmt: skip
+
+
+def _compiled_view() -> Any:
+    from sensor.base.intrinsics import part_or_whole
+
+    return part_or_whole("owners")
+
+
+owners_of = Intrinsic(_owners, _compiled_view)
+"""The view of ``attribution``, of all or of what ``sessions`` sees.
+
+Compiled, a view is all of the state: what it leaves out is refused where kernels run as Python, as
+all do before they are compiled in advance.
+"""
+
+
+def _compiled_whole() -> Any:
+    from sensor.base.intrinsics import part_or_whole
+
+    return part_or_whole("")
+
+
+followed_of = Intrinsic(_followed, _compiled_whole)
+"""The view of ``sessions``."""
+
+judged_of = Intrinsic(_judged, _compiled_whole)
+"""The view of ``evaluate``."""

@@ -33,7 +33,7 @@ from sensor.tracking.attribution import (
     took_mail,
     weigh_proof,
 )
-from sensor.tracking.state import COUNTERS, NOBODY
+from sensor.tracking.state import COUNTERS, NOBODY, owners_of
 
 __all__ = [
     "count_flights",
@@ -125,7 +125,7 @@ def decided(followed, connection, s, tick):
     followed.counters[_ASKED] += asked
     followed.counters[_TAKEN] += accepted
     followed.counters[_TURNED_DOWN] += rejected
-    owners = followed.owners
+    owners = owners_of(followed)
     h = owner(owners, connection)
     changed = NOBODY
     if submitted:
@@ -155,10 +155,10 @@ def decided(followed, connection, s, tick):
 @inner
 def insisted(followed, connection, s, tick):
     """A session is over: gives the host if it insists (``hosts/proof.py``), or NOBODY."""
-    h = owner(followed.owners, connection)
+    h = owner(owners_of(followed), connection)
     if h < 0 or s.banner_code < _TURNED_AWAY or s.quit:
         return NOBODY
-    if came_back_though_turned_away(followed.owners, connection, h, tick):
+    if came_back_though_turned_away(owners_of(followed), connection, h, tick):
         return h
     return NOBODY
 
@@ -171,7 +171,7 @@ def _sized(followed, connection, size, least, empty, said, tick):
     last, or UNKNOWN; below zero: replies are hidden otherwise. Gives the host whose evidence
     changed.
     """
-    owners = followed.owners
+    owners = owners_of(followed)
     if connection.first == INBOUND and size >= least:
         took_mail(owners, connection, tick)
     h = owner(owners, connection)
