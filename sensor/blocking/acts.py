@@ -20,7 +20,7 @@ from sensor.blocking.handling import ActName, Verdict
 from sensor.blocking.ledger import Ledger
 from sensor.hosts.customer_key import parse_pseudonym
 from sensor.state.folder import StateFolder
-from sensor.state.journal import Journal
+from sensor.state.journal import RAISED_ALONE, Journal
 
 __all__ = [
     "ACTS",
@@ -103,7 +103,12 @@ class ActFeed(NamedTuple):
     """rows with numbers above one, so many at most"""
 
 
-def _of_alerts(desk: Desk, journals: list[Journal], sensor: str) -> ActFeed:
+def _of_alerts(desk: Desk, journals: list[Journal], sensor: str, to_desks: bool = False) -> ActFeed:
+    """``to_desks``: without what is about alerts that no other desk ever hears of."""
+
+    def raised_alone(names: list[str]) -> set[str]:
+        return {name for one in journals for name in one.fitting(names, RAISED_ALONE)}
+
     def whose(name: str) -> dict[str, str]:
         if not _ID.fullmatch(name):
             return _whom(name)
@@ -112,12 +117,14 @@ def _of_alerts(desk: Desk, journals: list[Journal], sensor: str) -> ActFeed:
         return {"alert": name, **found}
 
     def read(after: int, most: int) -> list[Numbered]:
+        done = desk.done_after(after, most)
+        here = raised_alone([row.about for _, row, _ in done]) if to_desks else set()
         return [
-            (number, None if row.sensor else _made(
+            (number, None if row.sensor or row.about in here else _made(
                 one.act, one.ts, one.by, f"alert {number}", reason=one.reason,
                 verdict=one.verdict, owner=one.owner, ticket=one.ticket, until=one.until,
                 sensor=sensor, revision=row.revision, **whose(row.about)))
-            for number, row, one in desk.done_after(after, most)
+            for number, row, one in done
         ]  # fmt: skip
 
     return ActFeed(ACTS, lambda: desk.changes, desk.last_done, read)
@@ -174,10 +181,13 @@ def of_resumes(ledger: Ledger, sensor: str, here: str = "") -> ActFeed:
 
 
 def of_alerts(state: StateFolder, sensor: str) -> ActFeed:
-    """What was done about alerts and cases. Raises DatabaseError."""
+    """What was done about alerts and cases, for all other desks. Raises DatabaseError.
+
+    What is done about an alert that a sensor raised alone stays with it (``Alert.alone``).
+    """
     Desk(state.desk).close()  # brings one of before up to date
     journals = [Journal(path, read_only=True) for path in state.journals]
-    return _of_alerts(Desk(state.desk, read_only=True), journals, sensor)
+    return _of_alerts(Desk(state.desk, read_only=True), journals, sensor, to_desks=True)
 
 
 def feeds(state: StateFolder, sensor: str = "") -> list[ActFeed]:

@@ -33,17 +33,13 @@ from sensor.service.messages import Counters
 from sensor.service.metrics import GAUGES
 from sensor.service.recorder import Sampler
 from sensor.settings import Settings
-from sensor.state.journal import Condition, Journal, Wanted
+from sensor.state.journal import RAISED_ALONE, Journal, Wanted
 
 __all__ = ["OVER", "STOPPED", "Alone", "Cut", "close_left"]
 
 _STEADY: Final = 10.0
 """Seconds for which Kafka takes everything before it is over: brokers that come and go are away."""
 _AT_ONCE: Final = 500
-_RAISED_ALONE: Final[Condition] = (
-    "(SELECT CAST(message AS TEXT) ->> 'alone' FROM alerts WHERE alerts.number = heads.number)", ()
-)  # fmt: skip
-"""Read by SQLite, for of all alerts that are open few are."""
 OVER: Final = Sentence("block.alone_over")
 STOPPED: Final = Sentence("block.alone_stopped")
 
@@ -85,7 +81,7 @@ def close_left(journal: Journal, ts: int, why: Sentence) -> list[Alert]:
 
     At packet time ``ts`` (ns). Raises DatabaseError.
     """
-    open_ = [head.id for head in journal.heads(-1, Wanted(state="open", more=(_RAISED_ALONE,)))]
+    open_ = [head.id for head in journal.heads(-1, Wanted(state="open", more=(RAISED_ALONE,)))]
     closed = []
     for first in range(0, len(open_), _AT_ONCE):
         newest = {one.id: one for one in journal.turns(open_[first : first + _AT_ONCE])}

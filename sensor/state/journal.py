@@ -23,7 +23,7 @@ from sensor.base.addresses import span
 from sensor.base.database import Book
 from sensor.base.units import DAY
 
-__all__ = ["Condition", "Journal", "Row", "Sort", "Wanted", "place"]
+__all__ = ["RAISED_ALONE", "Condition", "Journal", "Row", "Sort", "Wanted", "place"]
 
 _MIGRATIONS: Final = (
     """
@@ -116,6 +116,10 @@ class Row(NamedTuple):
 Condition = tuple[str, tuple[Any, ...]]
 """A condition in SQL on ``heads``, and its values."""
 _ALL: Final[Condition] = ("1", ())
+RAISED_ALONE: Final[Condition] = (
+    "(SELECT CAST(message AS TEXT) ->> 'alone' FROM alerts WHERE alerts.number = heads.number)", ()
+)  # fmt: skip
+"""Alerts of a sensor that forwards, without Kafka (``Alert.alone``)."""
 Sort = Literal["raised", "active", "score", "host"]
 _ORDERS: Final[dict[str, tuple[str, str]]] = {
     "raised": ("opened", "DESC"),

@@ -13,6 +13,9 @@ from lab.alerts import SECOND, T0
 from lab.alerts import alert as an_alert
 from sensor.alerts.alert import Alert
 from sensor.alerts.notice import Notice
+from sensor.blocking.acts import feeds, of_alerts
+from sensor.blocking.desk import Desk
+from sensor.blocking.handling import Act
 from sensor.blocking.ledger import Ledger
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
@@ -27,6 +30,7 @@ from sensor.service.snapshots import Snapshots
 from sensor.settings import Settings, parse_settings, policy_of
 from sensor.sinks.kafka.alert_source import AlertSource
 from sensor.sinks.kafka.connection import KafkaSettings
+from sensor.sinks.kafka.desk_source import DeskActSource
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 from tests.conftest import PCAPS
@@ -263,3 +267,18 @@ def test_a_sensor_that_judges_from_now_on_takes_nothing_of_it_over(cutoff):
     assert left and cutoff.journal.open_hosts() == [(mine.host, True)]
     assert pipeline.counters()["alerts"]["alerts_open"] == 1
     recorder.close()
+
+
+def test_what_a_person_does_about_it_stays_here_too(cutoff):
+    cutoff.passes(61, True, True)
+    cutoff.hear()
+    known = an_alert("198.51.100.77")
+    cutoff.journal.write([known])
+    desk = Desk(cutoff.files.desk)
+    for number, about in enumerate((cutoff.alerts[0].id, known.id)):
+        desk.act({about: 1}, number + 1, Act("take", "ann"))
+    told = DeskActSource(of_alerts(cutoff.files, "north"), KafkaSettings(sensor="north"))
+    assert [bool(one.topic) for one in told.read(0, 10)] == [False, True]
+    assert len(told.resend(9)) == 1
+    (feed, *_) = feeds(cutoff.files, "north")
+    assert [act.alert for _, act in feed.read(0, 10)] == [cutoff.alerts[0].id, known.id]
