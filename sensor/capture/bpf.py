@@ -5,7 +5,8 @@ that walks the same link layers as ``decode.layers``: Ethernet or none, VLAN and
 MPLS, IPv4 and IPv6 with their extension headers, to TCP, UDP and ICMP. It lets through
 
 * TCP segments of the watched ports, and ICMP errors that quote one;
-* with ``dns``, UDP and TCP of port 53;
+* with ``dns``, TCP of port 53, and of UDP what asks for MX, A or AAAA first, or answers that:
+  ``dns.lookups`` reads nothing else;
 * with ``tunnels``, whatever may carry the same inside: IP in IP, GRE, EtherIP, L2TP, MPLS in IP,
   multilink PPP, MACsec, and UDP of VXLAN, Geneve, GTP-U, Teredo, GRE, L2TP, MPLS and TZSP.
   On a mirror port where tunnels carry everything, so does the filter.
@@ -27,6 +28,7 @@ from typing import Final, NamedTuple
 
 __all__ = [
     "ETHERNET",
+    "NAME_LABELS",
     "RAW_IP",
     "FilterError",
     "Instruction",
@@ -43,8 +45,13 @@ RAW_IP: Final = 101
 TAGS: Final = 3
 LABELS: Final = 6
 EXTENSIONS: Final = 6
+NAME_LABELS: Final = 36
+"""Of a name asked for that are walked, which is all of an IPv6 address asked back; one with more is
+let through."""
 _ALL: Final = 0x40000
 _DNS: Final = 53
+_ASKED_FOR: Final = (1, 15, 28)
+"""A, MX, AAAA. Any name may be that of an exchanger, so its addresses matter as MX does."""
 
 # Operations (linux/bpf_common.h).
 _LD_B, _LD_H, _LD_W = 0x50, 0x48, 0x40  # A = P[X + k]
@@ -333,6 +340,32 @@ def _either_port(a: _Assembler, ports: Sequence[int], target: str) -> None:
             a.when(_JEQ, port, target)
 
 
+def _question(a: _Assembler) -> None:
+    """X is at the UDP header of a message of DNS: does its first question matter (RFC 1035, 4.1)?
+
+    What cannot be told passes. A message that ends within the question is of no use to anybody.
+    """
+    a.emit(_LD_H, 8 + 2)
+    a.when(_JSET, 0x7800, "reject")  # no standard query
+    a.emit(_LD_H, 8 + 4)
+    a.when(_JEQ, 0, "reject")  # nor a question
+    a.skip(8 + 12)
+    ended = a.new()
+    for _ in range(NAME_LABELS + 1):
+        a.emit(_LD_B)
+        a.when(_JEQ, 0, ended)
+        a.when(_JSET, 0xC0, "accept")  # no label as names asked for have them
+        a.emit(_ADD, 1)
+        a.emit(_ADD_X)
+        a.emit(_TAX)
+    a.go("accept")
+    a.label(ended)
+    a.emit(_LD_H, 1)
+    for kind in _ASKED_FOR:
+        a.when(_JEQ, kind, "accept")
+    a.go("reject")
+
+
 def mail_filter(
     ports: Sequence[int], dns: bool = True, tunnels: bool = False, link: int = ETHERNET
 ) -> list[Instruction]:
@@ -343,10 +376,14 @@ def mail_filter(
         a.go("reject")
 
     def datagram(a: _Assembler, _: str) -> None:
-        if dns:
-            _either_port(a, [_DNS], "accept")
         if tunnels:
             _either_port(a, _UDP_TUNNELS, "accept")
+        if dns:
+            message = a.new()
+            _either_port(a, [_DNS], message)
+            a.go("reject")
+            a.label(message)
+            _question(a)
         a.go("reject")
 
     def error(a: _Assembler, family: str) -> None:

@@ -2,14 +2,29 @@
 
 import random
 
+import dns.message
+import dns.rrset
+import numpy as np
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
 
 from lab.bpf_machine import run
 from lab.frames import block
-from sensor.capture.bpf import ETHERNET, RAW_IP, FilterError, expression, mail_filter, steering
+from sensor.capture.bpf import (
+    ETHERNET,
+    NAME_LABELS,
+    RAW_IP,
+    FilterError,
+    expression,
+    mail_filter,
+    steering,
+)
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
-from sensor.decode.segment import Outcome, tunnel_names
+from sensor.decode.segment import DNS, UDP_HEADER, Outcome, tunnel_names
+from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups, on_segment, watch_name
 from tests.conftest import PCAPS, shared_captures
 from tests.decode.fuzz import mutate, seeds
 from tests.decode.test_carriers import CARRIED, UNKNOWN_TO_TSHARK
@@ -34,10 +49,32 @@ def decoded(frame: bytes, link: int):
     return outcome, bool(deep)
 
 
+def read_by_nobody(frame: bytes, link: int) -> bool:
+    """Whether a frame is a message of DNS that leaves no trace, whatever is known or was asked."""
+    part = block([frame], link)
+    segments = Decoder([25], dns=True).decode(part)
+    lookups = new_lookups()
+    if len(segments) != 1 or segments[0]["kind"] != DNS or segments[0]["header"] != UDP_HEADER:
+        return False
+    at = int(segments[0]["payload"])
+    if int(segments[0]["captured"]) > 2:
+        part.data[at + 2] &= 0x7F  # an answer is read where this question was
+    name = part.data[at + 12 : at + int(segments[0]["captured"])]
+    if len(name):
+        watch_name(lookups, name)
+    before = [array.copy() for array in (lookups.asked, lookups.meta, lookups.answers)]
+    on_segment(lookups, segments[0], part.data)
+    after = lookups.asked, lookups.meta, lookups.answers
+    lookups.meta[LOOKUP_COUNTERS["messages_unreadable"]] = 0
+    return all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+
+
 def check(frame: bytes, link: int) -> Outcome:
     outcome, deep = decoded(frame, link)
     passes = run(LINKS[link], frame) > 0
-    if outcome in MAIL:
+    if outcome is Outcome.UDP_DNS and not passes:
+        assert deep or read_by_nobody(frame, link)
+    elif outcome in MAIL:
         assert run(TUNNELS[link], frame) > 0, outcome
         assert passes or deep, outcome
     elif (
@@ -88,9 +125,60 @@ def test_every_layer_and_what_is_damaged():
                 tried += 1
                 damaged = mutate(rng, frame)
                 outcome, deep = decoded(damaged, link)
-                missed += outcome in MAIL and not deep and not run(LINKS[link], damaged)
+                gone = outcome in MAIL and not deep and not run(LINKS[link], damaged)
+                missed += gone and not read_by_nobody(damaged, link)
     assert tried > 500
     assert missed < tried / 50
+
+
+def asked(rng: random.Random) -> tuple[bytes, bool | None]:
+    """A message of DNS of any kind, and whether it must pass; None: it is damaged."""
+    kind = rng.choice(["A", "AAAA", "MX", "MX", "HTTPS", "PTR", "TXT", "NS", "SOA", "SRV", "ANY"])
+    depth = rng.choice([1, 2, 3, 3, 4, 6, 34, 36, 37, 60])
+    name = ".".join(rng.choice("abcXYZ019") * rng.choice([1, 1, 2]) for _ in range(depth))
+    query = dns.message.make_query(
+        name, kind, use_edns=rng.choice([None, 0]), id=rng.getrandbits(16)
+    )
+    if rng.random() < 0.5:
+        query = dns.message.make_response(query)
+        query.set_rcode(rng.choice([0, 0, 3]))
+        query.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "A", "192.0.2.1"))
+    raw, kept = bytearray(query.to_wire()), kind in ("A", "AAAA", "MX") or depth > NAME_LABELS
+    if rng.random() < 0.1:
+        raw[2] |= rng.choice([2, 4, 5]) << 3
+        kept = False
+    damage = rng.random()
+    if damage < 0.4:
+        raw[rng.randrange(len(raw))] = rng.randrange(256)
+    elif damage < 0.5:
+        del raw[rng.randrange(len(raw)) :]
+    return bytes(raw), None if damage < 0.5 else kept
+
+
+def test_of_dns_passes_what_somebody_reads_and_little_else():
+    rng = random.Random(53)
+    ends = (IP(src="203.0.113.9", dst="192.0.2.53"), IPv6(src="2001:db8::9", dst="2001:db8::53"))
+    heads = [Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02"), None]
+    seen = [0, 0]
+    for _ in range(1500):
+        raw, kept = asked(rng)
+        ports = rng.choice([{"sport": 4000, "dport": 53}, {"sport": 53, "dport": 4000}])
+        head, packet = rng.choice(heads), rng.choice(ends) / UDP(**ports) / raw
+        link = ETHERNET if head else RAW_IP
+        frame = bytes(head / packet if head else packet)
+        passes = run(LINKS[link], frame) > 0
+        assert passes or read_by_nobody(frame, link), raw
+        assert kept is None or passes == kept, raw
+        assert passes == (run(TUNNELS[link], frame) > 0)
+        seen[passes] += 1
+    assert min(seen) > 500
+
+
+def test_a_name_with_more_labels_than_are_walked_passes():
+    for labels, kind, passes in ((34, 12, False), (36, 12, False), (37, 12, True), (36, 15, True)):
+        raw = bytes(4) + b"\0\1" + bytes(6) + b"\1a" * labels + bytes([0, 0, kind, 0, 1])
+        frame = bytes(IP(src="203.0.113.9", dst="192.0.2.53") / UDP(sport=4000, dport=53) / raw)
+        assert (run(LINKS[RAW_IP], frame) > 0) == passes, (labels, kind)
 
 
 @pytest.mark.parametrize("link", LINKS)
