@@ -34,6 +34,7 @@ __all__ = [
     "prefetch",
     "prefetch_part",
     "rehearse",
+    "room",
     "routine",
     "table",
 ]
@@ -192,11 +193,20 @@ def table(rows: int, dtype: Any) -> NDArray[Any]:
     It begins where a line of the cache does, so that a row of 128 bytes lies in two and not three.
     Kernels write ``row.field``, which interpreted NumPy understands of a record array only.
     """
+    return _aligned(np.zeros, rows, dtype)
+
+
+def room(rows: int, dtype: Any) -> NDArray[Any]:
+    """The same, not zeroed: for records that are written whole."""
+    return _aligned(np.empty, rows, dtype)
+
+
+def _aligned(made: Callable[..., NDArray[Any]], rows: int, dtype: Any) -> NDArray[Any]:
     size = rows * np.dtype(dtype).itemsize
-    room = np.zeros(size + _LINE, np.uint8)
-    first = -room.ctypes.data % _LINE
-    zeros: NDArray[Any] = room[first : first + size].view(dtype)
-    return zeros.view(np.recarray) if INTERPRETED or _rehearsal is not None else zeros
+    memory = made(size + _LINE, np.uint8)
+    first = -memory.ctypes.data % _LINE
+    records: NDArray[Any] = memory[first : first + size].view(dtype)
+    return records.view(np.recarray) if INTERPRETED or _rehearsal is not None else records
 
 
 def in_pieces(records: NDArray[Any]) -> NDArray[Any]:
@@ -208,7 +218,7 @@ def copied(records: NDArray[Any], numbers: NDArray[np.int64] | None = None) -> N
     """A :func:`table` of these records, or of those that have the given numbers, in that order."""
     pieces = in_pieces(records)
     chosen = pieces if numbers is None else pieces[numbers]
-    made = table(len(chosen), records.dtype)
+    made = room(len(chosen), records.dtype)
     in_pieces(made)[:] = chosen
     return made
 

@@ -7,16 +7,17 @@ needs beyond that follows from it: where each segment's bytes lie, and its flow 
 different in every process.
 """
 
+import itertools
 import sys
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.kernel import table
+from sensor.base.kernel import room
 from sensor.decode.segment import SEGMENT
-from sensor.decode.sharing import TCP_HEADER, TOLD
+from sensor.decode.sharing import GOOD, from_columns
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -53,6 +54,19 @@ COLUMNS: Final = (
     (_TTL, np.dtype(np.uint8)),
 )  # fmt: skip
 """Fields of a segment by name and type; ``ttl`` is 0 where it is not known."""
+
+_GROUPS: Final = [
+    (dtype.newbyteorder("="), len(list(columns)))
+    for dtype, columns in itertools.groupby(dtype for _, dtype in COLUMNS)
+]
+"""How many columns of one type stand behind each other, as ``from_columns`` takes them."""
+_WRONG: Final = (
+    "",
+    "column captured: out of bounds",
+    "column kind or vlan: out of bounds",
+    "column header: out of bounds",
+)
+"""By what ``from_columns`` finds."""
 
 _ROW_BYTES: Final = sum(dtype.itemsize for _, dtype in COLUMNS)
 _LARGEST_HEAD: Final = 4096
@@ -135,31 +149,18 @@ def decode(message: bytes) -> Batch:
             raise BatchError(f"byte {len(line) + 1}: {error}") from None
     if len(raw) != size:
         raise BatchError(f"expected {size:,} bytes of segments, found {len(raw):,} or more")
-    rows = table(head.segments, SEGMENT)
-    ttls = np.zeros(head.segments, np.uint8)
+    rows = room(head.segments, SEGMENT)
+    ttls = np.empty(head.segments, np.uint8)
+    given: list[NDArray[Any]] = []
     at = 0
-    for name, dtype in COLUMNS:
-        column = np.frombuffer(raw, dtype, head.segments, at)
-        if name == _TTL:
-            ttls[:] = column
-        else:
-            rows[name] = column
-        at += column.nbytes
-    if head.segments:
-        _check(head, rows)
-    return Batch(head, rows, ttls, np.frombuffer(raw, np.uint8, head.bytes, at))
-
-
-def _check(head: Head, rows: NDArray[np.void]) -> None:
-    """Kernels read as far as a row tells them to: it must not tell beyond the bytes there are."""
-    captured, length = rows["captured"], rows["length"]
-    if captured.min() < 0 or (captured > np.maximum(length, 0)).any():
-        raise BatchError("column captured: out of bounds")
-    told = TOLD * np.count_nonzero(rows["header"] >= TCP_HEADER)
-    if int(captured.sum(dtype=np.int64) + rows["header"].sum(dtype=np.int64) - told) != head.bytes:
+    for dtype, count in _GROUPS:
+        group = np.frombuffer(raw, dtype.newbyteorder("<"), count * head.segments, at)
+        given.append(group.reshape(count, head.segments).astype(dtype, copy=False))
+        at += group.nbytes
+    given += rows, ttls
+    wrong, size = from_columns(*given)
+    if wrong != GOOD:
+        raise BatchError(_WRONG[wrong])
+    if size != head.bytes:
         raise BatchError("columns captured and header: they do not add up to the bytes")
-    if rows["kind"].max() > 3 or rows["vlan"].min() < -1 or rows["vlan"].max() > 4095:
-        raise BatchError("column kind or vlan: out of bounds")
-    tcp = rows["kind"] != 1
-    if (rows["header"][tcp] < 8).any() or rows["header"].max() > 60:
-        raise BatchError("column header: out of bounds")
+    return Batch(head, rows, ttls, np.frombuffer(raw, np.uint8, head.bytes, at))

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.kernel import INTERPRETED, copied, in_pieces, table
+from sensor.base.kernel import INTERPRETED, copied, room, table
 from sensor.cluster.batch import Batch
 from sensor.decode.causes import ENDS, ENDS_ROWS, put_right
 from sensor.decode.segment import SEGMENT
@@ -32,6 +32,7 @@ from sensor.decode.taps import (
     TAPPED,
     TAPPED_ROWS,
     mark_copies,
+    put_in_turn,
     take_turns,
 )
 
@@ -72,15 +73,17 @@ class _Part(NamedTuple):
     gone: NDArray[np.bool_]
     """which of them had their turn before it was their place's"""
 
+    @property
+    def begin(self) -> int:
+        """Where ``data`` begins as ``rows`` count: those before were of others, and are cut off."""
+        return int(self.rows["payload"][0]) - int(self.rows["header"][0]) - LEAD
+
     def cut(self, start: int, stop: int) -> "_Part":
-        """Only segments ``start`` to ``stop``, at least one, and their bytes."""
-        if stop - start == len(self.rows):
-            return self
-        rows = copied(self.rows[start:stop])
-        first, last = rows[0], rows[-1]
-        a = int(first["payload"]) - int(first["header"]) - LEAD
-        data = self.data[a : int(last["payload"]) + int(last["captured"])]
-        rows["payload"] -= a
+        """Only segments ``start`` to ``stop``, at least one, and their bytes. Nothing is copied."""
+        rows = self.rows[start:stop]
+        last, begin = rows[-1], self.begin
+        a = int(rows["payload"][0]) - int(rows["header"][0]) - LEAD - begin
+        data = self.data[a : int(last["payload"]) + int(last["captured"]) - begin]
         return _Part(self.places[start:stop], rows, data, self.gone[start:stop])
 
 
@@ -264,9 +267,11 @@ class Merge:
         """
         parts: list[_Part] = []
         taps: list[int] = []
-        if any(t.waiting and t.waiting[0].places[0] < self.frontier for t in self.taps.values()):
+        if self._who_waits(self.frontier):
+            beyond = self.frontier + self._skew
+            alone = self._who_waits(beyond) == 1  # then nobody answers another
             for tap in self.taps.values():
-                for part in _below(tap, self.frontier + self._skew):
+                for part in _below(tap, self.frontier if alone else beyond):
                     parts.append(part)
                     taps.append(tap.bit)
         stream = self._emit(parts, taps) if parts else None
@@ -274,6 +279,10 @@ class Merge:
             self._drop(tap)
         self.taps = {k: t for k, t in self.taps.items() if t.waiting or not t.ended}
         return stream
+
+    def _who_waits(self, place: int) -> int:
+        """How many sensors have segments below a place."""
+        return sum(bool(t.waiting) and t.waiting[0].places[0] < place for t in self.taps.values())
 
     def _emit(self, parts: list[_Part], taps: list[int]) -> Stream:
         whole = self._in_turn(_together(parts, taps))
@@ -395,12 +404,16 @@ def _size(part: _Part) -> int:
 def _together(parts: list[_Part], taps: list[int]) -> _Ordered:
     """Parts of sensors, given by number, as one, in order."""
     places = np.concatenate([part.places for part in parts])
-    rows = np.concatenate([in_pieces(part.rows) for part in parts]).view(SEGMENT)
-    counts = [len(part.rows) for part in parts]
-    sizes = [len(part.data) for part in parts]
-    rows["payload"] += np.repeat(np.cumsum([0, *sizes[:-1]]), counts)
     order = np.argsort(places, kind="stable")
     order = order[~np.concatenate([part.gone for part in parts])[order]]
-    whose = np.repeat(taps, counts)[order].astype(np.int64)
-    data = np.concatenate([part.data for part in parts])
-    return _Ordered(copied(rows, order), places[order], data, whose, order.astype(np.int64))
+    turns = np.full(len(places), -1, np.int64)
+    turns[order] = np.arange(len(order))
+    rows = room(len(order), SEGMENT)
+    start = size = 0
+    for part in parts:
+        stop = start + len(part.rows)
+        put_in_turn(part.rows, turns[start:stop], size - part.begin, rows)
+        start, size = stop, size + len(part.data)
+    whose = np.repeat(taps, [len(part.rows) for part in parts])[order].astype(np.int64)
+    data = parts[0].data if len(parts) == 1 else np.concatenate([part.data for part in parts])
+    return _Ordered(rows, places[order], data, whose, order.astype(np.int64))

@@ -17,13 +17,29 @@ from sensor.base.kernel import kernel
 from sensor.decode.decoder import flow_hash
 from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, OVERHEARD
 
-__all__ = ["LEAD", "TCP_HEADER", "TOLD", "pack", "share_out", "shorten", "ttl", "unpack"]
+__all__ = [
+    "GOOD",
+    "LEAD",
+    "TCP_HEADER",
+    "TOLD",
+    "from_columns",
+    "pack",
+    "share_out",
+    "shorten",
+    "ttl",
+    "unpack",
+]
 
 LEAD: Final = 40
 """Bytes before each header in what ``unpack`` gives: room for an IP header that has but a TTL."""
 
 TCP_HEADER: Final = 20
 """Bytes of the shortest."""
+_MOST_HEADER: Final = 60
+_LEAST_HEADER: Final = 8
+_MOST_VLAN: Final = 4095
+GOOD, _BAD_CAPTURED, _BAD_KIND, _BAD_HEADER = range(4)
+"""What ``from_columns`` finds."""
 TOLD: Final = 12
 """Bytes that a TCP header begins with and a row tells as well: ports, numbers."""
 
@@ -166,6 +182,53 @@ def shorten(rows, packed, out):
         a += size
         at += size - told
     return at
+
+
+@kernel
+def from_columns(ts, addresses, tunnels, numbers, sizes, words, octets, rows, ttls):
+    """Fill ``rows`` (dtype SEGMENT), but for ``payload`` and ``flow``, and ``ttls``.
+
+    ``ts`` and ``tunnels`` are int64[1, n], ``addresses`` uint64[4, n], ``numbers`` uint32[3, n]
+    (seq, ack, mark), ``sizes`` int32[3, n] (length, captured, vlan), ``words`` uint16[3, n] (ports,
+    flags), ``octets`` uint8[3, n] (kind, header, TTL). Kernels read as far as a row tells them to:
+    returns what is wrong with the rows, else GOOD, and how many bytes of headers, as ``shorten``
+    leaves them, and payloads they have.
+    """
+    wrong = GOOD
+    size = np.int64(0)
+    for k in range(rows.shape[0]):
+        row = rows[k]
+        row.ts = ts[0, k]
+        row.frame = 0
+        row.payload = 0
+        row.src_hi = addresses[0, k]
+        row.src_lo = addresses[1, k]
+        row.dst_hi = addresses[2, k]
+        row.dst_lo = addresses[3, k]
+        row.flow = _ZERO
+        row.tunnels = tunnels[0, k]
+        row.seq = numbers[0, k]
+        row.ack = numbers[1, k]
+        row.mark = numbers[2, k]
+        row.length = sizes[0, k]
+        row.captured = sizes[1, k]
+        row.vlan = sizes[2, k]
+        row.keep = 0
+        row.sport = words[0, k]
+        row.dport = words[1, k]
+        row.tcp_flags = words[2, k]
+        row.kind = octets[0, k]
+        row.duplicate = 0
+        row.header = octets[1, k]
+        ttls[k] = octets[2, k]
+        size += np.int64(row.header) + np.int64(row.captured) - _told(row)
+        if row.captured < 0 or row.captured > max(row.length, 0):
+            wrong = _BAD_CAPTURED
+        elif row.kind > OVERHEARD or row.vlan < -1 or row.vlan > _MOST_VLAN:
+            wrong = _BAD_KIND
+        elif row.header > _MOST_HEADER or (row.kind != ICMP_ERROR and row.header < _LEAST_HEADER):
+            wrong = _BAD_HEADER
+    return wrong, size
 
 
 @kernel

@@ -17,7 +17,16 @@ import numpy as np
 from sensor.base.kernel import kernel, prefetch
 from sensor.decode.duplicates import fingerprint
 
-__all__ = ["BEGUN", "BEGUN_ROWS", "MOST_TAPS", "TAPPED", "TAPPED_ROWS", "mark_copies", "take_turns"]
+__all__ = [
+    "BEGUN",
+    "BEGUN_ROWS",
+    "MOST_TAPS",
+    "TAPPED",
+    "TAPPED_ROWS",
+    "mark_copies",
+    "put_in_turn",
+    "take_turns",
+]
 
 MOST_TAPS: Final = 64
 """Taps whose packets are told apart; more of them share a bit."""
@@ -95,6 +104,19 @@ def take_turns(segments, places, taps, begun, heads, ends, order):
             moved += _merge_turns(segments, start, stop, heads, ends, runs, begun, order)
         start = stop
     return moved
+
+
+@kernel
+def put_in_turn(rows, turns, further, out):
+    """Copy ``rows`` (dtype SEGMENT) to ``out[turns]``; those whose turn is below zero stay.
+
+    Their bytes lie ``further`` on than before.
+    """
+    for k in range(rows.shape[0]):
+        at = turns[k]
+        if at >= 0:
+            out[at] = rows[k]
+            out[at].payload += further
 
 
 @kernel

@@ -63,7 +63,9 @@ def test_a_damaged_batch_is_refused_or_read_within_bounds(data):
     [
         ("captured", -1, "captured"),
         ("captured", 1 << 20, "captured"),
-        ("header", 200, "add up"),
+        ("header", 200, "header"),
+        ("header", 7, "header"),
+        ("header", 24, "add up"),
         ("kind", 9, "kind"),
         ("vlan", 5000, "kind or vlan"),
     ],
