@@ -55,12 +55,12 @@ _KINDS: Final = {"with": Count.MAILED, "without": Count.UNMAILED, "empty": Count
 _ROWS = np.array(list(_KINDS.values()), np.int64)
 _EN: Final = (
     "{{total}} sessions with hidden replies in {{window:window}}[, {{with}} held a message]"
-    "[, {{without}} no more than an envelope][, {{empty}} not even that]; most like {}"
+    "[, {{without}} no more than an envelope][, {{empty}} not even that]; {}"
     "[, at most {{limit:+.1f}}]"
 )
 _JA: Final = (
     "{{window:window}}で応答の見えないセッション {{total}} 件[、本文あり {{with}}]"
-    "[、封筒のみ {{without}}][、封筒もなし {{empty}}]。最も近い説明: {}[ (上限 {{limit:+.1f}})]"
+    "[、封筒のみ {{without}}][、封筒もなし {{empty}}]。{}[ (上限 {{limit:+.1f}})]"
 )
 
 
@@ -105,17 +105,19 @@ class Deliveries(Explained):
     sentences = {
         "en": {
             "none": "no session with hidden replies",
-            "server": _EN.format("a mail server"),
-            "checker": _EN.format("one who checks addresses"),
-            "tester": _EN.format("one who tests servers"),
-            "relay": _EN.format("a relay of others' mail"),
+            "server": _EN.format("most like a mail server"),
+            "checker": _EN.format("most like one who checks addresses"),
+            "tester": _EN.format("most like one who tests servers"),
+            "relay": _EN.format("most like a relay of others' mail"),
+            "nobody": _EN.format("like no honest host"),
         },
         "ja": {
             "none": "応答の見えないセッションはない",
-            "server": _JA.format("メールサーバー"),
-            "checker": _JA.format("アドレスの検査"),
-            "tester": _JA.format("サーバーの検査"),
-            "relay": _JA.format("他者のメールの中継"),
+            "server": _JA.format("最も近い説明: メールサーバー"),
+            "checker": _JA.format("最も近い説明: アドレスの検査"),
+            "tester": _JA.format("最も近い説明: サーバーの検査"),
+            "relay": _JA.format("最も近い説明: 他者のメールの中継"),
+            "nobody": _JA.format("正当なホストでは説明できない"),
         },
     }
 

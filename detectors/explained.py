@@ -14,7 +14,7 @@ only as long as what is sent is no more than came in: who sends many times what 
 something of his own. Some explain nobody who within ten minutes spoke to eight new servers as no
 mail server does, and to hardly half as many as one: a device in a listed range takes a day for so
 many. Spam sources differ as well: of their kinds the one counts that explains best, less the log of
-how much rarer it is.
+how much rarer it is. Where the cap is reached no explanation is named: all fail.
 
 Window and caps are as in ``sequential``.
 """
@@ -265,4 +265,6 @@ class Explained(Detector):
             figures["limit"] = int(worth) / CENTIBANS
         senders = int(self.tables[0, size + _SENDERS])
         name = self.names[(best - 1) // senders] if best else self.names[0]
+        if worth == limit > 0:  # who is nearest then turns with each happening, and weighs nothing
+            name = "nobody"
         return Finding(self.name, int(worth), f"{self.name}.{name}", figures)

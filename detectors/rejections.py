@@ -83,13 +83,13 @@ _ROWS = np.array(list(_KINDS.values()), np.int64)
 _EN: Final = (
     "{{total}} servers in {{window:window}}[, {{taken}} took the mail][, {{unknown}} knew no such "
     "mailbox][, {{policy}} refused for policy][, {{content}} for what it says][, {{asked}} were "
-    "only asked][, {{sent}} were sent mail and are not heard]; most like {}"
+    "only asked][, {{sent}} were sent mail and are not heard]; {}"
     "[, at most {{limit:+.1f}}][; {{rude}} spoken to in 10 min as no server in a listed range does]"
 )
 _JA: Final = (
     "{{window:window}}でサーバー {{total}} 台[、受理 {{taken}}][、宛先なし {{unknown}}]"
     "[、ポリシー拒否 {{policy}}][、内容拒否 {{content}}][、照会のみ {{asked}}]"
-    "[、送信済みで応答の見えないもの {{sent}}]。最も近い説明: {}[ (上限 {{limit:+.1f}})]"
+    "[、送信済みで応答の見えないもの {{sent}}]。{}[ (上限 {{limit:+.1f}})]"
     "[。10 分で {{rude}} 台にリスト掲載範囲のサーバーらしくない対話]"
 )
 
@@ -148,17 +148,19 @@ class Rejections(Explained):
     sentences = {
         "en": {
             "none": "no verdict on mail was seen",
-            "server": _EN.format("a mail server"),
-            "listed": _EN.format("a server in a listed range"),
-            "checker": _EN.format("one who checks addresses or servers"),
-            "relay": _EN.format("a relay of others' mail"),
+            "server": _EN.format("most like a mail server"),
+            "listed": _EN.format("most like a server in a listed range"),
+            "checker": _EN.format("most like one who checks addresses or servers"),
+            "relay": _EN.format("most like a relay of others' mail"),
+            "nobody": _EN.format("like no honest host"),
         },
         "ja": {
             "none": "メールに対する判定は観測されていない",
-            "server": _JA.format("メールサーバー"),
-            "listed": _JA.format("リストに載った範囲のサーバー"),
-            "checker": _JA.format("アドレスやサーバーの検査"),
-            "relay": _JA.format("他者のメールの中継"),
+            "server": _JA.format("最も近い説明: メールサーバー"),
+            "listed": _JA.format("最も近い説明: リストに載った範囲のサーバー"),
+            "checker": _JA.format("最も近い説明: アドレスやサーバーの検査"),
+            "relay": _JA.format("最も近い説明: 他者のメールの中継"),
+            "nobody": _JA.format("正当なホストでは説明できない"),
         },
     }
 

@@ -50,7 +50,6 @@ IDENTITIES: Final[list[tuple[Any, ...]]] = [
     ("mails", np.uint32, (2, 2)),  # MAIL commands, and recipients they named
     ("set_sizes", np.uint16, _SETS),  # bits that are set in either half
     ("shape_size", np.uint16),
-    ("last_shape", np.int64),  # zero: not known
     ("set_half", np.uint32),  # the half day of the first of both
 ]
 """Fields of a detail."""
@@ -92,7 +91,6 @@ def clear_identities(detail, tick):
     detail.mails[:, :] = 0
     detail.set_sizes[:] = 0
     detail.shape_size = 0
-    detail.last_shape = 0
 
 
 @kernel
@@ -128,7 +126,6 @@ def note_identity(detail, which, hashed, tick):
 @kernel
 def note_shape(detail, shape, tick):
     """The shape of a SYN, by its hash; zero: it is not known."""
-    detail.last_shape = shape
     if shape == 0:
         return
     _turn(detail, tick)

@@ -85,6 +85,7 @@ HOST = np.dtype(
         ("log_code", np.uint8, LOG),  # a Count | OF_FIRST | destination << PLACE
         ("folded", np.uint8),  # for the caller: 1 when counted in a flood (``alerts/flood``)
         ("ttl", np.uint8),  # for the caller: of its last SYN
+        ("syn_shape", np.uint16),  # the same; 0: not known
     ],
     align=True,
 )

@@ -114,6 +114,7 @@ def host_row(table, hi, lo, class_, tick):
     row.dst_size = 0
     row.log_size = 0
     row.folded = 0
+    row.syn_shape = 0
     return h
 
 

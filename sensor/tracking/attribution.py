@@ -141,6 +141,7 @@ def attempted(owners, connection, ttl, shape, tick):
     if h >= 0:
         row = owners.hosts.rows[h]
         row.ttl = ttl
+        row.syn_shape = (shape ^ shape >> 16) & 0xFFFF
         if row.proven:
             connection.marks |= OF_PROVEN
             owners.counters[_ATTEMPTS_OF_PROVEN] += 1

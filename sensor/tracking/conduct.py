@@ -28,7 +28,8 @@ __all__ = ["conducted"]
 @inner_routine
 def conducted(hosts, meetings, connection, h, s, tick):
     """Session ``s`` of host ``h`` is over; whether there is new evidence for a detector."""
-    d = np.int64(hosts.rows[h].detail)
+    row = hosts.rows[h]
+    d = np.int64(row.detail)
     if d == NO_DETAIL:
         return False
     detail = hosts.details[d]
@@ -40,7 +41,7 @@ def conducted(hosts, meetings, connection, h, s, tick):
         fresh |= note_conduct(detail, KNOWN, hi, lo, tick)
         _identified(detail, s, tick)
         if connection.first and s.helo_size:
-            make = make_of(s.helo, s.helo_size, s.ehlo_commands > 0, detail.last_shape)
+            make = make_of(s.helo, s.helo_size, s.ehlo_commands > 0, np.int64(row.syn_shape))
             fresh |= visit(meetings, hosts, h, hi, lo, make, tick)
     if s.credentials_refused:
         fresh |= note_conduct(detail, LOGIN_REFUSED, hi, lo, tick)

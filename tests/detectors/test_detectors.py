@@ -287,7 +287,7 @@ def test_who_takes_mail_is_a_relay_as_long_as_no_more_goes_out_than_came_in():
     assert Rejections().explain(relay).code == "rejections.relay"
     relay.facts[Fact.INFLOW] = 29
     flood = Rejections().explain(relay)
-    assert (flood.code, flood.centibans) == ("rejections.server", 270)
+    assert (flood.code, flood.centibans) == ("rejections.nobody", 270)
 
 
 def test_of_who_takes_mail_sizes_say_nothing_however_much_he_sends():

@@ -122,6 +122,18 @@ def test_it_is_the_same_however_the_capture_is_cut():
     assert whole.counters()["hosts"] == cut.counters()["hosts"]
 
 
+def test_who_was_never_heard_of_is_of_one_make_with_who_was():
+    """The shape of its SYN is known from the first, whenever more is kept of the host."""
+    before = [visit(10, 100 + k, 60.0 * k, "mail.a.example") for k in range(10)]
+    both = [
+        visit(10 + n, k, 3600 + 20.0 * k + n, "mail.a.example") for n in (0, 1) for k in range(20)
+    ]
+    pipeline, _ = run(before + both)
+    new = found(pipeline, 11).figures
+    assert new["visits"] > 15
+    assert new["alone"] == 0
+
+
 def test_a_campaign_alone_is_neither_an_alert_nor_a_block():
     _, alerts = run(campaign(6, targets=40))
     assert not any(alert.block_recommended for alert in alerts)
