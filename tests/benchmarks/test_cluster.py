@@ -59,7 +59,7 @@ def test_what_fetches_the_rival_is_a_script_that_can_run():
 @pytest.mark.slow
 def test_who_correlates_follows_packets_at_half_the_rate_of_a_replay(tmp_path):
     capture = tmp_path / "sessions.pcap"
-    write(capture, generate(5_000)[0])
+    write(capture, generate(20_000)[0])
     messages = forward(capture)
     correlate(messages)  # compiles
     judge(capture)
