@@ -1,7 +1,7 @@
 """``port25 controller``: carry out Kafka's block list, with nftables here or by RADIUS."""
 
 import argparse
-import socket
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -65,14 +65,14 @@ def run(options: argparse.Namespace) -> int:
         None if options.dry_run else count,
     )
     what = "coa" if coa else "controller"
-    group = options.group or f"port25-{what}-{socket.gethostname()}"
+    group = options.group or f"port25-{what}-{os.uname().nodename}"
     wanted = collect_signals()
     systemd.notify("READY=1")
     work = (lambda now: False) if coa is None else _work(coa, options.state)
     if options.dry_run:
         carry_out(connection, controller, group, wanted, work)
         return 0
-    name = settings.kafka.sensor or socket.gethostname()
+    name = settings.kafka.sensor or os.uname().nodename
     reporter = Reporter(connection, f"{name}-coa" if coa else name, options.state)
     carry_out(connection, controller, group, wanted, work, reporter.turn)
     reporter.close()

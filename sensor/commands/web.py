@@ -4,7 +4,6 @@ import argparse
 import importlib
 import os
 import pwd
-import socket
 import sys
 from pathlib import Path
 from types import FrameType
@@ -22,6 +21,8 @@ from sensor.commands.options import (
 from sensor.commands.terminal import Stop
 
 if TYPE_CHECKING:
+    import socket
+
     from sensor.console.web.app_state import AppState
     from sensor.settings import Settings
 
@@ -109,8 +110,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _listening(settings: "Settings", host: str, port: int) -> socket.socket:
+def _listening(settings: "Settings", host: str, port: int) -> "socket.socket":
     """Where it serves. Raises Stop."""
+    import socket
+
     try:
         return socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -119,7 +122,9 @@ def _listening(settings: "Settings", host: str, port: int) -> socket.socket:
         raise Stop(1, f"web.listen: {settings.web.listen}: {error.strerror}") from None
 
 
-def _serve(settings: "Settings", state: Path, config: str | None, listening: socket.socket) -> None:
+def _serve(
+    settings: "Settings", state: Path, config: str | None, listening: "socket.socket"
+) -> None:
     import secrets
 
     import uvicorn

@@ -8,15 +8,17 @@ import datetime
 import ipaddress
 import zoneinfo
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from sensor.alerts.abuse import Abuse
 from sensor.alerts.alert import Alert, Severity, State
 from sensor.base.units import SECOND
-from sensor.blocking.acts import DeskAct
 from sensor.hosts.subscribers import where
+
+if TYPE_CHECKING:
+    from sensor.blocking.acts import DeskAct
 
 __all__ = [
     "ActWay",
@@ -31,7 +33,7 @@ __all__ = [
 Hour = Annotated[int, msgspec.Meta(ge=0, le=24)]
 Server = Annotated[str, msgspec.Meta(pattern=r"^.+:\d{1,5}$")]
 """Host and port."""
-ActWay = Callable[[Sequence[DeskAct], str], None]
+ActWay = Callable[[Sequence["DeskAct"], str], None]
 """Tell it of what persons did. Raises NotTakenError, RefusedError."""
 Way = Callable[[Sequence[Alert], str], None]
 """Tell it of alerts, and what is said of blocking. Raises NotTakenError, RefusedError."""
@@ -95,7 +97,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             return False
         return not self.prefixes or self._within(alert.host)
 
-    def wants_act(self, act: DeskAct) -> bool:
+    def wants_act(self, act: "DeskAct") -> bool:
         """Whether it is to be told what a person did: prefixes and customers count."""
         if self.customers and act.customer not in self.customers:
             return False

@@ -11,8 +11,8 @@ Nothing else lies here: what is not in this folder is no form, and what is, is o
 """
 
 import importlib
-import pkgutil
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Feed", "feed"]
 
-FORMATS: Final = sorted(entry.name for entry in pkgutil.iter_modules(__path__))
+FORMATS: Final = sorted(file.stem for file in Path(__path__[0]).glob("[a-z]*.py"))
 """Names of all forms; none of them is imported for it."""
 
 

@@ -8,7 +8,7 @@ Each has
 """
 
 import importlib
-import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Format", "form"]
 
-FORMATS: Final = sorted(entry.name for entry in pkgutil.iter_modules(__path__))
+FORMATS: Final = sorted(file.stem for file in Path(__path__[0]).glob("[a-z]*.py"))
 """Names of all forms; none of them is imported for it."""
 
 
