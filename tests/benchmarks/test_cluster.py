@@ -4,14 +4,12 @@ import ast
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from benchmarks.cluster import correlate, fastest, forward, judge
-from lab.generate import write
-from lab.sessions import generate
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "cluster.md"
@@ -56,12 +54,25 @@ def test_what_fetches_the_rival_is_a_script_that_can_run():
     subprocess.run(["bash", "-n", str(RIVAL / "install")], check=True)
 
 
+MEASURE = """
+import sys
+from pathlib import Path
+from benchmarks.cluster import correlate, fastest, forward, judge
+from lab.generate import write
+from lab.sessions import generate
+capture = Path(sys.argv[1])
+write(capture, generate(20_000)[0])
+messages = forward(capture)
+correlate(messages)
+judge(capture)
+alone, together = fastest(lambda: judge(capture), lambda: correlate(messages))
+print(together / alone)
+"""
+
+
 @pytest.mark.slow
 def test_who_correlates_follows_packets_at_half_the_rate_of_a_replay(tmp_path):
-    capture = tmp_path / "sessions.pcap"
-    write(capture, generate(20_000)[0])
-    messages = forward(capture)
-    correlate(messages)  # compiles
-    judge(capture)
-    alone, together = fastest(lambda: judge(capture), lambda: correlate(messages))
-    assert together <= 2.2 * alone  # measured: 1.8; on a busy machine two of them differ by a tenth
+    # In a process of its own: what pytest holds in memory costs the one more than the other.
+    words = [sys.executable, "-c", MEASURE, str(tmp_path / "sessions.pcap")]
+    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert float(done.stdout) <= 2.2  # measured: 1.8; on a busy machine they differ by a tenth
