@@ -132,7 +132,14 @@ class Fleet:
                 self._noticed(key.decode()[:_TEXT], msgspec.convert(said, Notice))
             elif said["schema"] == HEALTH:
                 self._standing(msgspec.convert(said, Health), now)
-        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError):
+        except (
+            msgspec.MsgspecError,
+            ArithmeticError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ):
             self.counters["fleet_unreadable"] += 1
 
     def _noticed(self, name: str, said: Notice) -> None:
@@ -145,12 +152,11 @@ class Fleet:
         name, counters = said.sensor[:_TEXT], said.counters
         role: Role = "decides" if name == self._decider else "sensor"
         partitions: dict[str, int] = {}
+        sensors = None
         if name.startswith(NAME):
             role = "correlates"
             partitions = msgspec.convert(counters.get("partitions", {}), dict[str, int])
-            self._sensors[name] = msgspec.convert(
-                counters.get("sensors", {}), dict[str, dict[str, float]]
-            )
+            sensors = msgspec.convert(counters.get("sensors", {}), dict[str, dict[str, float]])
         before = self._members.get(name)
         heard = min(said.ts, now)
         if before is not None and before.heard > heard:
@@ -166,6 +172,8 @@ class Fleet:
             alone=bool(_number(counters, "judges_alone")),
             notice=before.notice if before else "", noticed=before.noticed if before else 0,
         )  # fmt: skip
+        if sensors is not None:
+            self._sensors[name] = sensors
         if len(self._members) > self._most:
             silent = min(self._members.values(), key=lambda one: one.heard)
             self._forget(silent.name)

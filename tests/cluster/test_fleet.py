@@ -20,6 +20,9 @@ from tests.conftest import PCAPS
 NOW = 1_750_000_000 * SECOND
 
 
+DIGEST = b'"aa","settings_digests":{"dns":5}'
+
+
 def word(name, at=NOW, digest="aa", **counters):
     counters["settings"] = {"settings_digest": digest}
     return msgspec.json.encode(Health(HEALTH, at, "", name, "1.2.3", counters))
@@ -93,6 +96,8 @@ def test_which_settings_differ_is_said_by_name():
     [
         b"", b"{", b"[]", b"\xff", b'{"schema":"port25.health/1"}', b"[" * 100_000,
         word("s", partitions={"0": "many"}).replace(b'"s"', b'"port25-correlate-s"'),
+        word("s", live={"packets_per_second": 10**400}),
+        word("port25-correlate-s", sensors={"north": {"ahead": 1}}).replace(b'"aa"', DIGEST),
         word("s", sensors={"north": 3}).replace(b'"sensor":"s"', b'"sensor":"port25-correlate-s"'),
     ],
 )  # fmt: skip
