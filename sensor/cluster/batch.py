@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base.kernel import room
+from sensor.blocking.decision import SENSOR
 from sensor.decode.segment import SEGMENT
 from sensor.decode.sharing import GOOD, from_columns
 
@@ -26,6 +27,7 @@ else:
 
 __all__ = [
     "COLUMNS",
+    "LATEST",
     "MOST_BYTES",
     "MOST_SEGMENTS",
     "SCHEMA",
@@ -72,23 +74,26 @@ _ROW_BYTES: Final = sum(dtype.itemsize for _, dtype in COLUMNS)
 _LARGEST_HEAD: Final = 4096
 _LEVEL: Final = -1
 """Of zstd: beside level 1 a sixth less work for 3 % more bytes."""
+LATEST: Final = 1 << 62
+"""Packet time, in the year 2116: kernels add to it, and must not wrap."""
+Time = Annotated[int, msgspec.Meta(ge=0, le=LATEST)]
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is said of a batch."""
 
     schema: Literal["port25.segments/1"] = SCHEMA
-    sensor: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    run: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,16}$")]
+    sensor: Annotated[str, msgspec.Meta(pattern=SENSOR)]
+    run: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{1,16}\Z")]
     """another one each time a sensor begins"""
-    number: Annotated[int, msgspec.Meta(ge=0)]
+    number: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
     """of this batch among those of the run in this partition, from 0 on: none may be missing"""
     link: Annotated[str, msgspec.Meta(max_length=200)] = ""
     """interface or file the packets came from"""
-    first: int = 0
-    last: int = 0
+    first: Time = 0
+    last: Time = 0
     """packet time of the oldest and the newest segment, nanoseconds since 1970; 0: none are here"""
-    mark: int = 0
+    mark: Time = 0
     """nothing older will come from this sensor into this partition; 0: it cannot say yet"""
     segments: Annotated[int, msgspec.Meta(ge=0, le=MOST_SEGMENTS)] = 0
     bytes: Annotated[int, msgspec.Meta(ge=0, le=MOST_BYTES)] = 0
@@ -157,6 +162,9 @@ def decode(message: bytes) -> Batch:
         group = np.frombuffer(raw, dtype.newbyteorder("<"), count * head.segments, at)
         given.append(group.reshape(count, head.segments).astype(dtype, copy=False))
         at += group.nbytes
+    times = given[0][0]
+    if head.segments and (times.min() < 0 or times.max() > LATEST):
+        raise BatchError("column ts: out of bounds")
     given += rows, ttls
     wrong, size = from_columns(*given)
     if wrong != GOOD:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base.kernel import table
-from sensor.cluster.batch import MOST_BYTES, MOST_SEGMENTS, Head, encode
+from sensor.cluster.batch import LATEST, MOST_BYTES, MOST_SEGMENTS, Head, encode
 from sensor.decode.segment import SEGMENT, watched_ports
 from sensor.decode.sharing import pack, share_out, shorten
 from sensor.dns.mail_only import ASKER, ASKERS, withhold
@@ -94,7 +94,12 @@ class Forwarder:
     def add(
         self, segments: NDArray[np.void], data: NDArray[np.uint8], newest: int, link: str
     ) -> None:
-        """Take what was decoded from a block whose newest frame is of packet time ``newest``."""
+        """Take what was decoded from a block whose newest frame is of packet time ``newest``.
+
+        A stamp that no batch may have becomes the nearest one that it may.
+        """
+        if len(segments) and (segments["ts"].min() < 0 or segments["ts"].max() > LATEST):
+            segments["ts"] = np.clip(segments["ts"], 0, LATEST)
         whose = np.zeros(len(segments), np.int64)
         share_out(segments, self._watched, self._prefix, len(self._shares), whose)
         self.withheld += int(withhold(segments, data, self._askers, whose))
@@ -105,7 +110,7 @@ class Forwarder:
                 if at == len(segments):
                     break
                 self._give(number, share, link, self._mark)
-        self._mark = max(self._mark, newest)
+        self._mark = max(self._mark, min(newest, LATEST))
 
     def _take(
         self,

@@ -1,5 +1,7 @@
 """A batch is read as it was written, and what is none is refused whole."""
 
+import json
+
 import msgspec
 import numpy as np
 import pytest
@@ -68,6 +70,8 @@ def test_a_damaged_batch_is_refused_or_read_within_bounds(data):
         ("header", 24, "add up"),
         ("kind", 9, "kind"),
         ("vlan", 5000, "kind or vlan"),
+        ("ts", -1, "ts"),
+        ("ts", (1 << 63) - 1, "ts"),
     ],
 )
 def test_a_row_that_tells_beyond_its_bytes_is_refused(field, value, said):
@@ -75,6 +79,16 @@ def test_a_row_that_tells_beyond_its_bytes_is_refused(field, value, said):
     rows[field][1] = value
     with pytest.raises(BatchError, match=said):
         decode(encode(head, rows, ttls, packed))
+
+
+@pytest.mark.parametrize("field", ["first", "last", "mark", "number"])
+@pytest.mark.parametrize("value", [-1, (1 << 63) - 1, 10**30])
+def test_a_time_that_would_carry_the_stream_off_is_refused(field, value):
+    head, *rows = made(3)
+    line, _, body = encode(head, *rows).partition(b"\n")
+    said = json.loads(line) | {field: value}
+    with pytest.raises(BatchError, match=field):
+        decode(json.dumps(said).encode() + b"\n" + body)
 
 
 def test_more_bytes_than_were_announced_are_not_unpacked():
