@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from sensor.alerts.alert import Alert
+from sensor.cluster.batch import LATEST
 from sensor.cluster.correlator import LARGEST_FETCH
 from sensor.sinks.kafka.connection import Connection
 
-__all__ = ["AlertFollower"]
+__all__ = ["AlertFollower", "alert_of"]
 
 _READ_AHEAD: Final = 500
 """Alerts of a partition that may wait for older ones of others."""
@@ -23,6 +24,16 @@ _POLL: Final = 100
 """Milliseconds."""
 _LOOK: Final = 10.0
 """Seconds between looks for new partitions."""
+
+
+def alert_of(value: bytes) -> Alert | None:
+    """The alert that a message is; None: it is none, or one that no journal could hold."""
+    try:
+        alert = msgspec.json.decode(value, type=Alert)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    numbers = (alert.ts, alert.opened, alert.revision)
+    return alert if all(0 <= number <= LATEST for number in numbers) else None
 
 
 class AlertFollower:
@@ -97,11 +108,9 @@ class AlertFollower:
         return not self._queues[part] and (self._consumer.position(part) or 0) >= self._ends[part]
 
     def _read(self, value: bytes | None) -> Alert | None:
-        try:
-            return msgspec.json.decode(value or b"", type=Alert)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            self.unreadable += 1
-            return None
+        alert = alert_of(value or b"")
+        self.unreadable += alert is None
+        return alert
 
     def _in_order(self) -> list[Alert]:
         found: list[Alert] = []

@@ -15,7 +15,7 @@ from lab.alerts import T0, alert, closed
 from lab.waiting import wait_for
 from sensor.alerts.alert import Alert
 from sensor.blocking.ledger import Ledger
-from sensor.cluster.alert_follower import AlertFollower
+from sensor.cluster.alert_follower import AlertFollower, alert_of
 from sensor.settings import load_settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection, named
@@ -158,6 +158,21 @@ def test_another_takes_over_with_nothing_but_the_topics(desk):
     assert before.items() <= after.items()
     assert len(after) <= 3
     assert two.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("field", ["ts", "opened", "revision"])
+@pytest.mark.parametrize("value", [-1, 1 << 63, (1 << 64) - 1, 10**30])
+def test_an_alert_that_no_journal_could_hold_is_none(field, value):
+    good = json.loads(msgspec.json.encode(alert("203.0.113.7", NOW, NOW)))
+    assert alert_of(json.dumps(good).encode()) is not None
+    assert alert_of(json.dumps(good | {field: value}).encode()) is None
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"null", b"\xff", b"{}", b"[" * 200_000, b'{"a":' * 200_000]
+)
+def test_what_is_no_alert_is_none(value):
+    assert alert_of(value) is None
 
 
 def test_alerts_are_given_as_they_happened(broker, tmp_path):
