@@ -2,9 +2,9 @@
 
     python -m benchmarks.fit [--hosts 12] [--seed 31] [--jobs 2] [--out docs]
 
-Hosts of every kind of ``lab/senders`` go through the sensor as it ships; of each that evidence
-counts at which its score was highest. Kinds weigh alike, spam sources together as much as honest
-hosts.
+Hosts of every kind of ``lab/senders`` and of every class of ``lab/traffic`` go through the sensor
+as it ships; of each that evidence counts at which its score was highest. Kinds weigh alike, spam
+sources together as much as honest hosts.
 
 * *Factors.* A logistic regression without a constant, of the detectors' own decibans: a detector
   whose factor is 1 adds what it says to what the others say; below 1 it says in part what they have
@@ -25,7 +25,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -40,17 +40,42 @@ from lab.senders.honest import HONEST
 from lab.senders.hostile import SPAM
 from lab.senders.judge import PREFIXES, made
 from lab.senders.unseen import UNSEEN_HONEST, UNSEEN_SPAM
+from lab.traffic.evaders import EVADERS
+from lab.traffic.families import FAMILIES
+from lab.traffic.legitimate import CLASSES
+from lab.traffic.packets import blocks
+from lab.traffic.population import SETTINGS, traffic
+from lab.traffic.scripts import MX_LOOKUP
 from sensor.alerts.compose import Watched
+from sensor.capture.block import Block
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 
-__all__ = ["Data", "Fitted", "fitted", "gathered", "held_out", "isotonic", "page", "worth_alone"]
+__all__ = [
+    "Data",
+    "Fitted",
+    "above_the_honest",
+    "fitted",
+    "gathered",
+    "held_out",
+    "isotonic",
+    "page",
+    "worth_alone",
+]
 
-BAD: Final = frozenset({*SPAM, *UNSEEN_SPAM})
-KINDS: Final = tuple(sorted({*SPAM, *UNSEEN_SPAM, *HONEST, *UNSEEN_HONEST} - {"prefix hopper"}))
+_CLASS: Final = " (traffic)"
+"""Behind the name of a class of ``lab/traffic``."""
+BAD: Final = frozenset({*SPAM, *UNSEEN_SPAM, *(f"{one}{_CLASS}" for one in (*FAMILIES, *EVADERS))})
+_MODELLED: Final = {f"{name}{_CLASS}" for name, (model, _) in CLASSES.items() if model}
+KINDS: Final = tuple(
+    sorted({*BAD, *HONEST, *UNSEEN_HONEST, *_MODELLED} - {"prefix hopper", f"IPv6 hopper{_CLASS}"})
+)
 """All kinds of which each host is one to the sensor."""
 NAMES: Final = tuple(one.name for one in DETECTORS)
 PENALTIES: Final = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_DAYS: Final = 2
+_SILENT: Final = [0.0] * len(NAMES)
+"""What is said of who has no connection to port 25."""
 _BAN: Final = np.log(10) / 10
 """A deciban in nats."""
 _FLOOR: Final = 1 / 400
@@ -103,14 +128,12 @@ class Fitted(NamedTuple):
     """nats a host, of kinds left out"""
 
 
-def _host(kind: str, seed: int) -> list[float]:
+def _host(name: str, settings: Settings, packets: Iterable[Block]) -> list[float]:
     """What each detector says of one host, where its score is highest; decibans."""
     map_tables()
-    wire, known = made(kind, 1, seed)
-    (name,) = known
-    pipeline = Pipeline(Settings(subscriber_prefixes=PREFIXES), watch=name)
+    pipeline = Pipeline(settings, watch=name)
     seen: Watched | None = None
-    for block in wire.blocks():
+    for block in packets:
         for output in pipeline.feed(block):
             seen = output.watched or seen
     for output in pipeline.finish():
@@ -119,9 +142,33 @@ def _host(kind: str, seed: int) -> list[float]:
     return [one.explain(evidence).centibans / CENTIBANS for one in pipeline.model.detectors]
 
 
+def _sender(kind: str, seed: int) -> list[float]:
+    """One of a kind of ``lab/senders``."""
+    wire, known = made(kind, 1, seed)
+    (name,) = known
+    return _host(name, Settings(subscriber_prefixes=PREFIXES), wire.blocks())
+
+
+def _class(name: str, hosts: int, seed: int) -> list[list[float]]:
+    """Subscribers of a class of ``lab/traffic``, each alone."""
+    world = traffic(seed, 0, _DAYS, bots=hosts, each=hosts)
+    (group,) = (one for one in world.groups if one.name == name)
+    mail = world.facts["mail"][world.connections["script"]]
+    heard = world.connections[mail | (world.connections["script"] == MX_LOOKUP)]
+    rows = []
+    for host, number in world.hosts.items():
+        if group.first <= number < group.first + group.senders:
+            own = heard[heard["sender"] == number]
+            rows.append(_host(host, SETTINGS, blocks(own, world.scripts)) if len(own) else _SILENT)
+    return rows
+
+
 def _job(job: tuple[str, int, int]) -> list[list[float]]:
     kind, hosts, seed = job
-    rows = [_host(kind, seed + k) for k in range(hosts)]
+    if kind.endswith(_CLASS):
+        rows = _class(kind.removesuffix(_CLASS), hosts, seed)
+    else:
+        rows = [_sender(kind, seed + k) for k in range(hosts)]
     print(f"{kind}: {hosts} hosts", file=sys.stderr, flush=True)
     return rows
 
@@ -254,6 +301,11 @@ def _kinds(data: Data, ours: Floats, theirs: Floats, level: float) -> str:
     return _table("kind| |as shipped|by factors without it", [row[:-1] for row in rows])
 
 
+def above_the_honest(data: Data, sums: Floats) -> int:
+    """Spam sources whose sum is above that of every honest host: whatever the level is."""
+    return int((sums[data.bad] > sums[~data.bad].max()).sum())
+
+
 def _sums(data: Data, sums: Floats) -> str:
     """Of hosts whose sum came so far: what it says, what it is."""
     bad, weight = data.bad, data.weight
@@ -289,6 +341,8 @@ def page(data: Data, command: str) -> tuple[str, dict[str, Any]]:
         kinds=int((counts > 0).sum()), level=level, penalty=found.penalty,
         factors=_factors(data, found, range_), sums=_sums(data, ours),
         held=_kinds(data, ours, theirs, level), alone=alone, floor=10 * np.log10(1 / _FLOOR - 1),
+        sources=int(data.bad.sum()), our_found=above_the_honest(data, ours),
+        their_found=above_the_honest(data, theirs),
         ours=_loss(ours * _BAN, data.bad, data.weight), theirs=found.loss,
     )  # fmt: skip
     figures = {
@@ -303,7 +357,8 @@ _PAGE: Final = """\
 # What a deciban is worth
 
 Made by `{command}` (`make fit`), of {hosts} hosts of {kinds} kinds,
-{bad} of them spam sources, of [lab/senders/](../lab/senders), each where its score is highest.
+{bad} of them spam sources, of [lab/senders/](../lab/senders) and
+[lab/traffic/](../lab/traffic), each where its score is highest.
 SHA-256 of what the detectors said of them: `{digest}...`; all figures are in
 [fit.json](fit.json).
 
@@ -319,15 +374,10 @@ left out), and none is negative. Beside each is between what it stays if any one
 
 {factors}
 
-That fan-out and manners come out low is of the kinds: nearly all of the honest here run mail
-servers, letters or scripts of their own, while most subscribers have no connection to foreign
-port 25 at all, or one. Fan-out parts those from the others, which no table of kinds shows
-([quality.md](quality.md) has the population); what parts spam sources from letters is what servers
-say to them. So factors are no better weights for the sensor: they say which detectors tell what
-others do not.
-
 Of kinds that are left out the factors say what is, with a loss of {theirs:.3f} nats a host; as
-shipped, with all factors 1, it is {ours:.3f}.
+shipped, with all factors 1, it is {ours:.3f}. Whatever the level of an alert, of {sources} spam
+sources {our_found} have a sum above that of every honest host as shipped, and {their_found} by
+factors to which their kind did not contribute.
 
 ## What is a sum worth?
 

@@ -13,6 +13,7 @@ from benchmarks.fit import (
     KINDS,
     NAMES,
     Data,
+    above_the_honest,
     fitted,
     gathered,
     held_out,
@@ -113,3 +114,11 @@ def test_the_page_is_of_its_figures():
     assert set(found["factors"]) == set(NAMES), "make fit: a detector is new"
     for name, factor in found["factors"].items():
         assert f"| {name} | {factor:.2f} |" in text
+
+
+def test_who_is_above_the_honest_is_found_at_some_level_without_a_false_one():
+    told = data(lambda rng, bad: [1.0 if bad else 0.0], hosts=1)
+    sums = told.says[:, 0].copy()
+    assert above_the_honest(told, sums) == told.bad.sum()
+    sums[np.flatnonzero(~told.bad)[0]] = 1.0
+    assert above_the_honest(told, sums) == 0
