@@ -50,6 +50,8 @@ class AlertFollower:
         """messages that are no alerts"""
         self._ends: dict[Any, int] = {}
         self._queues: dict[Any, collections.deque[tuple[int, Alert | None]]] = {}
+        self._resting: dict[Any, int] = {}
+        """partitions that are not read for now, and from where on they will be"""
         self._looked = -_LOOK
         self._consumer = KafkaConsumer(
             **connection.arguments,
@@ -75,11 +77,26 @@ class AlertFollower:
         for part, records in self._consumer.poll(_POLL).items():
             self._queues[part] += [(r.offset, self._read(r.value)) for r in records]
         found = self._in_order()
-        full = [part for part, queue in self._queues.items() if len(queue) >= _READ_AHEAD]
-        paused = self._consumer.paused()
-        self._consumer.pause(*(part for part in full if part not in paused))
-        self._consumer.resume(*(part for part in paused if part not in full))
+        self._rest()
         return found
+
+    def _rest(self) -> None:
+        """Do not read partitions of which enough waits until all of that was given.
+
+        They are given up and taken again rather than paused and resumed: in kafka-python 3.0 what
+        had been fetched of one that is resumed is never given if nothing else comes.
+        """
+        for part, queue in self._queues.items():
+            if len(queue) >= _READ_AHEAD and part not in self._resting:
+                self._resting[part] = queue[-1][0] + 1
+                self._assign()
+            elif not queue and part in self._resting:
+                at = self._resting.pop(part)
+                self._assign()
+                self._consumer.seek(part, at)
+
+    def _assign(self) -> None:
+        self._consumer.assign([part for part in self._queues if part not in self._resting])
 
     @property
     def caught_up(self) -> bool:
@@ -94,9 +111,9 @@ class AlertFollower:
         new = [part for part in new if part not in self._queues]
         if not new:
             return
-        self._consumer.assign([*self._queues, *new])
+        self._queues |= {part: collections.deque() for part in new}
+        self._assign()
         for part in new:
-            self._queues[part] = collections.deque()
             self._consumer.seek_to_beginning(part)
             begin = self._consumer.beginning_offsets([part])[part]
             at = max(begin, self.positions.get(part.partition, 0))
@@ -105,7 +122,9 @@ class AlertFollower:
 
     def _is_past(self, part: Any) -> bool:
         """Whether a partition was read, and given, to its end of then."""
-        return not self._queues[part] and (self._consumer.position(part) or 0) >= self._ends[part]
+        if self._queues[part] or part in self._resting:
+            return False
+        return (self._consumer.position(part) or 0) >= self._ends[part]
 
     def _read(self, value: bytes | None) -> Alert | None:
         alert = alert_of(value or b"")

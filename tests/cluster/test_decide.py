@@ -175,6 +175,30 @@ def test_what_is_no_alert_is_none(value):
     assert alert_of(value) is None
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_thousands_in_two_partitions_are_given_though_one_waits_for_the_other(
+    broker, tmp_path, order
+):
+    """All of one partition is older than all of the other."""
+    desk = Desk(broker, tmp_path)
+    settings = load_settings(str(desk.config))
+    connection = Connection(named(settings.kafka))
+    ensure_topics(connection)
+    producer = KafkaProducer(**connection.arguments)
+    each = 3000
+    for part in (0, 1)[::order]:
+        for n in range(each):
+            value = msgspec.json.encode(alert("203.0.113.7", part * each + n, part * each + n))
+            producer.send(settings.kafka.alerts_topic, value, partition=part)
+    producer.close()
+    follower = AlertFollower(connection, {})
+    found: list[Alert] = []
+    wait_for(lambda: found.extend(follower.poll()) or follower.caught_up, 60, "all")
+    follower.close()
+    assert len(found) == 2 * each
+    assert [one.ts for one in found] == sorted(one.ts for one in found)
+
+
 def test_alerts_are_given_as_they_happened(broker, tmp_path):
     desk = Desk(broker, tmp_path)
     hosts = [f"203.0.113.{n}" for n in range(40)]
