@@ -14,12 +14,18 @@ import msgspec
 from sensor.alerts.alert import Alert
 from sensor.cluster.batch import LATEST
 from sensor.cluster.correlator import LARGEST_FETCH
+from sensor.hosts.customer_key import parse_pseudonym
+from sensor.hosts.subscribers import where
 from sensor.sinks.kafka.connection import Connection
 
 __all__ = ["AlertFollower", "alert_of"]
 
 _READ_AHEAD: Final = 500
 """Alerts of a partition that may wait for older ones of others."""
+_LONGEST: Final = 80
+"""Characters of a host."""
+_WIDEST: Final = {4: 32, 6: 16}
+"""Bits of the addresses of a subscriber, at least: of IPv6 whatever may be delegated."""
 _POLL: Final = 100
 """Milliseconds."""
 _LOOK: Final = 10.0
@@ -27,13 +33,24 @@ _LOOK: Final = 10.0
 
 
 def alert_of(value: bytes) -> Alert | None:
-    """The alert that a message is; None: it is none, or one that no journal could hold."""
+    """The alert that a message is; None: it is none, or none that can be decided on."""
     try:
         alert = msgspec.json.decode(value, type=Alert)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        fits = all(0 <= number <= LATEST for number in (alert.ts, alert.opened, alert.revision))
+        return alert if fits and _is_subscriber(alert.host) else None
+    except (msgspec.MsgspecError, RecursionError, ValueError):
         return None
-    numbers = (alert.ts, alert.opened, alert.revision)
-    return alert if all(0 <= number <= LATEST for number in numbers) else None
+
+
+def _is_subscriber(host: str) -> bool:
+    """Whether it is what sensors call one, and no wide network; else False or ValueError."""
+    if len(host) > _LONGEST:
+        return False
+    if parse_pseudonym(host) is not None:
+        return True
+    network, ports = where(host)
+    first, last = ports or (0, 0)
+    return network.prefixlen >= _WIDEST[network.version] and 0 <= first <= last < 1 << 16
 
 
 class AlertFollower:

@@ -169,6 +169,30 @@ def test_an_alert_that_no_journal_could_hold_is_none(field, value):
 
 
 @pytest.mark.parametrize(
+    ("host", "is_one"),
+    [
+        ("203.0.113.7", True),
+        ("203.0.113.7:1024-2047", True),
+        ("2001:db8:1:2::/64", True),
+        ("2001:db8::1", True),
+        ("c-0123456789abcdef01234567", True),
+        ("", False),
+        ("0.0.0.0/0", False),
+        ("203.0.113.0/24", False),
+        ("::/0", False),
+        ("203.0.113.7:7-5", False),
+        ("203.0.113.7:0-99999", False),
+        ("203.0.113.7:x", False),
+        ("\x1b[31m", False),
+        ("x" * 5000, False),
+    ],
+)
+def test_an_alert_of_who_is_no_subscriber_is_none(host, is_one):
+    said = json.loads(msgspec.json.encode(alert("203.0.113.7", NOW, NOW))) | {"host": host}
+    assert (alert_of(json.dumps(said).encode()) is not None) == is_one
+
+
+@pytest.mark.parametrize(
     "value", [b"", b"null", b"\xff", b"{}", b"[" * 200_000, b'{"a":' * 200_000]
 )
 def test_what_is_no_alert_is_none(value):
