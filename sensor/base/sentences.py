@@ -27,6 +27,7 @@ __all__ = [
     "add",
     "figures_of",
     "in_words",
+    "readable",
     "render",
     "sentence",
 ]
@@ -142,14 +143,30 @@ def render(code: str, figures: dict[str, Any], language: str = "en") -> str:
     )
 
 
+_UNFIT: Final = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What figures of another version or hand raise."""
+
+
 def in_words(code: str, figures: dict[str, Any], text: str, language: str = "en") -> str:
     """The sentence of a message, or its English ``text`` where it has no code that is known."""
     if code not in CATALOGUES[language]:
         return text
     try:
         return render(code, figures, language)
-    except (AttributeError, LookupError, TypeError, ValueError):  # of another version or hand
+    except _UNFIT:
         return text
+
+
+def readable(code: str, figures: dict[str, Any]) -> Sentence | None:
+    """The sentence of a message; None: it has none that fits this version.
+
+    >>> readable("prior.share", {"hosts": 7}) is None, readable("prior.share", {}) is None
+    (False, True)
+    """
+    try:
+        return Sentence(code, figures) if code and render(code, figures) else None
+    except _UNFIT:
+        return None
 
 
 def _shown(value: Any, spec: str, language: str) -> str:

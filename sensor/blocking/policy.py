@@ -25,7 +25,7 @@ from msgspec import UNSET
 
 from sensor.alerts.abuse import BLOCKED, Abuse
 from sensor.alerts.alert import Alert
-from sensor.base.sentences import Sentence, sentence
+from sensor.base.sentences import Sentence, readable, sentence
 from sensor.base.units import HOUR, MINUTE, SECOND
 from sensor.blocking import recovery
 from sensor.blocking.bounds import LONGEST, Bounds
@@ -321,7 +321,7 @@ def _largest(alert: Alert) -> list[Sentence]:
     return [
         sentence(
             "policy.line", detector=e.detector, decibans=e.decibans,
-            finding=Sentence(e.code, e.figures) if e.code else e.reason,
+            finding=readable(e.code, e.figures) or e.reason,
         )
         for e in lines
     ]  # fmt: skip
@@ -329,6 +329,5 @@ def _largest(alert: Alert) -> list[Sentence]:
 
 def _advice(alert: Alert) -> Sentence:
     """Why the alert recommends a block, or none."""
-    if alert.block_code:
-        return Sentence(alert.block_code, alert.block_figures)
-    return sentence("policy.advice", advice=alert.block_reason)
+    advice = readable(alert.block_code, alert.block_figures)
+    return advice or sentence("policy.advice", advice=alert.block_reason)

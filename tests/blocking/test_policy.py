@@ -69,6 +69,18 @@ def test_a_block_says_what_it_rests_on_and_when_it_ends(desk):
     assert desk.ledger.in_force(at(HOUR)) == []
 
 
+@pytest.mark.parametrize(
+    "figures", [{}, {"grounds": {"a": 1}}, {"grounds": {"code": [], "figures": {}}}]
+)
+def test_figures_of_another_version_are_told_in_the_words_that_came_with_them(desk, figures):
+    said = alert()
+    of_old = [msgspec.structs.replace(line, figures={}) for line in said.evidence]
+    (block,) = desk.take(msgspec.structs.replace(said, block_figures=figures, evidence=of_old))
+    reasons = [one if isinstance(one, str) else one.text for one in block.reasons]
+    assert said.block_reason in reasons[0]
+    assert FAN_OUT in reasons[1]
+
+
 def test_it_ends_by_itself_though_nothing_more_is_heard(desk):
     desk.take(alert())
     assert desk.ledger.expire(at(HOUR - 1)) == []
