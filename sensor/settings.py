@@ -291,6 +291,7 @@ def parse_settings(text: str) -> Settings:
             )
         if settings.customers.names and not settings.reads:
             mistakes.append('customers.names: none are kept where privacy is "headers"')
+        mistakes += _topic_faults(settings)
         mistakes += forward_faults(settings)
     if mistakes:
         raise SettingsError([at_line(text, one) for one in mistakes])
@@ -312,6 +313,19 @@ def settings_said(settings: Settings) -> dict[str, Any]:
     }
     digests = {name: one.hexdigest() for name, one in each.items()}
     return {"settings_digest": digest(settings), "settings_digests": digests}
+
+
+def _topic_faults(settings: Settings) -> list[str]:
+    """Topics of one name: what is written to the one would be read as the other's."""
+    names: dict[str, str] = {}
+    faults = []
+    for section in ("kafka", "cluster"):
+        for key, topic in msgspec.to_builtins(getattr(settings, section)).items():
+            if key.endswith("_topic") and topic:
+                other = names.setdefault(topic, f"{section}.{key}")
+                if other != f"{section}.{key}":
+                    faults.append(f"{section}.{key}: {topic} is {other} already")
+    return faults
 
 
 def forward_faults(settings: Settings) -> list[str]:
