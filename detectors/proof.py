@@ -82,14 +82,16 @@ def _steps(against, in_favour, tables):
 
 
 @kernel
-def insists(times, refused, taken, rude, polite):
+def insists(facts):
     """Whether a host came back so often to where it was turned away that fewer servers do.
 
     ``explain`` asks it, too.
     """
-    alone = taken == 0 and polite == 0
+    refused = facts[_REFUSED] - facts[_DENIED]
+    rude = facts[_RUDE] - facts[_DENIED]
+    alone = facts[_TAKEN] == 0 and facts[_POLITE] == 0
     enough = refused >= INSISTENT_REFUSALS and rude >= INSISTENT_SPOKEN
-    return times >= INSISTS and alone and enough
+    return facts[_INSISTED] >= INSISTS and alone and enough
 
 
 @kernel
@@ -136,7 +138,7 @@ def proof(counts, facts, tables):
         return -facts[_DENIED]
     refusals = _steps(refused, facts[_TAKEN], tables.rejections)
     manners = _steps(rude, facts[_POLITE], tables.dialogue)
-    if insists(facts[_INSISTED], refused, facts[_TAKEN], rude, facts[_POLITE]):
+    if insists(facts):
         manners = max(manners, np.int64(CONVICTS))
     elif refused < REFUSALS or rude < SPOKEN:
         return contacts
@@ -173,11 +175,8 @@ class Proof:
         }  # fmt: skip
         if worth > found.centibans:
             figures |= _asked(figures)
-            insisted = fact(Fact.INSISTED)
-            denied = figures["denied"]
-            refused, rude = figures["refused"] - denied, figures["rude"] - denied
-            if insists(insisted, refused, figures["taken"], rude, figures["polite"]):
-                figures["insisted"] = insisted
+            if insists(evidence.facts):
+                figures["insisted"] = fact(Fact.INSISTED)
         if figures["denied"]:
             figures["denials"] = figures["denied"]
         code = "proof.unread" if fact(Fact.UNREAD) else found.code

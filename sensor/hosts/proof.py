@@ -59,10 +59,12 @@ PROOF: Final[list[tuple[Any, ...]]] = [
     ("opinions_of", np.uint64, _OFTEN),  # the first networks of the half day, hashed; 0: none
     ("opinions", np.uint32, _OFTEN),  # verdicts of each
     ("half", np.uint32),  # the half day of the first row of all
-    ("inflow", np.uint32, 2),  # messages taken from outside in this half hour, and the last one
-    ("inflow_at", np.uint32),  # the half hour of the first
-    ("insisted", np.uint32, 2),  # times it was turned away again in this minute, and the last one
-    ("insisted_at", np.uint32),  # the minute of the first
+    ("inflow", np.uint32, 3),  # messages taken from outside in this half hour, the last, and which
+    (
+        "insisted",
+        np.uint32,
+        3,
+    ),  # times it was turned away again in this minute, the last, and which
 ]
 """Fields of a detail."""
 
@@ -86,9 +88,7 @@ def clear(detail, tick):
     detail.heard[:, :] = _ZERO
     detail.opinions_of[:] = _ZERO
     detail.inflow[:] = 0
-    detail.inflow_at = tick // _HALF_HOUR
     detail.insisted[:] = 0
-    detail.insisted_at = tick // _MINUTE
 
 
 @kernel
@@ -110,33 +110,30 @@ def weigh(detail, kind, tick):
 
 
 @kernel
-def _turn_inflow(detail, tick):
-    past = tick // _HALF_HOUR - np.int64(detail.inflow_at)
+def _lately(counted, span):
+    """What was counted in this span and the last one: ``counted`` has both, and the number of this.
+
+    Of a new detail the number is 0, which is long past.
+    """
+    past = span - np.int64(counted[2])
     if past != 0:
-        turn_word(detail.inflow, past)
-        detail.inflow_at = tick // _HALF_HOUR
+        turn_word(counted, past)
+        counted[2] = span
+    return np.int64(counted[0]) + np.int64(counted[1])
 
 
 @kernel
 def note_inflow(detail, tick):
     """A message came in from outside."""
     weigh(detail, INBOUND, tick)
-    _turn_inflow(detail, tick)
+    _lately(detail.inflow, tick // _HALF_HOUR)
     detail.inflow[0] += 1
-
-
-@kernel
-def _turn_insisted(detail, tick):
-    past = tick // _MINUTE - np.int64(detail.insisted_at)
-    if past != 0:
-        turn_word(detail.insisted, past)
-        detail.insisted_at = tick // _MINUTE
 
 
 @kernel
 def note_insistence(detail, tick):
     """A server that had turned the host away did so again, and the host left without QUIT."""
-    _turn_insisted(detail, tick)
+    _lately(detail.insisted, tick // _MINUTE)
     detail.insisted[0] += 1
 
 
@@ -185,7 +182,5 @@ def collect_proof(detail, tick, facts):
     _turn(detail, tick)
     for k in range(_KINDS):
         facts[_PROVEN_REFUSED + k] = both(detail.weighed, k)
-    _turn_inflow(detail, tick)
-    facts[_INFLOW] = np.int64(detail.inflow[0]) + np.int64(detail.inflow[1])
-    _turn_insisted(detail, tick)
-    facts[_INSISTED] = np.int64(detail.insisted[0]) + np.int64(detail.insisted[1])
+    facts[_INFLOW] = _lately(detail.inflow, tick // _HALF_HOUR)
+    facts[_INSISTED] = _lately(detail.insisted, tick // _MINUTE)
