@@ -158,11 +158,18 @@ class Laboratory:
                 os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
 
+    def end_capture(self, process: subprocess.Popen[bytes], path: Path) -> None:
+        """Stop tcpdump; AssertionError where it has not got all."""
+        self.stop(process)
+        said = path.with_suffix(".log").read_text()
+        assert "\n0 packets dropped by kernel" in said, said
+
     def capture(self, where: str, path: Path, *words: str) -> subprocess.Popen[bytes]:
         """tcpdump on the cable, writing to ``path`` until stopped."""
         link = self._link(where)
         log = path.with_suffix(".log")
-        to_file = ("-U", "-s", "0", "-Z", "root", "-w", str(path))
+        # A busy disk keeps it for seconds: they fit into 64 MiB.
+        to_file = ("-U", "-B", "65536", "-s", "0", "-Z", "root", "-w", str(path))
         process = self.start(where, "tcpdump", "-i", link, *to_file, *words, log=log)
         wait_for(lambda: b"listening" in log.read_bytes(), why="tcpdump")
         return process

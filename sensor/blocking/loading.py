@@ -66,7 +66,7 @@ class Loader:
         self._look = look
         self._clock = clock
         self._made: str | None = None
-        """what the table looked like when it was made; None: not made yet"""
+        """what the table looked like when it was made; empty: it was gone; None: not made yet"""
         self._refused: dict[str, _Refused] = {}
 
     @property
@@ -91,7 +91,9 @@ class Loader:
 
     def intact(self) -> bool:
         """Whether the table is as it was made."""
-        return self._look is None or self._made is None or self._look() == self._made
+        if self._look is None or self._made is None:
+            return True
+        return bool(self._made) and self._look() == self._made
 
     def load(self, blocks: Sequence[Decision], ts: int) -> list[str]:
         """Make the firewall hold the blocks; the hosts it newly refuses.
@@ -130,7 +132,7 @@ class Loader:
     def _table(self, pieces: Sequence[Decision], ts: int) -> ApplyError | None:
         fault = self._fault(nftables.render(pieces, ts, self._own))
         if fault is None:
-            self._made = (self._look() or None) if self._look else ""
+            self._made = self._look() if self._look else ""
         return fault
 
     def _fault(self, script: str) -> ApplyError | None:

@@ -205,6 +205,20 @@ def test_what_somebody_does_to_the_table_is_seen_and_undone(space, loader, damag
     held(space, WAS)
 
 
+def test_a_table_that_is_gone_before_it_was_looked_at_is_missed(space, firewall):
+    def apply(script: str) -> None:
+        firewall.apply(script)
+        if len(firewall.scripts) == 1:
+            inside(space, "nft", "delete table inet port25")
+
+    loader = Loader(apply, OWN, firewall.look)
+    loader.load(WAS, NOW)
+    assert not loader.intact()
+    loader.load(WAS, NOW)
+    assert loader.intact()
+    held(space, WAS)
+
+
 def test_traffic_and_time_are_no_damage(space, loader, firewall):
     for blocks in (KINDS["many"], WAS, [], [block("203.0.113.7", 0.5)]):
         loader.load(blocks, NOW)

@@ -55,7 +55,7 @@ def test_live_equals_replay(lab, folder):
     wait_for(lambda: sensor.metrics()["port25_packets_received_total"] > seen, 5, "the last")
     time.sleep(0.5)
     assert sensor.stop() == 0
-    lab.stop(tcpdump)
+    lab.end_capture(tcpdump, other)
     live = sensor.alerts()
     assert [line["schema"] for line in sensor.lines()] == ["port25.alert/1"] * len(live)
     for path in (own, other):
@@ -65,9 +65,12 @@ def test_live_equals_replay(lab, folder):
 
 
 def test_workers_share_an_interface_and_each_subscriber_is_ones(lab, folder):
-    sensor = Sensor(lab, folder / "sensor", "[live]\nworkers = 3\n").start()
+    words = ("-i", "span0")  # where each socket is given the same stamps
+    sensor = Sensor(
+        lab, folder / "sensor", "[live]\nworkers = 3\n", *words, where=lab.router
+    ).start()
     path = folder / "beside.pcap"
-    tcpdump = lab.capture(lab.watch, path, "--time-stamp-precision=nano", "tcp or icmp")
+    tcpdump = lab.capture(lab.router, path, "--time-stamp-precision=nano", "tcp or icmp")
     hosts = [f"203.0.113.{n}" for n in range(10, 22)]
     for host in hosts:
         lab.address(lab.inside, host)
@@ -78,7 +81,7 @@ def test_workers_share_an_interface_and_each_subscriber_is_ones(lab, folder):
     metrics = sensor.metrics()
     assert metrics["port25_attempts_total"] == wanted
     assert metrics["port25_hosts"] == len(hosts), "a subscriber was seen by two workers"
-    lab.stop(tcpdump)
+    lab.end_capture(tcpdump, path)
     assert sensor.stop() == 0
     busy = [
         len({a.host for _, a in Journal(place / "journal.sqlite", True).read()})
@@ -189,7 +192,7 @@ while time.time() < end:
     ):
         lab.run(lab.router, sys.executable, "-c", put, bytes(packet).hex())
     reader.wait()
-    lab.stop(tcpdump)
+    lab.end_capture(tcpdump, path)
     segments = port25("segments", str(path), check=True).stdout.splitlines()
     theirs = [
         [d["ts"], *(str(d[k]) for k in ("src", "seq", "len", "captured", "vlan"))]

@@ -68,7 +68,7 @@ def recorded(request, tshark):
                 done = lab.run(lab.inside, *words, check=False, cwd=ROOT)
                 print(conversation, done.returncode, done.stdout, done.stderr)
         time.sleep(1)  # the last packets reach tcpdump
-        lab.stop(tcpdump)
+        lab.end_capture(tcpdump, path)
         records = [
             json.loads(line)
             for line in port25("sessions", str(path), check=True).stdout.splitlines()
