@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.kernel import kernel, prefetch
+from sensor.base.kernel import kernel, prefetch, routine
 
 __all__ = ["Index", "after", "empty_index", "fetch", "home", "probe", "put", "remove"]
 
@@ -93,7 +93,7 @@ def put(index, tag, at, row):
         _grow(index, size)
 
 
-@kernel
+@routine
 def _grow(index, size):
     n = 0
     for at in range(size):

@@ -100,7 +100,7 @@ def _log(row, code, tick):
     row.log_size += 1
 
 
-@kernel
+@routine
 def count(table, h, counter, first, tick):
     """Count one more of ``counter`` (a Count from _RETRIES on) for host ``h``.
 

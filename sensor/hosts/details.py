@@ -162,7 +162,7 @@ def count_distinct(table, d, tick):
     detail.fed = 0
 
 
-@kernel
+@routine
 def _touch(table, d, which, hi, lo, tick):
     detail = table.details[d]
     known, size = touch(

@@ -22,7 +22,7 @@ import numpy as np
 
 from sensor.base.free_list import give_row, take_row
 from sensor.base.hash_index import after, home, probe, put, remove
-from sensor.base.kernel import kernel, mix
+from sensor.base.kernel import kernel, mix, routine
 from sensor.base.units import HOUR, SECOND
 from sensor.hosts.customer_key import is_customer
 from sensor.hosts.layout import LOOK_AT, META, NO_ALERT, NO_DETAIL
@@ -118,7 +118,7 @@ def host_row(table, hi, lo, class_, tick):
     return h
 
 
-@kernel
+@routine
 def forget(table, h):
     """Free host ``h`` and all it holds."""
     row = table.rows[h]
@@ -133,7 +133,7 @@ def forget(table, h):
     row.last_seen = 0
 
 
-@kernel
+@routine
 def _forget_idle(table, tick):
     """Look at two rows in turn; a host without anything in the last day goes.
 
@@ -152,7 +152,7 @@ def _forget_idle(table, tick):
     return dropped
 
 
-@kernel
+@routine
 def _least_recent(table):
     """The host that gives way, or -1: unproven ones first."""
     meta = table.meta

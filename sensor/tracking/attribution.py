@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from sensor.base.kernel import inner, mix
+from sensor.base.kernel import inner, inner_routine, mix
 from sensor.customers.layout import LEASE_COUNTERS
 from sensor.customers.table import lease_of
 from sensor.hosts import activity
@@ -259,7 +259,7 @@ def came_back_though_turned_away(owners, connection, h, tick):
     return True
 
 
-@inner
+@inner_routine
 def took_mail(owners, connection, tick):
     """A subscriber, the server of a connection from outside, took a message."""
     hi = connection.server_hi

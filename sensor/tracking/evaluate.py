@@ -97,7 +97,7 @@ def _replies_visible(judged):
     return seen >= _ENOUGH_SEEN and seen * 100 >= attempts
 
 
-@inner
+@inner_routine
 def _weigh(judged, h, tick):
     """The score of host ``h``, whose evidence is then in the place behind the events."""
     n = judged.events.size[0]
@@ -165,7 +165,7 @@ def _say_addresses(judged, row, event, n, ts):
         event.standing = AWAY
 
 
-@inner
+@inner_routine
 def evaluate(judged, h, ts, tick):
     """The evidence of host ``h`` changed: does that open or change an alert?"""
     row = judged.hosts.rows[h]

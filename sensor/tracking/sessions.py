@@ -268,7 +268,7 @@ def finished(followed, i, ts, tick):
     return _end(followed, i, _RESET if was_reset else _CLOSED, ts, tick)
 
 
-@inner
+@inner_routine
 def _conclude(followed, i, ts, tick):
     """A connection has closed: what does its session show of the host?
 

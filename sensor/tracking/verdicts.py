@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from sensor.base.kernel import inner, mix
+from sensor.base.kernel import inner, inner_routine, mix
 from sensor.hosts.answers import UNKNOWN, note_envelope, note_letter
 from sensor.hosts.details import network
 from sensor.hosts.evidence import Count
@@ -110,7 +110,7 @@ def note_visit(s, both):
         s.asked = s.greeted == GREETED and s.banner_code < 400 and both
 
 
-@inner
+@inner_routine
 def decided(followed, connection, s, tick):
     """What a session decided since it was last asked; gives the host whose evidence changed."""
     accepted = np.int64(s.accepted)
@@ -163,7 +163,7 @@ def insisted(followed, connection, s, tick):
     return NOBODY
 
 
-@inner
+@inner_routine
 def _sized(followed, connection, size, least, empty, said, tick):
     """A session whose replies are hidden: did its client send a message, ``least`` bytes?
 
