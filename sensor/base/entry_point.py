@@ -42,6 +42,7 @@ WHOLE: bool = numba.__version__.startswith(VERSIONS) and not os.environ.get("POR
 
 if WHOLE:
     import sensor.base.by_address  # noqa: F401  (how tables are passed, for all that is compiled)
+    from sensor.base.front_end import function_passes, passes_of
 
 numba.config.CACHE_DIR = str(cache_folder())
 
@@ -87,7 +88,7 @@ class Module(JITCodeLibrary):  # type: ignore[misc]
 
     def _optimize_functions(self, module: Any) -> None:
         module.data_layout = self._codegen._data_layout
-        passes, builder = self._codegen._function_pass_manager()
+        passes, builder = function_passes(self._codegen._tm)
         for function in module.functions:
             if not function.is_declaration:
                 passes.run(function, builder)
@@ -125,6 +126,9 @@ def _short(name: str, arguments: Any, *, abi_tags: Any = (), uid: Any = None) ->
 
 
 class _Whole(compiler.Compiler):  # type: ignore[misc]
+    def define_pipelines(self) -> Any:
+        return passes_of(super().define_pipelines())
+
     def compile_extra(self, function: Callable[..., Any]) -> Any:
         context = self.state.targetctx  # a copy made for this kernel
         context.mangler = _short
