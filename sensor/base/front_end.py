@@ -112,8 +112,10 @@ def _all_variables(values: Any) -> list[Any]:
     return found
 
 
-BaseFunction.get_call_type = _call_types(BaseFunction.get_call_type)
-numba_types.Record.__repr__ = _kept(numba_types.Record.__repr__)
+_classes: Any = (BaseFunction, numba_types.Record, ir.Inst, ir.Stmt)
+_Function, _Record, _Instruction, _Statement = _classes
+_Function.get_call_type = _call_types(_Function.get_call_type)
+_Record.__repr__ = _kept(_Record.__repr__)
 base._has_loc = _kept(base._has_loc)
-ir.Inst._rec_list_vars = lambda self, value: _variables(value)
-ir.Stmt.list_vars = lambda self: _all_variables(self.__dict__.values())
+_Instruction._rec_list_vars = lambda self, value: _variables(value)
+_Statement.list_vars = lambda self: _all_variables(self.__dict__.values())
