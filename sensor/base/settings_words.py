@@ -19,6 +19,8 @@ def expected(error: str, kind: Any, default: Any) -> str:
 
     >>> expected("Invalid enum value 'enforced'", typing.Literal["off", "enforce"], "off")
     "'enforced' is none of off, enforce"
+    >>> expected("Expected `str` matching regex '^[A-Za-z0-9._-]{1,100}$'", str, "")
+    'expected letters, digits, ".", "_" or "-", at most 100'
     """
     if found := re.match("Invalid enum value (.*)", error):
         return f"{found[1]} is none of {', '.join(_literals(kind))}"
@@ -28,6 +30,12 @@ def expected(error: str, kind: Any, default: Any) -> str:
         if r":\d" in pattern:
             example = example or "address:port"
             return f"expected {example}"
+        if not example and (name := re.search(r"A-Za-z0-9.*\{\d+,(\d+)\}", pattern)):
+            first = "[A-Za-z0-9_]" in pattern
+            begin = ', neither "." nor "-" first' * first
+            return (
+                f'expected letters, digits, ".", "_" or "-"{begin}, at most {int(name[1]) + first}'
+            )
         return f"expected {example}" if example else f"expected a text of the form {pattern}"
     return error
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sensor.alerts.alert import Alert
+from sensor.alerts.alert import SCHEMA, Alert
 from sensor.cluster.batch import LATEST
 from sensor.cluster.correlator import LARGEST_FETCH
 from sensor.hosts.customer_key import parse_pseudonym
@@ -37,7 +37,8 @@ def alert_of(value: bytes) -> Alert | None:
     try:
         alert = msgspec.json.decode(value, type=Alert)
         fits = all(0 <= number <= LATEST for number in (alert.ts, alert.opened, alert.revision))
-        return alert if fits and _is_subscriber(alert.host) else None
+        known = alert.schema == SCHEMA
+        return alert if known and fits and _is_subscriber(alert.host) else None
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return None
 

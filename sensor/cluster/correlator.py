@@ -21,13 +21,13 @@ from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.cluster.exempting import Exempting
 from sensor.cluster.fencing import end_transaction, transactional_id
-from sensor.cluster.heart import Heart
 from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing, fetch, send, sweep
 from sensor.cluster.standing import NAME, Counters, Latency, health, standing
 from sensor.settings import Settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.heart import Heart
 from sensor.state.snapshot import SnapshotError
 
 __all__ = ["LARGEST_FETCH", "Correlator"]
@@ -36,8 +36,10 @@ _TRANSACTION: Final = 15_000
 """Milliseconds after which the transaction of one that died comes to nothing."""
 _POLL: Final = 100
 """Milliseconds."""
-_JOINING: Final = 300
-"""Seconds that the group may take to be joined: kafka-python's own."""
+_UNHEARD: Final = 300
+"""Seconds that a member may do without asking for messages: kafka-python's own."""
+_SILENCE: Final = 90.0
+"""Seconds without a heartbeat, none being sent while the group is joined."""
 _COMMIT: Final = 1.0
 """Seconds between commits of offsets when there is nothing to tell."""
 _MOST: Final = 200
@@ -46,6 +48,8 @@ _SKEW: Final = 1_000_000
 """Nanoseconds by which clocks differ that are worth a word."""
 _NEARLY: Final = 0.8
 """Of ``cluster.skew``: beyond it answers will no longer find what they answer."""
+_BEHIND: Final = 30.0
+"""Seconds that packets of a sensor may be behind another's without a word."""
 _SENT: Final = 30
 """Seconds for a snapshot to be acknowledged."""
 LARGEST_FETCH: Final = 8 << 20
@@ -111,6 +115,7 @@ class Correlator:
         self._latency = Latency()
         self._said = 0.0
         self._skew: dict[str, int] = {}
+        self._behind: dict[str, float] = {}
         self._producer = KafkaProducer(
             **connection.arguments,
             client_id=self.name,
@@ -135,7 +140,7 @@ class Correlator:
             allow_auto_create_topics=False,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
-            max_poll_interval_ms=_JOINING * 1000,
+            max_poll_interval_ms=_UNHEARD * 1000,
             max_poll_records=_MOST,
             max_partition_fetch_bytes=LARGEST_FETCH,
             fetch_max_wait_ms=_POLL,
@@ -164,7 +169,7 @@ class Correlator:
                 correlator.lose(lost)
 
         self._consumer.subscribe([self._settings.cluster.segments_topic], listener=Listener())
-        self._heart = Heart(self._consumer, _JOINING + 30)
+        self._heart = Heart(self._consumer, _SILENCE)
 
     # --- whose partitions are ---------------------------------------------------------------------
 
@@ -300,10 +305,23 @@ class Correlator:
             f"sensor {sensor}: its clock is {ahead / 1e6:.0f} ms or more ahead of another's{alarm}"
         )
 
+    def _tell_behind(self) -> None:
+        """Of a sensor that others wait for: say it, and again when it doubles."""
+        for share in self._shares.values():
+            for tap in share.merge.awaited():
+                behind = (share.merge.last - tap.highest) / SECOND
+                if behind > max(_BEHIND, 2 * self._behind.get(tap.name, 0.0)):
+                    self._behind[tap.name] = behind
+                    self._notice(
+                        f"sensor {tap.name}: its packets are {behind:,.0f} s behind the newest, "
+                        "which wait for them: is its clock right?"
+                    )
+
     def commit(self, alerts: Iterable[Alert] = ()) -> None:
         """Tell ``alerts`` and how far the log was read, both or neither."""
         from kafka.structs import OffsetAndMetadata
 
+        self._tell_behind()
         self._at = time.monotonic()
         alerts = list(alerts)
         snapshots = self._written()

@@ -7,8 +7,8 @@ seconds; nothing else is done with that topic, which stays empty.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sensor.cluster.heart import Heart
 from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.heart import Heart
 
 __all__ = ["Election"]
 

@@ -36,7 +36,7 @@ from sensor.decode.taps import (
     take_turns,
 )
 
-__all__ = ["COUNTERS", "Merge", "Stream", "Tap"]
+__all__ = ["COUNTERS", "MOST_SENSORS", "Merge", "Stream", "Tap"]
 
 COUNTERS: Final = (
     "segments_merged",
@@ -47,11 +47,18 @@ COUNTERS: Final = (
     "batches_missing",  # numbers that never came
     "batches_repeated",
     "sensors_left_behind",  # times
+    "sensors_forgotten",  # runs left behind, where too many are known
+    "sensors_of_one_name",  # times that a run spoke again after another of its name
+    "batches_crowded",  # of a run beyond the ceiling
 )
 _MILLISECOND: Final = 1_000_000
 _NEVER: Final = -(1 << 62)
 _GAP: Final = 1000
 """Milliseconds that a silence of all sensors counts for, at most."""
+MOST_SENSORS: Final = 4 * MOST_TAPS
+"""Runs known at once: each of so many sensors may have begun anew, and again."""
+_AGAIN: Final = 3
+"""Times two runs of one name take turns: what one that died had sent may come a little late."""
 _FACTS: Final = ("number", "highest", "mark", "last", "heard", "ended", "live", "left_behind")
 """What a snapshot holds of a tap."""
 
@@ -148,10 +155,12 @@ class Merge:
         self._last = 0
         self.taps: dict[tuple[str, str], Tap] = {}
         """by sensor and run"""
+        self._runs: dict[str, tuple[str, str, int]] = {}
+        """of each sensor the run that spoke last, the one before, and how often it was so again"""
         self.frontier = _NEVER
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.news: list[tuple[str, Tap]] = []
-        """what happened to sensors, for who tells people: left behind, or back"""
+        """what happened to sensors, for who tells people: left behind, back, or two of one name"""
 
     @property
     def all_ended(self) -> bool:
@@ -169,7 +178,14 @@ class Merge:
         With ``waiting`` it does not, unless too much waits.
         """
         head = batch.head
+        self._meet(head.sensor, head.run)
         tap = self.taps.get((head.sensor, head.run)) or self._new(head.sensor, head.run)
+        if tap is None:
+            self.counters["batches_crowded"] += 1
+            return
+        if self._runs[head.sensor][2] == _AGAIN:
+            self._runs[head.sensor] = (*self._runs[head.sensor][:2], _AGAIN + 1)
+            self.news.append(("another that runs has its name; its batches are mixed up", tap))
         if head.number < tap.number:
             self.counters["batches_repeated"] += 1
             return
@@ -205,10 +221,27 @@ class Merge:
         self._clock += max(0, min(gap, self._patience // 2, _GAP))
         return self._clock
 
-    def _new(self, sensor: str, run: str) -> Tap:
-        """A sensor began; what it was before is over."""
-        for tap in self.taps.values():
-            tap.ended |= tap.name == sensor
+    def _meet(self, sensor: str, run: str) -> None:
+        """Who speaks, and whether runs of one name take turns."""
+        now, before, times = self._runs.pop(sensor, ("", "", 0))
+        if run == before:
+            times += 1
+            self.counters["sensors_of_one_name"] += 1
+        self._runs[sensor] = (now, before, times) if run == now else (run, now, times)
+        if len(self._runs) > MOST_SENSORS:
+            del self._runs[next(iter(self._runs))]
+
+    def _new(self, sensor: str, run: str) -> Tap | None:
+        """A sensor began; what it was before is over. None: there are too many."""
+        if len(self.taps) >= MOST_SENSORS:
+            silent = [(t.heard, k) for k, t in self.taps.items() if t.left_behind and not t.waiting]
+            if not silent:
+                return None
+            del self.taps[min(silent)[1]]
+            self.counters["sensors_forgotten"] += 1
+        if self._runs[sensor][2] < _AGAIN:
+            for tap in self.taps.values():
+                tap.ended |= tap.name == sensor
         used = {tap.bit for tap in self.taps.values()}
         bit = next((bit for bit in range(MOST_TAPS) if bit not in used), 0)
         tap = self.taps[sensor, run] = Tap(sensor, bit)
@@ -242,6 +275,10 @@ class Merge:
         marks = [t.mark for t in self.taps.values() if not t.ended and not t.left_behind]
         if marks:
             self.frontier = max(self.frontier, min(marks) - self._skew)
+
+    def awaited(self) -> list[Tap]:
+        """Sensors that live and have the others wait for what they capture."""
+        return [t for t in self.taps.values() if t.live and not t.ended and not t.left_behind]
 
     def settle(self) -> None:
         """All have said their end, and nothing more comes: what waits need not."""
@@ -326,6 +363,7 @@ class Merge:
         return arrays, {
             "taps": taps, "frontier": self.frontier, "begun": self._begun, "last": self._last,
             "counters": self.counters, "clock": self._clock, "heard_at": self._heard_at,
+            "runs": self._runs,
         }  # fmt: skip
 
     def restore(
@@ -339,6 +377,7 @@ class Merge:
         self.frontier, self._begun, self._last = facts["frontier"], facts["begun"], facts["last"]
         self.counters |= facts["counters"]
         self._clock, self._heard_at = facts["clock"], facts["heard_at"]
+        self._runs = {name: tuple(known) for name, known in facts.get("runs", {}).items()}
         for n, (name, run, bit, known) in enumerate(facts["taps"]):
             tap = self.taps[name, run] = Tap(name, bit)
             for field in _FACTS:

@@ -15,7 +15,7 @@ from sensor.alerts.alert import Alert
 from sensor.base.door import Door
 from sensor.base.sentences import Sentence
 from sensor.cluster.batch import Batch, BatchError, decode
-from sensor.cluster.merge import Merge
+from sensor.cluster.merge import MOST_SENSORS, Merge
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.tracking.output import Output
@@ -43,7 +43,8 @@ class Share:
         """so far, with those that were told before"""
         self.notices: list[Sentence] = []
         self._told = told
-        self._names: set[str] = set()
+        self._names: dict[str, None] = {}
+        """of who sent anything, the last to speak behind the others"""
         self.door: Final = Door("batches_unreadable")
         """the reader's, of what nobody thought of"""
         self.unreadable = 0
@@ -52,7 +53,10 @@ class Share:
         """Take a message that came at ``at`` (ms of the log's clock); see ``Merge.add``."""
         batch = self.door.read(self._read, message)
         if batch is not None:
-            self._names.add(batch.head.sensor)
+            self._names.pop(batch.head.sensor, None)
+            self._names[batch.head.sensor] = None
+            if len(self._names) > MOST_SENSORS:
+                del self._names[next(iter(self._names))]
             self.merge.add(batch, at, waiting)
 
     def _read(self, message: bytes) -> Batch | None:
@@ -100,7 +104,7 @@ class Share:
         kept |= {f"pipeline.{name}": array for name, array in self.pipeline.arrays().items()}
         return kept, {
             "merge": merged, "pipeline": self.pipeline.facts(), "alerts": self.alerts,
-            "names": sorted(self._names),
+            "names": list(self._names),
         }  # fmt: skip
 
     def restore(self, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
@@ -113,7 +117,7 @@ class Share:
         self.pipeline.restore(of("pipeline"), facts["pipeline"])
         self.merge.restore(self.pipeline.seed, of("merge"), facts["merge"])
         self.alerts = facts["alerts"]
-        self._names = set(facts["names"])
+        self._names = dict.fromkeys(facts["names"])
 
     def counters(self) -> dict[str, int]:
         """Of the stream."""

@@ -20,6 +20,7 @@ from sensor.blocking.feeds.nftables import SETS, SHAPE
 from sensor.blocking.loading import Key
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.follower import Follower
+from sensor.sinks.kafka.heart import Heart
 
 __all__ = ["carry_out", "count", "follow", "load", "shape", "show"]
 
@@ -36,6 +37,8 @@ _SILENT: Final = 30.0
 """Seconds of waiting for the topics after which that is said."""
 _DESK_AGAIN: Final = 15.0
 """Seconds after which the desk topic is tried again."""
+_MEMBERSHIP: Final = 60.0
+"""Seconds without a heartbeat after which membership is begun anew."""
 _METADATA: Final = 10_000
 """Milliseconds after which a topic that was not there is looked for again."""
 _JOIN: Final = 3000
@@ -134,12 +137,14 @@ def follow(
     topic = connection.settings.blocklist_topic
     ends: dict[Any, int] = {}
     consumer = _subscribed(connection, controller, group, ends)
+    heart = Heart(consumer, _MEMBERSHIP)
     desk = _Desk(connection)
     duty = _Duty(controller)
     ready, waited = time.monotonic(), False
     try:
         while not wanted & {signal.SIGTERM, signal.SIGINT}:
             now = _take(consumer, desk, controller)
+            heart.check()
             if work(now):
                 controller.dirty = True  # so that it is told
             assigned = consumer.assignment()

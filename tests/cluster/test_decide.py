@@ -160,6 +160,11 @@ def test_another_takes_over_with_nothing_but_the_topics(desk):
     assert two.end(signal.SIGTERM) == 0
 
 
+def test_an_alert_of_a_schema_to_come_is_none():
+    good = json.loads(msgspec.json.encode(alert("203.0.113.7", NOW, NOW)))
+    assert alert_of(json.dumps(good | {"schema": "port25.alert/2"}).encode()) is None
+
+
 @pytest.mark.parametrize("field", ["ts", "opened", "revision"])
 @pytest.mark.parametrize("value", [-1, 1 << 63, (1 << 64) - 1, 10**30])
 def test_an_alert_that_no_journal_could_hold_is_none(field, value):

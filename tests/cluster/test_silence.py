@@ -5,13 +5,18 @@ import json
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 
 from lab.splitting import by_direction, split
 from sensor.alerts.alert import Alert
+from sensor.base.kernel import room
 from sensor.capture.merge import Captures
+from sensor.cluster.batch import Head, encode
 from sensor.cluster.forwarder import Forwarder
+from sensor.cluster.merge import MOST_SENSORS
 from sensor.cluster.share import Share
 from sensor.decode.decoder import Decoder
+from sensor.decode.segment import SEGMENT
 from tests.cluster.test_equal import replayed, settings_of
 from tests.conftest import PCAPS
 
@@ -83,3 +88,61 @@ def test_who_is_silent_while_others_speak_is_left_behind(tmp_path):
     told(share, log)
     assert share.counters()["sensors_left_behind"] == 1
     assert share.counters()["segments_late"] > 0
+
+
+def test_two_that_run_under_one_name_are_told_of_once(tmp_path):
+    paths = split(WHOLE, tmp_path, by_direction)
+    (block,) = Captures([str(WHOLE)])
+    first, last = int(block.frames["ts"].min()), int(block.frames["ts"].max())
+    bounds = [first + (last + 1 - first) * n // PARTS for n in range(PARTS + 1)]
+    both = [list(in_parts(path, "n", bounds)) for path in paths]
+    share = Share(SETTINGS)
+    told(
+        share, [(500 * n, m) for n, several in enumerate(zip(*both, strict=True)) for m in several]
+    )
+    (news,) = [what for what, _ in share.merge.news if "name" in what]
+    assert news == "another that runs has its name; its batches are mixed up"
+    assert share.counters()["sensors_of_one_name"] > 3
+
+
+def test_one_that_began_anew_has_no_other_of_its_name(tmp_path):
+    north, _ = sensors(tmp_path)
+    again, _ = sensors(tmp_path)
+    share = Share(SETTINGS)
+    told(share, [(500 * n, message) for n, message in enumerate([*north[:4], *again[4:]])])
+    assert share.merge.news == []
+    assert share.counters()["sensors_of_one_name"] == 0
+
+
+def word(sensor: str, number: int = 0) -> bytes:
+    """Of a sensor that has captured nothing."""
+    nothing = np.empty(0, np.uint8)
+    head = Head(sensor=sensor, run="1", number=number, live=True)
+    return encode(head, room(0, SEGMENT), nothing, nothing)
+
+
+def test_names_that_anybody_may_make_up_take_no_more_than_their_room():
+    share = Share(SETTINGS)
+    told(share, [(0, word(f"forged{n}")) for n in range(MOST_SENSORS + 44)])
+    assert share.counters()["batches_crowded"] == 44
+    assert len(share.merge.taps) == len(share.state()[1]["names"]) == MOST_SENSORS
+    kept = "forged0"  # it alone goes on speaking
+    told(share, [(500 * n, word(kept, n)) for n in range(1, 20)])
+    assert share.counters()["sensors_left_behind"] == MOST_SENSORS - 1
+    told(share, [(10_000, word(f"new{n}")) for n in range(MOST_SENSORS - 1)])
+    assert share.counters()["sensors_forgotten"] == MOST_SENSORS - 1
+    assert {name for name, _ in share.merge.taps} == {kept} | {
+        f"new{n}" for n in range(MOST_SENSORS - 1)
+    }
+    told(share, [(10_010, word("one more"))])
+    assert share.counters()["batches_crowded"] == 44, "a name with a blank is none at all"
+    assert share.counters()["batches_unreadable"] == 1
+
+
+def test_a_sensor_that_others_wait_for_is_named(tmp_path):
+    north, south = sensors(tmp_path)
+    share = Share(SETTINGS)
+    told(share, [(0, north[0]), (0, south[0]), (500, north[1])])
+    assert {tap.name for tap in share.merge.awaited()} == {"n", "s"}
+    told(share, [(500 + 500 * n, word("n2", n)) for n in range(20)])
+    assert {tap.name for tap in share.merge.awaited()} == {"n2"}

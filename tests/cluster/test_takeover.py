@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from lab.broker import Broker
 from lab.splitting import by_direction, split
@@ -24,8 +24,9 @@ from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing
 from sensor.cluster.standing import NAME
 from sensor.cluster.topics import ensure_segments_topic, ensure_state_topic
-from sensor.settings import load_settings
+from sensor.settings import Settings, load_settings
 from sensor.sinks.kafka.connection import Connection, named
+from sensor.sinks.kafka.heart import Heart
 from sensor.sinks.kafka.topics import ensure_topics
 from sensor.state.snapshot import read
 from tests.cluster.test_equal import forwarded, replayed, settings_of
@@ -229,6 +230,22 @@ def test_a_state_topic_with_too_few_partitions_is_said(broker, tmp_path):
         ensure_state_topic(connection, settings, 2)
 
 
+def joined(settings: Settings, connection: Connection, name: str) -> KafkaConsumer:
+    """A member of the group that has partitions; one without a heartbeat begins anew."""
+    topic, group = settings.cluster.segments_topic, settings.cluster.group
+    while True:
+        member = KafkaConsumer(topic, **connection.arguments, client_id=name, group_id=group)
+        heart = Heart(member, 20)
+        try:
+            while not member.assignment():
+                member.poll(100)
+                heart.check()
+        except KafkaTimeoutError:
+            member.close()
+        else:
+            return member
+
+
 @pytest.mark.parametrize("alive", [False, True], ids=["dead", "alive"])
 def test_what_one_that_died_had_begun_to_tell_is_ended_at_once(broker, tmp_path, alive):
     cluster = Cluster(broker, tmp_path)
@@ -243,11 +260,7 @@ def test_what_one_that_died_had_begun_to_tell_is_ended_at_once(broker, tmp_path,
     other.init_transactions()
     other.begin_transaction()
     other.send(cluster.alerts, b"half of it", partition=0).get(60)
-    member = KafkaConsumer(
-        settings.cluster.segments_topic, **connection.arguments,
-        client_id=NAME + ("other" if alive else "third"), group_id=settings.cluster.group,
-    )  # fmt: skip
-    wait_for(lambda: member.poll(100) is not None and member.assignment(), 60, "to join")
+    member = joined(settings, connection, NAME + ("other" if alive else "third"))
     said = []
     assert end_transaction(connection, settings, "other", said.append) is not alive
     assert said == []

@@ -10,7 +10,12 @@ _EVERY: Final = 1.0
 
 
 class Heart:
-    """Of one consumer. kafka-python 3.0 has been seen to end its heartbeats without a word."""
+    """Of one consumer.
+
+    kafka-python 3.0 ends its heartbeats without a word where the partitions of a topic become known
+    after a group was joined, so that it is joined again, and a poll ends before that is done: the
+    group's answer is then not heeded, and it is given no partition.
+    """
 
     def __init__(self, consumer: Any, silence: float) -> None:
         """``silence``: seconds without a heartbeat, longer than the group may take to be joined."""
@@ -20,12 +25,12 @@ class Heart:
 
     def check(self) -> None:
         """Raises KafkaTimeoutError where it has stopped: membership is to be begun anew."""
-        from kafka.errors import KafkaTimeoutError
-
         now = time.monotonic()
         if now < self._looked + _EVERY:
             return
         self._looked = now
         facts = self._consumer.metrics()["consumer-coordinator-metrics"]
         if min(facts["last-heartbeat-seconds-ago"], now - self._begun) > self._silence:
+            from kafka.errors import KafkaTimeoutError
+
             raise KafkaTimeoutError("no heartbeat is sent any more")

@@ -1,0 +1,40 @@
+"""A controller that the brokers no longer hear of joins anew."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kafka.errors import KafkaTimeoutError
+
+from sensor.blocking.bounds import Bounds
+from sensor.blocking.controller import Controller
+from sensor.service import controlling
+from sensor.settings import parse_settings
+from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.topics import ensure_topics
+
+
+def test_a_controller_whose_heart_stops_begins_anew(broker, monkeypatch):
+    run = uuid.uuid4().hex[:8]
+    names = "".join(f'{x}_topic = "{x}-{run}"\n' for x in ("alerts", "blocklist", "health", "desk"))
+    text = f'[kafka]\nbootstrap = ["{broker.bootstrap}"]\n{names}'
+    connection = Connection(parse_settings(text).kafka)
+    ensure_topics(connection)
+    made: list[Any] = []
+    subscribed: Callable[..., Any] = controlling._subscribed
+
+    def remembered(*given: Any) -> Any:
+        made.append(subscribed(*given))
+        return made[-1]
+
+    def work(now: int) -> bool:
+        if made[0].assignment():
+            made[0]._coordinator._disable_heartbeat()
+        return False
+
+    monkeypatch.setattr(controlling, "_subscribed", remembered)
+    monkeypatch.setattr(controlling, "_MEMBERSHIP", 4.0)
+    held = Controller(Bounds((), (), ()), (), 1000, lambda script: None)
+    with pytest.raises(KafkaTimeoutError, match="no heartbeat"):
+        controlling.follow(connection, held, f"group-{run}", set(), work)
