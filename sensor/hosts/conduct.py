@@ -19,7 +19,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel, mix
 from sensor.hosts.evidence import Fact
-from sensor.hosts.halves import HALF_DAY, both, half_days, mark, turn
+from sensor.hosts.halves import HALF_DAY, both, half_days, mark_half, place_of, turn
 
 __all__ = [
     "CONDUCT",
@@ -70,13 +70,21 @@ def _turn(detail, tick):
 
 @kernel
 def note_conduct(detail, kind, hi, lo, tick):
-    """A host did something of ``kind`` at a server; whether for the first time there today."""
+    """A host did something of ``kind`` at a server; whether for the first time there today.
+
+    A server of the last half day is one of this, from then on: who comes to the same ones all the
+    time would else be known for nothing but the few he is at for the first time.
+    """
     _turn(detail, tick)
     hashed = mix(mix(mix(_ONE, np.uint64(kind)), np.uint64(hi)), np.uint64(lo))
-    fresh = mark(detail.met, hashed)
-    if fresh:
-        detail.done[0, kind] += 1
-    elif kind == WORDLESS:
+    word, bit = place_of(hashed, _WORDS)
+    before = detail.met[1, word] & bit != _ZERO
+    new_here = mark_half(detail.met, hashed)
+    detail.done[0, kind] += new_here
+    if new_here and before:
+        detail.done[1, kind] -= detail.done[1, kind] > 0
+    fresh = new_here and not before
+    if kind == WORDLESS and not fresh:
         detail.done[0, KNOWN] += 1
     return fresh
 

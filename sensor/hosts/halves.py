@@ -10,7 +10,17 @@ import numpy as np
 
 from sensor.base.kernel import kernel
 
-__all__ = ["HALF_DAY", "both", "half_days", "mark", "ones", "place_of", "turn", "turn_word"]
+__all__ = [
+    "HALF_DAY",
+    "both",
+    "half_days",
+    "mark",
+    "mark_half",
+    "ones",
+    "place_of",
+    "turn",
+    "turn_word",
+]
 
 HALF_DAY: Final = 12 * 3600
 """Seconds."""
@@ -62,6 +72,15 @@ def mark(rows, hashed):
     """Put a hash into a bitmap of today (uint64[2, words]); whether it is new there."""
     word, bit = place_of(hashed, rows.shape[1])
     fresh = (rows[0, word] | rows[1, word]) & bit == _ZERO
+    rows[0, word] |= bit
+    return fresh
+
+
+@kernel
+def mark_half(rows, hashed):
+    """The same; whether it is new in this half day."""
+    word, bit = place_of(hashed, rows.shape[1])
+    fresh = rows[0, word] & bit == _ZERO
     rows[0, word] |= bit
     return fresh
 

@@ -16,7 +16,16 @@ import numpy as np
 
 from sensor.base.kernel import kernel
 from sensor.hosts.evidence import Fact
-from sensor.hosts.halves import HALF_DAY, both, half_days, mark, place_of, turn, turn_word
+from sensor.hosts.halves import (
+    HALF_DAY,
+    both,
+    half_days,
+    mark,
+    mark_half,
+    place_of,
+    turn,
+    turn_word,
+)
 
 __all__ = [
     "DENIED",
@@ -146,9 +155,14 @@ def new_wide(detail, hashed, tick):
 
 @kernel
 def new_verdict(detail, hashed, tick):
-    """Whether a network (by its hash) has said nothing yet today; it has now."""
+    """Whether a network (by its hash) has said nothing yet in this half day; it has now.
+
+    A whole day would be too long. Counts leave the window a day after they came: of who writes to
+    the same readers twice a day, the second letter would count nothing, and when the first had left
+    nothing would be known of him but what was odd since.
+    """
     _turn(detail, tick)
-    return mark(detail.heard, hashed)
+    return mark_half(detail.heard, hashed)
 
 
 @kernel
@@ -171,7 +185,7 @@ def said_again(detail, hashed, tick):
 
 @kernel
 def has_verdict(detail, hashed):
-    """Whether :func:`new_verdict` was asked of that network before."""
+    """Whether :func:`new_verdict` was asked of that network before, today."""
     word, bit = place_of(hashed, _HEARD // 64)
     return (detail.heard[0, word] | detail.heard[1, word]) & bit != _ZERO
 

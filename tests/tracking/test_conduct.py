@@ -145,3 +145,10 @@ def test_it_is_forgotten_within_a_day():
     visits = [visit(n, BAD + QUIT, n) for n in range(10)]
     late = [visit(200 + n, GREETING + MAIL + QUIT, 7200 + n) for n in range(4)]
     assert lines(visits + late)["logins"].figures["refused"] == 0
+
+
+def test_servers_met_every_few_hours_are_known_every_day():
+    every = 8 * 3600.0 / 6
+    visits = [visit(k % 6, GOOD, k, every=every) for k in range(36)]  # six servers, for two days
+    found = lines(visits)["logins"].figures
+    assert found["taken"] == 6
