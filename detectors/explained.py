@@ -21,7 +21,7 @@ Window and caps are as in ``sequential``.
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import accumulate, combinations_with_replacement
+from itertools import combinations_with_replacement
 from math import log10
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
@@ -172,21 +172,20 @@ def explained(counts, facts, kinds, tables):
 
 
 @cache
-def _worst(kinds: tuple[int, ...], tables: bytes, rows: int) -> list[int]:
-    """The most that a number of happenings up to ``_HANDFUL`` is worth, whatever they are."""
+def _worst(n: int, kinds: tuple[int, ...], tables: bytes, rows: int) -> int:
+    """The most that up to ``n`` happenings are worth, whatever they are."""
+    if n == 0:
+        return 0
+    most = _worst(n - 1, kinds, tables, rows)
     table = np.frombuffer(tables, np.int32).reshape(rows, -1).copy()
     which = np.array(kinds, np.int64)
     facts = np.zeros(len(Fact), np.int64)
-    exactly = [0]
-    for n in range(1, _HANDFUL + 1):
-        counts = np.zeros((len(Count), len(WINDOWS)), np.int64)
-        most = 0
-        for some in combinations_with_replacement(range(len(kinds)), n):
-            for k, row in enumerate(kinds):
-                counts[row] = some.count(k)
-            most = max(most, int(explained(counts, facts, which, table)[0]))
-        exactly.append(most)
-    return list(accumulate(exactly, max))
+    counts = np.zeros((len(Count), len(WINDOWS)), np.int64)
+    for some in combinations_with_replacement(range(len(kinds)), n):
+        for k, row in enumerate(kinds):
+            counts[row] = some.count(k)
+        most = max(most, int(explained(counts, facts, which, table)[0]))
+    return most
 
 
 class Explained(Detector):
@@ -217,7 +216,7 @@ class Explained(Detector):
         """up, down, enough, most, least of the usual explanation alone, by its first two kinds"""
         self._polite = self.tables.copy()
         self._polite[1:, size + _SPEAKS] = 0
-        self._worst = _worst(tuple(self.first.tolist()), self.tables.tobytes(), len(self.tables))
+        self._known = tuple(self.first.tolist()), self.tables.tobytes(), len(self.tables)
 
     def senders(self, settings: Any) -> list[Sender]:
         """The kinds of spam sources, the first the usual one."""
@@ -231,7 +230,7 @@ class Explained(Detector):
         """The worst of all that a handful can have become; of more, a bound that is easily had."""
         n: int = getattr(reach, self.against)
         if n <= _HANDFUL and reach.destinations < _RUDELY:
-            return self._worst[n]
+            return _worst(n, *self._known)
         size = len(self.kinds)
         senders = int(self.tables[0, size + _SENDERS])
         step = max(0, int(self.tables[1 : 1 + senders, :size].max()))

@@ -7,12 +7,15 @@ Exit codes: 0 fine, 1 failed at work, 2 wrong usage or settings.
 """
 
 import argparse
+import atexit
+import gc
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from sensor import __version__, commands
 from sensor.base.extras import EXTRAS, missing
@@ -20,10 +23,18 @@ from sensor.commands.terminal import Stop, complain, complain_of_permission
 
 __all__ = ["main", "parser", "verbs"]
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+"""NumPy's linear algebra, which nothing here calls, would start threads that spin for a while."""
+_SELDOM: Final = 10_000
+"""Objects made before new ones are searched for rings: imports make many, and hardly a ring."""
+atexit.register(gc.freeze)  # or what goes with the process anyhow would be searched twice before
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code."""
-    options = parser().parse_args(arguments)
+    gc.set_threshold(_SELDOM)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser(words[0] if words else None).parse_args(words)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -48,24 +59,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def verbs() -> dict[str, ModuleType]:
-    """Every verb's file, in the order of the help."""
+def verbs(wanted: str | None = None) -> dict[str, ModuleType]:
+    """Every verb's file, in the order of the help; only that of the ``wanted`` one if it is one."""
+    files = {
+        file.stem.replace("_", "-"): file.stem
+        for file in Path(commands.__path__[0]).glob("[a-z]*.py")  # pkgutil's way loads inspect
+    }
     found = {}
-    for file in Path(commands.__path__[0]).glob("[a-z]*.py"):  # pkgutil's way loads inspect
-        module = importlib.import_module(f"{commands.__name__}.{file.stem}")
+    for name in [wanted] if wanted in files else files:
+        module = importlib.import_module(f"{commands.__name__}.{files[name]}")
         if hasattr(module, "arguments"):
-            found[file.stem.replace("_", "-")] = module
+            found[name] = module
     return dict(sorted(found.items(), key=lambda item: (item[1].PLACE, item[0])))
 
 
-def parser() -> argparse.ArgumentParser:
-    """Of the whole command line."""
+def parser(wanted: str | None = None) -> argparse.ArgumentParser:
+    """Of the whole command line; of one verb where only that is ``wanted``."""
     whole = argparse.ArgumentParser(
         prog="port25", description="Who sends mail past the mail servers: a port-25 abuse sensor."
     )
     whole.add_argument("--version", action="version", version=f"port25 {__version__}")
     subparsers = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, module in verbs().items():
+    for name, module in (verbs(wanted) or verbs()).items():
         one = subparsers.add_parser(name, help=module.HELP)
         module.arguments(one)
         one.set_defaults(run=module.run)

@@ -29,7 +29,6 @@ from sensor.base.kernel import copied, in_pieces, table
 from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.capture.block import FRAME, NO_VLAN, Block
-from sensor.capture.bpf import ETHERNET
 from sensor.customers.layout import (
     CHANGE,
     LEASE_COUNTERS,
@@ -53,7 +52,7 @@ from sensor.hosts.table import reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.settings import Limits, Settings, subscribers_of
 from sensor.smtp.session import EARLY_FORGOTTEN, SESSIONS, new_sessions
-from sensor.state.snapshot import SnapshotError, arrays_of, restore
+from sensor.state.tables import SnapshotError, arrays_of, restore
 from sensor.tcp.connections import EVICTED, FORGOTTEN, new_connections
 from sensor.tcp.reassembly import PIECES, PIECES_REFUSED
 from sensor.tracking.ahead import GROUP
@@ -115,6 +114,8 @@ def compile_kernels() -> None:
 
 def one_syn() -> Block:
     """A packet on its way through every stage: Ethernet, IPv4, TCP, a SYN to port 25."""
+    from sensor.capture.bpf import ETHERNET
+
     ethernet = bytes(12) + b"\x08\x00"
     ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0, b"\xc0\0\2\1", b"\xc6\x33\x64\1")
     data = ethernet + ip + struct.pack(">HHIIBBHHH", 40_000, 25, 0, 0, 0x50, 2, 0, 0, 0)

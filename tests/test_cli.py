@@ -31,6 +31,21 @@ def test_help_imports_nothing_heavy(words):
     assert not imported & HEAVY
 
 
+def test_a_replay_starts_no_thread_and_imports_no_other_verb():
+    program = (
+        "import os, sys; from sensor.cli import main; main(['replay', '-q', sys.argv[1]]);"
+        "verbs = [m for m in sys.modules if m.startswith('sensor.commands.')];"
+        "verbs = [m for m in verbs if hasattr(sys.modules[m], 'HELP')];"
+        "print(len(os.listdir('/proc/self/task')), *verbs)"
+    )
+    capture = str(PCAPS / "home_user.pcap")
+    run = subprocess.run(
+        [sys.executable, "-c", program, capture], capture_output=True, text=True, check=True,
+        cwd=ROOT, env={k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"},
+    )  # fmt: skip
+    assert run.stdout.splitlines()[-1] == "1 sensor.commands.replay"
+
+
 def test_verbs_stand_in_the_order_in_which_they_are_needed():
     text = port25("--help", check=True).stdout.decode()
     found = [

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -73,6 +72,7 @@ def cache_folder() -> Path:
     except (OSError, RuntimeError):  # RuntimeError: no home directory
         # Never a shared, guessable name: the cache holds pickles, which run code when read.
         import atexit
+        import tempfile
 
         folder = Path(tempfile.mkdtemp(prefix="port25-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)

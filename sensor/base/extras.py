@@ -1,6 +1,5 @@
 """Packages that not every installation has: what brings them, and how they are got here."""
 
-import importlib.util
 import sys
 from typing import Final
 
@@ -27,6 +26,8 @@ EXTRAS: Final = {
 
 def is_there(package: str) -> bool:
     """Whether it is installed; nothing is imported."""
+    import importlib.util
+
     return importlib.util.find_spec(package) is not None
 
 

@@ -101,10 +101,17 @@ def _pieces(template: str) -> list[_Piece]:
     return pieces
 
 
-_PIECES: Final = {
-    language: {code: _pieces(template) for code, template in templates.items()}
-    for language, templates in CATALOGUES.items()
-}
+_PARSED: Final[dict[str, dict[str, list[_Piece]]]] = {language: {} for language in LANGUAGES}
+"""Templates that were asked for."""
+
+
+def _parsed(code: str, language: str) -> list[_Piece] | None:
+    """The pieces of a template; None: there is none."""
+    known = _PARSED[language].get(code)
+    template = CATALOGUES[language].get(code)
+    if known is None and template is not None:
+        known = _PARSED[language][code] = _pieces(template)
+    return known
 
 
 def add(table: str, texts: dict[str, dict[str, str]]) -> None:
@@ -115,12 +122,12 @@ def add(table: str, texts: dict[str, dict[str, str]]) -> None:
     for language in LANGUAGES:
         for name, template in (texts["en"] | texts.get(language, {})).items():
             CATALOGUES[language][f"{table}.{name}"] = template
-            _PIECES[language][f"{table}.{name}"] = _pieces(template)
 
 
 def figures_of(code: str, language: str = "en") -> frozenset[str]:
     """The figures a template uses."""
-    return frozenset(piece.figure for piece in _PIECES[language][code] if piece.figure)
+    pieces = _pieces(CATALOGUES[language][code])
+    return frozenset(piece.figure for piece in pieces if piece.figure)
 
 
 def render(code: str, figures: dict[str, Any], language: str = "en") -> str:
@@ -131,7 +138,7 @@ def render(code: str, figures: dict[str, Any], language: str = "en") -> str:
     >>> render("prior.share", {"hosts": 1000})
     'before any evidence, 1 host in 1,000 that uses foreign port 25'
     """
-    pieces = _PIECES[language].get(code)
+    pieces = _parsed(code, language)
     if pieces is None:
         return f"{code}: " + ", ".join(f"{name} {value}" for name, value in figures.items())
     given = {name: value for name, value in figures.items() if value is not None}

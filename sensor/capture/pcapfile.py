@@ -8,15 +8,13 @@ A fault raises CaptureError with file and offset after all frames before it were
 inside compressed files count uncompressed bytes.
 """
 
-import gzip
 import io
 import struct
 import sys
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +23,6 @@ from sensor.base.kernel import table
 from sensor.base.units import SECOND
 from sensor.capture import records
 from sensor.capture.block import FRAME, FRAMES_PER_BLOCK, Block, CaptureError
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 __all__ = ["CaptureFile"]
 
@@ -125,6 +118,7 @@ class CaptureFile:
         self._path = path
         self._follow = follow
         self._file: io.BufferedReader | None = None
+        self._faults: tuple[type[Exception], ...] = ()
 
     @property
     def position(self) -> int:
@@ -147,7 +141,7 @@ class CaptureFile:
             yield from reader(source, self.name)
         except OSError as error:
             raise CaptureError(self.name, None, error.strerror or str(error)) from error
-        except (EOFError, zlib.error, zstd.ZstdError) as error:
+        except self._faults as error:
             at = source.base + len(source.data) if source is not None else 0
             fault = f"the compressed data is damaged or cut short: {error}"
             raise CaptureError(self.name, at, fault) from None
@@ -170,8 +164,10 @@ class CaptureFile:
             return _Stream(file, _POLL if self._follow else None)
         if self._follow:
             raise CaptureError(self.name, 0, "a compressed file cannot be followed")
-        unpacked = gzip.open if head.startswith(_GZIP) else zstd.open
-        return _Stream(cast(io.BufferedIOBase, unpacked(file)), None)
+        from sensor.capture.compressed import FAULTS, unpacked
+
+        self._faults = FAULTS
+        return _Stream(unpacked(file, head.startswith(_GZIP)), None)
 
 
 def _head(source: _Stream, name: str) -> bytes:

@@ -4,8 +4,6 @@ An address holds the service's secret, so it stands in no settings. Services rea
 own, each another: what could be some is taken out of the text.
 """
 
-import contextlib
-import logging
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -49,6 +47,8 @@ class Chat(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """See ``Destination``."""
         try:
             import apprise
+
+            import sensor.notify.complaints  # noqa: F401  (now: later nothing may be imported)
         except ImportError:
             raise ValueError(f"chat: {missing('apprise')}") from None
         lines = secret(self.url_file).decode().split()
@@ -60,32 +60,11 @@ class Chat(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def _send(self, service: Any, alerts: Sequence[Alert], mode: str) -> None:
         import apprise
 
+        from sensor.notify.complaints import complaints
+
         level = "warning" if alerts[0].state != "closed" else "info"
         told = {"title": unmarked(subject(alerts, mode)), "body": unmarked(body(alerts, mode))}
-        with _complaints() as said:
+        with complaints() as said:
             taken = service.notify(**told, notify_type=level, body_format=apprise.NotifyFormat.TEXT)
         if not taken:
             raise NotTakenError("; ".join(said)[:_LONGEST] or "apprise does not say why")
-
-
-class _Kept(logging.Handler):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """See ``logging.Handler``."""
-        self.said.append(record.getMessage())
-
-
-@contextlib.contextmanager
-def _complaints() -> Any:
-    """Why something was not taken goes to the log alone; secrets are said at lower levels only."""
-    log, kept = logging.getLogger("apprise"), _Kept()
-    log.addHandler(kept)
-    try:
-        yield kept.said
-    finally:
-        log.removeHandler(kept)

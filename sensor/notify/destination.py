@@ -6,7 +6,6 @@ send. That may be slow, it may fail; its lane (:mod:`sensor.notify.lane`) tries 
 
 import datetime
 import ipaddress
-import zoneinfo
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,6 +81,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             ipaddress.ip_network(prefix)
         if self.hours[0] == self.hours[1]:
             raise ValueError(f"{self.name}: hours end where they begin")
+        import zoneinfo
+
         try:
             zoneinfo.ZoneInfo(self.zone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -113,6 +114,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def awake(self, clock: int) -> bool:
         """Whether it may be told at a wall time (ns)."""
+        import zoneinfo
+
         zone = zoneinfo.ZoneInfo(self.zone)
         hour = datetime.datetime.fromtimestamp(clock // SECOND, zone).hour
         first, last = self.hours

@@ -19,7 +19,7 @@ from sensor.blocking.acts import ActFeed, feeds
 from sensor.blocking.ledger import Ledger
 from sensor.notify.destination import ActWay, Destination, NotTakenError, RefusedError, Way
 from sensor.notify.forms import DRY, ENFORCED
-from sensor.notify.ticketed import with_tickets
+from sensor.notify.tickets import with_tickets
 from sensor.notify.trial import trial
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.sink import Around

@@ -16,13 +16,14 @@ import msgspec
 
 from sensor import __version__
 from sensor.alerts.alert import Alert
-from sensor.blocking.acts import DeskAct
 from sensor.notify.destination import ActWay, Destination, NotTakenError, RefusedError, Way
 from sensor.notify.forms import Form, json_form
 from sensor.notify.trust import secret, trust
 
 if TYPE_CHECKING:
     import urllib.request
+
+    from sensor.blocking.acts import DeskAct
 
 __all__ = ["Webhook"]
 
@@ -72,7 +73,7 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
             return None
         post = self._poster()
 
-        def send(acts: Sequence[DeskAct], mode: str) -> None:
+        def send(acts: "Sequence[DeskAct]", mode: str) -> None:
             content = msgspec.json.encode({"mode": mode, "acts": acts})
             post(content, [one.id for one in acts])
 

@@ -11,15 +11,17 @@ a crash it is given twice: at least once, never lost.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 
 from sensor.alerts.notice import Health, Notice
 from sensor.base.sentences import Sentence
-from sensor.blocking.acts import DeskAct
-from sensor.blocking.desk_record import DeskRecord
-from sensor.state.folder import StateFolder
+
+if TYPE_CHECKING:
+    from sensor.blocking.acts import DeskAct
+    from sensor.blocking.desk_record import DeskRecord
+    from sensor.state.folder import StateFolder
 
 __all__ = ["LEDGER", "Around", "Metrics", "Sink", "SinkSettings", "SinkSettingsError"]
 
@@ -45,7 +47,7 @@ class Metrics(NamedTuple):
 class Around(NamedTuple):
     """What a sink is given when it starts."""
 
-    state: StateFolder
+    state: "StateFolder"
     notice: Callable[[Sentence], None]
     """to be told whenever its state changes; from any thread"""
     live: bool
@@ -93,7 +95,7 @@ class Sink(Protocol):
     def tell(self, what: Notice | Health) -> None:
         """Pass on what is on no disk, if that can be now; it may be dropped."""
 
-    def heard(self) -> DeskRecord | DeskAct | None:
+    def heard(self) -> "DeskRecord | DeskAct | None":
         """The oldest word of a person at another sensor that waits to be obeyed."""
         return None
 

@@ -14,7 +14,7 @@ import ast
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,14 +28,13 @@ else:
     from backports import zstd
 
 from sensor.base.database import DatabaseError
+from sensor.state.tables import SnapshotError, used
 
 __all__ = [
     "KNOWN",
     "SnapshotError",
-    "arrays_of",
     "fork_and_write",
     "read",
-    "restore",
     "version",
     "write",
 ]
@@ -48,24 +47,11 @@ _CHUNK: Final = 1 << 20
 _MOST_LINE: Final = 1 << 16
 
 
-class SnapshotError(Exception):
-    """A snapshot cannot be written, read or used; the text says why."""
-
-
 class _Entry(msgspec.Struct):
     name: str
     dtype: str
     shape: tuple[int, ...]
     size: int
-
-
-def arrays_of(state: Any, path: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
-    """The arrays in nested named tuples, by dotted name."""
-    for name, value in zip(state._fields, state, strict=True):
-        if isinstance(value, np.ndarray):
-            yield path + name, value
-        elif hasattr(value, "_fields"):
-            yield from arrays_of(value, f"{path}{name}.")
 
 
 def _description(dtype: np.dtype[Any]) -> Any:
@@ -81,17 +67,6 @@ def _description(dtype: np.dtype[Any]) -> Any:
     }
 
 
-def _used(raw: NDArray[np.uint8]) -> int:
-    """Bytes up to the last that is not zero."""
-    end = len(raw)
-    while end:
-        start = max(0, end - _CHUNK)
-        if raw[start:end].any():
-            return start + int(np.flatnonzero(raw[start:end])[-1]) + 1
-        end = start
-    return 0
-
-
 def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[str, Any]) -> None:
     """Write a snapshot; ``facts`` is what else there is, as JSON. Raises SnapshotError."""
     beside = path.with_suffix(".new")
@@ -100,7 +75,7 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[str, Any])
             out.write(_MAGIC.encode() + b"\n" + msgspec.json.encode(facts) + b"\n")
             for name, array in arrays.items():
                 raw = np.ascontiguousarray(array).view(np.uint8).reshape(-1)
-                size = _used(raw)
+                size = used(raw)
                 entry = _Entry(name, repr(_description(array.dtype)), array.shape, size)
                 out.write(msgspec.json.encode(entry) + b"\n")
                 for at in range(0, size, _CHUNK):
@@ -180,32 +155,3 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     except (EOFError, zstd.ZstdError, msgspec.DecodeError, ValueError, TypeError) as error:
         raise SnapshotError(f"{path}: damaged: {error}") from None
     return arrays, facts
-
-
-def _restore_field(into: NDArray[Any], old: NDArray[Any]) -> None:
-    """Put a field of records into that of a later version, which may count more kinds of things."""
-    both = tuple(slice(min(a, b)) for a, b in zip(into.shape, old.shape, strict=True))
-    into[both] = old[both]
-
-
-def restore(into: Mapping[str, NDArray[Any]], saved: Mapping[str, NDArray[Any]]) -> None:
-    """Put saved arrays into those of a new state. Raises SnapshotError before it changes any."""
-    for name, array in into.items():
-        if name not in saved:
-            continue
-        old = saved[name]
-        if old.ndim != array.ndim or old.shape[1:] != array.shape[1:]:
-            raise SnapshotError(f"{name} has another shape now")
-        if len(old) > len(array) and old[len(array) :].view(np.uint8).any():
-            raise SnapshotError(f"{name} has room for {len(array):,} rows now, {len(old):,} before")
-    for name, array in into.items():
-        if name in saved:
-            # Rows never used are left alone: writing zeros would take memory for them.
-            old = saved[name]
-            raw = old.view(np.uint8).reshape(-1)
-            old = old[: -(-_used(raw) * len(old) // max(1, len(raw)))]
-            if array.dtype.names and old.dtype != array.dtype:
-                for field in set(array.dtype.names) & set(old.dtype.names or ()):
-                    _restore_field(array[field][: len(old)], old[field])
-            else:
-                array[: len(old)] = old

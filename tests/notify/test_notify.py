@@ -37,7 +37,7 @@ from sensor.console.web.stream import Follower
 from sensor.console.web.view_pool import ViewPool
 from sensor.notify.forms import body, cef, ecs, shaped, subject
 from sensor.notify.syslog import record
-from sensor.notify.ticketed import with_tickets
+from sensor.notify.tickets import with_tickets
 from sensor.settings import Settings, SettingsError, parse_settings
 from sensor.sinks.outbox import Outbox
 from sensor.sinks.sink import Around, SinkSettingsError

@@ -10,7 +10,8 @@ from lab.outputs import feed, finish
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings, parse_settings
-from sensor.state.snapshot import SnapshotError, fork_and_write, read, restore, write
+from sensor.state.snapshot import SnapshotError, fork_and_write, read, write
+from sensor.state.tables import restore
 from tests.conftest import PCAPS
 
 BLOCKS = [
