@@ -20,6 +20,12 @@ _PATIENCE: Final = 30.0
 """Seconds that others are waited for who make the same file, or write to it."""
 
 
+_LARGE_PAGE: Final = 8192
+"""Bytes. Larger ones hold more of an index, and what is written in one go lies on fewer of them."""
+_LOG: Final = 16 << 20
+"""Bytes of a log, and of a cache, of what is written much."""
+
+
 class DatabaseError(Exception):
     """The file cannot be used; the text says why."""
 
@@ -41,8 +47,14 @@ def _statements(script: str) -> Iterator[str]:
 class Database:
     """One file. Used by one thread."""
 
-    def __init__(self, path: Path, migrations: Sequence[str], read_only: bool = False) -> None:
-        """Open, and make if need be.
+    def __init__(
+        self,
+        path: Path,
+        migrations: Sequence[str],
+        read_only: bool = False,
+        busy: bool = False,
+    ) -> None:
+        """Open, and make if need be. ``busy``: it may be written thousands of times a second.
 
         ``migrations[n]`` is the SQL that turns version n into n + 1; the newest stands for what the
         program knows. Raises DatabaseError; ``read_only`` NothingYetError while another process has
@@ -55,8 +67,12 @@ class Database:
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             else:
                 self._db = sqlite3.connect(path, timeout=_PATIENCE)
+                if busy:  # a file that is there keeps its own
+                    self._db.execute(f"PRAGMA page_size = {_LARGE_PAGE}")
                 self._keep_a_log()
                 self._db.execute("PRAGMA synchronous = FULL")
+                if busy:
+                    self._write_back_late()
             self._db.isolation_level = None
             (version,) = self.row("PRAGMA user_version")
             if version > len(migrations):
@@ -78,6 +94,15 @@ class Database:
                 if "locked" not in str(error) or time.monotonic() > until:
                     raise
                 time.sleep(0.01)
+
+    def _write_back_late(self) -> None:
+        """Have a page that is written again and again in the log written to the file once.
+
+        What is in the log is as safe; it may grow to some 16 MB.
+        """
+        (page,) = self.row("PRAGMA page_size")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {_LOG // page}")
+        self._db.execute(f"PRAGMA cache_size = -{_LOG >> 10}")
 
     def _migrate(self, migrations: Sequence[str]) -> None:
         """Bring the tables up to date. Of several that open the file at once, the first does."""
@@ -169,10 +194,12 @@ class Book:
 
     migrations: ClassVar[Sequence[str]]
     rows: ClassVar[str]
+    busy: ClassVar[bool] = False
+    """it may be written thousands of times a second"""
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
         """Raises DatabaseError, as all that a book does."""
-        self.db = Database(path, self.migrations, read_only)
+        self.db = Database(path, self.migrations, read_only, self.busy)
 
     @property
     def last(self) -> int:

@@ -60,7 +60,8 @@ LARGEST_TICKET: Final = 300
 HANDLED: Final = (
     "coalesce((SELECT CASE"
     " WHEN h.state IN ('done', 'snoozed') AND EXISTS (SELECT 1 FROM alerts AS later WHERE"
-    " later.id = h.alert AND later.state = 'escalated' AND later.revision > h.revision) THEN 'new'"
+    " later.thread = heads.thread AND later.state = 'escalated' AND later.revision > h.revision)"
+    " THEN 'new'"
     " WHEN h.state = 'snoozed' AND h.until <= ? THEN CASE h.owner WHEN '' THEN 'new'"
     " ELSE 'working' END ELSE h.state END FROM desk.handling AS h WHERE h.alert = heads.id), 'new')"
 )

@@ -27,8 +27,8 @@ def alerts_within(reach: Reach) -> Condition:
     his = "FROM alerts AS a"
     had = f"{his}, json_each(CAST(a.message AS TEXT), '$.addresses') AS had"
     beyond = (
-        f"EXISTS (SELECT 1 {his} WHERE a.id = heads.id AND NOT {covers}(a.host))"
-        f" OR EXISTS (SELECT 1 {had} WHERE a.id = heads.id"
+        f"EXISTS (SELECT 1 {his} WHERE a.thread = heads.thread AND NOT {covers}(a.host))"
+        f" OR EXISTS (SELECT 1 {had} WHERE a.thread = heads.thread"
         f" AND NOT {covers}(had.value ->> 'address'))"
     )
     return f"({covers}(host) AND (customer = '' OR NOT ({beyond})))", ()

@@ -9,11 +9,11 @@ row they are done with.
 import json
 from collections.abc import Iterator
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import UNSET
 
 from sensor.alerts.alert import Alert, AlertHead
 from sensor.alerts.candidate import Candidate
@@ -22,76 +22,10 @@ from sensor.alerts.vitals import Vitals
 from sensor.base.addresses import span
 from sensor.base.database import Book
 from sensor.base.units import DAY
+from sensor.state.journal_tables import TABLES
 
 __all__ = ["RAISED_ALONE", "Condition", "Journal", "Row", "Sort", "Wanted", "place"]
 
-_MIGRATIONS: Final = (
-    """
-    CREATE TABLE alerts (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL,
-        revision INTEGER NOT NULL,
-        ts INTEGER NOT NULL,
-        host TEXT NOT NULL,
-        state TEXT NOT NULL,
-        message BLOB NOT NULL,
-        UNIQUE (id, revision)
-    );
-    CREATE INDEX alerts_by_host ON alerts (host, ts);
-    CREATE INDEX alerts_by_ts ON alerts (ts);
-    """,
-    """
-    CREATE TABLE candidates (
-        host TEXT PRIMARY KEY,
-        ts INTEGER NOT NULL,
-        score REAL NOT NULL,
-        message BLOB NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX candidates_by_ts ON candidates (ts);
-    """,
-    """
-    CREATE TABLE heads (
-        id TEXT PRIMARY KEY,
-        number INTEGER NOT NULL,
-        host TEXT NOT NULL,
-        opened INTEGER NOT NULL,
-        ts INTEGER NOT NULL,
-        state TEXT NOT NULL,
-        severity TEXT NOT NULL,
-        score REAL NOT NULL,
-        recommended INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    INSERT INTO heads
-        SELECT id, number, host, CAST(message AS TEXT) ->> 'opened', ts, state,
-            CAST(message AS TEXT) ->> 'severity', CAST(message AS TEXT) ->> 'score',
-            CAST(message AS TEXT) ->> 'block_recommended'
-        FROM alerts WHERE number IN (SELECT max(number) FROM alerts GROUP BY id);
-    CREATE INDEX heads_by_opened ON heads (opened, id);
-    CREATE INDEX heads_by_number ON heads (number);
-    CREATE TABLE vitals (ts INTEGER PRIMARY KEY, message BLOB NOT NULL);
-    """,
-    """
-    DROP INDEX heads_by_opened;
-    CREATE INDEX heads_by_opened ON heads (opened, id, host, severity, state, recommended);
-    CREATE INDEX candidates_by_score ON candidates (score, host, ts);
-    """,  # all that lists are asked for: whole rows are read only of those shown
-    """
-    ALTER TABLE heads ADD COLUMN customer TEXT NOT NULL DEFAULT '';
-    ALTER TABLE alerts ADD COLUMN customer TEXT NOT NULL DEFAULT '';
-    CREATE INDEX alerts_by_customer ON alerts (customer, ts) WHERE customer <> '';
-    DROP INDEX heads_by_opened;
-    CREATE INDEX heads_by_opened
-        ON heads (opened, id, host, severity, state, recommended, customer);
-    """,
-    """
-    ALTER TABLE heads ADD COLUMN abuse TEXT NOT NULL DEFAULT 'unknown';
-    UPDATE heads SET abuse = coalesce((SELECT CAST(message AS TEXT) ->> 'abuse' FROM alerts
-        WHERE alerts.number = heads.number), 'unknown');
-    DROP INDEX heads_by_opened;
-    CREATE INDEX heads_by_opened
-        ON heads (opened, id, host, severity, state, recommended, customer, abuse);
-    """,
-)
 _CANDIDATES: Final = 100_000
 """Of candidates the newest are kept."""
 _FIELDS: Final = AlertHead.__struct_fields__
@@ -100,6 +34,15 @@ _COLUMNS: Final = [
 ]  # fmt: skip
 """Of ``heads``. A field more takes a column more."""
 _HEAD: Final = f"SELECT {', '.join(_COLUMNS)} FROM heads"  # noqa: S608
+_SET: Final = [name for name in _COLUMNS if name != "customer"]
+_of_head: Final = attrgetter(*(name for name in _FIELDS if name != "customer"))
+_CHANGING: Final = [name for name in _SET if name not in ("id", "opened", "host")]
+_WRITE_HEAD: Final = (
+    f"INSERT INTO heads (thread, number, customer, {', '.join(_SET)})"  # noqa: S608
+    f" VALUES ({', '.join('?' * (3 + len(_SET)))}) ON CONFLICT DO UPDATE SET"
+    f" {', '.join(f'{name} = excluded.{name}' for name in ['number', *_CHANGING])}"
+)
+"""A host changes with a customer only: what is not said to be set costs no place in an index."""
 _SAMPLED: Final = 2 * DAY
 _READ: Final = 1000
 _DELETED: Final = 200
@@ -206,8 +149,10 @@ class Wanted(NamedTuple):
         for number, (word, addresses) in enumerate(self.words):
             if addresses is not None:
                 # Of a customer each message names the address he had.
-                had = f"SELECT id FROM alerts WHERE customer <> '' AND shares{number}(host)"  # noqa: S608
-                parts.append((f"(shares{number}(host) OR customer <> '' AND id IN ({had}))", ()))
+                had = f"SELECT thread FROM alerts WHERE customer <> '' AND shares{number}(host)"  # noqa: S608
+                parts.append(
+                    (f"(shares{number}(host) OR customer <> '' AND thread IN ({had}))", ())
+                )
             else:
                 fields = ("host", "customer", "severity", "state", "id")
                 held = " OR ".join(f"instr({name}, ?)" for name in fields)
@@ -238,8 +183,9 @@ def _head(row: tuple[Any, ...]) -> AlertHead:
 class Journal(Book):
     """One SQLite file. What goes wrong raises DatabaseError."""
 
-    migrations = _MIGRATIONS
+    migrations = TABLES
     rows = "alerts"
+    busy = True
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
         super().__init__(path, read_only)
@@ -250,27 +196,49 @@ class Journal(Book):
         """Put messages on disk, all or none; those that were new."""
         encode = msgspec.json.encode
         fresh = []
-        newest: dict[str, tuple[int, Alert]] = {}  # the last message of each
+        newest: dict[str, tuple[int, Alert]] = {}  # of each, by its thread, the last message
         with self.db.transaction():
+            threads = self._threads([a.id for a in alerts])
+            number = self._next
             for a in alerts:
-                number = self.db.insert(
+                thread = threads.setdefault(a.id, f"n{number:015x}")
+                if self.db.insert(
                     "INSERT OR IGNORE INTO alerts"
-                    " (id, revision, ts, host, state, message, customer)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    *(a.id, a.revision, a.ts, a.host, a.state, encode(a), a.customer or ""),
-                )
-                if number:
+                    " (number, thread, revision, ts, host, state, message, customer)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    *(number, thread, a.revision, a.ts, a.host, a.state, encode(a)),
+                    a.customer or "",
+                ):
                     fresh.append(a)
-                    newest[a.id] = (number, a)
-            places = ", ".join("?" * (1 + len(_COLUMNS)))
-            self.db.run_each(
-                f"INSERT OR REPLACE INTO heads (number, {', '.join(_COLUMNS)}) VALUES ({places})",  # noqa: S608
-                (
-                    (number, *("" if (v := getattr(a, f)) is UNSET else v for f in _FIELDS))
-                    for number, a in newest.values()
-                ),
-            )
+                    newest[thread] = number, a
+                    number += 1
+            self._write_heads(newest)
         return fresh
+
+    def _threads(self, ids: list[str]) -> dict[str, str]:
+        """The threads of some alerts, by id; those it does not know are left out."""
+        asked = "SELECT id, thread FROM heads WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self.db.rows(asked, json.dumps(ids)))
+
+    @property
+    def _next(self) -> int:
+        """The number of the next message: one that none ever had."""
+        given = self.db.rows("SELECT seq FROM sqlite_sequence WHERE name = 'alerts'")
+        return int(given[0][0]) + 1 if given else 1
+
+    def _write_heads(self, newest: dict[str, tuple[int, Alert]]) -> None:
+        """Alerts as they stand now, inside a transaction, which names the file."""
+        self.db.run_each(
+            _WRITE_HEAD,
+            (
+                (thread, number, a.customer or "", *_of_head(a))
+                for thread, (number, a) in newest.items()
+            ),
+        )
+        self.db.run_each(
+            "UPDATE heads SET host = ?, customer = ? WHERE thread = ?",
+            ((a.host, a.customer, thread) for thread, (_, a) in newest.items() if a.customer),
+        )
 
     def _asked(self, wanted: Wanted) -> Condition:
         """The condition of a question, once SQL knows the functions in it."""
@@ -298,15 +266,15 @@ class Journal(Book):
     def gists(self, ids: list[str]) -> dict[str, Gist]:
         """What the last messages of some alerts say in short, by id."""
         rows = self.db.rows(
-            "SELECT id, message FROM alerts WHERE number IN"
-            " (SELECT number FROM heads WHERE id IN (SELECT value FROM json_each(?)))",
+            "SELECT id, message FROM heads JOIN alerts USING (number)"
+            " WHERE id IN (SELECT value FROM json_each(?))",
             json.dumps(ids),
         )
         return {id_: gist(msgspec.json.decode(message, type=Body)) for id_, message in rows}
 
     def escalated(self, ids: list[str]) -> dict[str, int]:
         """The newest revision by which some alerts escalated, by id."""
-        return self._newest(ids, "state = 'escalated'")
+        return self._newest(ids, "alerts.state = 'escalated'")
 
     def revisions(self, ids: list[str]) -> dict[str, int]:
         """The newest revision of some alerts, by id; those it does not know are left out."""
@@ -314,7 +282,7 @@ class Journal(Book):
 
     def _newest(self, ids: list[str], condition: str) -> dict[str, int]:
         rows = self.db.rows(
-            f"SELECT id, max(revision) FROM alerts WHERE {condition}"  # noqa: S608
+            f"SELECT id, max(revision) FROM heads JOIN alerts USING (thread) WHERE {condition}"  # noqa: S608
             " AND id IN (SELECT value FROM json_each(?)) GROUP BY id",
             json.dumps(ids),
         )
@@ -335,16 +303,21 @@ class Journal(Book):
 
     def heads_of(self, host: str) -> list[AlertHead]:
         """All alerts on a host, or on a customer by his pseudonym, those raised last first."""
-        his = "id IN (SELECT id FROM alerts WHERE host = ? OR customer = ? AND customer <> '')"
-        rows = self.db.rows(f"{_HEAD} WHERE {his} ORDER BY opened DESC", host, host)
+        his = (
+            "SELECT thread FROM heads WHERE host = ?1"
+            " UNION SELECT thread FROM alerts WHERE host = ?1 AND customer <> ''"
+            " UNION SELECT thread FROM alerts WHERE customer = ?1 AND customer <> ''"
+        )
+        rows = self.db.rows(f"{_HEAD} WHERE thread IN ({his}) ORDER BY opened DESC", host)
         return [_head(row) for row in rows]
 
     def turns(self, ids: list[str]) -> list[Alert]:
         """Of some alerts the messages that say more than that it goes on, and the last of each."""
         rows = self.db.rows(
-            "WITH mine AS (SELECT * FROM alerts WHERE id IN (SELECT value FROM json_each(?)))"
-            " SELECT message FROM mine WHERE state <> 'refreshed'"
-            " OR number IN (SELECT max(number) FROM mine GROUP BY id) ORDER BY number",
+            "SELECT message FROM heads JOIN alerts USING (thread)"
+            " WHERE id IN (SELECT value FROM json_each(?))"
+            " AND (alerts.state <> 'refreshed' OR alerts.number = heads.number)"
+            " ORDER BY alerts.number",
             json.dumps(ids),
         )
         return [msgspec.json.decode(message, type=Alert) for (message,) in rows]
@@ -450,20 +423,28 @@ class Journal(Book):
     def find(self, id_: str) -> list[Alert]:
         """All messages of the alerts whose id begins with ``id_``, in order."""
         rows = self.db.rows(
-            "SELECT message FROM alerts WHERE id >= ? AND id < ? ORDER BY number", id_, id_ + "g"
+            "SELECT message FROM heads JOIN alerts USING (thread) WHERE id >= ? AND id < ?"
+            " ORDER BY alerts.number",
+            id_,
+            id_ + "g",
         )
         return [msgspec.json.decode(message, type=Alert) for (message,) in rows]
 
     def forget(self, before: int) -> int:
         """Delete messages of alerts that ended before packet time ``before`` (ns); how many."""
         with self.db.transaction():
-            for table in ("candidates", "heads"):
-                self.db.run(f"DELETE FROM {table} WHERE ts < ?", before)  # noqa: S608
-            return self.db.run(
-                "DELETE FROM alerts WHERE ts < ? AND NOT EXISTS"
-                " (SELECT 1 FROM alerts AS later WHERE later.id = alerts.id AND later.ts >= ?)",
+            self.db.run("DELETE FROM candidates WHERE ts < ?", before)
+            gone = self.db.run(
+                "DELETE FROM alerts WHERE ts < ? AND NOT EXISTS (SELECT 1 FROM alerts AS later"
+                " WHERE later.thread = alerts.thread AND later.ts >= ?)",
                 *(before, before),
             )
+            self.db.run(
+                "DELETE FROM heads WHERE ts < ? AND NOT EXISTS"
+                " (SELECT 1 FROM alerts WHERE alerts.thread = heads.thread)",
+                before,
+            )
+        return gone
 
     def forget_oldest(self, up_to: int) -> list[int]:
         """Delete some of the oldest rows, none above number ``up_to``; their numbers."""
@@ -471,6 +452,10 @@ class Journal(Book):
             oldest = "SELECT number FROM alerts WHERE number <= ? ORDER BY number LIMIT ?"
             numbers = [number for (number,) in self.db.rows(oldest, up_to, _DELETED)]
             if numbers:
-                for table in ("alerts", "heads"):
-                    self.db.run(f"DELETE FROM {table} WHERE number <= ?", numbers[-1])  # noqa: S608
+                ended = "SELECT thread FROM alerts WHERE number <= ?1"
+                self.db.run(
+                    f"DELETE FROM heads WHERE thread IN ({ended}) AND number <= ?1",  # noqa: S608
+                    numbers[-1],
+                )
+                self.db.run("DELETE FROM alerts WHERE number <= ?", numbers[-1])
         return numbers

@@ -52,20 +52,6 @@ def test_heads_follow_the_messages_and_are_forgotten_with_them(tmp_path):
     assert journal.heads(10) == []
 
 
-def test_a_journal_of_before_gets_its_heads(state):
-    path = state / "journal.sqlite"
-    expected = Journal(path).heads(100)
-    old = Journal(path)
-    for table in ("heads", "vitals"):
-        old.db.run(f"DROP TABLE {table}")
-    old.db.run("DROP INDEX candidates_by_score")
-    old.db.run("DROP INDEX alerts_by_customer")
-    old.db.run("ALTER TABLE alerts DROP COLUMN customer")
-    old.db.run("PRAGMA user_version = 2")
-    old.close()
-    assert Journal(path).heads(100) == expected
-
-
 def test_acknowledging_exempting_releasing(state):
     view = View(state)
     bot = next(one for one in view.alerts(100) if one.head.host == "203.0.113.10")

@@ -5,6 +5,7 @@ import sqlite3
 import msgspec
 import pytest
 
+from lab.alerts import SECOND, T0
 from lab.alerts import alert as alert_on
 from lab.outputs import feed, finish
 from sensor.base.database import DatabaseError
@@ -12,6 +13,7 @@ from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.state.journal import Journal, Wanted
+from sensor.state.journal_tables import TABLES
 from tests.conftest import PCAPS
 
 
@@ -91,3 +93,115 @@ def test_what_is_no_journal(tmp_path):
     db.close()
     with pytest.raises(DatabaseError, match="newer version"):
         Journal(tmp_path / "newer")
+
+
+MOVED = "c-314159265358979323846264"
+
+
+def _told():
+    """Messages of alerts that go on, of a customer who moves, and of one that ended."""
+    ended = [alert_on("203.0.113.1", revision=1), alert_on("203.0.113.1", 5, revision=2)]
+    hosts = [alert_on(f"203.0.113.{n}", at=10 + n, opened=n) for n in range(9, 40, 3)]
+    on = [
+        msgspec.structs.replace(a, revision=2, ts=a.ts + 60 * 10**9, state="escalated", score=50.0)
+        for a in hosts[::2]
+    ]
+    moves = [
+        alert_on(f"198.51.100.{n}", 30 + n, revision=n, customer=MOVED, id="f" * 32)
+        for n in (1, 2, 3)
+    ]
+    return [*ended, *hosts, *moves, *on]
+
+
+def _answers(journal):
+    """All that a journal is asked for."""
+    ids = [head.id for head in journal.heads(100)]
+    asked = [
+        Wanted(text, sort=sort)
+        for text in ("", "203.0.113.0/28", "198.51.100.1", MOVED, "198.51.100.9")
+        for sort in ("raised", "active", "score", "host")
+    ]
+    return [
+        list(journal.read()),
+        [journal.heads(7, wanted) for wanted in asked],
+        [journal.count(wanted) for wanted in asked],
+        [journal.head(id_) for id_ in ids],
+        [journal.find(id_[:9]) for id_ in ids],
+        [journal.heads_of(one) for one in ("198.51.100.1", "203.0.113.9", MOVED, "192.0.2.1")],
+        [sorted(found(ids).items()) for found in (journal.escalated, journal.revisions)],
+        sorted(journal.gists(ids)),
+        journal.turns(ids),
+        sorted(journal.open_hosts()),
+        journal.last,
+    ]
+
+
+def _made_before(path, version, alerts):
+    """A journal as a version before made it, whose last message was deleted again."""
+    db = sqlite3.connect(path)
+    db.executescript("".join(TABLES[:version]))
+    for a in [*alerts, alert_on("192.0.2.9")]:
+        customer = {"customer": a.customer or ""} if version >= 5 else {}
+        row = {
+            "id": a.id, "revision": a.revision, "ts": a.ts, "host": a.host, "state": a.state,
+            "message": msgspec.json.encode(a),
+        } | customer  # fmt: skip
+        number = _insert(db, "alerts", row)
+        if version >= 3:
+            del row["revision"], row["message"]
+            abuse = {"abuse": a.abuse} if version >= 6 else {}
+            row |= {
+                "number": number, "opened": a.opened, "severity": a.severity, "score": a.score,
+                "recommended": a.block_recommended,
+            } | abuse  # fmt: skip
+            _insert(db, "heads", row)
+    for table in ("alerts", "heads")[: 2 if version >= 3 else 1]:
+        db.execute(f"DELETE FROM {table} WHERE host = '192.0.2.9'")
+    db.execute(f"PRAGMA user_version = {version}")
+    db.commit()
+    db.close()
+
+
+def _insert(db, table, row):
+    names, places = ", ".join(row), ", ".join("?" * len(row))
+    sql = f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})"
+    return db.execute(sql, tuple(row.values())).lastrowid
+
+
+@pytest.mark.parametrize("version", range(1, len(TABLES)))
+def test_a_journal_of_every_version_before_answers_as_one_of_now(tmp_path, version):
+    # No version before the fifth knew customers.
+    alerts = [a for a in _told() if version >= 5 or not a.customer]
+    now = Journal(tmp_path / "now")
+    now.write(alerts)
+    _made_before(tmp_path / "before", version, alerts)
+    before = Journal(tmp_path / "before")
+    assert _answers(before) == _answers(now)
+    assert before.write(alerts) == []
+    # A number that was given is given to no other: readers have positions.
+    later = alert_on("192.0.2.10", at=99)
+    assert before.write([later, later]) == [later]
+    assert before.last > len(alerts) + 1
+    assert before.forget(T0 + 7 * SECOND) == 2 == now.forget(T0 + 7 * SECOND)
+    assert before.heads_of("203.0.113.1") == []
+    assert before.db.row("PRAGMA integrity_check") == ("ok",)
+
+
+def test_what_is_deleted_takes_what_is_known_of_it_along(tmp_path):
+    journal = Journal(tmp_path / "j")
+    alerts = _told()
+    journal.write(alerts)
+    for up_to in range(1, len(alerts) + 1):
+        journal.forget_oldest(up_to)
+        left = {alert.id for _, alert in journal.read()}
+        assert {head.id for head in journal.heads(100)} == left
+        assert all(journal.find(id_) for id_ in left)
+    assert journal.last == 0
+    assert journal.write(alerts[:1]) == alerts[:1]
+    assert journal.last > len(alerts)
+
+
+def test_a_journal_of_now_is_written_in_large_pages_and_one_of_before_in_its_own(tmp_path):
+    _made_before(tmp_path / "before", 1, [])
+    pages = [Journal(tmp_path / name).db.row("PRAGMA page_size")[0] for name in ("now", "before")]
+    assert pages == [8192, 4096]
