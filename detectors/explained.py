@@ -171,6 +171,20 @@ def explained(counts, facts, kinds, tables):
     return min(worth, np.int64(tables[0, size + _MOST])), guilty, honest
 
 
+@kernel
+def _most_of(ways, counts, facts, kinds, tables):
+    """The most that any of some ways is worth; each is the numbers of the kinds that happened."""
+    most = np.int64(0)
+    for r in range(ways.shape[0]):
+        for k in range(kinds.shape[0]):
+            counts[kinds[k]] = 0
+        for i in range(ways.shape[1]):
+            for w in range(counts.shape[1]):
+                counts[kinds[ways[r, i]], w] += 1
+        most = max(most, explained(counts, facts, kinds, tables)[0])
+    return most
+
+
 @cache
 def _worst(n: int, kinds: tuple[int, ...], tables: bytes, rows: int) -> int:
     """The most that up to ``n`` happenings are worth, whatever they are."""
@@ -181,11 +195,8 @@ def _worst(n: int, kinds: tuple[int, ...], tables: bytes, rows: int) -> int:
     which = np.array(kinds, np.int64)
     facts = np.zeros(len(Fact), np.int64)
     counts = np.zeros((len(Count), len(WINDOWS)), np.int64)
-    for some in combinations_with_replacement(range(len(kinds)), n):
-        for k, row in enumerate(kinds):
-            counts[row] = some.count(k)
-        most = max(most, int(explained(counts, facts, which, table)[0]))
-    return most
+    ways = list(combinations_with_replacement(range(len(kinds)), n))
+    return max(most, int(_most_of(np.array(ways), counts, facts, which, table)))
 
 
 class Explained(Detector):

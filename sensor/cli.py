@@ -23,16 +23,31 @@ from sensor.commands.terminal import Stop, complain, complain_of_permission
 
 __all__ = ["main", "parser", "verbs"]
 
+_AT_START: Final = 200_000
+"""Objects made before the first search for rings: imports make many, and hardly a ring."""
+
+
+def _search_later() -> None:
+    """Have the first search for rings of objects wait until a start is over, the others not."""
+    usual = gc.get_threshold()
+
+    def after(phase: str, _: object) -> None:
+        if phase == "stop":
+            gc.set_threshold(*usual)
+            gc.callbacks.remove(after)
+
+    gc.callbacks.append(after)
+    gc.set_threshold(_AT_START, *usual[1:])
+
+
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 """NumPy's linear algebra, which nothing here calls, would start threads that spin for a while."""
-_SELDOM: Final = 10_000
-"""Objects made before new ones are searched for rings: imports make many, and hardly a ring."""
+_search_later()
 atexit.register(gc.freeze)  # or what goes with the process anyhow would be searched twice before
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code."""
-    gc.set_threshold(_SELDOM)
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(words[0] if words else None).parse_args(words)
     try:

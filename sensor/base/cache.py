@@ -64,11 +64,13 @@ def cache_folder() -> Path:
     try:
         root = _root()
         folder = root / stamp()
+        is_new = not folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(folder)
         os.utime(folder)
-        _forget_old_states(root)
+        if is_new:
+            _forget_old_states(root)
     except (OSError, RuntimeError):  # RuntimeError: no home directory
         # Never a shared, guessable name: the cache holds pickles, which run code when read.
         import atexit
