@@ -14,7 +14,7 @@ help: ## what make can do
 	touch $@
 
 demo: .venv/ready ## bots and legitimate mailers in one capture: who is found, and why
-	@echo "The first run compiles the kernels, which takes about a minute; later runs do not."
+	@echo "The first run compiles the kernels, which takes half a minute; later runs do not."
 	$(BIN)/port25 replay pcaps/demo.pcap
 	$(BIN)/port25 explain 203.0.113.30 -r pcaps/demo.pcap
 	@echo "make demo-live shows it as it happened, on this terminal; make demo-web, in a browser."

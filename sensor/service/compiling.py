@@ -98,7 +98,7 @@ def ensure(say: Callable[[str], None], progress: Callable[[str], None]) -> bool:
     of = level()
     if not is_missing() or of is None:
         return True
-    say("compiling, once: about a minute")
+    say("compiling, once: half a minute")
     folder = cache_folder()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
