@@ -14,6 +14,7 @@ SMALL = {
     "delivery": ("--alerts", "2000", "--hosts", "20"),
     "web": ("--alerts", "3000", "--streams", "5"),
     "cluster": ("--sessions", "300", "--hosts", "10", "--quick"),
+    "shares": ("--packets", "20000", "--subscribers", "1000"),
 }
 PROGRAMS = {
     "bench": ("tcpdump", "tshark"),
@@ -21,6 +22,7 @@ PROGRAMS = {
     "delivery": ("ip", "java", "mvn"),
     "web": ("chromium",),
     "cluster": ("ip", "java", "mvn"),
+    "shares": (),
 }
 
 
@@ -32,5 +34,5 @@ def test_a_benchmark_fills_its_tables(name):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr[-2000:]
     heads = re.findall(r"^\|[ -:|]+\|\n(\|.*\d.*\|)$", done.stdout, re.MULTILINE)
-    tables = {"bench": 5, "live": 1, "delivery": 1, "web": 3, "cluster": 4}
+    tables = {"bench": 5, "live": 1, "delivery": 1, "web": 3, "cluster": 4, "shares": 2}
     assert len(heads) == tables[name], done.stdout
