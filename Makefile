@@ -45,6 +45,7 @@ same: .venv/ready ## are alerts, sessions and segments of every capture as they 
 bench: .venv/ready ## this sensor beside tcpdump, tshark, dpkt and scapy on the same files
 	$(BIN)/python -m benchmarks.start --page
 	$(BIN)/python -m benchmarks.bench --page
+	$(BIN)/python -m benchmarks.shares --page
 
 bench-live: .venv/ready ## drops beside tcpdump, and latency, in network namespaces (root)
 	$(BIN)/python -m benchmarks.live --page

@@ -2,8 +2,8 @@
 
 The kernel gives each packet to one of them by its subscriber (``bpf.steering``), so that all that
 is known of a subscriber is one process's; only whether the mirror shows replies at all is judged
-together, in shared memory. Alerts are those of one process. What a subscriber's alerts may lack is
-the *name* of a server that only other subscribers had looked up.
+together, in shared memory. What a subscriber's alerts may lack is what only other subscribers tell:
+the *name* of a server that they had looked up, that they use it as well, that they met him there.
 
 The parent captures nothing. It prints what the workers tell, adds up their counters, passes signals
 on, and ends them all when one ends.
