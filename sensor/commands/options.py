@@ -60,10 +60,10 @@ def leases_argument(parser: argparse.ArgumentParser) -> None:
 
 def leases_from(options: argparse.Namespace, settings: "Settings") -> "LeaseFile | None":
     """The leases of a file, None without one. Raises Stop."""
-    from sensor.leases.file import LeaseFile, LeaseFileError
-
     if options.leases is None:
         return None
+    from sensor.leases.file import LeaseFile, LeaseFileError
+
     try:
         return LeaseFile(options.leases, settings.customers)
     except LeaseFileError as fault:
@@ -72,14 +72,14 @@ def leases_from(options: argparse.Namespace, settings: "Settings") -> "LeaseFile
 
 def lend(pipeline: "Pipeline", leases: "LeaseFile | None", settings: "Settings") -> None:
     """Tell a pipeline the leases of a file, and those that rules give. Raises Stop."""
-    import numpy as np
-
-    from sensor.customers.layout import CHANGE, UNFIT
-    from sensor.leases.computed import Computed
-    from sensor.leases.file import LeaseFileError
-    from sensor.leases.settings import LeaseSettingsError
-
     if settings.customers.has_rules and not (leases is not None and leases.is_kept):
+        import numpy as np
+
+        from sensor.customers.layout import CHANGE, UNFIT
+        from sensor.leases.computed import Computed
+        from sensor.leases.file import LeaseFileError
+        from sensor.leases.settings import LeaseSettingsError
+
         try:
             rules = Computed(settings.customers, settings.limits.max_leases)
         except (LeaseFileError, LeaseSettingsError) as fault:
