@@ -43,6 +43,7 @@ __all__ = [
     "note_inflow",
     "note_insistence",
     "said_again",
+    "takes_again",
     "weigh",
 ]  # fmt: skip
 
@@ -155,11 +156,19 @@ def new_wide(detail, hashed, tick):
 
 @kernel
 def new_verdict(detail, hashed, tick):
-    """Whether a network (by its hash) has said nothing yet in this half day; it has now.
+    """Whether a network (by its hash) has said nothing yet today; it has now."""
+    _turn(detail, tick)
+    return mark(detail.heard, hashed)
 
-    A whole day would be too long. Counts leave the window a day after they came: of who writes to
-    the same readers twice a day, the second letter would count nothing, and when the first had left
-    nothing would be known of him but what was odd since.
+
+@kernel
+def takes_again(detail, hashed, tick):
+    """The same of one that took a message, of this half day alone.
+
+    A day would be too long. Counts leave the window a day after they came: of who writes to the
+    same readers twice a day the second letter would count nothing, and when the first had left,
+    nothing would be known of him but what was odd since. Who is refused twice a day is refused for
+    the same.
     """
     _turn(detail, tick)
     return mark_half(detail.heard, hashed)

@@ -24,6 +24,7 @@ from sensor.hosts.proof import (
     note_inflow,
     note_insistence,
     said_again,
+    takes_again,
     weigh,
 )
 from sensor.hosts.proof import new_verdict as new_verdict_of
@@ -188,17 +189,20 @@ def _proven_contact(owners, connection, h, tick):
 
 
 @inner
-def new_verdict(owners, connection, h, tick):
+def new_verdict(owners, connection, h, taken, tick):
     """The network of a server gives host ``h`` a verdict: does it count?
 
     The first does, and the 4th, the 16th ...: what a network says again is less news each time. A
-    host with a handful of connections has no list: each first contact is one.
+    host with a handful of connections has no list: each first contact is one. ``taken``: a message
+    was, which counts twice a day.
     """
     d, key = _memory(owners, connection, h)
     if d == NO_DETAIL:
         return connection.first == 1
     detail = owners.hosts.details[d]
     again = said_again(detail, key, tick)
+    if taken:
+        return takes_again(detail, key, tick) or again
     return new_verdict_of(detail, key, tick) or again
 
 

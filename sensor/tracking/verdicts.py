@@ -140,10 +140,10 @@ def decided(followed, connection, s, tick):
     # in is served for that: it tells of no mail server, nor of a list.
     if h >= 0 and s.outcomes == 0 and accepted + rejected + asked and s.auth != AUTH_ACCEPTED:
         s.outcomes = 1
-        if new_verdict(owners, connection, h, tick):
-            what = _C_ACCEPTED if accepted else _C_ASKED
-            if rejected > accepted:
-                what = _C_REFUSED_AS[s.refused_as]
+        what = _C_ACCEPTED if accepted else _C_ASKED
+        if rejected > accepted:
+            what = _C_REFUSED_AS[s.refused_as]
+        if new_verdict(owners, connection, h, what == _C_ACCEPTED, tick):
             count(owners, h, what, 0, tick)
             changed = h
             if what != _C_ASKED:
@@ -200,7 +200,7 @@ def _compared(owners, connection, h, said, letter, tick):
 def _counted(owners, connection, h, size, least, empty, tick):
     """A session whose replies are hidden counts, or is no news; whether it does."""
     if size <= empty:
-        if not new_verdict(owners, connection, h, tick):
+        if not new_verdict(owners, connection, h, False, tick):
             return False
         count(owners, h, _C_EMPTY, 0, tick)
     elif size < least:
@@ -208,7 +208,7 @@ def _counted(owners, connection, h, size, least, empty, tick):
             return False
         count(owners, h, _C_UNMAILED, 0, tick)
     else:
-        fresh = new_verdict(owners, connection, h, tick)
+        fresh = new_verdict(owners, connection, h, True, tick)
         again = came_again(owners, connection, h, tick)
         if not (fresh or again):
             return False
