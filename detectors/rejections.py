@@ -118,9 +118,9 @@ class RejectionsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """
     most: Decibans = 27.0
     """decibans at most against a host: 500 to 1; with bad manners still not an alert"""
-    least: Decibans = 30.0
+    least: Decibans = 33.0
     """decibans at most for a host: whose mail is taken by every new server is no spam source,
-    whatever its fan-out
+    whatever its fan-out, and though nobody gave it a name
     """
     least_explained: Decibans = 10.0
     """the same for one that is a listed server, or a relay"""

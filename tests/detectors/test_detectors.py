@@ -108,6 +108,25 @@ def test_replies_that_cannot_be_seen_are_not_held_against_anyone():
     assert "not measurable" in finding.reason
 
 
+@pytest.mark.parametrize(
+    ("answered", "failed", "worth", "code"),
+    [
+        (17, 0, -60, "failed"),  # as of who writes to people he knows
+        (17, 1, -60, "failed"),  # a mistyped domain
+        (320, 5, -60, "failed"),
+        (15, 2, 0, "mixed"),  # as of a list one in ten of whose servers is gone
+        (49, 25, 0, "mixed"),
+        (4, 4, 0, "failed"),
+        (4, 6, 120, "failed"),
+    ],
+)
+def test_answers_speak_for_a_host_as_long_as_hardly_any_contact_fails(
+    answered, failed, worth, code
+):
+    finding = FirstContact().explain(evidence(first_answered=answered, first_failed=failed))
+    assert (finding.centibans, finding.code) == (worth, f"first_contact.{code}")
+
+
 def test_first_contacts_are_read_in_the_shortest_window_that_has_enough():
     e = evidence()
     e.counts[Count.FIRST_ANSWERED] = 0, 0, 2, 40, 500

@@ -85,7 +85,7 @@ def test_a_replay_keeps_packets_and_sessions_for_people(tmp_path, tshark):
     state = str(tmp_path / "state")
     port25("replay", "-q", "--state", state, str(PCAPS / "demo.pcap"), check=True)
     capture = tmp_path / "alert.pcapng"
-    done = port25("evidence", "aab2c1c7", "--state", state, "-w", str(capture), check=True)
+    done = port25("evidence", "bf8440de", "--state", state, "-w", str(capture), check=True)
     command = [tshark, "-r", str(PCAPS / "demo.pcap"), "-Y", "ip.addr == 203.0.113.10"]
     lines = subprocess.run(command, capture_output=True, check=True).stdout.splitlines()
     assert f"{len(lines):,} packets of 203.0.113.10".encode() in done.stdout
