@@ -67,6 +67,19 @@ def _play_together(block: Block) -> None:
     share.finish()
 
 
+def _deep(work: Callable[[], bytes]) -> bytes:
+    """What ``work`` gives, which calls itself deeply.
+
+    CPython keeps its frames in chunks of 16 kB, and asks the system for one whenever a call comes
+    to the end of the last, also where a loop does so each time: that was a tenth of compiling. For
+    a frame that says it is large it asks for up to twice that, in which there is room for all.
+    """
+    return work()
+
+
+_deep.__code__ = _deep.__code__.replace(co_stacksize=300_000)  # words; the chunk has 2**19
+
+
 def make(folder: Path, half: str, of: str, tell: Callable[[int, int], None]) -> None:
     """Write one of the halves for processors of level ``of``; ``tell`` how many kernels are done.
 
@@ -82,7 +95,8 @@ def make(folder: Path, half: str, of: str, tell: Callable[[int, int], None]) -> 
         for form, call in distinct(rehearse(_play))
         if form.startswith("sensor.tracking.") == (half == HALVES[0])
     ]
-    code = shared_object(object_code(mine, of, lambda done: tell(done, Kernel.count)))
+    made = _deep(lambda: object_code(mine, of, lambda done: tell(done, Kernel.count)))
+    code = shared_object(made)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(half, of)
     unfinished = path.with_suffix(f".{os.getpid()}")
