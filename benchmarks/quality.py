@@ -167,9 +167,9 @@ only who reads its mail knows better.
 {_classes(found)}
 
 Researchers and scanners send no mail, so they count neither way: who greets politely and leaves is
-not taken for a bot, a scan is rightly told of. Those falsely alerted on are above all mailing lists,
-whose first sessions under TLS were put off, and bulk senders, whose first mailboxes in clear were
-dead: for an hour both look like a spam source. Name such servers in the settings (`exempt`).
+not taken for a bot, a scan is rightly told of. Those falsely alerted on write to many at once, and of
+the first mailboxes some were dead: for an hour a list, a bulk sender, or a server nobody gave a name
+may look like a spam source. Name such servers in the settings (`exempt`).
 
 ## Beside the baselines, on the same traffic
 

@@ -18,15 +18,15 @@ from outside himself passes some of it on, bounces some, and asks whether sender
 proportion: against him sizes say nothing.
 
 Of one network, as in ``detectors/rejections.py``, the 1st, 4th, 16th ... session of half a day
-counts. One without a message is no verdict until a message goes there after all; then two count
-that did: who comes again after having been put off is no bot. Under TLS a session held a message if
-its client sent at least 800 bytes behind its hello: what it says in clear before, the end of the
-handshake, and an envelope are below that, also in TLS 1.2, and a message with the headers that
-servers put on is above. If it sent little and spoke no more often than for EHLO and QUIT, it held
-not even an envelope. Where replies pass by the mirror, a message is something that followed DATA.
-Where nothing is read, sequence numbers tell how much each side sent: 600 bytes hold a message, or
-2,500 where the server sent so much that there must have been a certificate (a hello with a post-
-quantum key share has 1,800).
+counts, and one without a message only where there was none in the half day before. It is no verdict
+until a message goes there after all; then two count that did: who comes again after having been put
+off is no bot. Under TLS a session held a message if its client sent at least 800 bytes behind its
+hello: what it says in clear before, the end of the handshake, and an envelope are below that, also
+in TLS 1.2, and a message with the headers that servers put on is above. If it sent little and spoke
+no more often than for EHLO and QUIT, it held not even an envelope. Where replies pass by the
+mirror, a message is something that followed DATA. Where nothing is read, sequence numbers tell how
+much each side sent: 600 bytes hold a message, or 2,500 where the server sent so much that there
+must have been a certificate (a hello with a post-quantum key share has 1,800).
 
 >>> import numpy as np
 >>> from sensor.hosts.evidence import Count, Evidence, Fact
