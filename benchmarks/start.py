@@ -8,6 +8,7 @@ Bytecode of modules is kept, as an installation has it. What compiles is run onc
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -33,14 +34,12 @@ PROGRAMS = {
 
 def seconds(arguments: tuple[str, ...], environment: dict[str, str]) -> float:
     """Processor seconds of one process."""
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment
     )
-    after = os.times()
-    return (
-        after.children_user + after.children_system - before.children_user - before.children_system
-    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def table(runs: int, say: Callable[[str], object]) -> dict[str, float]:
@@ -60,7 +59,7 @@ def table(runs: int, say: Callable[[str], object]) -> dict[str, float]:
     say("| | processor seconds | of importing Numba |")
     say("| --- | ---: | ---: |")
     for name, one in best.items():
-        say(f"| {name} | {one:.2f} | {one / numba:.{0 if one > 10 * numba else 2}f} x |")
+        say(f"| {name} | {one:.3f} | {one / numba:.{0 if one > 10 * numba else 2}f} x |")
     return best
 
 
