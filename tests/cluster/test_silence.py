@@ -43,14 +43,14 @@ def in_parts(path, name: str, bounds: list[int]) -> Iterator[bytes]:
     yield sent.pop()
 
 
-def sensors(tmp_path) -> tuple[list[bytes], list[bytes]]:
+def sensors(tmp_path, names: str = "ns") -> tuple[list[bytes], list[bytes]]:
     """What two sensors send, of one direction each, in the same spans."""
     (block,) = Captures([str(WHOLE)])
     first, last = int(block.frames["ts"].min()), int(block.frames["ts"].max())
     bounds = [first + (last + 1 - first) * n // PARTS for n in range(PARTS + 1)]
     paths = split(WHOLE, tmp_path, by_direction)
     north, south = (
-        list(in_parts(path, name, bounds)) for path, name in zip(paths, "ns", strict=True)
+        list(in_parts(path, name, bounds)) for path, name in zip(paths, names, strict=True)
     )
     return north, south
 
@@ -91,15 +91,9 @@ def test_who_is_silent_while_others_speak_is_left_behind(tmp_path):
 
 
 def test_two_that_run_under_one_name_are_told_of_once(tmp_path):
-    paths = split(WHOLE, tmp_path, by_direction)
-    (block,) = Captures([str(WHOLE)])
-    first, last = int(block.frames["ts"].min()), int(block.frames["ts"].max())
-    bounds = [first + (last + 1 - first) * n // PARTS for n in range(PARTS + 1)]
-    both = [list(in_parts(path, "n", bounds)) for path in paths]
+    both = zip(*sensors(tmp_path, "nn"), strict=True)
     share = Share(SETTINGS)
-    told(
-        share, [(500 * n, m) for n, several in enumerate(zip(*both, strict=True)) for m in several]
-    )
+    told(share, [(500 * n, message) for n, several in enumerate(both) for message in several])
     (news,) = [what for what, _ in share.merge.news if "name" in what]
     assert news == "another that runs has its name; its batches are mixed up"
     assert share.counters()["sensors_of_one_name"] > 3
