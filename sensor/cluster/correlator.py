@@ -18,7 +18,7 @@ import msgspec
 
 from sensor.alerts.alert import Alert
 from sensor.base.sentences import Sentence
-from sensor.base.units import SECOND
+from sensor.cluster.clocks import Clocks
 from sensor.cluster.exempting import Exempting
 from sensor.cluster.fencing import end_transaction, transactional_id
 from sensor.cluster.share import Share
@@ -44,12 +44,6 @@ _COMMIT: Final = 1.0
 """Seconds between commits of offsets when there is nothing to tell."""
 _MOST: Final = 200
 """Batches read at once."""
-_SKEW: Final = 1_000_000
-"""Nanoseconds by which clocks differ that are worth a word."""
-_NEARLY: Final = 0.8
-"""Of ``cluster.skew``: beyond it answers will no longer find what they answer."""
-_BEHIND: Final = 30.0
-"""Seconds that packets of a sensor may be behind another's without a word."""
 _SENT: Final = 30
 """Seconds for a snapshot to be acknowledged."""
 LARGEST_FETCH: Final = 8 << 20
@@ -114,8 +108,7 @@ class Correlator:
         self.name: Final = NAME + self._member
         self._latency = Latency()
         self._said = 0.0
-        self._skew: dict[str, int] = {}
-        self._behind: dict[str, float] = {}
+        self._clocks = Clocks(settings.cluster.skew)
         self._producer = KafkaProducer(
             **connection.arguments,
             client_id=self.name,
@@ -286,42 +279,18 @@ class Correlator:
             for said in share.notices:
                 self._notice(said)
             share.notices.clear()
-            for what, tap in share.merge.news:
-                self._notice(f"sensor {tap.name}: {what.replace('_', ' ')}")
+            for what, sensor in share.merge.news:
+                self._notice(f"sensor {sensor}: {what}")
             share.merge.news.clear()
-            for sensor, ahead in share.merge.skew().items():
-                self._tell_skew(sensor, ahead)
+        for word in self._clocks.told([share.merge for share in self._shares.values()]):
+            self._notice(word)
         if any(alerts.values()) or time.monotonic() - self._at > _COMMIT:
             self.commit(self._desk.told([alert for told in alerts.values() for alert in told]))
-
-    def _tell_skew(self, sensor: str, ahead: int) -> None:
-        """A sensor's clock is so many ns ahead of another's: say it, and again when it doubles."""
-        if ahead < max(_SKEW, 2 * self._skew.get(sensor, 0)):
-            return
-        self._skew[sensor] = ahead
-        most = self._settings.cluster.skew
-        alarm = f"; cluster.skew is {most} s" if ahead > _NEARLY * most * SECOND else ""
-        self._notice(
-            f"sensor {sensor}: its clock is {ahead / 1e6:.0f} ms or more ahead of another's{alarm}"
-        )
-
-    def _tell_behind(self) -> None:
-        """Of a sensor that others wait for: say it, and again when it doubles."""
-        for share in self._shares.values():
-            for tap in share.merge.awaited():
-                behind = (share.merge.last - tap.highest) / SECOND
-                if behind > max(_BEHIND, 2 * self._behind.get(tap.name, 0.0)):
-                    self._behind[tap.name] = behind
-                    self._notice(
-                        f"sensor {tap.name}: its packets are {behind:,.0f} s behind the newest, "
-                        "which wait for them: is its clock right?"
-                    )
 
     def commit(self, alerts: Iterable[Alert] = ()) -> None:
         """Tell ``alerts`` and how far the log was read, both or neither."""
         from kafka.structs import OffsetAndMetadata
 
-        self._tell_behind()
         self._at = time.monotonic()
         alerts = list(alerts)
         snapshots = self._written()

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base.kernel import INTERPRETED, copied, room, table
+from sensor.base.units import SECOND
 from sensor.cluster.batch import Batch
 from sensor.decode.causes import ENDS, ENDS_ROWS, put_right
 from sensor.decode.segment import SEGMENT
@@ -56,9 +57,11 @@ _NEVER: Final = -(1 << 62)
 _GAP: Final = 1000
 """Milliseconds that a silence of all sensors counts for, at most."""
 MOST_SENSORS: Final = 4 * MOST_TAPS
-"""Runs known at once: each of so many sensors may have begun anew, and again."""
+"""Runs known at once that have not ended: each of so many sensors may begin anew, and again."""
 _AGAIN: Final = 3
-"""Times two runs of one name take turns: what one that died had sent may come a little late."""
+"""Times runs of one name take turns: what one that died had sent may come a little late."""
+_SPEAKERS: Final = 4
+"""Runs of one name that are remembered, the last that spoke."""
 _FACTS: Final = ("number", "highest", "mark", "last", "heard", "ended", "live", "left_behind")
 """What a snapshot holds of a tap."""
 
@@ -126,6 +129,17 @@ class Tap:
         self.waiting: deque[_Part] = deque()
 
 
+class _Runs(NamedTuple):
+    """Of one name, who speaks."""
+
+    known: tuple[str, ...]
+    """the last that spoke, that one first"""
+    times: int
+    """one spoke again after another"""
+    at: int
+    """when the last time was"""
+
+
 class Merge:
     """Take batches in the order of the log with :meth:`add`; then :meth:`take` what is ready."""
 
@@ -155,12 +169,14 @@ class Merge:
         self._last = 0
         self.taps: dict[tuple[str, str], Tap] = {}
         """by sensor and run"""
-        self._runs: dict[str, tuple[str, str, int]] = {}
-        """of each sensor the run that spoke last, the one before, and how often it was so again"""
+        self._runs: dict[str, _Runs] = {}
+        """by sensor"""
+        self._crowded: int | None = None
+        """when a batch was crowded out last"""
         self.frontier = _NEVER
         self.counters = dict.fromkeys(COUNTERS, 0)
-        self.news: list[tuple[str, Tap]] = []
-        """what happened to sensors, for who tells people: left behind, back, or two of one name"""
+        self.news: list[tuple[str, str]] = []
+        """what happened, and to which sensor, for who tells people"""
 
     @property
     def all_ended(self) -> bool:
@@ -181,11 +197,8 @@ class Merge:
         self._meet(head.sensor, head.run)
         tap = self.taps.get((head.sensor, head.run)) or self._new(head.sensor, head.run)
         if tap is None:
-            self.counters["batches_crowded"] += 1
+            self._crowd_out(head.sensor)
             return
-        if self._runs[head.sensor][2] == _AGAIN:
-            self._runs[head.sensor] = (*self._runs[head.sensor][:2], _AGAIN + 1)
-            self.news.append(("another that runs has its name; its batches are mixed up", tap))
         if head.number < tap.number:
             self.counters["batches_repeated"] += 1
             return
@@ -196,7 +209,7 @@ class Merge:
         tap.heard = at
         if tap.left_behind:
             tap.left_behind = False
-            self.news.append(("back", tap))
+            self.news.append(("back", tap.name))
         tap.live, tap.ended = head.live, head.end
         if head.segments:
             self._put(tap, batch)
@@ -222,24 +235,41 @@ class Merge:
         return self._clock
 
     def _meet(self, sensor: str, run: str) -> None:
-        """Who speaks, and whether runs of one name take turns."""
-        now, before, times = self._runs.pop(sensor, ("", "", 0))
-        if run == before:
-            times += 1
+        """Who speaks, and whether runs of one name take turns.
+
+        A run that was not known is a sensor that began anew, until an older one speaks again.
+        """
+        known, times, at = self._runs.pop(sensor, _Runs((), 0, 0))
+        if run not in known or self._clock - at > self._patience:
+            times = 0
+        if run in known[1:]:
+            times, at = times + 1, self._clock
             self.counters["sensors_of_one_name"] += 1
-        self._runs[sensor] = (now, before, times) if run == now else (run, now, times)
+            if times == _AGAIN:
+                self.news.append(("another that runs has its name", sensor))
+        known = (run, *(other for other in known if other != run))[:_SPEAKERS]
+        self._runs[sensor] = _Runs(known, times, at)
         if len(self._runs) > MOST_SENSORS:
             del self._runs[next(iter(self._runs))]
 
+    def _crowd_out(self, sensor: str) -> None:
+        """There is no room for what it sent: said once, and again if there was room for long."""
+        self.counters["batches_crowded"] += 1
+        if self._crowded is None or self._clock - self._crowded > self._patience:
+            self.news.append((f"left out, for {MOST_SENSORS} runs of sensors are known", sensor))
+        self._crowded = self._clock
+
     def _new(self, sensor: str, run: str) -> Tap | None:
         """A sensor began; what it was before is over. None: there are too many."""
-        if len(self.taps) >= MOST_SENSORS:
-            silent = [(t.heard, k) for k, t in self.taps.items() if t.left_behind and not t.waiting]
+        # What those that ended have waiting is bounded by the ceiling.
+        running = {k: t for k, t in self.taps.items() if not t.ended}
+        if len(running) >= MOST_SENSORS:
+            silent = [(t.heard, k) for k, t in running.items() if t.left_behind and not t.waiting]
             if not silent:
                 return None
             del self.taps[min(silent)[1]]
             self.counters["sensors_forgotten"] += 1
-        if self._runs[sensor][2] < _AGAIN:
+        if self._runs[sensor].times < _AGAIN:
             for tap in self.taps.values():
                 tap.ended |= tap.name == sensor
         used = {tap.bit for tap in self.taps.values()}
@@ -269,7 +299,7 @@ class Merge:
             if not tap.ended and not tap.left_behind and at - tap.heard > self._patience:
                 tap.left_behind = True
                 self.counters["sensors_left_behind"] += 1
-                self.news.append(("left_behind", tap))
+                self.news.append(("left behind", tap.name))
         if self._begun is None or at - self._begun < self._patience:
             return
         marks = [t.mark for t in self.taps.values() if not t.ended and not t.left_behind]
@@ -279,6 +309,17 @@ class Merge:
     def awaited(self) -> list[Tap]:
         """Sensors that live and have the others wait for what they capture."""
         return [t for t in self.taps.values() if t.live and not t.ended and not t.left_behind]
+
+    def lags(self) -> dict[Tap, float]:
+        """Of each sensor that runs, by how many seconds it is behind the others; below 0: ahead.
+
+        They are where the one in the middle is of those awaited, of two the newer. Those that
+        have not said how far they are have no lag.
+        """
+        places = sorted(tap.highest for tap in self.awaited() if tap.highest > 0)
+        middle = places[len(places) // 2] if places else self._last
+        running = (t for t in self.taps.values() if not t.ended and t.highest > 0)
+        return {tap: (middle - tap.highest) / SECOND for tap in running}
 
     def settle(self) -> None:
         """All have said their end, and nothing more comes: what waits need not."""
@@ -363,7 +404,7 @@ class Merge:
         return arrays, {
             "taps": taps, "frontier": self.frontier, "begun": self._begun, "last": self._last,
             "counters": self.counters, "clock": self._clock, "heard_at": self._heard_at,
-            "runs": self._runs,
+            "speakers": self._runs,
         }  # fmt: skip
 
     def restore(
@@ -377,7 +418,8 @@ class Merge:
         self.frontier, self._begun, self._last = facts["frontier"], facts["begun"], facts["last"]
         self.counters |= facts["counters"]
         self._clock, self._heard_at = facts["clock"], facts["heard_at"]
-        self._runs = {name: tuple(known) for name, known in facts.get("runs", {}).items()}
+        for name, (runs, times, at) in facts.get("speakers", {}).items():
+            self._runs[name] = _Runs(tuple(runs), times, at)
         for n, (name, run, bit, known) in enumerate(facts["taps"]):
             tap = self.taps[name, run] = Tap(name, bit)
             for field in _FACTS:

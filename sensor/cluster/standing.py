@@ -84,13 +84,13 @@ def _sensors(shares: Mapping[int, Share]) -> dict[str, dict[str, float]]:
     for share in shares.values():
         merge = share.merge
         ahead = merge.skew()
+        lags = merge.lags()
         for tap in merge.taps.values():
             if tap.ended:
                 continue
             known = found.setdefault(tap.name, {"ahead": 0.0, "behind": 0.0, "left_behind": 0})
-            behind = max(0, merge.last - tap.highest) / SECOND if tap.highest > 0 else 0.0
             known["ahead"] = max(known["ahead"], ahead[tap.name] / SECOND)
-            known["behind"] = max(known["behind"], round(behind, 3))
+            known["behind"] = max(known["behind"], round(lags.get(tap, 0.0), 3))
             known["left_behind"] = max(known["left_behind"], int(tap.left_behind))
     return found
 

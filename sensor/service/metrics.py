@@ -281,7 +281,7 @@ LABELLED = {
     ),
     "sensor_behind_seconds": Labelled(
         "sensors", "behind", "sensor",
-        "packet time the newest is ahead of it (`port25 correlate`)",
+        "packet time the sensor in the middle is ahead of it (`port25 correlate`)",
     ),
     "sensor_left_behind": Labelled(
         "sensors", "left_behind", "sensor",

@@ -12,8 +12,9 @@ from sensor.alerts.alert import Alert
 from sensor.base.kernel import room
 from sensor.capture.merge import Captures
 from sensor.cluster.batch import Head, encode
+from sensor.cluster.clocks import Clocks
 from sensor.cluster.forwarder import Forwarder
-from sensor.cluster.merge import MOST_SENSORS
+from sensor.cluster.merge import MOST_SENSORS, Merge
 from sensor.cluster.share import Share
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import SEGMENT
@@ -23,6 +24,8 @@ from tests.conftest import PCAPS
 SETTINGS = settings_of("fast_bot")
 WHOLE = PCAPS / "fast_bot.pcap"
 PARTS = 8
+START = 1_750_000_000 * 1_000_000_000
+HOUR = 3600 * 1_000_000_000
 
 
 def in_parts(path, name: str, bounds: list[int]) -> Iterator[bytes]:
@@ -95,7 +98,7 @@ def test_two_that_run_under_one_name_are_told_of_once(tmp_path):
     share = Share(SETTINGS)
     told(share, [(500 * n, message) for n, several in enumerate(both) for message in several])
     (news,) = [what for what, _ in share.merge.news if "name" in what]
-    assert news == "another that runs has its name; its batches are mixed up"
+    assert news == "another that runs has its name"
     assert share.counters()["sensors_of_one_name"] > 3
 
 
@@ -108,10 +111,10 @@ def test_one_that_began_anew_has_no_other_of_its_name(tmp_path):
     assert share.counters()["sensors_of_one_name"] == 0
 
 
-def word(sensor: str, number: int = 0) -> bytes:
-    """Of a sensor that has captured nothing."""
+def word(sensor: str, number: int = 0, mark: int = 0, run: str = "1") -> bytes:
+    """Of a live sensor that has captured nothing, and is at packet time ``mark``."""
     nothing = np.empty(0, np.uint8)
-    head = Head(sensor=sensor, run="1", number=number, live=True)
+    head = Head(sensor=sensor, run=run, number=number, mark=mark, last=mark, live=True)
     return encode(head, room(0, SEGMENT), nothing, nothing)
 
 
@@ -140,3 +143,132 @@ def test_a_sensor_that_others_wait_for_is_named(tmp_path):
     assert {tap.name for tap in share.merge.awaited()} == {"n", "s"}
     told(share, [(500 + 500 * n, word("n2", n)) for n in range(20)])
     assert {tap.name for tap in share.merge.awaited()} == {"n2"}
+
+
+def spoken(share: Share, runs: str, at: int, begin: int = 0) -> list[str]:
+    """What is said as runs of one sensor speak, each by a letter, half a second apart."""
+    for n, run in enumerate(runs):
+        moment = at + 500 * n
+        told(share, [(moment, word("n", begin + n, START + moment * 1_000_000, run))])
+    said = [what for what, _ in share.merge.news]
+    share.merge.news.clear()
+    return said
+
+
+def test_what_a_dead_run_sent_a_little_late_never_makes_it_one_that_runs():
+    share = Share(SETTINGS)
+    for n, (dead, new) in enumerate(itertools.pairwise("abcdef")):
+        # It died, and one batch comes behind the first of what runs now.
+        assert spoken(share, dead * 3 + new + dead + new * 5, 5000 * n, 20 * n) == []
+        assert [run for (_, run), tap in share.merge.taps.items() if not tap.ended] == [new]
+    assert share.counters()["sensors_left_behind"] == 0
+
+
+def test_late_batches_long_apart_are_no_turns():
+    share = Share(SETTINGS)
+    long = int(2500 * SETTINGS.cluster.patience / 500)
+    assert spoken(share, ("aba" + "a" * long) * 4, 0) == []
+    assert share.counters()["sensors_of_one_name"] == 7
+
+
+def test_two_of_one_name_are_told_of_again_when_it_begins_again():
+    share = Share(SETTINGS)
+    long = int(2500 * SETTINGS.cluster.patience / 500)
+    name = "another that runs has its name"
+    said = spoken(share, "ab" * 10 + "a" * long + "ba" * 10, 0)
+    assert [what for what in said if "name" in what] == [name, name]
+    assert [what for what in said if "name" not in what] == ["left behind", "back"]
+    said = spoken(share, "cab" * 10, 10_000_000, 1000)
+    assert [what for what in said if "name" in what] == [name], "and of three"
+
+
+def test_who_takes_over_knows_what_was_told_of_two_of_one_name():
+    share, other = Share(SETTINGS), Share(SETTINGS)
+    assert spoken(share, "ab" * 5, 0) == ["another that runs has its name"]
+    arrays, facts = share.state()
+    other.restore(arrays, msgspec.json.decode(msgspec.json.encode(facts)))
+    assert spoken(other, "ab" * 5, 5000, 10) == []
+    assert other.counters()["sensors_of_one_name"] == 18
+
+
+def test_a_log_of_many_runs_that_ended_is_followed_in_whole():
+    share = Share(SETTINGS)
+    (block,) = Captures([str(WHOLE)])
+    block = block._replace(frames=block.frames[:4])
+    runs = MOST_SENSORS + 44
+    for n in range(runs):
+        sent: list[bytes] = []
+        forwarder = Forwarder(SETTINGS, "n", 1, lambda _, message, to=sent: to.append(message))
+        decoder = Decoder(SETTINGS.ports, SETTINGS.duplicate_window, True)
+        forwarder.add(decoder.decode(block), block.data, 0, "tap0")
+        forwarder.end()
+        for message in sent:
+            share.add(message, n, True)
+        share.turn()
+    share.finish()
+    assert share.counters()["batches_crowded"] == 0
+    assert share.counters()["segments_merged"] == 4 * runs
+
+
+def test_who_is_crowded_out_is_named_once():
+    share = Share(SETTINGS)
+    told(share, [(0, word(f"forged{n}")) for n in range(MOST_SENSORS)])
+    told(share, [(10, word("true", n)) for n in range(5)])
+    ((said, sensor),) = share.merge.news
+    assert (said, sensor) == ("left out, for 256 runs of sensors are known", "true")
+    assert share.counters()["batches_crowded"] == 5
+
+
+def at_hours(hours: dict[str, float], number: int, share: Share) -> list[Merge]:
+    """What knows the sensors when each is at this hour."""
+    marks = {name: START + round(hour * HOUR) for name, hour in hours.items()}
+    told(share, [(500 * number, word(name, number, mark)) for name, mark in marks.items()])
+    return [share.merge]
+
+
+def test_the_sensor_whose_clock_is_wrong_is_named_not_the_right_ones():
+    ahead, behind, clocks = Share(SETTINGS), Share(SETTINGS), Clocks(0.1)
+    merges = at_hours({"a": 0, "b": 0, "c": 0, "fast": 1}, 0, ahead)
+    assert list(clocks.told(merges)) == [
+        "sensor fast: its packets are 3,600 s ahead of the others', and wait for them: "
+        "is its clock right?"
+    ]
+    merges = at_hours({"a": 1, "b": 1, "c": 1, "slow": 0}, 0, behind)
+    # Of two partitions, once a sensor.
+    assert list(clocks.told(merges * 2)) == [
+        "sensor slow: its packets are 3,600 s behind the others', which wait for it: "
+        "is its clock right?"
+    ]
+    lags = {tap.name: lag for tap, lag in behind.merge.lags().items()}
+    assert lags == {"a": 0, "b": 0, "c": 0, "slow": 3600}
+
+
+def test_nothing_is_said_of_a_sensor_that_has_just_begun_and_all_of_it_later():
+    share, clocks = Share(SETTINGS), Clocks(0.1)
+    told(share, [(0, word("a", 0, START)), (0, word("b"))])
+    assert list(clocks.told([share.merge])) == []
+    said = [list(clocks.told(at_hours({"a": 1, "b": b}, n, share))) for n, b in ((1, 0), (2, 0.1))]
+    assert [len(words) for words in said] == [1, 0]
+    # It catches up; the next time is said again.
+    said = [list(clocks.told(at_hours({"a": a, "b": 1}, n, share))) for n, a in ((3, 1), (4, 2))]
+    assert [len(words) for words in said] == [0, 1]
+
+
+def test_nothing_waits_for_one_that_is_left_behind_and_no_right_one_is_blamed_for_it():
+    share, clocks = Share(SETTINGS), Clocks(0.1)
+    list(clocks.told(at_hours({"a": 0, "b": 0, "fast": 1}, 0, share)))
+    for n in range(1, 20):
+        assert list(clocks.told(at_hours({"a": 0, "b": 0}, n, share))) == []
+    assert share.counters()["sensors_left_behind"] == 1
+    told(share, [(10_000, word("new", 0, START))])
+    assert list(clocks.told([share.merge])) == []
+
+
+def test_what_was_said_of_made_up_names_is_forgotten_with_them():
+    share, clocks = Share(SETTINGS), Clocks(0.1)
+    right = dict.fromkeys((f"right{n}" for n in range(20)), 1)
+    for n in range(1, 100):
+        at_hours(right, n, share)
+        told(share, [(500 * n, word(f"forged{n}", 0, START))])
+        assert len(list(clocks.told([share.merge]))) == 1
+    assert len(clocks._lags) < 20
