@@ -17,8 +17,10 @@ puts it off: it has no verdict then. Of one network's verdicts of half a day the
 4th, the 16th ...: a mailbox that is tried again every hour, a hundred dead recipients of one
 provider, or all of its servers in turn, weigh little more than once, and who works through three
 providers of webmail all day weighs more than who has met them. A refusal is the first only where
-there was no verdict in the half day before either: refused again in the afternoon is no news, but
-who takes mail again still does when the morning is forgotten.
+the network has said nothing that counts in the half day before either: refused again in the
+afternoon is no news, refused again the next day is. That it takes mail counts in each half day in
+which it does, from the second on whatever it said first: it is known still when the morning is
+forgotten.
 
 What is odd of one honest host is ordinary for another. So each kind weighs by the log of how much
 likelier it is of a spam source than of the honest host that explains all of them best

@@ -80,6 +80,11 @@ class Database:
                 raise DatabaseError(f"{path}: {fault} {len(migrations)})")
             if read_only and version == 0:
                 raise NothingYetError(f"{path}: nothing is in it yet")
+            if read_only and version < len(migrations):
+                fault = (
+                    f"it is of an older version ({version}, this program knows {len(migrations)})"
+                )
+                raise DatabaseError(f"{path}: {fault}: who writes it brings it up to date")
         if not read_only and version < len(migrations):
             self._migrate(migrations)
 

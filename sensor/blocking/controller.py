@@ -89,7 +89,7 @@ class Controller:
         own: Sequence[str],
         max_blocks: int,
         apply: Callable[[str], None],
-        look: Callable[[], str] | None = None,
+        look: Callable[[], str | None] | None = None,
         loader: Loads | None = None,
         count: Callable[[], Mapping[Key, int]] | None = None,
     ) -> None:

@@ -49,13 +49,14 @@ class Loader:
         self,
         apply: Callable[[str], None],
         own: Sequence[str],
-        look: Callable[[], str] | None = None,
+        look: Callable[[], str | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         count: Callable[[], Mapping[Key, int]] | None = None,
     ) -> None:
         """``apply`` gives a script to nftables; raises ApplyError.
 
-        ``look`` says what the table is but for the blocks in it; empty where there is none.
+        ``look`` says what the table is but for the blocks in it; empty where there is none, None
+        where that cannot be told: then it is taken to be as it was.
         ``count`` says how many packets each element has stopped.
         """
         self._count = count
@@ -66,7 +67,7 @@ class Loader:
         self._look = look
         self._clock = clock
         self._made: str | None = None
-        """what the table looked like when it was made; empty: it was gone; None: not made yet"""
+        """what the table looked like when it was made; empty: gone; None: not made, or not known"""
         self._refused: dict[str, _Refused] = {}
 
     @property
@@ -93,7 +94,8 @@ class Loader:
         """Whether the table is as it was made."""
         if self._look is None or self._made is None:
             return True
-        return bool(self._made) and self._look() == self._made
+        now = self._look()
+        return now is None or now == self._made != ""
 
     def load(self, blocks: Sequence[Decision], ts: int) -> list[str]:
         """Make the firewall hold the blocks; the hosts it newly refuses.

@@ -38,8 +38,8 @@ _POLL: Final = 100
 """Milliseconds."""
 _UNHEARD: Final = 300
 """Seconds that a member may do without asking for messages: kafka-python's own."""
-_SILENCE: Final = 90.0
-"""Seconds without a heartbeat, none being sent while the group is joined."""
+_NO_MEMBER: Final = 90.0
+"""Seconds without a heartbeat after which one without partitions joins anew."""
 _COMMIT: Final = 1.0
 """Seconds between commits of offsets when there is nothing to tell."""
 _MOST: Final = 200
@@ -162,7 +162,7 @@ class Correlator:
                 correlator.lose(lost)
 
         self._consumer.subscribe([self._settings.cluster.segments_topic], listener=Listener())
-        self._heart = Heart(self._consumer, _SILENCE)
+        self._heart = Heart(self._consumer)
 
     # --- whose partitions are ---------------------------------------------------------------------
 
@@ -264,7 +264,7 @@ class Correlator:
                 share.add(record.value or b"", record.timestamp, self._waiting)
                 self._read[part] = record.offset + 1
             self.heard = time.monotonic()
-        self._heart.check()
+        self._heart.check(_UNHEARD + 30 if self._shares else _NO_MEMBER)
         self._divide()
         self.take_over()
         self._tell({part: share.turn() for part, share in self._shares.items()})

@@ -54,12 +54,12 @@ class Election:
                 election.is_lost |= bool(list(lost))
 
         self._consumer.subscribe([topic], listener=Listener())
-        self._heart = Heart(self._consumer, SILENCE)
+        self._heart = Heart(self._consumer)
 
     def turn(self, milliseconds: int) -> None:
         """Remain a member."""
         self._consumer.poll(milliseconds)
-        self._heart.check()
+        self._heart.check(SILENCE)
 
     def close(self) -> None:
         """Leave; another is elected at once."""

@@ -16,6 +16,7 @@ __all__ = [
     "half_days",
     "mark",
     "mark_half",
+    "mark_once",
     "ones",
     "place_of",
     "turn",
@@ -82,6 +83,16 @@ def mark_half(rows, hashed):
     word, bit = place_of(hashed, rows.shape[1])
     fresh = rows[0, word] & bit == _ZERO
     rows[0, word] |= bit
+    return fresh
+
+
+@kernel
+def mark_once(rows, hashed):
+    """The same as :func:`mark`; but what is not new is forgotten when it would have been."""
+    word, bit = place_of(hashed, rows.shape[1])
+    fresh = (rows[0, word] | rows[1, word]) & bit == _ZERO
+    if fresh:
+        rows[0, word] |= bit
     return fresh
 
 

@@ -22,6 +22,7 @@ from sensor.hosts.halves import (
     half_days,
     mark,
     mark_half,
+    mark_once,
     place_of,
     turn,
     turn_word,
@@ -42,6 +43,7 @@ __all__ = [
     "new_wide",
     "note_inflow",
     "note_insistence",
+    "refuses_anew",
     "said_again",
     "takes_again",
     "weigh",
@@ -162,16 +164,29 @@ def new_verdict(detail, hashed, tick):
 
 
 @kernel
-def takes_again(detail, hashed, tick):
-    """The same of one that took a message, of this half day alone.
+def refuses_anew(detail, hashed, tick):
+    """The same of one that took nothing: of who goes on refusing, once in two half days.
+
+    It would be silent for as long as it goes on, when what it said first has left the window.
+    """
+    _turn(detail, tick)
+    return mark_once(detail.heard, hashed)
+
+
+@kernel
+def takes_again(detail, hashed, taken, tick):
+    """The same of one that took a message: of one known for half a day, once in each half day.
 
     A day would be too long. Counts leave the window a day after they came: of who writes to the
     same readers twice a day the second letter would count nothing, and when the first had left,
     nothing would be known of him but what was odd since. Who is refused twice a day is refused for
-    the same.
+    the same. ``taken`` is the network's hash as of one that takes.
     """
     _turn(detail, tick)
-    return mark_half(detail.heard, hashed)
+    word, bit = place_of(hashed, _HEARD // 64)
+    known = detail.heard[1, word] & bit != _ZERO
+    fresh = mark(detail.heard, hashed)
+    return mark_half(detail.heard, taken) if known else fresh
 
 
 @kernel

@@ -4,6 +4,7 @@ Blocks are in force once both topics are read to their ends; what Kafka or the f
 said once, and tried again.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -37,8 +38,12 @@ _SILENT: Final = 30.0
 """Seconds of waiting for the topics after which that is said."""
 _DESK_AGAIN: Final = 15.0
 """Seconds after which the desk topic is tried again."""
-_MEMBERSHIP: Final = 60.0
-"""Seconds without a heartbeat after which membership is begun anew."""
+_NO_MEMBER: Final = 60.0
+_SILENCE: Final = 330.0
+"""Seconds without a heartbeat after which membership is begun anew, without and with partitions."""
+_PLAIN: Final = os.environ | {"LC_ALL": "C"}
+"""What nft says shall be what is looked for in it."""
+_GONE: Final = "Error: No such file or directory"
 _METADATA: Final = 10_000
 """Milliseconds after which a topic that was not there is looked for again."""
 _JOIN: Final = 3000
@@ -74,7 +79,9 @@ def carry_out(
 
 def _run(command: Sequence[str], script: str = "") -> str:
     try:
-        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command, input=script, capture_output=True, text=True, timeout=60, env=_PLAIN
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ApplyError(f"nft: {error}") from None
     if done.returncode:
@@ -87,12 +94,12 @@ def load(script: str) -> None:
     _run(("nft", "-f", "-"), script)
 
 
-def shape() -> str:
-    """The table but for its blocks; empty where it, or a part of it, is gone."""
+def shape() -> str | None:
+    """The table but for its blocks; empty: it, or a part of it, is gone; None: nft cannot say."""
     try:
         return "".join(_run(command) for command in SHAPE)
-    except ApplyError:
-        return ""
+    except ApplyError as error:
+        return "" if _GONE in str(error) else None
 
 
 def count() -> dict[Key, int]:
@@ -137,14 +144,14 @@ def follow(
     topic = connection.settings.blocklist_topic
     ends: dict[Any, int] = {}
     consumer = _subscribed(connection, controller, group, ends)
-    heart = Heart(consumer, _MEMBERSHIP)
+    heart = Heart(consumer)
     desk = _Desk(connection)
     duty = _Duty(controller)
     ready, waited = time.monotonic(), False
     try:
         while not wanted & {signal.SIGTERM, signal.SIGINT}:
             now = _take(consumer, desk, controller)
-            heart.check()
+            heart.check(_SILENCE if consumer.assignment() else _NO_MEMBER)
             if work(now):
                 controller.dirty = True  # so that it is told
             assigned = consumer.assignment()

@@ -23,6 +23,7 @@ from sensor.hosts.proof import (
     new_wide,
     note_inflow,
     note_insistence,
+    refuses_anew,
     said_again,
     takes_again,
     weigh,
@@ -62,6 +63,7 @@ _LEASES: Final = LEASE_COUNTERS["leases_live"]
 _MX_LOOKUPS: Final = int(Count.MX_LOOKUPS)
 _VERDICTS = np.uint64(0x13198A2E03707344)
 _NOTHING = np.uint64(0xA4093822299F31D0)
+_TAKEN = np.uint64(0xBE5466CF34E90C6C)
 _CAME_AGAIN = np.uint64(0x082EFA98EC4E6C89)
 _TURNED_AWAY = np.uint64(0x452821E638D01377)
 
@@ -202,8 +204,8 @@ def new_verdict(owners, connection, h, taken, tick):
     detail = owners.hosts.details[d]
     again = said_again(detail, key, tick)
     if taken:
-        return takes_again(detail, key, tick) or again
-    return new_verdict_of(detail, key, tick) or again
+        return takes_again(detail, key, mix(key, _TAKEN), tick) or again
+    return refuses_anew(detail, key, tick) or again
 
 
 @inner

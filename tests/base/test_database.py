@@ -28,6 +28,15 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path):
             Database(path, _MIGRATIONS[:1], read_only=read_only)
 
 
+def test_who_only_reads_a_file_of_an_older_version_is_told_who_mends_it(tmp_path):
+    path = tmp_path / "things.sqlite"
+    Database(path, _MIGRATIONS[:1]).close()
+    with pytest.raises(DatabaseError, match=r"older version \(1, this program knows 2\)"):
+        Database(path, _MIGRATIONS, read_only=True)
+    Database(path, _MIGRATIONS).close()
+    Database(path, _MIGRATIONS, read_only=True).close()
+
+
 def test_a_transaction_is_written_whole_or_not_at_all(tmp_path):
     database = Database(tmp_path / "things.sqlite", _MIGRATIONS)
     with pytest.raises(DatabaseError, match="no such table"), database.transaction():

@@ -104,6 +104,18 @@ def test_what_somebody_did_is_undone_within_seconds(space, run, damage):
     assert log.read_text().count("somebody changed or deleted the table") == 1
 
 
+def test_a_table_nobody_can_look_at_is_not_one_that_is_gone(space):
+    say = "from sensor.service.controlling import shape; print(repr(shape()))"
+
+    def said(path: str) -> str:
+        command = ["ip", "netns", "exec", space, "env", f"PATH={path}", "LANG=de_DE.UTF-8"]
+        command += [sys.executable, "-c", say]
+        return subprocess.check_output(command, text=True, cwd=ROOT, timeout=100).strip()
+
+    assert said("/usr/sbin:/usr/bin:/bin") == "''"
+    assert said("/nowhere") == "None"
+
+
 REFUSING = """#!/bin/sh
 text=$(cat)
 case "$text" in *"203.0.113.9 "*|*"100.64.0.1 "*) echo "no room for it" >&2; exit 1;; esac

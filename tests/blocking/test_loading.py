@@ -219,6 +219,17 @@ def test_a_table_that_is_gone_before_it_was_looked_at_is_missed(space, firewall)
     held(space, WAS)
 
 
+def test_a_table_nobody_can_look_at_is_left_alone():
+    made: list[str] = []
+    seen: list[str | None] = ["as made"]
+    loader = Loader(made.append, OWN, lambda: seen[-1])
+    loader.load(WAS, NOW)
+    seen.append(None)
+    assert loader.intact()
+    seen.append("")
+    assert not loader.intact()
+
+
 def test_traffic_and_time_are_no_damage(space, loader, firewall):
     for blocks in (KINDS["many"], WAS, [], [block("203.0.113.7", 0.5)]):
         loader.load(blocks, NOW)

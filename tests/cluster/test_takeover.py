@@ -235,11 +235,11 @@ def joined(settings: Settings, connection: Connection, name: str) -> KafkaConsum
     topic, group = settings.cluster.segments_topic, settings.cluster.group
     while True:
         member = KafkaConsumer(topic, **connection.arguments, client_id=name, group_id=group)
-        heart = Heart(member, 20)
+        heart = Heart(member)
         try:
             while not member.assignment():
                 member.poll(100)
-                heart.check()
+                heart.check(20)
         except KafkaTimeoutError:
             member.close()
         else:

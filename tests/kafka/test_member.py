@@ -34,7 +34,7 @@ def test_a_controller_whose_heart_stops_begins_anew(broker, monkeypatch):
         return False
 
     monkeypatch.setattr(controlling, "_subscribed", remembered)
-    monkeypatch.setattr(controlling, "_MEMBERSHIP", 4.0)
+    monkeypatch.setattr(controlling, "_SILENCE", 4.0)
     held = Controller(Bounds((), (), ()), (), 1000, lambda script: None)
     with pytest.raises(KafkaTimeoutError, match="no heartbeat"):
         controlling.follow(connection, held, f"group-{run}", set(), work)

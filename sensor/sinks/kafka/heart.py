@@ -17,20 +17,22 @@ class Heart:
     group's answer is then not heeded, and it is given no partition.
     """
 
-    def __init__(self, consumer: Any, silence: float) -> None:
-        """``silence``: seconds without a heartbeat, longer than the group may take to be joined."""
+    def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
-        self._silence = silence
         self._begun = self._looked = time.monotonic()
 
-    def check(self) -> None:
-        """Raises KafkaTimeoutError where it has stopped: membership is to be begun anew."""
+    def check(self, silence: float) -> None:
+        """Raises KafkaTimeoutError where it has stopped: membership is to be begun anew.
+
+        ``silence``: seconds without a heartbeat. None is sent while the group is joined, which
+        takes as long as its slowest member: who has anything to lose waits longer.
+        """
         now = time.monotonic()
         if now < self._looked + _EVERY:
             return
         self._looked = now
         facts = self._consumer.metrics()["consumer-coordinator-metrics"]
-        if min(facts["last-heartbeat-seconds-ago"], now - self._begun) > self._silence:
+        if min(facts["last-heartbeat-seconds-ago"], now - self._begun) > silence:
             from kafka.errors import KafkaTimeoutError
 
             raise KafkaTimeoutError("no heartbeat is sent any more")
