@@ -45,7 +45,7 @@ _WRITE_HEAD: Final = (
 """A host changes with a customer only: what is not said to be set costs no place in an index."""
 _SAMPLED: Final = 2 * DAY
 _READ: Final = 1000
-_DELETED: Final = 200
+_DELETED: Final = 50
 """Rows at a time."""
 
 
