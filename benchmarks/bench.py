@@ -189,7 +189,7 @@ PORT25 = (sys.executable, "-m", "sensor", "replay", "-q")
 def scale(hosts: int) -> None:
     """One row: SYNs of minimum size, one after the other over ``hosts`` hosts, from memory."""
     count = max(2 * hosts, 2_000_000)
-    chunk = 16_384
+    chunk = 131_072
     settings = Settings(limits=Limits(max_hosts=max(hosts, 16), max_connections=1_000_000))
     pipeline = Pipeline(settings)
     seconds, frames_seen = 0.0, 0
