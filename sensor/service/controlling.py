@@ -151,10 +151,10 @@ def follow(
     try:
         while not wanted & {signal.SIGTERM, signal.SIGINT}:
             now = _take(consumer, desk, controller)
-            heart.check(_SILENCE if consumer.assignment() else _NO_MEMBER)
+            assigned = consumer.assignment()
+            heart.check(_SILENCE if assigned else _NO_MEMBER)
             if work(now):
                 controller.dirty = True  # so that it is told
-            assigned = consumer.assignment()
             if time.monotonic() - ready > _SILENT and not waited:
                 waited = True
                 what = "read whole yet" if assigned else "given to this controller: is it there?"

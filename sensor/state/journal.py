@@ -452,9 +452,9 @@ class Journal(Book):
             oldest = "SELECT number FROM alerts WHERE number <= ? ORDER BY number LIMIT ?"
             numbers = [number for (number,) in self.db.rows(oldest, up_to, _DELETED)]
             if numbers:
-                ended = "SELECT thread FROM alerts WHERE number <= ?1"
                 self.db.run(
-                    f"DELETE FROM heads WHERE thread IN ({ended}) AND number <= ?1",  # noqa: S608
+                    "DELETE FROM heads WHERE number <= ?1"
+                    " AND thread IN (SELECT thread FROM alerts WHERE number <= ?1)",
                     numbers[-1],
                 )
                 self.db.run("DELETE FROM alerts WHERE number <= ?", numbers[-1])
