@@ -29,6 +29,8 @@ from lab.traffic.population import SETTINGS, traffic
 from sensor.alerts.alert import Alert
 from sensor.capture.block import Block
 from sensor.capture.merge import Captures
+from sensor.decode.segment import watched_ports
+from sensor.decode.sharing import share_out
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.tracking.output import Output
@@ -36,8 +38,8 @@ from sensor.tracking.output import Output
 RUNS = 3
 CORES = (2, 4, 8)
 SHARES = (2, 4)
-_SERVERS = (25, 53, 465, 587)
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+_PREFIX = 64
+"""Bits of an IPv6 address that are one subscriber."""
 
 
 def costs(path: Path) -> tuple[float, float]:
@@ -92,13 +94,12 @@ def gains(packets: int) -> None:
             print(f"| {name} |", " | ".join([*each, *(f"{x:.2f} x" for x in at_most)]), "|")
 
 
-def share_of(segments: NDArray[np.void], shares: int) -> NDArray[np.uint64]:
-    """Which share has each segment's subscriber: an address of IPv4, or a /64."""
-    client = ~np.isin(segments["sport"], _SERVERS)
-    hi = np.where(client, segments["src_hi"], segments["dst_hi"])
-    lo = np.where(client, segments["src_lo"], segments["dst_lo"])
-    key: NDArray[np.uint64] = np.where(hi == 0, lo, hi) * _MIX >> np.uint64(33)
-    return key % np.uint64(shares)
+def share_of(segments: NDArray[np.void], settings: Settings, shares: int) -> NDArray[np.int64]:
+    """Which share has each segment's subscriber, by the hash of workers and partitions."""
+    found = np.zeros(len(segments), np.int64)
+    ports = watched_ports(list(settings.ports))
+    share_out(segments, ports, _PREFIX, shares, found)
+    return found
 
 
 Told = dict[tuple[str, int], Alert]
@@ -115,7 +116,7 @@ def messages(captured: Iterable[Block], settings: Settings, shares: int) -> Told
 
     for block in captured:
         segments = decoder.decode(block)
-        share = share_of(segments, shares)
+        share = share_of(segments, settings, shares)
         for number, pipeline in enumerate(pipelines):
             mine = np.ascontiguousarray(segments[share == number])
             if len(mine):
