@@ -12,6 +12,7 @@ Needs root, iproute2 and ethtool.
 
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -159,9 +160,17 @@ class Laboratory:
         return process.wait()
 
     def end_capture(self, process: subprocess.Popen[bytes], path: Path) -> None:
-        """Stop tcpdump; AssertionError where it has not got all."""
+        """Stop tcpdump when it has written all; AssertionError where it was not given all."""
+
+        def written() -> bool:  # else what its ring holds is lost, and not called dropped
+            process.send_signal(signal.SIGUSR1)
+            told = re.findall(r"(\d+) packets? captured, (\d+) packets? received", log.read_text())
+            return bool(told) and told[-1][0] == told[-1][1]
+
+        log = path.with_suffix(".log")
+        wait_for(written, why="tcpdump to write all")
         self.stop(process)
-        said = path.with_suffix(".log").read_text()
+        said = log.read_text()
         assert "\n0 packets dropped by kernel" in said, said
 
     def capture(self, where: str, path: Path, *words: str) -> subprocess.Popen[bytes]:

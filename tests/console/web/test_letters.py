@@ -5,6 +5,7 @@ import re
 
 import msgspec
 import pytest
+from playwright.sync_api import expect
 
 from lab.browser import browsing
 from lab.waiting import wait_for
@@ -96,7 +97,7 @@ def by_hand(desk, spool, place):
     desk.go(f"/alerts/{ALERT['north']}")
     page.click("text=Write to customer")
     page.fill("input[name=to]", "alice@receiver.example")
-    page.wait_for_function("document.querySelector('input[name=subject]').value !== ''")
+    expect(page.locator("input[name=subject]")).not_to_have_value("")
     desk.keep("letter")
     page.click("dialog button.main")
     page.locator("[role=status] >> text=Sent to alice").wait_for()
