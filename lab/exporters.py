@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from lab.waiting import wait_for
 
 __all__ = ["export_with_pmacct", "export_with_softflowd", "port_with", "written"]
 
@@ -58,7 +61,7 @@ def export_with_softflowd(capture: Path, version: int, folder: Path, *more: str)
     subprocess.run(
         [program, "-r", capture.name, "-n", f"127.0.0.1:{hearing.port}", "-v", str(version), "-d",
          "-p", folder / "pid", "-c", "none", "-a", "-6", *more],
-        check=True, capture_output=True, timeout=30, env=_around(), cwd=capture.parent,
+        check=True, capture_output=True, timeout=120, env=_around(), cwd=capture.parent,
     )  # fmt: skip
     return hearing.rest(0.5)
 
@@ -78,13 +81,14 @@ def export_with_pmacct(
                    f"{receiver}: 127.0.0.1:{hearing.port}", "pcap_savefile_wait: true",
                    "plugin_pipe_size: 67108864", "plugin_buffer_size: 10240", *lines]) + "\n"
     )  # fmt: skip
-    running = subprocess.Popen(
-        [program, "-f", config], env=_around(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    log = folder / "pmacctd.log"
+    with log.open("wb") as out:
+        running = subprocess.Popen([program, "-f", config], env=_around(), stdout=out, stderr=out)
     try:
-        time.sleep(3)
-        running.send_signal(2)
-        running.wait(30)
+        wait_for(lambda: b"finished reading" in log.read_bytes(), why="pmacctd")
+        time.sleep(1)  # its probe is a process of its own, and counts what it was given
+        running.send_signal(signal.SIGINT)
+        running.wait(60)
     finally:
         if running.poll() is None:
             running.kill()

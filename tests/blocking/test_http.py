@@ -169,7 +169,7 @@ def test_the_verb_with_tls(state, tmp_path):
     trust = ssl.create_default_context(cafile=f"{pem}.crt")
 
     def text() -> str:
-        one = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=trust)
+        one = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=trust)
         with contextlib.closing(one), contextlib.suppress(OSError):
             one.request("GET", "/blocklist.txt", headers={"Authorization": f"Bearer {TOKEN}"})
             return one.getresponse().read().decode()
@@ -177,12 +177,12 @@ def test_the_verb_with_tls(state, tmp_path):
 
     try:
         wait_for(lambda: "203.0.113.7\n" in text(), 30, "the list")
-        with socket.create_connection(("127.0.0.1", port), 5) as plain:
+        with socket.create_connection(("127.0.0.1", port), 60) as plain:
             plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert plain.recv(100)[:4] != b"HTTP"
     finally:
         running.send_signal(signal.SIGTERM)
-        out, said = running.communicate(timeout=20)
+        out, said = running.communicate(timeout=200)
     assert running.returncode == 0, said
     counters = json.loads(out.splitlines()[-1])["counters"]
     assert counters["answered"] >= 1 and counters["broken_off"] >= 1

@@ -72,7 +72,7 @@ def correlating(broker, tmp_path):
 
     def measured(name):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
                 page = answer.read().decode()
         except OSError:
             return None

@@ -121,7 +121,7 @@ def test_live_it_hears_who_it_is_told_to_and_remembers_templates(tmp_path):
                     exporter.sendto(one, ("127.0.0.1", port))
             wait_for(lambda: running.poll() is not None or done(), 10, "what was sent")
             running.send_signal(signal.SIGTERM)
-            out, said = running.communicate(timeout=60)
+            out, said = running.communicate(timeout=300)
         finally:
             running.kill()
         assert running.returncode == 0, said
