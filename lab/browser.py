@@ -5,12 +5,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from lab import ROOT
 
 SCREENS = ROOT / "build" / "screens"
 """Pictures of the last run, to be looked at."""
+PATIENCE = 200_000
+"""Milliseconds for anything on a page: a busy machine is waited for."""
+expect.set_options(timeout=PATIENCE)
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
@@ -21,7 +24,7 @@ class Browser:
         self.page = page
         self.base = base
         self.complaints: list[str] = []
-        page.set_default_timeout(200_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", lambda m: self._complain(m.type, m.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
@@ -52,7 +55,9 @@ def browsing(
     width, height = SIZES[size]
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox"], timeout=PATIENCE
+        )
         context = chromium.new_context(
             viewport={"width": width, "height": height},
             color_scheme=scheme,  # type: ignore[arg-type]

@@ -63,7 +63,7 @@ def test_an_alert_appears_within_a_second_of_its_journal_write(desk, state):
         waited.append(time.monotonic() - begun)
         time.sleep(0.3)
     assert statistics.median(waited) < BUSY, waited
-    assert page.get_by_role("status").filter(has_text="New alert").count() == 1
+    expect(page.get_by_role("status").filter(has_text="New alert")).to_have_count(1)
     assert hosts(page)[0] == "198.51.100.6"  # those raised last come first
 
 
@@ -146,7 +146,7 @@ def test_a_page_shows_why_and_the_sum_adds_up(desk):
     assert round(sum(figures[:-1]), 1) == figures[-1] >= 20
     for title in ("Timeline", "Destinations", "Sessions", "Packets", "Decisions on this host"):
         expect(page.get_by_role("heading", name=title)).to_be_visible()
-    assert page.locator("figure canvas").count() == 1
+    expect(page.locator("figure canvas")).to_have_count(1)
     assert page.locator("section[aria-labelledby=sessions]").get_by_text("localhost").count() > 3
 
 
@@ -166,7 +166,7 @@ def test_acknowledge_exempt_release(desk, state):
     page.get_by_label("Days", exact=True).fill("0")
     page.get_by_label("Reason").fill("own mail server")
     page.keyboard.press("Enter")
-    assert page.get_by_role("dialog").is_visible()  # no day is no exemption
+    expect(page.get_by_role("dialog")).to_be_visible()  # no day is no exemption
     page.get_by_label("Days", exact=True).fill("30")
     page.keyboard.press("Enter")
     page.get_by_text("Exempt until").wait_for()
@@ -210,7 +210,7 @@ def test_hostile_names_are_only_text(desk, state):
     assert text.count("<script>") >= 7 and "\\u{1b}[2J" in text and "\\u{202e}" in text
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e]", text)
     assert page.evaluate("window.owned") is None
-    assert page.locator("main img, main script").count() == 0
+    expect(page.locator("main img, main script")).to_have_count(0)
     desk.keep("hostile")
 
 
@@ -236,7 +236,7 @@ def test_keys_reach_everything(desk):
     second = hosts(page)[1]
     page.keyboard.press("Enter")
     page.wait_for_selector("#why")
-    assert second in page.locator("h1").inner_text()
+    expect(page.locator("h1")).to_contain_text(second)
     page.keyboard.press("3")
     page.wait_for_url("**/overview")
     page.keyboard.press("?")
@@ -255,7 +255,7 @@ def test_the_page_speaks_japanese_and_remembers(desk):
     page.get_by_role("heading", name="アラート").wait_for()
     assert page.evaluate("document.documentElement.lang") == "ja"
     open_bot(page)
-    assert page.get_by_role("heading", name="根拠").is_visible()
+    expect(page.get_by_role("heading", name="根拠")).to_be_visible()
     desk.keep("alert-ja")
 
 
@@ -286,12 +286,12 @@ def test_on_a_telephone_an_alert_is_a_few_screens_and_all_of_it_is_a_touch_away(
         ids = {one.head.host: one.head.id for one in View(state).alerts(10)}
         browser.go(f"/alerts/{ids['203.0.113.20']}")
         page.get_by_role("heading", name="Sessions").wait_for()
-        assert page.get_by_text("foreign networks").first.is_visible()
+        expect(page.get_by_text("foreign networks").first).to_be_visible()
         height = page.evaluate("document.documentElement.scrollHeight")
         assert height < 4 * page.viewport_size["height"], height
         browser.keep("alert-folded")
         counts = page.get_by_role("table", name="Counts")
-        assert not counts.is_visible()
+        expect(counts).not_to_be_visible()
         page.get_by_role("heading", name="Counts").click()
         counts.wait_for()
         page.get_by_role("heading", name="Timeline").click()
@@ -313,9 +313,9 @@ def test_a_viewer_sees_and_does_not_act(state, tmp_path):
         page.get_by_label("Password").fill(PASSWORDS["viewer"])
         page.get_by_role("button", name="Log in").click()
         open_bot(page)
-        assert page.get_by_role("button", name="Exempt").count() == 0
-        assert page.get_by_role("button", name="Show packets").count() == 0
-        assert page.get_by_text("This needs the role analyst.").is_visible()
+        expect(page.get_by_role("button", name="Exempt")).to_have_count(0)
+        expect(page.get_by_role("button", name="Show packets")).to_have_count(0)
+        expect(page.get_by_text("This needs the role analyst.")).to_be_visible()
         page.get_by_role("button", name="Log out").click()
         page.wait_for_url("**/login")
         assert browser.complaints == [f"error: {refused}" for refused in [
@@ -347,11 +347,11 @@ def test_a_dead_sensor_and_a_dry_run_are_in_sight_on_every_page(desk, state):
             re.compile("sensor silent for 6 min .*; as of 2025-06-15 .* UTC")
         ).wait_for()
         page.get_by_text("Dry run: nothing is blocked.").wait_for()
-        assert page.get_by_text("blocks in force").count() == 0
+        expect(page.get_by_text("blocks in force")).to_have_count(0)
     desk.go("/blocks").get_by_role("heading", name="Would be blocked (dry run)").wait_for()
     page = desk.go("/")
     expect(page.locator(".standing.would_block")).not_to_have_count(0)
-    assert page.locator(".standing.blocked").count() == 0
+    expect(page.locator(".standing.blocked")).to_have_count(0)
     open_bot(page)
     page.get_by_text(re.compile("would block until")).wait_for()
     for reason in ("mailed the customer", "he answered"):
@@ -359,7 +359,7 @@ def test_a_dead_sensor_and_a_dry_run_are_in_sight_on_every_page(desk, state):
         page.locator("dialog input[name=reason]").fill(reason)
         page.keyboard.press("Enter")
         page.get_by_text(re.compile(f"UTC, .* is done with it: {reason}")).wait_for()
-    assert page.get_by_text("mailed the customer").count() == 1, "both notes stay"
+    expect(page.get_by_text("mailed the customer")).to_have_count(1)
     os.utime(state / "journal.sqlite")
     page.get_by_text("live", exact=True).wait_for()
 
@@ -389,7 +389,7 @@ def test_many_are_handled_at_once_by_keyboard(desk, state):
     lines = download.value.path().read_text().splitlines()
     assert len(lines) == 4 and all("'=cmd()" in line for line in lines[1:])
     page.locator("select[name=zone]").select_option("local")
-    assert page.locator("th", has_text="Raised (UTC+").count() == 1
+    expect(page.locator("th", has_text="Raised (UTC+")).to_have_count(1)
 
 
 def test_an_alert_that_escalates_after_it_was_done_is_new_again(desk, state):

@@ -6,6 +6,7 @@ import time
 import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from lab.alerts import alert
 from lab.browser import browsing
@@ -85,7 +86,7 @@ def test_each_machine_has_its_row_and_what_is_amiss_is_marked(tmp_path, size, sc
         page = browser.go("/fleet")
         page.get_by_text("Kafka does not answer; what is shown is of before").wait_for()
         browser.keep(f"fleet-{size}")
-        assert page.get_by_text("Nobody decides in this folder now").count() == 0
+        expect(page.get_by_text("Nobody decides in this folder now")).to_have_count(0)
         os.utime(files.fleet, (then := time.time() - 60, then))
         page = browser.go("/fleet")
         page.get_by_text("Nobody decides in this folder now").wait_for()

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pyarrow.parquet
 import pytest
+from playwright.sync_api import expect
 
 from lab.alerts import T0, alert
 from lab.browser import browsing
@@ -109,8 +110,8 @@ def test_alerts_over_time_by_severity_and_the_worst(tmp_path):
     with serving(folder) as server, browsing(server.printed) as desk:
         page = desk.go("/overview?hours=24")
         page.wait_for_selector(".spans a")
-        assert page.locator(".spans a").count() == 24
-        assert page.locator("section[aria-labelledby=worst] tbody tr").count() == 8
+        expect(page.locator(".spans a")).to_have_count(24)
+        expect(page.locator("section[aria-labelledby=worst] tbody tr")).to_have_count(8)
         desk.keep("overview-alerts")
         bar = page.locator(f".spans a[href*='since={first['since']}']")
         bar.click()

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import requests
+from playwright.sync_api import expect
 
 from lab.browser import browsing
 from lab.identity import SECRET, providing
@@ -137,8 +138,8 @@ def test_in_a_browser(server, issuer):
         page = desk.page
         page.click("text=Log in with your organisation")
         page.wait_for_selector("h1 >> text=Alerts")
-        assert "ann (operator, 198.51.100.0/24)" in page.locator(".who").inner_text()
-        assert page.locator("nav a[href='/health']").count() == 0
+        expect(page.locator(".who")).to_contain_text("ann (operator, 198.51.100.0/24)")
+        expect(page.locator("nav a[href='/health']")).to_have_count(0)
         page.click("text=Log out")
         page.wait_for_selector("text=Log in with your organisation")
         page.goto(f"{desk.base}/login?refused=audience")
