@@ -13,7 +13,7 @@ from pyrad.packet import AcctPacket
 
 from lab.alerts import alert
 from lab.radius import NAS_SECRET, SECRET, Nas, can_run
-from lab.waiting import wait_for
+from lab.waiting import BUSY, wait_for
 from sensor.blocking.coa.exchange import SILENT
 from sensor.blocking.enforcement import kept
 from sensor.blocking.feed_faults import faults
@@ -109,7 +109,7 @@ def test_a_nas_is_told_within_a_second_and_what_it_refuses_is_shown(net):
             f"{address}: {heard()}",
         )
         took.append(now() - start)
-    assert min(took) < 1, f"alert to NAS, seconds: {took}"
+    assert min(took) < BUSY, f"alert to NAS, seconds: {took}"
 
     start = now()
     sensor.see(alert(host=GONE, at=start, opened=start))
