@@ -47,6 +47,7 @@ __all__ = [
     "bounds_of",
     "digest",
     "forward_faults",
+    "idle_settings",
     "load_settings",
     "parse_settings",
     "policy_of",
@@ -343,6 +344,16 @@ def forward_faults(settings: Settings) -> list[str]:
             " correlates judges by address"
         )
     return faults
+
+
+def idle_settings(settings: Settings) -> list[str]:
+    """What is set and does nothing, as these stand; it may do something elsewhere."""
+    if settings.cluster.alone and settings.cluster.mode != "forward":
+        return [
+            'cluster.alone: does nothing, for cluster.mode is not "forward"; live needs that, or'
+            " --forward"
+        ]
+    return []
 
 
 def _convert(raw: Any, kind: Any, key: str, mistakes: list[str], default: Any = None) -> Any:

@@ -208,6 +208,16 @@ def test_what_is_no_toml(tmp_path, text):
     assert run.returncode == 2 and b"Traceback" not in run.stderr
 
 
+def test_what_is_set_and_does_nothing_is_said(tmp_path):
+    config = tmp_path / "alone.toml"
+    config.write_text('[cluster]\nalone = true\n[kafka]\nbootstrap = ["127.0.0.1:9092"]\n')
+    run = port25("check-config", str(config))
+    assert run.returncode == 0
+    assert b"cluster.alone: does nothing" in run.stderr
+    config.write_text(config.read_text().replace("alone = true", 'alone = true\nmode = "forward"'))
+    assert port25("check-config", str(config)).stderr == b""
+
+
 def test_a_good_file_is_fine():
     run = port25("check-config", "pcaps/cgn.toml")
     assert (run.returncode, run.stdout) == (0, b"pcaps/cgn.toml: fine\n")

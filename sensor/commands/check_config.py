@@ -4,7 +4,7 @@ import argparse
 from typing import Final
 
 from sensor.commands.options import settings_from
-from sensor.commands.terminal import printable
+from sensor.commands.terminal import complain, printable
 
 __all__ = ["HELP", "PLACE", "arguments", "run"]
 
@@ -18,7 +18,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check one file; every mistake is a line."""
-    settings_from(options.config)
+    """Check one file; every mistake is a line, and so is what does nothing."""
+    from sensor.settings import idle_settings
+
+    for idle in idle_settings(settings_from(options.config)):
+        complain(idle)
     print(f"{printable(options.config)}: fine")
     return 0

@@ -129,7 +129,7 @@ def _with_options(settings: "Settings", options: argparse.Namespace) -> "Setting
     """The command line has the last word."""
     import msgspec
 
-    from sensor.settings import forward_faults
+    from sensor.settings import forward_faults, idle_settings
 
     changes = {
         name: value
@@ -141,4 +141,6 @@ def _with_options(settings: "Settings", options: argparse.Namespace) -> "Setting
         settings = msgspec.structs.replace(settings, cluster=cluster)
         for fault in forward_faults(settings):
             raise Stop(2, fault)
+    for idle in idle_settings(settings):
+        complain(idle)
     return msgspec.structs.replace(settings, live=msgspec.structs.replace(settings.live, **changes))
