@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from sensor.alerts.alert import SCHEMA, Alert
+from sensor.base.door import Door
 from sensor.cluster.batch import LATEST
 from sensor.cluster.correlator import LARGEST_FETCH
 from sensor.hosts.customer_key import parse_pseudonym
@@ -66,6 +67,7 @@ class AlertFollower:
         """of what was given, by partition"""
         self.unreadable = 0
         """messages that are no alerts"""
+        self._door = Door("alerts_unreadable")
         self._ends: dict[Any, int] = {}
         self._queues: dict[Any, collections.deque[tuple[int, Alert | None]]] = {}
         self._resting: dict[Any, int] = {}
@@ -145,7 +147,7 @@ class AlertFollower:
         return (self._consumer.position(part) or 0) >= self._ends[part]
 
     def _read(self, value: bytes | None) -> Alert | None:
-        alert = alert_of(value or b"")
+        alert = self._door.read(alert_of, value or b"")
         self.unreadable += alert is None
         return alert
 

@@ -27,7 +27,7 @@ class DeskListener(TopicListener):
     """Until :meth:`stop`."""
 
     def __init__(self, connection: Connection, notice: Callable[[Sentence], None]) -> None:
-        """``notice`` is told, once, of each kind of record that is refused."""
+        """``notice`` is told, once of each kind, of records left out and of topics not read."""
         super().__init__("desk", connection, connection.settings.desk_topic)
         self._notice = notice
         self._heard: collections.deque[DeskRecord | DeskAct] = collections.deque()
@@ -49,9 +49,13 @@ class DeskListener(TopicListener):
         """See ``TopicListener``."""
         self.caught_up = self.caught_up or follower.caught_up
 
+    def refused(self, reason: str) -> None:
+        """See ``TopicListener``."""
+        self._complain("kafka.desk_refused", reason)
+
     def failed(self, error: Exception) -> None:
         """See ``TopicListener``."""
-        self._complain(f"{type(error).__name__}: {error}")
+        self._complain("kafka.desk", f"{type(error).__name__}: {error}")
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """See ``TopicListener``."""
@@ -61,16 +65,16 @@ class DeskListener(TopicListener):
             one = read_word(key, value, time.time_ns())
         except DeskRecordError as fault:
             self._counts["desk_refused"] += 1
-            self._complain(str(fault))
+            self.refused(str(fault))
             return
         while len(self._heard) >= _WAITING and not self._stopping.is_set():
             self._stopping.wait(0.05)
         self._counts["desk_heard"] += 1
         self._heard.append(one)
 
-    def _complain(self, text: str) -> None:
+    def _complain(self, code: str, text: str) -> None:
         kind = text.partition(":")[0]
         if kind not in self._complained:
             self._complained.add(kind)
             shown = ascii(text[:300])[1:-1]
-            self._notice(sentence("kafka.desk", error=shown))
+            self._notice(sentence(code, error=shown))

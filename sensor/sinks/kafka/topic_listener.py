@@ -1,8 +1,9 @@
-"""A thread that follows one topic for as long as it runs, whatever brokers do."""
+"""A thread that follows one topic for as long as it runs, whatever brokers do and messages hold."""
 
 import threading
 from typing import Any, Final
 
+from sensor.base.door import Door
 from sensor.sinks.kafka.connection import Connection, import_kafka
 from sensor.sinks.kafka.follower import Follower
 
@@ -23,10 +24,12 @@ class TopicListener(threading.Thread):
         self._topic = topic
         self._stopping = threading.Event()
         self._counts: dict[str, int] = {}
+        self._door: Final = Door(f"{name}_refused")
 
     def counters(self) -> dict[str, Any]:
         """Counts, as metrics have them."""
-        return dict(self._counts)
+        counter = self._door.counter
+        return self._counts | {counter: self._counts[counter] + self._door.refused}
 
     def stop(self) -> None:
         """End the thread."""
@@ -41,7 +44,10 @@ class TopicListener(threading.Thread):
                 follower = Follower(self._connection, self._topic)
                 while not self._stopping.is_set():
                     for message in follower.poll(_POLL):
-                        self.take(message.key or b"", message.value)
+                        refused = self._door.refused
+                        self._door.read(self.take, message.key or b"", message.value)
+                        if self._door.refused > refused:
+                            self.refused(self._door.reason)
                     self.turn(follower)
                     pause = 1.0
             except Exception as error:  # whatever kafka-python raises; the sender tells of outages
@@ -58,6 +64,9 @@ class TopicListener(threading.Thread):
 
     def turn(self, follower: Follower) -> None:
         """All that was there by now is taken."""
+
+    def refused(self, reason: str) -> None:
+        """A message is left out for what nobody thought of."""
 
     def failed(self, error: Exception) -> None:
         """It is tried again."""
