@@ -42,10 +42,12 @@ class Clocks:
             known = merge.lags()
             for tap in merge.awaited():
                 lags[tap.name] = max(known.get(tap, 0.0), lags.get(tap.name, 0.0), key=abs)
-        self._skews = {name: said for name, said in self._skews.items() if name in skews}
+        self._skews = {
+            name: said for name, said in self._skews.items() if skews.get(name, 0) >= said
+        }
         self._lags = {name: said for name, said in self._lags.items() if name in lags}
         said = [self._of_skew(sensor, ahead) for sensor, ahead in skews.items()]
-        said += [self._of_lag(sensor, lag) for sensor, lag in lags.items()]
+        said += [self._of_lag(sensor, lag, sorted(lags)) for sensor, lag in lags.items()]
         return filter(None, said)
 
     def _of_skew(self, sensor: str, ahead: int) -> str:
@@ -60,8 +62,11 @@ class Clocks:
             f"sensor {sensor}: its clock is {ahead / 1e6:.0f} ms or more ahead of another's{alarm}"
         )
 
-    def _of_lag(self, sensor: str, lag: float) -> str:
-        """Its packets are so many seconds behind the others', or ahead."""
+    def _of_lag(self, sensor: str, lag: float, awaited: Sequence[str]) -> str:
+        """Its packets are so many seconds behind the others', or ahead.
+
+        Of two nobody can tell whose clock is wrong.
+        """
         before = self._lags.get(sensor, 0.0)
         if abs(lag) < _CLOSE or before * lag < 0:
             self._lags.pop(sensor, None)
@@ -69,6 +74,12 @@ class Clocks:
         if abs(lag) <= max(_LAG, 2 * abs(before)):
             return ""
         self._lags[sensor] = lag
+        if len(awaited) == 2:
+            other = awaited[sensor == awaited[0]]
+            return (
+                f"sensors {' and '.join(awaited)}: their clocks differ by {abs(lag):,.0f} s, or"
+                f" {sensor} is so far behind; packets of {other} wait"
+            )
         where = "behind the others', which wait" if lag > 0 else "ahead of the others', and wait"
         them = "it" if lag > 0 else "them"
         return (

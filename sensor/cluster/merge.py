@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sensor.base.kernel import INTERPRETED, copied, room, table
 from sensor.base.units import SECOND
 from sensor.cluster.batch import Batch
+from sensor.cluster.speakers import MOST_SENSORS, Speakers
 from sensor.decode.causes import ENDS, ENDS_ROWS, put_right
 from sensor.decode.segment import SEGMENT
 from sensor.decode.sharing import LEAD, unpack
@@ -37,7 +38,7 @@ from sensor.decode.taps import (
     take_turns,
 )
 
-__all__ = ["COUNTERS", "MOST_SENSORS", "Merge", "Stream", "Tap"]
+__all__ = ["COUNTERS", "Merge", "Stream", "Tap"]
 
 COUNTERS: Final = (
     "segments_merged",
@@ -56,12 +57,6 @@ _MILLISECOND: Final = 1_000_000
 _NEVER: Final = -(1 << 62)
 _GAP: Final = 1000
 """Milliseconds that a silence of all sensors counts for, at most."""
-MOST_SENSORS: Final = 4 * MOST_TAPS
-"""Runs known at once that have not ended: each of so many sensors may begin anew, and again."""
-_AGAIN: Final = 3
-"""Times runs of one name take turns: what one that died had sent may come a little late."""
-_SPEAKERS: Final = 4
-"""Runs of one name that are remembered, the last that spoke."""
 _FACTS: Final = ("number", "highest", "mark", "last", "heard", "ended", "live", "left_behind")
 """What a snapshot holds of a tap."""
 
@@ -129,17 +124,6 @@ class Tap:
         self.waiting: deque[_Part] = deque()
 
 
-class _Runs(NamedTuple):
-    """Of one name, who speaks."""
-
-    known: tuple[str, ...]
-    """the last that spoke, that one first"""
-    times: int
-    """one spoke again after another"""
-    at: int
-    """when the last time was"""
-
-
 class Merge:
     """Take batches in the order of the log with :meth:`add`; then :meth:`take` what is ready."""
 
@@ -169,8 +153,7 @@ class Merge:
         self._last = 0
         self.taps: dict[tuple[str, str], Tap] = {}
         """by sensor and run"""
-        self._runs: dict[str, _Runs] = {}
-        """by sensor"""
+        self.speakers = Speakers(self._patience)
         self._crowded: int | None = None
         """when a batch was crowded out last"""
         self.frontier = _NEVER
@@ -194,7 +177,10 @@ class Merge:
         With ``waiting`` it does not, unless too much waits.
         """
         head = batch.head
-        self._meet(head.sensor, head.run)
+        again, several = self.speakers.meet(head.sensor, head.run, self._clock)
+        self.counters["sensors_of_one_name"] += again
+        if several:
+            self.news.append(("another that runs has its name", head.sensor))
         tap = self.taps.get((head.sensor, head.run)) or self._new(head.sensor, head.run)
         if tap is None:
             self._crowd_out(head.sensor)
@@ -234,24 +220,6 @@ class Merge:
         self._clock += max(0, min(gap, self._patience // 2, _GAP))
         return self._clock
 
-    def _meet(self, sensor: str, run: str) -> None:
-        """Who speaks, and whether runs of one name take turns.
-
-        A run that was not known is a sensor that began anew, until an older one speaks again.
-        """
-        known, times, at = self._runs.pop(sensor, _Runs((), 0, 0))
-        if run not in known or self._clock - at > self._patience:
-            times = 0
-        if run in known[1:]:
-            times, at = times + 1, self._clock
-            self.counters["sensors_of_one_name"] += 1
-            if times == _AGAIN:
-                self.news.append(("another that runs has its name", sensor))
-        known = (run, *(other for other in known if other != run))[:_SPEAKERS]
-        self._runs[sensor] = _Runs(known, times, at)
-        if len(self._runs) > MOST_SENSORS:
-            del self._runs[next(iter(self._runs))]
-
     def _crowd_out(self, sensor: str) -> None:
         """There is no room for what it sent: said once, and again if there was room for long."""
         self.counters["batches_crowded"] += 1
@@ -267,16 +235,23 @@ class Merge:
             silent = [(t.heard, k) for k, t in running.items() if t.left_behind and not t.waiting]
             if not silent:
                 return None
-            del self.taps[min(silent)[1]]
+            self._leave(min(silent)[1])
             self.counters["sensors_forgotten"] += 1
-        if self._runs[sensor].times < _AGAIN:
+        if not self.speakers.several(sensor):
             for tap in self.taps.values():
                 tap.ended |= tap.name == sensor
         used = {tap.bit for tap in self.taps.values()}
         bit = next((bit for bit in range(MOST_TAPS) if bit not in used), 0)
+        if bit not in used:  # what was known of another's clock
+            self.ahead[bit] = self.ahead[:, bit] = 0
         tap = self.taps[sensor, run] = Tap(sensor, bit)
+        tap.number = self.speakers.next_batch(sensor, run)
         self.taps = dict(sorted(self.taps.items()))
         return tap
+
+    def _leave(self, which: tuple[str, str]) -> None:
+        """Follow a run no more; what comes late of it is known by its number."""
+        self.speakers.leave(*which, self.taps.pop(which).number)
 
     def _put(self, tap: Tap, batch: Batch) -> None:
         """Let the segments of a batch wait, but for those that are late."""
@@ -355,7 +330,8 @@ class Merge:
         stream = self._emit(parts, taps) if parts else None
         for tap in self.taps.values():
             self._drop(tap)
-        self.taps = {k: t for k, t in self.taps.items() if t.waiting or not t.ended}
+        for which in [k for k, t in self.taps.items() if t.ended and not t.waiting]:
+            self._leave(which)
         return stream
 
     def _who_waits(self, place: int) -> int:
@@ -404,7 +380,7 @@ class Merge:
         return arrays, {
             "taps": taps, "frontier": self.frontier, "begun": self._begun, "last": self._last,
             "counters": self.counters, "clock": self._clock, "heard_at": self._heard_at,
-            "speakers": self._runs,
+            "speakers": self.speakers.state(),
         }  # fmt: skip
 
     def restore(
@@ -418,8 +394,7 @@ class Merge:
         self.frontier, self._begun, self._last = facts["frontier"], facts["begun"], facts["last"]
         self.counters |= facts["counters"]
         self._clock, self._heard_at = facts["clock"], facts["heard_at"]
-        for name, (runs, times, at) in facts.get("speakers", {}).items():
-            self._runs[name] = _Runs(tuple(runs), times, at)
+        self.speakers.restore(facts["speakers"])
         for n, (name, run, bit, known) in enumerate(facts["taps"]):
             tap = self.taps[name, run] = Tap(name, bit)
             for field in _FACTS:
@@ -434,8 +409,12 @@ class Merge:
                 k += 1
 
     def skew(self) -> dict[str, int]:
-        """Of each sensor, by how many nanoseconds at least its clock is ahead of another's."""
-        return {tap.name: int(self.ahead[tap.bit].max()) for tap in self.taps.values()}
+        """Of each sensor, by how many nanoseconds at least its clock is ahead of another's.
+
+        Where one began anew, as its last run has it.
+        """
+        taps = sorted(self.taps.values(), key=lambda tap: not tap.ended)
+        return {tap.name: int(self.ahead[tap.bit].max()) for tap in taps}
 
     def _in_turn(self, stream: _Ordered) -> _Ordered:
         """The same, with equal places by turns."""

@@ -15,7 +15,7 @@ from sensor.alerts.alert import Alert
 from sensor.base.door import Door
 from sensor.base.sentences import Sentence
 from sensor.cluster.batch import Batch, BatchError, decode
-from sensor.cluster.merge import MOST_SENSORS, Merge
+from sensor.cluster.merge import Merge
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.tracking.output import Output
@@ -43,8 +43,6 @@ class Share:
         """so far, with those that were told before"""
         self.notices: list[Sentence] = []
         self._told = told
-        self._names: dict[str, None] = {}
-        """of who sent anything, the last to speak behind the others"""
         self.door: Final = Door("batches_unreadable")
         """the reader's, of what nobody thought of"""
         self.unreadable = 0
@@ -53,10 +51,6 @@ class Share:
         """Take a message that came at ``at`` (ms of the log's clock); see ``Merge.add``."""
         batch = self.door.read(self._read, message)
         if batch is not None:
-            self._names.pop(batch.head.sensor, None)
-            self._names[batch.head.sensor] = None
-            if len(self._names) > MOST_SENSORS:
-                del self._names[next(iter(self._names))]
             self.merge.add(batch, at, waiting)
 
     def _read(self, message: bytes) -> Batch | None:
@@ -90,12 +84,10 @@ class Share:
             for alert in output.alerts:
                 self.alerts += 1
                 if self.alerts > self._told:
-                    fresh.append(msgspec.structs.replace(alert, sensor=self._sensors()))
+                    # All that the evidence may come from.
+                    sensors = ",".join(self.merge.speakers.names)
+                    fresh.append(msgspec.structs.replace(alert, sensor=sensors))
         return fresh
-
-    def _sensors(self) -> str:
-        """Names of those that the evidence may come from."""
-        return ",".join(sorted(self._names))
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays and facts that a snapshot must hold."""
@@ -104,7 +96,7 @@ class Share:
         kept |= {f"pipeline.{name}": array for name, array in self.pipeline.arrays().items()}
         return kept, {
             "merge": merged, "pipeline": self.pipeline.facts(), "alerts": self.alerts,
-            "names": list(self._names),
+            "names": self.merge.speakers.names,  # for those of before
         }  # fmt: skip
 
     def restore(self, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
@@ -115,9 +107,9 @@ class Share:
             return {n.removeprefix(begin): a for n, a in arrays.items() if n.startswith(begin)}
 
         self.pipeline.restore(of("pipeline"), facts["pipeline"])
-        self.merge.restore(self.pipeline.seed, of("merge"), facts["merge"])
+        of_old: dict[str, Any] = {"speakers": {name: ([], 0, 0) for name in facts["names"]}}
+        self.merge.restore(self.pipeline.seed, of("merge"), of_old | facts["merge"])
         self.alerts = facts["alerts"]
-        self._names = dict.fromkeys(facts["names"])
 
     def counters(self) -> dict[str, int]:
         """Of the stream."""

@@ -14,8 +14,9 @@ from sensor.capture.merge import Captures
 from sensor.cluster.batch import Head, encode
 from sensor.cluster.clocks import Clocks
 from sensor.cluster.forwarder import Forwarder
-from sensor.cluster.merge import MOST_SENSORS, Merge
+from sensor.cluster.merge import Merge
 from sensor.cluster.share import Share
+from sensor.cluster.speakers import MOST_SENSORS
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import SEGMENT
 from tests.cluster.test_equal import replayed, settings_of
@@ -272,3 +273,50 @@ def test_what_was_said_of_made_up_names_is_forgotten_with_them():
         told(share, [(500 * n, word(f"forged{n}", 0, START))])
         assert len(list(clocks.told([share.merge]))) == 1
     assert len(clocks._lags) < 20
+
+
+def test_of_two_sensors_whose_clocks_differ_both_are_named():
+    share, clocks = Share(SETTINGS), Clocks(0.1)
+    assert list(clocks.told(at_hours({"a": 1, "b": 0}, 0, share))) == [
+        "sensors a and b: their clocks differ by 3,600 s, or b is so far behind; packets of a wait"
+    ]
+
+
+def test_what_comes_late_of_a_run_that_is_over_is_neither_missing_nor_taken_twice():
+    share = Share(SETTINGS)
+    said = [("a", 0), ("a", 1), ("a", 2), ("a", 3), ("b", 0), ("b", 1)]
+    told(share, [(500 * at, word("n", n, START, run)) for at, (run, n) in enumerate(said)])
+    told(share, [(4000, word("n", 3, START, "a")), (4000, word("n", 4, START, "a"))])
+    assert share.counters()["batches_missing"] == 0
+    assert share.counters()["batches_repeated"] == 1
+    other = Share(SETTINGS)
+    arrays, facts = share.state()
+    other.restore(arrays, msgspec.json.decode(msgspec.json.encode(facts)))
+    told(other, [(5000, word("n", 5, START, "a"))])
+    assert other.counters()["batches_missing"] == 0
+
+
+def test_what_was_known_of_a_clock_is_not_said_of_who_begins_anew():
+    share, clocks = Share(SETTINGS), Clocks(0.1)
+    told(share, [(0, word("a", 0, START, "1")), (0, word("b", 0, START, "1"))])
+    a = share.merge.taps["a", "1"]
+    share.merge.ahead[a.bit, share.merge.taps["b", "1"].bit] = 40_000_000
+    share.merge.ahead[share.merge.taps["b", "1"].bit, a.bit] = 5_000_000
+    assert len(list(clocks.told([share.merge]))) == 2
+    told(share, [(500, word("a", 0, START, "2"))])
+    assert share.merge.skew() == {"a": 0, "b": 5_000_000}, "the old run is let go"
+    told(share, [(1000, word("a", 1, START, "2")), (1000, word("c", 0, START))])
+    assert share.merge.skew() == {"a": 0, "b": 0, "c": 0}
+    assert list(clocks.told([share.merge])) == []
+    share.merge.ahead[share.merge.taps["a", "2"].bit, share.merge.taps["c", "1"].bit] = 40_000_000
+    assert len(list(clocks.told([share.merge]))) == 1, "it is wrong again"
+
+
+def test_a_snapshot_of_before_names_all_who_spoke():
+    share, other = Share(SETTINGS), Share(SETTINGS)
+    told(share, [(0, word("a", 0, START)), (0, word("b", 0, START))])
+    arrays, facts = share.state()
+    del facts["merge"]["speakers"]
+    other.restore(arrays, msgspec.json.decode(msgspec.json.encode(facts)))
+    assert other.merge.speakers.names == ["a", "b"]
+    told(other, [(500, word("a", 1, START))])
