@@ -13,8 +13,12 @@ a common one. Some explain only hosts that themselves take mail from outside; an
 only as long as what is sent is no more than came in: who sends many times what he took lately sends
 something of his own. Some explain nobody who within ten minutes spoke to eight new servers as no
 mail server does, and to hardly half as many as one: a device in a listed range takes a day for so
-many. Spam sources differ as well: of their kinds the one counts that explains best, less the log of
-how much rarer it is. Where the cap is reached no explanation is named: all fail.
+many. Where an explanation *asks*, its handicap is made up for by what else the host did: under TLS
+no verdict is heard, but it is seen that no message went (``deliveries``), and each network that was
+sent none takes as much off the handicap as that is likelier of who only asks, down to nothing; as
+long as the host leaves hardly a server otherwise than a mail server does. Spam sources differ as
+well: of their kinds the one counts that explains best, less the log of how much rarer it is. Where
+the cap is reached no explanation is named: all fail.
 
 Window and caps are as in ``sequential``.
 """
@@ -47,6 +51,7 @@ _INFLOW: Final = int(Fact.INFLOW)
 _ANSWERED: Final = int(Count.ANSWERED)
 _RUDE: Final = int(Count.RUDE)
 _POLITE: Final = int(Count.POLITE)
+_UNMAILED: Final = int(Count.UNMAILED)
 _SHORTLY: Final = WINDOWS.index("10 min")
 _RUDELY: Final = 8
 """New servers that are spoken to as no mail server does, in that time, by who is none."""
@@ -55,6 +60,8 @@ _TIMES: Final = 3
 """Sessions that one message that came in may lead to: it is tried again, or goes to several."""
 _BESIDE: Final = 40
 """Sessions of an hour that a host may have of its own beside."""
+_LEAVES: Final = 9
+"""New servers of which who leaves as mail servers do leaves one otherwise at most."""
 _FAR: Final = 1 << 40
 _HANDFUL: Final = 5
 """Happenings of which every mix is weighed, for a bound."""
@@ -69,6 +76,8 @@ _SPEAKS: Final = 3
 _LEAST: Final = 0
 _HANDICAP: Final = 1
 _WITHOUT: Final = 2  # the handicap of a host that takes no mail
+_ASKS: Final = 4  # what a session that held no message takes off it
+_NONE: Final = 5  # what is left where it is made up for
 
 
 class Sender(NamedTuple):
@@ -94,6 +103,10 @@ class Explanation(NamedTuple):
     """the same where the host takes no mail from outside; None: as much"""
     speaks: bool = False
     """whether nobody is explained so who is rude (:func:`is_rude`)"""
+    asks: bool = False
+    """whether sessions without a message make up for the handicap; of ``shares`` the last is then
+    that of sessions with hidden replies that held one
+    """
 
 
 def table(
@@ -104,8 +117,8 @@ def table(
     takes: int,
     as_much: bool,
 ) -> NDArray[np.int32]:
-    """int32[1 + explanations * senders, kinds + 5], as :func:`explained` reads it."""
-    first = [enough, centibans(most / 10), takes, len(spam), int(as_much)]
+    """int32[1 + explanations * senders, kinds + 6], as :func:`explained` reads it."""
+    first = [enough, centibans(most / 10), takes, len(spam), int(as_much), 0]
     rows = [[0] * len(spam[0].shares) + first]
     for one in honest:
         without = one.handicap if one.without is None else one.without
@@ -116,7 +129,9 @@ def table(
                 for guilty, share in zip(sender.shares, fair, strict=True)
             ]
             limits = one.least, one.handicap - sender.rarer, without - sender.rarer
-            rows.append(steps + [centibans(value / 10) for value in limits] + [one.speaks, 0])
+            asks = (1 - sender.shares[-1]) / (1 - fair[-1]) if one.asks else 1.0
+            asking = centibans(log10(asks)), centibans(-sender.rarer / 10)
+            rows.append(steps + [centibans(value / 10) for value in limits] + [one.speaks, *asking])
     return np.array(rows, np.int32)
 
 
@@ -134,6 +149,12 @@ def is_rude(counts):
 
 
 @kernel
+def leaves(counts, w):
+    """Whether nearly all servers of a window were spoken to as a mail server does."""
+    return counts[_RUDE, w] * _LEAVES <= counts[_RUDE, w] + counts[_POLITE, w]
+
+
+@kernel
 def explained(counts, facts, kinds, tables):
     """``(worth, guilty, honest)``: of all senders of spam and explanations those that count."""
     size = kinds.shape[0]
@@ -147,6 +168,7 @@ def explained(counts, facts, kinds, tables):
     if tables[0, size + _AS_MUCH]:
         takes = takes and passes_on(counts, facts)
     rude = is_rude(counts)
+    unsent = counts[_UNMAILED, w] if leaves(counts, w) else 0
     worth = np.int64(-_FAR)
     guilty = 0
     honest = 0
@@ -158,6 +180,9 @@ def explained(counts, facts, kinds, tables):
             if rude and tables[row, size + _SPEAKS]:
                 continue
             total = np.int64(tables[row, size + (_HANDICAP if takes else _WITHOUT)])
+            if tables[row, size + _ASKS]:
+                made_up = total + unsent * tables[row, size + _ASKS]
+                total = min(total, max(np.int64(tables[row, size + _NONE]), made_up))
             for k in range(size):
                 total += counts[kinds[k], w] * tables[row, k]
             total = max(-np.int64(tables[row, size + _LEAST]), total)
@@ -277,4 +302,7 @@ class Explained(Detector):
         name = self.names[(best - 1) // senders] if best else self.names[0]
         if worth == limit > 0:  # who is nearest then turns with each happening, and weighs nothing
             name = "nobody"
+        elif best and self.tables[best, size + _ASKS] and leaves(evidence.counts, w):
+            unsent = evidence.count(Count.UNMAILED, w)
+            figures |= {"unsent": unsent} if unsent else {}
         return Finding(self.name, int(worth), f"{self.name}.{name}", figures)

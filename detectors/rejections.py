@@ -37,6 +37,12 @@ a relay        forwards, bounces, keeps lists, is a second MX: of what it passes
                part and forged senders are no mailboxes. Only who takes mail from outside passes on
 =============  ==================================================================================
 
+A checker is one host in thirty; but who asks a hundred servers is heard in clear by a handful, and
+TLS hides what all others say. There it is seen that no message went to them, and each that was sent
+none makes the host more of a checker (97 % of its sessions are so, half of a spam source's), until
+nothing is left of the handicap. Bots that are refused everywhere send none either: they are refused
+for policy, which explains no checker, or do not leave as mail servers do; then this says nothing.
+
 Spam sources are of five kinds. Those not listed yet meet unknown mailboxes: half of the refusals
 of Cutwail (Stone-Gross, Holz, Stringhini, Vigna: "The Underground Economy of Spam", LEET 2011).
 Four in five are on some list (Ramachandran, Feamster: "Understanding the Network-Level Behavior of
@@ -88,12 +94,14 @@ _EN: Final = (
     "{{total}} servers in {{window:window}}[, {{taken}} took the mail][, {{unknown}} knew no such "
     "mailbox][, {{policy}} refused for policy][, {{content}} for what it says][, {{asked}} were "
     "only asked][, {{sent}} were sent mail and are not heard]; {}"
+    "[ ({{unsent}} more were asked with hidden replies, and sent nothing)]"
     "[, at most {{limit:+.1f}}][; {{rude}} spoken to in 10 min as no server in a listed range does]"
 )
 _JA: Final = (
     "{{window:window}}でサーバー {{total}} 台[、受理 {{taken}}][、宛先なし {{unknown}}]"
     "[、ポリシー拒否 {{policy}}][、内容拒否 {{content}}][、照会のみ {{asked}}]"
-    "[、送信済みで応答の見えないもの {{sent}}]。{}[ (上限 {{limit:+.1f}})]"
+    "[、送信済みで応答の見えないもの {{sent}}]。{}"
+    "[ (他に応答の見えない照会のみ {{unsent}})][ (上限 {{limit:+.1f}})]"
     "[。10 分で {{rude}} 台にリスト掲載範囲のサーバーらしくない対話]"
 )
 
@@ -185,6 +193,6 @@ class Rejections(Explained):
         return [
             Explanation("server", s.server, s.least),
             Explanation("listed", s.listed, s.least_explained, 3.0, speaks=True),
-            Explanation("checker", s.checker, s.least_checker, 15.0),
+            Explanation("checker", s.checker, s.least_checker, 15.0, asks=True),
             Explanation("relay", s.relay, s.least_explained, 3.0, BEYOND),
         ]

@@ -271,6 +271,22 @@ def test_who_was_sent_mail_by_a_host_knows_it_for_no_checker():
     assert detector("rejections").explain(sends).centibans == 270
 
 
+def test_who_sends_nothing_under_tls_and_leaves_politely_is_one_who_checks():
+    def worth(**counts) -> int:
+        return Rejections().explain(evidence(**counts)).centibans
+
+    asked = {"rejected": 2, "unmailed": 80}
+    assert worth(rejected=2) == 180
+    assert worth(**asked, polite=90) == 30
+    assert worth(**asked, polite=80, rude=10) == 30
+    assert worth(**asked, polite=80, rude=11) == 180
+    assert worth(**asked, polite=90, mailed=2) > 180, "two messages do away with it"
+    assert worth(rejected=2, policy=8) == worth(**asked, policy=8, polite=90), "of a listed server"
+    assert worth(unmailed=80, polite=90) == 0, "no verdict at all"
+    said = Rejections().explain(evidence(**asked, polite=90)).reason
+    assert "(80 more were asked with hidden replies, and sent nothing)" in said
+
+
 def test_sender_domains_count_only_where_servers_refuse_the_mail():
     bot = evidence(rejected=60, accepted=2)
     bot.facts[Fact.FROM_DOMAINS] = 200

@@ -18,6 +18,7 @@ from tests.smtp.test_manners import HELLO, MAIL, QUIT, TAKEN, encrypted
 from tests.smtp.test_refusals import sealed
 
 HOST = "203.0.113.7"
+NAME = "mail.sender.example"  # as HELLO gives it
 SECOND = 10**9
 LATER = r"S: 450 4.2.0 greylisted\r\n"
 UNKNOWN = r"S: 550 5.1.1 no such user\r\n"
@@ -175,19 +176,37 @@ def test_where_nothing_is_read_a_certificate_tells_of_tls():
         assert day.evidence().count(what, 4) == 1
 
 
+def meet_sealed(day: Day, server: str, flights: list[int], *, helo: str = NAME, pause: int = 1):
+    """A session under TLS in which the client speaks so often, so many bytes each time."""
+    moved = Conversation(sport=6000 + day.port, ends=(HOST, server))
+    day.port += 1
+    moved.now += day.moment
+    hello = HELLO.replace(NAME, helo)
+    moved.open().say(hello + r"C: STARTTLS\r\n|S: 220 go\r\n".replace("|", "\n"))
+    for payload in payloads(sealed(flights)):
+        moved.send(*payload)
+    day.add(moved.close(), pause)
+
+
+@pytest.mark.parametrize(("helo", "alerted"), [(NAME, False), ("pc", True)])
+def test_who_asks_scores_of_servers_under_tls_is_convicted_by_no_four_in_clear(helo, alerted):
+    """Four know no such mailbox; to the others no message goes. "pc" speaks as no server does."""
+    day = Day()
+    for k in range(90):
+        if k in (10, 20, 30, 40):
+            day.meet(f"198.51.{k}.1", HELLO + MAIL + UNKNOWN + QUIT, pause=30)
+        else:
+            meet_sealed(day, f"198.51.{k}.1", [120, 150, 28], helo=helo, pause=30)
+    alerts = feed(day.pipeline, block(day.frames)) + finish(day.pipeline)
+    assert bool(alerts) == alerted
+
+
 def test_who_mails_where_he_was_put_off_before_is_no_bot():
     """Under TLS: a session that held nothing, and another with a message, are two that did."""
     day = Day()
     for flights in ([120, 150, 28], [120, 150, 3000, 28]):
         for k in range(8):
-            talk = sealed(flights)
-            moved = Conversation(sport=6000 + day.port, ends=(HOST, f"198.51.{k}.1"))
-            day.port += 1
-            moved.now += day.moment
-            moved.open().say(HELLO + r"C: STARTTLS\r\n|S: 220 go\r\n".replace("|", "\n"))
-            for payload in payloads(talk):
-                moved.send(*payload)
-            day.add(moved.close())
+            meet_sealed(day, f"198.51.{k}.1", flights)
     found = day.evidence()
     assert found.count(Count.UNMAILED, 4) == 8
     assert found.count(Count.MAILED, 4) >= 14, "all but those of the first handful"
