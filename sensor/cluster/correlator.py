@@ -4,7 +4,8 @@ Alerts go out in a transaction together with the offsets up to which the log was
 reads committed messages only gets each once and in order. Beside an offset stands how many alerts
 the partition has told by then, and where its last snapshot is. A partition that comes here from
 elsewhere, or after a crash, is followed from its snapshot on (without one, from where its log
-begins), and as many alerts are left out.
+begins), and as many alerts are left out. Where the log has lost what they were counted from, those
+are left out that come of messages before the offset.
 
 Whatever Kafka raises, everything is given up and begun anew from what was committed last.
 """
@@ -92,10 +93,14 @@ class Correlator:
         self._kafka = connection.settings
         self._notice = notice
         self._waiting = waiting
+        self._tells = not waiting
+        """whether what was read is followed by now: an offset says what was told"""
         self._arrived: list[Any] = []
         self._shares: dict[Any, Share] = {}
         self._read: dict[Any, int] = {}
         self._committed: dict[Any, int] = {}
+        self._told_below: dict[Any, int] = {}
+        """of partitions whose alerts cannot be counted: those of messages below were told before"""
         self._at = time.monotonic()
         self._joined = False
         self._divided = not name
@@ -169,8 +174,9 @@ class Correlator:
     def lose(self, parts: Iterable[Any]) -> None:
         """These are another's now."""
         for part in parts:
-            for known in (self._shares, self._read, self._committed, self._notes):
-                known.pop(part, None)
+            known = self._shares, self._read, self._committed, self._notes, self._told_below
+            for facts in known:
+                facts.pop(part, None)
             _, writing = self._writing.pop(part, (0.0, None))
             if writing is not None:
                 writing.abandon()
@@ -201,18 +207,27 @@ class Correlator:
         before = {self._member, ""}
         for part in arrived:
             found = self._consumer.committed(part, metadata=True)
-            note = self._notes[part] = _note(found.metadata) if found else _Note()
+            note = _note(found.metadata) if found else _Note()
             if note.by not in before:
                 before.add(note.by)
                 end_transaction(self._connection, self._settings, note.by, self._notice)
-            self._committed[part] = found.offset if found else 0
+            begin = self._consumer.beginning_offsets([part])[part]
+            committed = found.offset if found else 0
+            if committed > self._consumer.end_offsets([part])[part]:
+                self._notice(f"partition {part.partition}: its log is another than was followed")
+                note, committed = _Note(), 0
+            elif found and committed < begin:
+                gone = f"{begin - committed:,} messages were deleted before they were followed"
+                self._notice(f"partition {part.partition}: {gone}")
+            self._notes[part], self._committed[part] = note, committed
             share, offset = self._resumed(part, note)
+            at = max(begin, offset or 0)
+            if at > (offset or 0):
+                self._told_below[part] = committed
+                share.tell_none()
             self._shares[part] = share
             self._writing[part] = time.monotonic(), None
-            if offset is None:
-                self._consumer.seek_to_beginning(part)
-            else:
-                self._consumer.seek(part, offset)
+            self._consumer.seek(part, at)
             self.heard = time.monotonic()
 
     def _resumed(self, part: Any, note: _Note) -> tuple[Share, int | None]:
@@ -259,18 +274,30 @@ class Correlator:
         for part, records in self._consumer.poll(_POLL).items():
             if part not in self._shares:
                 continue
-            share = self._shares[part]
             for record in records:
-                share.add(record.value or b"", record.timestamp, self._waiting)
-                self._read[part] = record.offset + 1
+                self._take(part, record)
             self.heard = time.monotonic()
         self._heart.check(_UNHEARD + 30 if self._shares else _NO_MEMBER)
         self._divide()
         self.take_over()
         self._tell({part: share.turn() for part, share in self._shares.items()})
 
+    def _take(self, part: Any, record: Any) -> None:
+        """One message of a partition."""
+        if record.offset < self._read.get(part, 0):
+            from kafka.errors import KafkaError
+
+            raise KafkaError(f"the log of partition {part.partition} began anew")
+        share = self._shares[part]
+        if record.offset >= self._told_below.get(part, record.offset + 1):
+            del self._told_below[part]
+            share.tell_rest()
+        share.add(record.value or b"", record.timestamp, self._waiting)
+        self._read[part] = record.offset + 1
+
     def finish(self) -> None:
         """All have said their end and nothing more comes: the rest."""
+        self._tells = True
         self._tell({part: share.finish() for part, share in self._shares.items()})
         self.commit()
 
@@ -294,7 +321,8 @@ class Correlator:
         self._at = time.monotonic()
         alerts = list(alerts)
         snapshots = self._written()
-        offsets = {part: at for part, at in self._read.items() if at >= self._committed[part]}
+        read = self._read.items() if self._tells else ()
+        offsets = {part: at for part, at in read if at >= self._committed[part]}
         fresh = any(at > self._committed[part] for part, at in offsets.items())
         word = self._has_health and self._at - self._said >= self._kafka.health_interval
         if not (alerts or fresh or snapshots or word):

@@ -5,6 +5,7 @@ its alerts: who begins again from an earlier place gives the same ones, and leav
 were told before.
 """
 
+import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -69,6 +70,15 @@ class Share:
         # What is due by then happens, though nobody says anything.
         told += self._heard(self.pipeline.catch_up(min(self.merge.frontier, self.merge.last)))
         return told
+
+    def tell_none(self) -> None:
+        """Whatever comes was told before, until :meth:`tell_rest`."""
+        self._told = sys.maxsize
+
+    def tell_rest(self) -> None:
+        """What comes of all messages so far was told before, and nothing else was."""
+        self.turn()
+        self._told = self.alerts
 
     def finish(self) -> list[Alert]:
         """All sensors have said their end, and nothing more comes: follow the rest."""

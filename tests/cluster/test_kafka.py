@@ -4,7 +4,7 @@ import json
 import uuid
 from pathlib import Path
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from lab.splitting import by_direction, doubled, split
 from tests.conftest import PCAPS, port25
@@ -123,3 +123,29 @@ def test_a_sensor_needs_a_name_that_can_be_one(tmp_path):
     done = port25("forward", str(WHOLE), "--sensor", "../x")
     assert done.returncode == 2
     assert b"--sensor" in done.stderr
+
+
+def deleted_from(broker, topic: str) -> None:
+    """All that a topic has had, as its brokers delete it after a day."""
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap)
+    parts = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+    admin.delete_records(consumer.end_offsets(parts))
+    consumer.close()
+    admin.close()
+
+
+def test_alerts_of_a_log_whose_beginning_is_gone_are_told(broker, tmp_path):
+    """A capture a day: what was told the day before says nothing of how many are left out."""
+    cluster = Cluster(broker, tmp_path)
+    cluster.forward(WHOLE, "north")
+    cluster.correlate()
+    first = [r.value for r in cluster.committed()]
+    deleted_from(broker, f"segments-{cluster.run}")
+    other = PCAPS / "slow_bot.pcap"
+    cluster.forward(other, "north")
+    cluster.correlate()
+    rest = [r.value for r in cluster.committed() if r.value not in first]
+    assert by_host(rest) == by_host(replayed(other))
+    cluster.correlate()
+    assert len(cluster.committed()) == len(first) + len(rest)
