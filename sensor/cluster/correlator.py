@@ -112,6 +112,9 @@ class Correlator:
         self._member: Final = name or secrets.token_hex(4)
         self.name: Final = NAME + self._member
         self._latency = Latency()
+        self._unwritten = 0
+        """snapshots that could not be written"""
+        self._failing = False
         self._said = 0.0
         self._clocks = Clocks(settings.cluster.skew)
         self._producer = KafkaProducer(
@@ -374,6 +377,7 @@ class Correlator:
                 if written is None:
                     continue
                 self._writing[part] = begun, None
+                self._judge_snapshot(part, "" if written else "its process failed")
                 if written and self._read.get(part, -1) >= self._committed[part]:
                     done[part] = written
             elif (
@@ -381,9 +385,23 @@ class Correlator:
                 and now - begun >= self._settings.cluster.snapshot
                 and self._read.get(part, -1) >= self._committed[part]
             ):
-                writing = Writing(self._shares[part], self._read[part])
-                self._writing[part] = now, writing
+                self._writing[part] = now, None
+                try:
+                    writing = Writing(self._shares[part], self._read[part])
+                    self._writing[part] = now, writing
+                except OSError as error:  # no room, no process
+                    self._judge_snapshot(part, str(error))
         return done
+
+    def _judge_snapshot(self, part: Any, fault: str) -> None:
+        """One was written, or not: that is counted, and said until the next is."""
+        self._unwritten += bool(fault)
+        if fault and not self._failing:
+            self._notice(
+                f"partition {part.partition}: no snapshot could be written ({fault}); who takes"
+                " over follows all again since the last"
+            )
+        self._failing = bool(fault)
 
     def counters(self) -> dict[str, int]:
         """Of all its partitions together."""
@@ -401,7 +419,8 @@ class Correlator:
             if end is not None:
                 lags[part.partition] = max(0, end - self._read.get(part, end))
         shares = {part.partition: share for part, share in self._shares.items()}
-        return standing(shares, lags, self._desk.counters() | self._latency.counters())
+        others = self._desk.counters() | self._latency.counters()
+        return standing(shares, lags, others | {"snapshots_unwritten": self._unwritten})
 
     def close(self) -> None:
         """Leave the group. A transaction that is open comes to nothing."""

@@ -14,18 +14,17 @@ What waits is bounded: beyond the ceiling the older half waits no longer, and is
 """
 
 from collections import deque
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.kernel import INTERPRETED, copied, room, table
+from sensor.base.kernel import INTERPRETED, copied, table
 from sensor.base.units import SECOND
 from sensor.cluster.batch import Batch
+from sensor.cluster.parts import Ordered, Part, below, bytes_of, go, together
 from sensor.cluster.speakers import MOST_SENSORS, Speakers
 from sensor.decode.causes import ENDS, ENDS_ROWS, put_right
-from sensor.decode.segment import SEGMENT
 from sensor.decode.sharing import LEAD, unpack
 from sensor.decode.taps import (
     BEGUN,
@@ -34,7 +33,6 @@ from sensor.decode.taps import (
     TAPPED,
     TAPPED_ROWS,
     mark_copies,
-    put_in_turn,
     take_turns,
 )
 
@@ -52,6 +50,7 @@ COUNTERS: Final = (
     "sensors_forgotten",  # runs left behind, where too many are known
     "sensors_of_one_name",  # times that a run spoke again after another of its name
     "batches_crowded",  # of a run beyond the ceiling
+    "streams_set_back",  # times all clocks were set back
 )
 _MILLISECOND: Final = 1_000_000
 _NEVER: Final = -(1 << 62)
@@ -67,38 +66,6 @@ class Stream(NamedTuple):
     segments: NDArray[np.void]
     """dtype SEGMENT"""
     data: NDArray[np.uint8]
-
-
-class _Part(NamedTuple):
-    """Segments of one batch that wait, in the order of their places."""
-
-    places: NDArray[np.int64]
-    rows: NDArray[np.void]
-    data: NDArray[np.uint8]
-    gone: NDArray[np.bool_]
-    """which of them had their turn before it was their place's"""
-
-    @property
-    def begin(self) -> int:
-        """Where ``data`` begins as ``rows`` count: those before were of others, and are cut off."""
-        return int(self.rows["payload"][0]) - int(self.rows["header"][0]) - LEAD
-
-    def cut(self, start: int, stop: int) -> "_Part":
-        """Only segments ``start`` to ``stop``, at least one, and their bytes. Nothing is copied."""
-        rows = self.rows[start:stop]
-        last, begin = rows[-1], self.begin
-        a = int(rows["payload"][0]) - int(rows["header"][0]) - LEAD - begin
-        data = self.data[a : int(last["payload"]) + int(last["captured"]) - begin]
-        return _Part(self.places[start:stop], rows, data, self.gone[start:stop])
-
-
-class _Ordered(NamedTuple):
-    segments: NDArray[np.void]
-    places: NDArray[np.int64]
-    data: NDArray[np.uint8]
-    taps: NDArray[np.int64]
-    origin: NDArray[np.int64]
-    """of each segment, its number among those of all parts together"""
 
 
 class Tap:
@@ -121,7 +88,7 @@ class Tap:
         self.ended = False
         self.live = False
         self.left_behind = False
-        self.waiting: deque[_Part] = deque()
+        self.waiting: deque[Part] = deque()
 
 
 class Merge:
@@ -156,6 +123,8 @@ class Merge:
         self.speakers = Speakers(self._patience)
         self._crowded: int | None = None
         """when a batch was crowded out last"""
+        self._behind: int | None = None
+        """since when all sensors are behind the frontier"""
         self.frontier = _NEVER
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.news: list[tuple[str, str]] = []
@@ -264,9 +233,9 @@ class Merge:
         late = int(np.searchsorted(places, self.frontier))
         self.counters["segments_late"] += late
         if late < len(rows):
-            part = _Part(places, rows, data, np.zeros(len(rows), np.bool_)).cut(late, len(rows))
+            part = Part(places, rows, data, np.zeros(len(rows), np.bool_)).cut(late, len(rows))
             tap.waiting.append(part)
-            self._held += _size(part)
+            self._held += bytes_of(part)
 
     def _go_on(self, at: int) -> None:
         """Move the frontier on, as a message came at ``at``."""
@@ -280,6 +249,31 @@ class Merge:
         marks = [t.mark for t in self.taps.values() if not t.ended and not t.left_behind]
         if marks:
             self.frontier = max(self.frontier, min(marks) - self._skew)
+            self._go_back(at)
+
+    def _go_back(self, at: int) -> None:
+        """Where all that run are behind the frontier for ``patience``, their clocks were set back.
+
+        Or those ahead are gone. What they send would be late until their clocks are there again;
+        that of the pipeline bears it that time goes back.
+        """
+        running = [t for t in self.taps.values() if not t.ended and not t.left_behind]
+        known = [t for t in running if t.mark > _NEVER]
+        if not known or max(t.mark for t in known) >= self.frontier:
+            self._behind = None
+            return
+        self._behind = at if self._behind is None else self._behind
+        if at - self._behind <= self._patience:
+            return
+        newest = max(known, key=lambda tap: tap.mark)
+        far = (self.frontier - newest.mark) / SECOND
+        self.news.append(
+            (f"it runs {far:,.0f} s behind what was followed: time goes back", newest.name)
+        )
+        self.counters["streams_set_back"] += 1
+        self.frontier = min(tap.mark for tap in known) - self._skew
+        self._last = max(tap.last for tap in known)
+        self._behind = None
 
     def awaited(self) -> list[Tap]:
         """Sensors that live and have the others wait for what they capture."""
@@ -318,13 +312,13 @@ class Merge:
 
         Those within ``skew`` beyond it are looked at, for one may be what another answers.
         """
-        parts: list[_Part] = []
+        parts: list[Part] = []
         taps: list[int] = []
         if self._who_waits(self.frontier):
             beyond = self.frontier + self._skew
             alone = self._who_waits(beyond) == 1  # then nobody answers another
             for tap in self.taps.values():
-                for part in _below(tap, self.frontier if alone else beyond):
+                for part in below(tap.waiting, self.frontier if alone else beyond):
                     parts.append(part)
                     taps.append(tap.bit)
         stream = self._emit(parts, taps) if parts else None
@@ -338,14 +332,14 @@ class Merge:
         """How many sensors have segments below a place."""
         return sum(bool(t.waiting) and t.waiting[0].places[0] < place for t in self.taps.values())
 
-    def _emit(self, parts: list[_Part], taps: list[int]) -> Stream:
-        whole = self._in_turn(_together(parts, taps))
+    def _emit(self, parts: list[Part], taps: list[int]) -> Stream:
+        whole = self._in_turn(together(parts, taps))
         stop = int(np.searchsorted(whole.places, self.frontier))
         segments, whose = whole.segments[:stop], whole.taps[:stop]
         if len(set(taps)) > 1 and (order := self._put_right(whole, stop)) is not None:
             segments = copied(whole.segments, order)
             whose = whole.taps[order]
-            _go(parts, whole.origin[order[order >= stop]])
+            go(parts, whole.origin[order[order >= stop]])
         copies = 0
         if self._copies >= 0:
             copies = mark_copies(segments, whose, self._copies, self._tapped)
@@ -353,7 +347,7 @@ class Merge:
         self.counters["segments_merged"] += len(segments)
         return Stream(segments, whole.data)
 
-    def _put_right(self, whole: _Ordered, stop: int) -> NDArray[np.int64] | None:
+    def _put_right(self, whole: Ordered, stop: int) -> NDArray[np.int64] | None:
         """The numbers of those whose turn it is, where clocks differ; None: as they stand."""
         new = np.zeros(len(whole.segments), np.int64)
         first = np.zeros(len(whole.segments), np.int64)
@@ -380,7 +374,7 @@ class Merge:
         return arrays, {
             "taps": taps, "frontier": self.frontier, "begun": self._begun, "last": self._last,
             "counters": self.counters, "clock": self._clock, "heard_at": self._heard_at,
-            "speakers": self.speakers.state(),
+            "speakers": self.speakers.state(), "behind": self._behind,
         }  # fmt: skip
 
     def restore(
@@ -392,6 +386,7 @@ class Merge:
         for name, array in own.items():
             array[:] = arrays[name]
         self.frontier, self._begun, self._last = facts["frontier"], facts["begun"], facts["last"]
+        self._behind = facts.get("behind")
         self.counters |= facts["counters"]
         self._clock, self._heard_at = facts["clock"], facts["heard_at"]
         self.speakers.restore(facts["speakers"])
@@ -401,11 +396,11 @@ class Merge:
                 setattr(tap, field, known[field])
             k = 0
             while f"tap.{n}.{k}.places" in arrays:
-                part = _Part(*(arrays[f"tap.{n}.{k}.{field}"] for field in _Part._fields))
+                part = Part(*(arrays[f"tap.{n}.{k}.{field}"] for field in Part._fields))
                 if INTERPRETED:
                     part = part._replace(rows=part.rows.view(np.recarray))
                 tap.waiting.append(part)
-                self._held += _size(part)
+                self._held += bytes_of(part)
                 k += 1
 
     def skew(self) -> dict[str, int]:
@@ -416,7 +411,7 @@ class Merge:
         taps = sorted(self.taps.values(), key=lambda tap: not tap.ended)
         return {tap.name: int(self.ahead[tap.bit].max()) for tap in taps}
 
-    def _in_turn(self, stream: _Ordered) -> _Ordered:
+    def _in_turn(self, stream: Ordered) -> Ordered:
         """The same, with equal places by turns."""
         order = np.zeros(len(stream.segments), np.int64)
         heads, ends = self._work
@@ -431,49 +426,9 @@ class Merge:
         """Forget what one sensor had below the frontier."""
         while tap.waiting and tap.waiting[0].places[0] < self.frontier:
             part = tap.waiting.popleft()
-            self._held -= _size(part)
+            self._held -= bytes_of(part)
             n = int(np.searchsorted(part.places, self.frontier))
             if n < len(part.places):
                 rest = part.cut(n, len(part.rows))
                 tap.waiting.appendleft(rest)
-                self._held += _size(rest)
-
-
-def _below(tap: Tap, place: int) -> Iterable[_Part]:
-    """What one sensor has below a place and was not taken yet."""
-    for part in tap.waiting:
-        if part.places[0] >= place:
-            return
-        n = int(np.searchsorted(part.places, place))
-        yield part.cut(0, n)
-
-
-def _go(parts: list[_Part], numbers: NDArray[np.int64]) -> None:
-    """Segments, by their numbers among those of all ``parts``, had their turn."""
-    starts = np.cumsum([0, *(len(part.rows) for part in parts)])
-    for number in numbers.tolist():
-        k = int(np.searchsorted(starts, number, "right")) - 1
-        parts[k].gone[number - starts[k]] = True
-
-
-def _size(part: _Part) -> int:
-    """Bytes it holds: of its rows; those it has in common with what was taken count in full."""
-    return part.rows.nbytes + part.data.nbytes
-
-
-def _together(parts: list[_Part], taps: list[int]) -> _Ordered:
-    """Parts of sensors, given by number, as one, in order."""
-    places = np.concatenate([part.places for part in parts])
-    order = np.argsort(places, kind="stable")
-    order = order[~np.concatenate([part.gone for part in parts])[order]]
-    turns = np.full(len(places), -1, np.int64)
-    turns[order] = np.arange(len(order))
-    rows = room(len(order), SEGMENT)
-    start = size = 0
-    for part in parts:
-        stop = start + len(part.rows)
-        put_in_turn(part.rows, turns[start:stop], size - part.begin, rows)
-        start, size = stop, size + len(part.data)
-    whose = np.repeat(taps, [len(part.rows) for part in parts])[order].astype(np.int64)
-    data = parts[0].data if len(parts) == 1 else np.concatenate([part.data for part in parts])
-    return _Ordered(rows, places[order], data, whose, order.astype(np.int64))
+                self._held += bytes_of(rest)

@@ -242,6 +242,8 @@ MEANINGS = {
     "fleet_forgotten": "machines forgotten: silent for a week, or too many",
     "alerts_held_back": "messages of alerts not told: a person exempted the host",
     "exemptions_forgotten": "exemptions of persons forgotten for want of room (port25 correlate)",
+    "snapshots_unwritten": "snapshots of a partition that could not be written (port25 correlate)",
+    "streams_set_back": "times a partition's time went back, for the clocks of all sensors had",
     "sensors_forgotten": "sensors left behind, forgotten for want of room",
     "sensors_of_one_name": "times one of two sensors of one name spoke after the other",
     "sensors_left_behind": "times a sensor was silent for longer than cluster.patience",

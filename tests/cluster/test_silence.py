@@ -320,3 +320,33 @@ def test_a_snapshot_of_before_names_all_who_spoke():
     other.restore(arrays, msgspec.json.decode(msgspec.json.encode(facts)))
     assert other.merge.speakers.names == ["a", "b"]
     told(other, [(500, word("a", 1, START))])
+
+
+def test_a_lone_sensor_whose_clock_is_set_back_is_followed_on():
+    share = Share(SETTINGS)
+    for n in range(20):
+        told(share, [(500 * n, word("n", n, START + HOUR + 500_000_000 * n, "a"))])
+    assert share.merge.frontier > START + HOUR
+    for n in range(20):  # it begins anew by the right time
+        told(share, [(10_000 + 500 * n, word("n", n, START + 500_000_000 * n, "b"))])
+    assert START < share.merge.frontier < START + HOUR
+    assert share.counters()["streams_set_back"] == 1
+    ((said, sensor),) = share.merge.news
+    assert sensor == "n"
+    assert said == "it runs 3,604 s behind what was followed: time goes back"
+    before = share.merge.frontier
+    told(share, [(20_500, word("n", 20, START + 11_000_000_000, "b"))])
+    assert share.merge.frontier > before
+
+
+def test_who_is_behind_others_that_run_takes_no_time_back():
+    share = Share(SETTINGS)
+    told(share, [(0, word("b", 0, START))])
+    for n in range(1, 20):
+        told(share, [(500 * n, word("a", n, START + HOUR + n))])
+    for n in range(20, 60):
+        marks = {"a": START + HOUR + n * 500_000_000, "b": START + n}
+        told(share, [(500 * n, word(name, n, mark)) for name, mark in marks.items()])
+    assert share.counters()["sensors_left_behind"] == 1
+    assert share.counters()["streams_set_back"] == 0
+    assert share.merge.frontier > START + HOUR - HOUR // 100

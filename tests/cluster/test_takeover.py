@@ -1,5 +1,6 @@
 """A process that correlates dies, and another goes on: nothing lost, nothing twice."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -79,14 +80,16 @@ NUMBERS = itertools.count()
 class Process:
     """``port25 correlate``, as long as it is let live."""
 
-    def __init__(self, cluster: Cluster, name: str, folder: Path, named: bool = True) -> None:
+    def __init__(
+        self, cluster: Cluster, name: str, folder: Path, named: bool = True, **env: str
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}-{next(NUMBERS)}.log"
         words = ("--name", name) if named else ()
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sensor", "correlate", "-c", str(cluster.config), *words],
-                stdout=out, stderr=out, cwd=ROOT,
+                stdout=out, stderr=out, cwd=ROOT, env=os.environ | env,
             )  # fmt: skip
 
     def says(self, text: str) -> bool:
@@ -131,6 +134,38 @@ def test_one_that_is_killed_is_replaced_by_another(broker, tmp_path):
     two.end(signal.SIGTERM)
     assert by_host([r.value for r in cluster.committed()]) == by_host(want)
     assert "followed from where its log begins" not in two.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a disk")
+def test_a_full_disk_costs_snapshots_and_is_said(broker, tmp_path):
+    cluster = Cluster(broker, tmp_path, "snapshot = 1\npatience = 20.0")
+    paths = split(WHOLE, tmp_path, by_direction)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(disk)], check=True)
+    try:
+        one = Process(cluster, "one", tmp_path, TMPDIR=str(disk))
+        wait_for(lambda: one.says("follows partitions 0"), 60, "the first")
+        sensors = forwarding(cluster, paths, "1.5x")
+        wait_for(lambda: len(cluster.committed()) >= 1, 120, "alerts of the first")
+        wait_for(lambda: broker.read(f"state-{cluster.run}"), 60, "a snapshot")
+        with contextlib.suppress(OSError), (disk / "full").open("wb", buffering=0) as full:
+            while True:
+                full.write(bytes(4096))
+        wait_for(lambda: one.says("no snapshot could be written"), 60, "word of it")
+        one.end(signal.SIGKILL)
+        two = Process(cluster, "two", tmp_path, TMPDIR=str(disk))
+        for sensor in sensors:
+            assert sensor.wait(300) == 0
+        want = lines_of_replay()
+        wait_for(lambda: len(cluster.committed()) >= len(want), 120, "alerts of the second")
+        two.end(signal.SIGTERM)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert by_host([r.value for r in cluster.committed()]) == by_host(want)
+    for said in ("followed from where its log begins", "begins anew"):
+        assert said not in one.log.read_text() + two.log.read_text()
 
 
 PACE = 5
