@@ -223,6 +223,20 @@ def payloads(talk: Conversation) -> list[tuple[str, bytes]]:
     return said
 
 
+@pytest.mark.parametrize(("letters", "alerted"), [(1, True), (2, False)])
+def test_a_club_that_tries_dead_servers_again_has_an_old_address_book(letters, alerted):
+    """Five servers take its mail; of sixty others none answers, whoever writes there."""
+    day = Day()
+    for k in range(5):
+        meet_sealed(day, f"198.51.{k}.1", [120, 150, 3000, 28])
+    for k in range(60):
+        for _ in range(letters):
+            day.meet(f"198.52.{k}.1", pause=8 // letters)
+    day.moment += 120 * SECOND
+    meet_sealed(day, "198.51.5.1", [120, 150, 3000, 28])
+    assert bool(feed(day.pipeline, block(day.frames)) + finish(day.pipeline)) == alerted
+
+
 def test_a_server_whose_line_is_down_has_not_got_a_bad_list():
     day = Day()
     for k in range(20):
