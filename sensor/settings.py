@@ -65,7 +65,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_hosts: Annotated[int, msgspec.Meta(ge=16, le=100_000_000)] = 1_000_000
     """120 bytes each, and up to 36 to find and reuse them"""
     max_details: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
-    """hosts with more than a handful of connections a day; 8.5 kB each"""
+    """hosts with more than a handful of connections a day; 9.5 kB each"""
     max_leases: Annotated[int, msgspec.Meta(ge=16, le=100_000_000)] = 1_000_000
     """of customers' addresses; 64 bytes each, 24 a customer, and some 40 to find them"""
     max_sketches: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 8_192

@@ -36,8 +36,6 @@ class Index(NamedTuple):
 
     slots: NDArray[np.uint64]
     """the first ``mask + 1`` are in use"""
-    spare: NDArray[np.uint64]
-    """room to grow through"""
     state: NDArray[np.int64]
     """[2] mask, slots taken"""
 
@@ -47,7 +45,6 @@ def empty_index(rows: int) -> Index:
     largest = 1 << max(_SMALLEST.bit_length() - 1, int(rows * 1.5).bit_length())
     return Index(
         np.zeros(largest, np.uint64),
-        np.zeros(rows, np.uint64),
         np.array([_SMALLEST - 1, 0], np.int64),
     )
 
@@ -95,21 +92,29 @@ def put(index, tag, at, row):
 
 @routine
 def _grow(index, size):
-    n = 0
-    for at in range(size):
-        slot = index.slots[at]
-        if slot != _EMPTY:
-            index.spare[n] = slot
-            index.slots[at] = _EMPTY
-            n += 1
+    """Twice as many slots, in place.
+
+    A slot's new home is the old one or that in the new half. From an empty slot on and round, each
+    is taken out and put anew: before it in its run are only slots put anew, none of them further
+    from its home than it was, so it lands where it stood, before that, or as far in the new half,
+    and passes none that is still to be taken out.
+    """
+    slots = index.slots
     mask = 2 * size - 1
     index.state[_MASK] = mask
-    for k in range(n):
-        slot = index.spare[k]
+    first = 0
+    while slots[first] != _EMPTY:
+        first += 1
+    for k in range(first + 1, first + size):
+        at = k & (size - 1)
+        slot = slots[at]
+        if slot == _EMPTY:
+            continue
+        slots[at] = _EMPTY
         at = home(index, slot >> _HALF)
-        while index.slots[at] != _EMPTY:
+        while slots[at] != _EMPTY:
             at = (at + 1) & mask
-        index.slots[at] = slot
+        slots[at] = slot
 
 
 @kernel

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-__all__ = ["load", "part_or_whole", "prefetch", "prefetch_part"]
+__all__ = ["byte_in_line", "load", "part_or_whole", "prefetch", "prefetch_part"]
 
 _LINE = 64
 """Bytes the processor fetches at a time."""
@@ -64,6 +64,42 @@ def prefetch_part() -> Any:
         return types.void(array, types.int64, types.int64), codegen
 
     return prefetch_part
+
+
+def byte_in_line() -> Any:
+    """The first place from ``first`` on where a line's worth of bytes has ``byte``, or its end."""
+    i8, i64 = ir.IntType(8), ir.IntType(64)
+    line = ir.VectorType(i8, _LINE)
+
+    @intrinsic
+    def byte_in_line(_typing, array, byte, first):
+        def codegen(context, builder, signature, arguments):
+            view = context.make_array(signature.args[0])(context, builder, arguments[0])
+            here = builder.load(builder.bitcast(view.data, line.as_pointer()))
+            here.align = 1
+            one = builder.insert_element(
+                ir.Constant(line, ir.Undefined),
+                builder.trunc(arguments[1], i8),
+                ir.IntType(32)(0),
+            )
+            everywhere = builder.shuffle_vector(
+                one,
+                ir.Constant(line, ir.Undefined),
+                ir.Constant(ir.VectorType(ir.IntType(32), _LINE), [0] * _LINE),
+            )
+            # A bit a place, those before ``first`` cleared.
+            alike = builder.bitcast(builder.icmp_unsigned("==", here, everywhere), i64)
+            alike = builder.and_(alike, builder.shl(i64(-1), builder.and_(arguments[2], i64(63))))
+            count = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(i64, [i64, ir.IntType(1)]), "llvm.cttz.i64"
+            )
+            found = builder.call(count, [alike, ir.IntType(1)(0)])
+            inside = builder.icmp_unsigned("<", arguments[2], i64(_LINE))
+            return builder.select(inside, found, i64(_LINE))
+
+        return types.int64(array, types.int64, types.int64), codegen
+
+    return byte_in_line
 
 
 def load(bits: int, swap: bool) -> Any:

@@ -25,6 +25,7 @@ __all__ = [
     "Intrinsic",
     "Kernel",
     "Rehearsal",
+    "byte_in_line",
     "copied",
     "in_pieces",
     "inner",
@@ -270,3 +271,23 @@ def _compiled_prefetch_part() -> Any:
 
 prefetch_part = Intrinsic(_prefetch_part, _compiled_prefetch_part)
 """Ask the processor to fetch what stands at byte ``at`` of ``array[i]``; never faults."""
+
+
+def _byte_in_line(array: Any, byte: Any, first: Any) -> Any:
+    for at in range(int(first), _LINE):
+        if array[at] == byte:
+            return at
+    return _LINE
+
+
+def _compiled_byte_in_line() -> Any:
+    from sensor.base.intrinsics import byte_in_line
+
+    return byte_in_line()
+
+
+byte_in_line = Intrinsic(_byte_in_line, _compiled_byte_in_line)
+"""The first place from ``first`` on at which ``array`` (64 of uint8) has ``byte``; 64: nowhere.
+
+Sixty-four bytes are compared at once: a line of the cache, if ``array`` is one.
+"""

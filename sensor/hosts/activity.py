@@ -162,9 +162,10 @@ def collect(table, h, tick, counts, facts):
         collect_identities(table.details[d], tick, facts)
         collect_met(table.details[d], tick, facts)
         collect_answers(table.details[d], tick, facts)
+        for c in range(COUNTERS):
+            for w in range(_N):
+                counts[_SYNS + c, w] = table.details[d].sums[c, w]
         for w in range(_N):
-            for c in range(COUNTERS):
-                counts[_SYNS + c, w] = table.details[d].sums[w, c]
             # An estimate is never above what is known for certain: each contact has one address,
             # and each address one network.
             contacts = counts[_SYNS, w] - counts[_RETRIES, w]
@@ -231,8 +232,8 @@ def recent_destinations(table, h, his, los, ticks):
             los,
             ticks,
             n,
-            table.details[d].his[ADDRESSES, i],
-            table.details[d].los[ADDRESSES, i],
+            table.details[d].keys[ADDRESSES, i, 1],
+            table.details[d].keys[ADDRESSES, i, 0],
             table.details[d].ticks[ADDRESSES, i],
         )
     return n

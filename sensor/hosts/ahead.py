@@ -11,25 +11,25 @@ import numpy as np
 
 from sensor.base.hash_index import fetch, home, probe
 from sensor.base.kernel import kernel, prefetch, prefetch_part
+from sensor.hosts.details import network
+from sensor.hosts.distinct import EXACT, stands
 from sensor.hosts.layout import ADDRESSES, DETAIL, NETWORKS, NO_DETAIL
 from sensor.hosts.table import tag_of
 from sensor.hosts.windows import PANES_IN_ALL, WINDOWS, current, place
 
-__all__ = ["expect", "fetch_detail", "fetch_expected", "fetch_host"]
+__all__ = ["expect", "fetch_destination", "fetch_detail", "fetch_expected", "fetch_host"]
 
 _LINE: Final = 64
 _PLACES: Final = {name: field[1] for name, field in (DETAIL.fields or {}).items()}
-_SUMS_END: Final = _PLACES["ticks"]
-_LOS: Final = _PLACES["los"]
-_LIST: Final = DETAIL["los"].itemsize // 2
+_WEIGHED_END: Final = _PLACES["answers_half"]
+_ANSWERS: Final = _PLACES["answers_of"]
+_TICKS: Final = _PLACES["ticks"]
+_TICKS_OF: Final = DETAIL["ticks"].itemsize // 2
+_TICK: Final = DETAIL["ticks"].base.itemsize
+_KEYS: Final = _PLACES["keys"]
+_KEYS_OF: Final = DETAIL["keys"].itemsize // 2
+_KEY: Final = _KEYS_OF // EXACT
 _PANES: Final = _PLACES["panes"]
-_LINES: Final = 4
-"""Of a list."""
-_WEIGHED: Final = _PLACES["weighed"]  # ``proof``
-_HALF: Final = _PLACES["half"]
-_DONE: Final = _PLACES["done"]  # ``conduct``
-_SHAPES: Final = _PLACES["shapes"]  # ``identities``
-_VISITS: Final = _PLACES["visits"]  # ``met``
 _PANE: Final = DETAIL["panes"].itemsize // PANES_IN_ALL
 _N: Final = len(WINDOWS)
 
@@ -62,21 +62,36 @@ def fetch_host(table, h):
 def fetch_detail(table, h, tick):
     """Have what a contact at ``tick`` changes in the detail of host ``h`` fetched, if it has one.
 
-    That is sums, lists of destinations (the processor goes on by itself) and panes; and what is
-    weighed besides, whatever changed.
+    That is what its destinations are looked up by, sums and panes; and what is weighed besides,
+    whatever changed.
     """
     if h < 0 or table.rows[h].detail == NO_DETAIL:
         return
     d = np.int64(table.rows[h].detail)
-    for at in range(0, _SUMS_END, _LINE):
+    for at in range(0, _WEIGHED_END + 1, _LINE):
         prefetch_part(table.details, d, at)
-    for which in (NETWORKS, ADDRESSES):
-        for line in range(_LINES):
-            prefetch_part(table.details, d, _LOS + which * _LIST + line * _LINE)
     for w in range(_N):
         prefetch_part(table.details, d, _PANES + place(w, current(w, tick)) * _PANE)
-    prefetch_part(table.details, d, _WEIGHED)
-    prefetch_part(table.details, d, _HALF)
-    prefetch_part(table.details, d, _DONE)
-    prefetch_part(table.details, d, _SHAPES)
-    prefetch_part(table.details, d, _VISITS)
+    prefetch_part(table.details, d, _ANSWERS)
+
+
+@kernel
+def fetch_destination(table, h, hi, lo):
+    """Have the place of ``hi:lo`` fetched in the detail of host ``h``, whose tags have come."""
+    if h < 0 or table.rows[h].detail == NO_DETAIL:
+        return
+    d = np.int64(table.rows[h].detail)
+    net_hi, net_lo = network(hi, lo)
+    _fetch_place(table, d, NETWORKS, net_hi, net_lo)
+    _fetch_place(table, d, ADDRESSES, hi, lo)
+
+
+@kernel
+def _fetch_place(table, d, which, hi, lo):
+    at = stands(table.details[d].tags[which], hi, lo)
+    if at < table.details[d].sizes[which]:
+        prefetch_part(table.details, d, _TICKS + which * _TICKS_OF + at * _TICK)
+        prefetch_part(table.details, d, _KEYS + which * _KEYS_OF + at * _KEY)
+    elif table.details[d].sizes[which] == EXACT:  # the oldest of all gives way
+        for line in range(0, _TICKS_OF, _LINE):
+            prefetch_part(table.details, d, _TICKS + which * _TICKS_OF + line)

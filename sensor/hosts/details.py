@@ -166,7 +166,7 @@ def count_distinct(table, d, tick):
 def _touch(table, d, which, hi, lo, tick):
     detail = table.details[d]
     known, size = touch(
-        detail.his[which], detail.los[which], detail.ticks[which],
+        detail.tags[which], detail.keys[which], detail.ticks[which],
         np.int64(detail.sizes[which]), hi, lo, tick, table.cutoffs, detail.distinct[which],
     )  # fmt: skip
     detail.sizes[which] = size
@@ -208,8 +208,8 @@ def _is_cut_off(detail):
     Then its own line, its provider's route or its resolver is down, and not its list of recipients
     bad: see ``detectors/first_contact.py``.
     """
-    answered = np.int64(detail.sums[DAY, _FIRST_ANSWERED - _SYNS])
-    failed = np.int64(detail.sums[DAY, _FIRST_FAILED - _SYNS])
+    answered = np.int64(detail.sums[_FIRST_ANSWERED - _SYNS, DAY])
+    failed = np.int64(detail.sums[_FIRST_FAILED - _SYNS, DAY])
     return detail.failing > IN_A_ROW and answered >= ANSWERED_BEFORE and failed * 4 <= answered
 
 

@@ -24,8 +24,9 @@ from math import log
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sensor.base.kernel import kernel, mix, routine
+from sensor.base.kernel import byte_in_line, kernel, mix, routine
 
 __all__ = [
     "BITS",
@@ -38,10 +39,13 @@ __all__ = [
     "count_sketch",
     "fill_sketch",
     "remember",
+    "stands",
+    "tags_of",
     "touch",
 ]
 
 EXACT: Final = 64
+"""Destinations in a list: their tags are a line of the cache."""
 REGISTERS: Final = 128
 RANKS: Final = 16
 NO_SKETCH: Final = -1
@@ -69,46 +73,48 @@ _WORD_BITS = np.uint64(6)
 _WORD_MASK = np.uint64(BITS // 64 - 1)
 _BIT_MASK = np.uint64(63)
 _USED_BITS = np.uint64(15)
+_TAG_BITS = np.uint64(56)
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
 
 
 @kernel
-def _place(his, los, size, hi, lo):
-    """Where ``hi:lo`` stands in a list, from 1 on; 0: nowhere.
+def _tag(hi, lo):
+    return np.int64(mix(mix(_SEED, hi), lo) >> _TAG_BITS)
 
-    A loop without a branch compares four at a time, and upper halves are read only where lower
-    ones are equal: mostly half the list is not needed.
-    """
-    at = 0
-    alike = 0
-    for i in range(size):
-        here = np.int64(los[i] == lo)
-        at += (i + 1) * here
-        alike += here
-    if alike == 1:
-        return at if his[at - 1] == hi else 0
-    if alike:
-        at = 0
-        for i in range(size):
-            at += (i + 1) * np.int64((los[i] == lo) & (his[i] == hi))
-    return at
+
+def tags_of(his: NDArray[np.uint64], los: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """The tags of many destinations: what :func:`_tag` gives of each."""
+    hashed = np.full(his.shape, _SEED)
+    for word in (his, los):
+        product = (hashed ^ word) * np.uint64(0x9E3779B97F4A7C15)
+        hashed = product ^ (product >> np.uint64(32))
+    return (hashed >> _TAG_BITS).astype(np.uint8)
 
 
 @kernel
-def touch(his, los, ticks, size, hi, lo, tick, cutoffs, distinct):
+def stands(tags, hi, lo):
+    """Where ``hi:lo`` stands in a list if it does: the first place of its tag, or EXACT."""
+    return byte_in_line(tags, _tag(hi, lo), 0)
+
+
+@kernel
+def touch(tags, keys, ticks, size, hi, lo, tick, cutoffs, distinct):
     """Contact destination ``hi:lo`` at ``tick``: ``(known, size)``.
 
-    ``his``, ``los`` (uint64[EXACT]) and ``ticks`` (uint32[EXACT]) are the list, ``size`` its
-    length; ``distinct`` (uint32[5]) is kept equal to the destinations of the list in each window.
-    ``known``: in the list and contacted within the day. A full list drops the destination not
-    contacted for longest.
+    ``tags`` (uint8[EXACT], a byte of each one's hash), ``keys`` (uint64[EXACT, 2], lower half and
+    upper half) and ``ticks`` (uint32[EXACT]) are the list, ``size`` its length; ``distinct``
+    (uint32[5]) is kept equal to the destinations of the list in each window. ``known``: in the list
+    and contacted within the day. A full list drops the destination not contacted for longest.
     """
-    at = _place(his, los, size, hi, lo)
-    if at:
-        before = np.int64(ticks[at - 1])
+    tag = _tag(hi, lo)
+    at = byte_in_line(tags, tag, 0)
+    while at < size and (keys[at, 0] != lo or keys[at, 1] != hi):
+        at = byte_in_line(tags, tag, at + 1)
+    if at < size:
+        before = np.int64(ticks[at])
         if tick > before:
-            ticks[at - 1] = tick
+            ticks[at] = tick
         for w in range(_N):
             if before < cutoffs[w] and tick >= cutoffs[w]:
                 distinct[w] += 1
@@ -127,8 +133,9 @@ def touch(his, los, ticks, size, hi, lo, tick, cutoffs, distinct):
         for w in range(_N):
             if left >= cutoffs[w]:
                 distinct[w] -= 1
-    his[oldest] = hi
-    los[oldest] = lo
+    tags[oldest] = tag
+    keys[oldest, 0] = lo
+    keys[oldest, 1] = hi
     ticks[oldest] = tick
     for w in range(_N):
         if tick >= cutoffs[w]:

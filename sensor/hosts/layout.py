@@ -6,7 +6,7 @@ happened and up to ``DESTINATIONS`` destinations. Anything more moves it, losing
 """
 
 import os
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,30 +91,37 @@ HOST = np.dtype(
 )
 """One host (120 bytes)."""
 
-DETAIL = np.dtype(
-    [
-        ("at", np.uint32),  # the tick ``sums`` are of
-        ("counted", np.uint32),  # the tick ``distinct`` is of
-        ("fed", np.uint32),  # contacts only sketches know of, since ``distinct`` was counted
-        ("owner", np.int32),  # row of the host, -1 when free
-        ("failing", np.uint32),  # connections that failed one after the other, none answered since
-        ("sizes", np.int32, 2),  # of the two lists, by NETWORKS and ADDRESSES
-        ("sketch", np.int32, 2),  # row of ``cells`` or NO_SKETCH
-        ("distinct", np.uint32, (2, _N)),
-        ("sums", np.uint32, (_N, COUNTERS)),
-        ("ticks", np.uint32, (2, EXACT)),
-        ("los", np.uint64, (2, EXACT)),
-        ("his", np.uint64, (2, EXACT)),
-        ("panes", np.uint32, (PANES_IN_ALL, COUNTERS)),
-        *PROOF,
-        *CONDUCT,
-        *IDENTITIES,
-        *MET,
-        *ANSWERS,
-    ],
-    align=True,
-)
-"""What a busy host has beside its row (8.5 kB): counters by pane, lists of destinations."""
+_OF_TODAY: Final = [*PROOF, *CONDUCT, *IDENTITIES, *MET, *ANSWERS]
+_SMALL: Final = 48
+"""Bytes of the largest field that is read whatever happened."""
+
+
+def _is_large(field: tuple[Any, ...]) -> bool:
+    return np.dtype([field]).itemsize > _SMALL
+
+
+# What each contact touches stands together, then what is read whenever a host is weighed.
+_FIELDS: Final[list[tuple[Any, ...]]] = [
+    ("tags", np.uint8, (2, EXACT)),  # of the lists of destinations, by NETWORKS and ADDRESSES
+    ("at", np.uint32),  # the tick ``sums`` are of
+    ("counted", np.uint32),  # the tick ``distinct`` is of
+    ("fed", np.uint32),  # contacts only sketches know of, since ``distinct`` was counted
+    ("owner", np.int32),  # row of the host, -1 when free
+    ("failing", np.uint32),  # connections that failed one after the other, none answered since
+    ("sizes", np.int32, 2),  # of the lists
+    ("sketch", np.int32, 2),  # row of ``cells`` or NO_SKETCH
+    ("distinct", np.uint32, (2, _N)),
+    ("sums", np.uint32, (COUNTERS, _N)),
+    *sorted(_OF_TODAY, key=_is_large),
+    ("ticks", np.uint32, (2, EXACT)),  # of the lists, when each was contacted last
+    ("keys", np.uint64, (2, EXACT, 2)),  # and whom, lower half and upper half
+    ("panes", np.uint32, (PANES_IN_ALL, COUNTERS)),
+]
+_LINE: Final = 64
+"""Bytes of a line of the cache."""
+_REST: Final = -np.dtype(_FIELDS, align=True).itemsize % _LINE
+DETAIL = np.dtype([*_FIELDS, ("rest", np.uint8, _REST)], align=True)
+"""What a busy host has beside its row (9.5 kB): counters by pane, lists of destinations."""
 
 META: Final = {
     "hosts": 0,  # rows in use

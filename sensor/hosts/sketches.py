@@ -90,8 +90,8 @@ def new_sketch(table, d, which, tick):
         memory.size = 0
         memory.since = tick
     for i in range(EXACT):
-        hi = table.details[d].his[which, i]
-        lo = table.details[d].los[which, i]
+        hi = table.details[d].keys[which, i, 1]
+        lo = table.details[d].keys[which, i, 0]
         fill_sketch(cells, hi, lo, np.int64(table.details[d].ticks[which, i]))
         if which == ADDRESSES:
             remember(memory, hi, lo, tick)

@@ -80,7 +80,7 @@ def set_cutoffs(tick, cutoffs):
 def advance(panes, sums, before, now):
     """Move counters from tick ``before`` to ``now``, dropping panes that have left their window.
 
-    ``panes`` is uint32[PANES_IN_ALL, C], ``sums`` (uint32[5, C]) the totals of each window.
+    ``panes`` is uint32[PANES_IN_ALL, C], ``sums`` (uint32[C, 5]) the totals of each window.
     """
     for w in range(_N):
         old = current(w, before)
@@ -88,14 +88,14 @@ def advance(panes, sums, before, now):
         if old == new:
             break  # longer panes have not ended either
         total = np.int64(0)
-        for c in range(sums.shape[1]):
-            total += sums[w, c]
+        for c in range(sums.shape[0]):
+            total += sums[c, w]
         if total == 0:
             continue  # so are all its panes
         for k in range(1, min(new - old, _COUNT[w]) + 1):
             pane = panes[place(w, old + k)]
             for c in range(pane.shape[0]):
-                sums[w, c] -= pane[c]
+                sums[c, w] -= pane[c]
                 pane[c] = 0
 
 
@@ -105,4 +105,4 @@ def add(panes, sums, tick, counter, cutoffs):
     for w in range(_N):
         if tick >= cutoffs[w]:
             panes[place(w, current(w, tick)), counter] += 1
-            sums[w, counter] += 1
+            sums[counter, w] += 1

@@ -6,9 +6,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor.hosts.before import details_as_now
+
 __all__ = ["SnapshotError", "arrays_of", "restore", "used"]
 
 _CHUNK: Final = 1 << 20
+_DETAILS: Final = "hosts.details"
 
 
 class SnapshotError(Exception):
@@ -43,6 +46,8 @@ def _restore_field(into: NDArray[Any], old: NDArray[Any]) -> None:
 
 def restore(into: Mapping[str, NDArray[Any]], saved: Mapping[str, NDArray[Any]]) -> None:
     """Put saved arrays into those of a new state. Raises SnapshotError before it changes any."""
+    if _DETAILS in saved:
+        saved = {**saved, _DETAILS: details_as_now(saved[_DETAILS])}
     for name, array in into.items():
         if name not in saved:
             continue

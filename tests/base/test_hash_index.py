@@ -83,6 +83,25 @@ def test_it_grows_and_takes_as_many_rows_as_it_was_made_for():
     assert found == [row if row % 2 else -1 for row in range(ROWS)]
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.randoms(use_true_random=False), st.integers(1, 300))
+def test_growing_in_place_loses_nothing(chance, near):
+    """Runs over the end and the beginning, of tags that stay, go to the new half, and share one."""
+    table = Table(TAGS["spread"])
+    table.tag = lambda key: tags[key]
+    homes = [1024 - chance.randrange(near), chance.randrange(near)]
+    tags = [chance.choice(homes) + 1024 * chance.randrange(4) & 0xFFFFFFFF for _ in range(700)]
+    for key in range(len(tags)):
+        table.add(key, key)
+    assert table.index.state.tolist() == [2047, 700], "it has grown"
+    assert [table.find(key)[1] for key in range(len(tags))] == list(range(len(tags)))
+    assert np.count_nonzero(table.index.slots) == len(tags)
+    for key in range(0, len(tags), 2):
+        table.drop(key)
+    found = [table.find(key)[1] for key in range(len(tags))]
+    assert found == [key if key % 2 else -1 for key in range(len(tags))]
+
+
 def test_a_run_that_wraps_closes_over_what_is_removed():
     table = Table(TAGS["the last slots"])
     for row, key in enumerate((0, 3, 6, 9, 1, 4)):  # homes: the last but one, and the last

@@ -86,6 +86,22 @@ def test_only_what_python_calls_becomes_machine_code():
         _turn(1, 2)
 
 
+@kernel.kernel
+def _next_place(line, byte, first):
+    return kernel.byte_in_line(line, byte, first)
+
+
+def test_a_byte_is_found_in_a_line_from_any_place_on():
+    chance = np.random.default_rng(25)
+    for values in (2, 5, 256):
+        lines = chance.integers(0, values, (2, 64)).astype(np.uint8)
+        lines[1, 63] = 255
+        for byte in {0, 1, 4, 255}:
+            for first in range(65):
+                places = [k for k in range(first, 64) if lines[1, k] == byte]
+                assert _next_place(lines[1], byte, first) == min(places, default=64)
+
+
 def test_a_rehearsal_notes_what_python_calls_and_compiles_nothing():
     values = np.arange(1, 9)
     calls = kernel.rehearse(lambda: _sum(values))

@@ -33,7 +33,7 @@ class Twin:
 @given(st.randoms(use_true_random=False), st.integers(1, 14), st.integers(1, 14))
 def test_a_list_is_as_its_twin(chance, uppers, lowers):
     """Few halves, so that many share one, as networks of IPv6 do; and lists that are full."""
-    his, los = np.zeros(EXACT, np.uint64), np.zeros(EXACT, np.uint64)
+    tags, keys = np.zeros(EXACT, np.uint8), np.zeros((EXACT, 2), np.uint64)
     ticks, distinct = np.zeros(EXACT, np.uint32), np.zeros(5, np.uint32)
     cutoffs = np.zeros(5, np.int64)
     twin, size, tick = Twin(), 0, 1_700_000_000
@@ -43,10 +43,10 @@ def test_a_list_is_as_its_twin(chance, uppers, lowers):
         set_cutoffs(tick, cutoffs)
         count_exact(ticks, size, cutoffs, distinct)
         known, size = touch(
-            his, los, ticks, size, np.uint64(hi), np.uint64(lo), tick, cutoffs, distinct
+            tags, keys, ticks, size, np.uint64(hi), np.uint64(lo), tick, cutoffs, distinct
         )
         assert known == twin.touch((hi, lo), tick)
-        places = list(zip(his[:size].tolist(), los[:size].tolist(), strict=True))
+        places = list(zip(keys[:size, 1].tolist(), keys[:size, 0].tolist(), strict=True))
         assert (places, ticks[:size].tolist()) == (twin.places, twin.ticks)
         counted = [sum(t >= cutoff for t in twin.ticks) for cutoff in cutoffs.tolist()]
         assert distinct.tolist() == counted
