@@ -7,6 +7,9 @@ It speaks twice. A kernel ``ratio(counts, facts, tables)`` runs whenever a host'
 ``explain`` says the same to a person: the same number, and the figures it came from. Tests hold the
 two against each other on random evidence.
 
+More SYNS, RETRIES or UNANSWERED and nothing else may not raise what it says: by them alone a host
+is not weighed again within a second (``sensor/hosts/settled.py``). A test holds that, too.
+
 Numbers are integers in *centibans* (hundredths of log10), shown as decibans with one decimal, so
 that a printed table adds up to the digit: 10 decibans are a factor of ten, 3 a factor of two.
 """

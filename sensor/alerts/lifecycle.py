@@ -55,6 +55,7 @@ __all__ = [
     "on_move",
     "on_sweep",
     "open_alert",
+    "still_folds",
 ]
 
 NO_CHANGE: Final = -1
@@ -152,6 +153,12 @@ def open_alert(alerts, levels, host, ts, proven):
     row.abuse = UNKNOWN
     row.forgeable = not proven
     return a
+
+
+@kernel
+def still_folds(alerts, levels):
+    """Whether what was FOLDED would be again, and leave all as it is."""
+    return alerts.meta[_FLOODED] > 0 and alerts.meta[UNPROVEN_ALERTS] >= levels.unproven_most
 
 
 @kernel

@@ -13,14 +13,24 @@ from sensor.base.hash_index import fetch, home, probe
 from sensor.base.kernel import kernel, prefetch, prefetch_part
 from sensor.hosts.details import network
 from sensor.hosts.distinct import EXACT, stands
+from sensor.hosts.evidence import Count
 from sensor.hosts.layout import ADDRESSES, DETAIL, NETWORKS, NO_DETAIL
 from sensor.hosts.table import tag_of
 from sensor.hosts.windows import PANES_IN_ALL, WINDOWS, current, place
 
-__all__ = ["expect", "fetch_destination", "fetch_detail", "fetch_expected", "fetch_host"]
+__all__ = [
+    "expect",
+    "fetch_destination",
+    "fetch_detail",
+    "fetch_expected",
+    "fetch_host",
+    "fetch_weighed",
+]
 
 _LINE: Final = 64
 _PLACES: Final = {name: field[1] for name, field in (DETAIL.fields or {}).items()}
+_COUNTED: Final = (int(Count.FIRST_FAILED) - int(Count.SYNS)) * DETAIL["sums"].base.itemsize
+_COUNTED_END: Final = _PLACES["sums"] + _COUNTED * len(WINDOWS)
 _WEIGHED_END: Final = _PLACES["answers_half"]
 _ANSWERS: Final = _PLACES["answers_of"]
 _TICKS: Final = _PLACES["ticks"]
@@ -62,17 +72,33 @@ def fetch_host(table, h):
 def fetch_detail(table, h, tick):
     """Have what a contact at ``tick`` changes in the detail of host ``h`` fetched, if it has one.
 
-    That is what its destinations are looked up by, sums and panes; and what is weighed besides,
-    whatever changed.
+    That is what its destinations are looked up by, sums and panes.
     """
     if h < 0 or table.rows[h].detail == NO_DETAIL:
         return
     d = np.int64(table.rows[h].detail)
-    for at in range(0, _WEIGHED_END + 1, _LINE):
+    for at in range(0, _COUNTED_END + 1, _LINE):
         prefetch_part(table.details, d, at)
     for w in range(_N):
-        prefetch_part(table.details, d, _PANES + place(w, current(w, tick)) * _PANE)
+        pane = _PANES + place(w, current(w, tick)) * _PANE
+        prefetch_part(table.details, d, pane)
+        prefetch_part(table.details, d, pane + _COUNTED)  # mostly in the same line
+
+
+@kernel
+def fetch_weighed(table, h, tick):
+    """Have what is weighed besides fetched, if host ``h`` will be; the beginning has come."""
+    if h < 0 or table.rows[h].detail == NO_DETAIL:
+        return
+    d = np.int64(table.rows[h].detail)
+    if table.details[d].settled == tick + 1:
+        return
+    for at in range(_COUNTED_END // _LINE * _LINE + _LINE, _WEIGHED_END + 1, _LINE):
+        prefetch_part(table.details, d, at)
     prefetch_part(table.details, d, _ANSWERS)
+    for which in (NETWORKS, ADDRESSES):  # destinations are counted anew
+        for at in range(0, np.int64(table.details[d].sizes[which]) * _TICK, _LINE):
+            prefetch_part(table.details, d, _TICKS + which * _TICKS_OF + at)
 
 
 @kernel

@@ -76,6 +76,7 @@ def note_conduct(detail, kind, hi, lo, tick):
     time would else be known for nothing but the few he is at for the first time.
     """
     _turn(detail, tick)
+    detail.settled = 0
     hashed = mix(mix(mix(_ONE, np.uint64(kind)), np.uint64(hi)), np.uint64(lo))
     word, bit = place_of(hashed, _WORDS)
     before = detail.met[1, word] & bit != _ZERO

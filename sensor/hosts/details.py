@@ -58,6 +58,7 @@ _EXCUSED: Final = META["failures_excused"]
 _SYNS: Final = int(Count.SYNS)
 _FAILED_REFUSED: Final = int(Count.REFUSED)
 _FAILED_UNANSWERED: Final = int(Count.UNANSWERED)
+_RETRIES: Final = int(Count.RETRIES)
 _ANSWERED: Final = int(Count.ANSWERED)
 _FIRST_ANSWERED: Final = int(Count.FIRST_ANSWERED)
 _FIRST_FAILED: Final = int(Count.FIRST_FAILED)
@@ -123,6 +124,7 @@ def _new_detail(table, h, tick):
     detail.at = tick
     detail.counted = 0
     detail.fed = 0
+    detail.settled = 0
     clear(detail, tick)
     clear_conduct(detail, tick)
     clear_identities(detail, tick)
@@ -165,11 +167,13 @@ def count_distinct(table, d, tick):
 @routine
 def _touch(table, d, which, hi, lo, tick):
     detail = table.details[d]
-    known, size = touch(
+    known, moved, size = touch(
         detail.tags[which], detail.keys[which], detail.ticks[which],
         np.int64(detail.sizes[which]), hi, lo, tick, table.cutoffs, detail.distinct[which],
     )  # fmt: skip
     detail.sizes[which] = size
+    if moved:
+        detail.settled = 0
     if size == EXACT:
         sketch = np.int64(detail.sketch[which])
         if sketch == NO_SKETCH:
@@ -217,6 +221,8 @@ def _is_cut_off(detail):
 def count_detail(table, d, counter, first, tick):
     """One more of ``counter`` in detail ``d``, and where ``first``, of first contacts."""
     detail = table.details[d]
+    if first or (counter > _RETRIES and counter != _FAILED_UNANSWERED):
+        detail.settled = 0
     add(detail.panes, detail.sums, tick, counter - _SYNS, table.cutoffs)
     if counter == _ANSWERED:
         detail.failing = 0

@@ -100,12 +100,13 @@ def stands(tags, hi, lo):
 
 @kernel
 def touch(tags, keys, ticks, size, hi, lo, tick, cutoffs, distinct):
-    """Contact destination ``hi:lo`` at ``tick``: ``(known, size)``.
+    """Contact destination ``hi:lo`` at ``tick``: ``(known, moved, size)``.
 
     ``tags`` (uint8[EXACT], a byte of each one's hash), ``keys`` (uint64[EXACT, 2], lower half and
     upper half) and ``ticks`` (uint32[EXACT]) are the list, ``size`` its length; ``distinct``
     (uint32[5]) is kept equal to the destinations of the list in each window. ``known``: in the list
-    and contacted within the day. A full list drops the destination not contacted for longest.
+    and contacted within the day; ``moved``: it was not in the list, or not in every window. A full
+    list drops the destination not contacted for longest.
     """
     tag = _tag(hi, lo)
     at = byte_in_line(tags, tag, 0)
@@ -118,7 +119,7 @@ def touch(tags, keys, ticks, size, hi, lo, tick, cutoffs, distinct):
         for w in range(_N):
             if before < cutoffs[w] and tick >= cutoffs[w]:
                 distinct[w] += 1
-        return before >= cutoffs[_N - 1], size
+        return before >= cutoffs[_N - 1], before < cutoffs[0], size
     oldest = size
     if size < EXACT:
         size += 1
@@ -140,7 +141,7 @@ def touch(tags, keys, ticks, size, hi, lo, tick, cutoffs, distinct):
     for w in range(_N):
         if tick >= cutoffs[w]:
             distinct[w] += 1
-    return False, size
+    return False, True, size
 
 
 @kernel

@@ -116,6 +116,7 @@ def _turn(detail, tick):
 def note_identity(detail, which, hashed, tick):
     """A name or a domain, by its hash, belongs to set ``which``; whether it is new there today."""
     _turn(detail, tick)
+    detail.settled = 0
     word, bit = place_of(hashed, _WORDS)
     fresh = (detail.sets[0, which, word] | detail.sets[1, which, word]) & bit == _ZERO
     detail.sets[0, which, word] |= bit
@@ -130,7 +131,9 @@ def note_shape(detail, shape, tick):
         return
     _turn(detail, tick)
     bit = _ONE << (np.uint64(shape) & _LOW)
-    detail.shape_size += (detail.shapes[0] | detail.shapes[1]) & bit == _ZERO
+    if (detail.shapes[0] | detail.shapes[1]) & bit == _ZERO:
+        detail.shape_size += 1
+        detail.settled = 0
     detail.shapes[0] |= bit
 
 
@@ -138,6 +141,7 @@ def note_shape(detail, shape, tick):
 def note_mails(detail, mails, recipients, tick):
     """MAIL commands of a session, and the recipients they named."""
     _turn(detail, tick)
+    detail.settled = 0
     detail.mails[0, 0] += mails
     detail.mails[0, 1] += recipients
 

@@ -92,16 +92,18 @@ HOST = np.dtype(
 """One host (120 bytes)."""
 
 _OF_TODAY: Final = [*PROOF, *CONDUCT, *IDENTITIES, *MET, *ANSWERS]
+_OF_EACH_SYN: Final = ("shapes", "shape_size", "set_half")
 _SMALL: Final = 48
 """Bytes of the largest field that is read whatever happened."""
 
 
-def _is_large(field: tuple[Any, ...]) -> bool:
-    return np.dtype([field]).itemsize > _SMALL
+def _rank(field: tuple[Any, ...]) -> int:
+    """Where a field stands: with each SYN, with what is weighed, behind that."""
+    return 0 if field[0] in _OF_EACH_SYN else 1 + (np.dtype([field]).itemsize > _SMALL)
 
 
 # What each contact touches stands together, then what is read whenever a host is weighed.
-_FIELDS: Final[list[tuple[Any, ...]]] = [
+_BEGINNING: Final[list[tuple[Any, ...]]] = [
     ("tags", np.uint8, (2, EXACT)),  # of the lists of destinations, by NETWORKS and ADDRESSES
     ("at", np.uint32),  # the tick ``sums`` are of
     ("counted", np.uint32),  # the tick ``distinct`` is of
@@ -110,17 +112,27 @@ _FIELDS: Final[list[tuple[Any, ...]]] = [
     ("failing", np.uint32),  # connections that failed one after the other, none answered since
     ("sizes", np.int32, 2),  # of the lists
     ("sketch", np.int32, 2),  # row of ``cells`` or NO_SKETCH
+    ("settled", np.uint32),  # the tick until which it need not be weighed (``settled``)
+    ("settled_as", np.uint8),
     ("distinct", np.uint32, (2, _N)),
+    *(field for field in _OF_TODAY if _rank(field) == 0),
     ("sums", np.uint32, (COUNTERS, _N)),
-    *sorted(_OF_TODAY, key=_is_large),
-    ("ticks", np.uint32, (2, EXACT)),  # of the lists, when each was contacted last
-    ("keys", np.uint64, (2, EXACT, 2)),  # and whom, lower half and upper half
-    ("panes", np.uint32, (PANES_IN_ALL, COUNTERS)),
+    *(field for field in sorted(_OF_TODAY, key=_rank) if _rank(field) > 0),
 ]
 _LINE: Final = 64
 """Bytes of a line of the cache."""
-_REST: Final = -np.dtype(_FIELDS, align=True).itemsize % _LINE
-DETAIL = np.dtype([*_FIELDS, ("rest", np.uint8, _REST)], align=True)
+_REST: Final = -np.dtype(_BEGINNING, align=True).itemsize % _LINE
+DETAIL = np.dtype(
+    [
+        *_BEGINNING,
+        ("rest", np.uint64, _REST // 8),
+        # Each begins where a line of the cache does, so that none has a key in two.
+        ("ticks", np.uint32, (2, EXACT)),  # of the lists, when each was contacted last
+        ("keys", np.uint64, (2, EXACT, 2)),  # and whom, lower half and upper half
+        ("panes", np.uint32, (PANES_IN_ALL, COUNTERS)),
+    ],
+    align=True,
+)
 """What a busy host has beside its row (9.5 kB): counters by pane, lists of destinations."""
 
 META: Final = {

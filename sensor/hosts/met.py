@@ -55,6 +55,7 @@ def _turn(detail, tick):
 def note_visit(detail, tick):
     """One more network that the host was at for the first time today."""
     _turn(detail, tick)
+    detail.settled = 0
     detail.visits[0, _VISITED] += 1
 
 
@@ -62,6 +63,7 @@ def note_visit(detail, tick):
 def note_meeting(detail, peer, make, first, tick):
     """The host met a peer, by its hash; ``first``: in that visit nobody before."""
     _turn(detail, tick)
+    detail.settled = 0
     detail.peers[0] |= _ONE << (peer & _LOW)
     detail.visits[0, _MET] += first
     detail.make = make

@@ -118,6 +118,7 @@ def _turn(detail, tick):
 def weigh(detail, kind, tick):
     """One more proven first contact was refused, taken, rude, polite or denied; or mail came in."""
     _turn(detail, tick)
+    detail.settled = 0
     detail.weighed[0, kind] += 1
 
 
@@ -146,6 +147,7 @@ def note_inflow(detail, tick):
 def note_insistence(detail, tick):
     """A server that had turned the host away did so again, and the host left without QUIT."""
     _lately(detail.insisted, tick // _MINUTE)
+    detail.settled = 0
     detail.insisted[0] += 1
 
 

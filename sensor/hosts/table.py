@@ -26,6 +26,7 @@ from sensor.base.kernel import kernel, mix, routine
 from sensor.base.units import HOUR, SECOND
 from sensor.hosts.customer_key import is_customer
 from sensor.hosts.layout import LOOK_AT, META, NO_ALERT, NO_DETAIL
+from sensor.hosts.settled import unsettle
 from sensor.hosts.sketches import free_detail
 from sensor.hosts.subscribers import classify
 from sensor.hosts.windows import DAY
@@ -184,6 +185,7 @@ def reclassify(table, subscribers, before):
         row = table.rows[h]
         if row.last_seen == 0:
             continue  # a free row
+        unsettle(table, h)
         if is_customer(row.hi):
             row.class_ = 0  # for the caller: it is that of an address he has
             needed = max(needed, 1)

@@ -29,6 +29,7 @@ from sensor.hosts.proof import (
     weigh,
 )
 from sensor.hosts.proof import new_verdict as new_verdict_of
+from sensor.hosts.settled import unsettle
 from sensor.hosts.subscribers import classify, subscriber_key
 from sensor.hosts.table import host_row, lookup
 from sensor.tcp.connections import INBOUND, OF_PROVEN, PROOF_COUNTS
@@ -162,6 +163,7 @@ def attempted(owners, connection, ttl, shape, tick):
 def proven(owners, connection, h, first, tick):
     """Host ``h`` completed a handshake; a ``first`` contact may count as proof."""
     owners.hosts.rows[h].proven += 1
+    unsettle(owners.hosts, h)
     if first:
         _proven_contact(owners, connection, h, tick)
 
@@ -295,6 +297,7 @@ def denied(owners, connection, h, first, tick):
     connection.proof = 0
     row.disowned += 1
     row.proven -= min(1, np.int64(row.proven))
+    unsettle(owners.hosts, h)
     if first and row.detail != NO_DETAIL:
         weigh(owners.hosts.details[np.int64(row.detail)], DENIED, tick)
 

@@ -27,6 +27,7 @@ from sensor.alerts.lifecycle import (
     on_evidence,
     on_move,
     on_sweep,
+    still_folds,
 )
 from sensor.base.kernel import inner, inner_routine
 from sensor.customers.layout import ADDRESS_BITS, LEASE_COUNTERS
@@ -35,6 +36,7 @@ from sensor.hosts.activity import collect, is_quiet, recent_destinations
 from sensor.hosts.customer_key import is_customer
 from sensor.hosts.evidence import Fact
 from sensor.hosts.layout import NO_ALERT
+from sensor.hosts.settled import FOLDS, SHOWN, is_settled, settle, unsettle
 from sensor.hosts.subscribers import classify
 from sensor.hosts.table import forget
 from sensor.tracking.state import (
@@ -175,12 +177,23 @@ def evaluate(judged, h, ts, tick):
         and is_quiet(judged.hosts, h, judged.model.quiet_networks, judged.model.quiet_addresses)
     ):
         return
+    shown = SHOWN if _replies_visible(judged) else 0
+    watches = judged.watch[2] > 0
+    folds = still_folds(judged.alerts, judged.levels)
+    if not watches and is_settled(judged.hosts, h, tick, shown, folds):
+        return
     total = _weigh(judged, h, tick)
     raised = row.alert == NO_ALERT and total >= judged.levels.raise_at
     if raised and _is_exempt(judged.subscribers, row, ts):
         judged.counters[_SUPPRESSED] += 1
     else:
-        _judge(judged, h, total, ts, tick)
+        a = _judge(judged, h, total, ts, tick)
+        # Each time an alert finds the table full is counted, and a customer's address may change;
+        # and with no step to grow by, an alert is sent each time.
+        if judged.levels.step > 0 and (not raised or a >= 0):
+            settle(judged.hosts, h, tick, shown)
+        elif a == FOLDED and not is_customer(row.hi):
+            settle(judged.hosts, h, tick, shown | FOLDS)
     if row.alert == NO_ALERT and total >= judged.levels.note_at:
         decibans = total // CENTIBANS
         if row.noted == 0 or decibans >= row.noted + _NOTED_STEP:
@@ -207,7 +220,10 @@ def _exempts(class_, ts):
 
 @inner
 def _judge(judged, h, total, ts, tick):
-    """What the score of host ``h`` does to its alert, or to the flood it is part of."""
+    """What the score of host ``h`` does to its alert, or to the flood it is part of.
+
+    Gives the alert, or why there is none (``on_evidence``).
+    """
     row = judged.hosts.rows[h]
     state, a = on_evidence(
         judged.alerts, judged.levels, h, np.int64(row.alert), total, _proof(judged),
@@ -221,6 +237,7 @@ def _judge(judged, h, total, ts, tick):
         judged.alerts.meta[FOLDED_ALERTS] += 1
         hi, lo = _address(judged, row)
         note_source(judged.flood, hi, lo, np.int64(row.ttl), tick)
+    return a
 
 
 @inner
@@ -265,6 +282,7 @@ def close(hosts, alerts, h):
     row = hosts.rows[h]
     a = np.int64(row.alert)
     row.alert = NO_ALERT
+    unsettle(hosts, h)
     moved = close_alert(alerts, a)
     if moved >= 0:
         hosts.rows[moved].alert = a

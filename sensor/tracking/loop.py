@@ -22,6 +22,7 @@ from sensor.decode.sharing import ttl
 from sensor.dns.lookups import ANSWERS_PUT_ASIDE, on_segment
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import NO_ALERT
+from sensor.hosts.settled import unsettle
 from sensor.hosts.table import host_row
 from sensor.hosts.windows import set_cutoffs
 from sensor.tcp.checksum import checksum_is_good
@@ -353,6 +354,7 @@ def adopt(t, hi, lo, class_, opened, revision, total, sent, proven, spoke, abuse
         return False
     row = t.hosts.rows[h]
     row.proven = max(np.int64(row.proven), spoke)
+    unsettle(t.hosts, h)
     a = np.int64(row.alert)
     if closed:
         if a != NO_ALERT:

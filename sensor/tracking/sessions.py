@@ -11,7 +11,7 @@ import numpy as np
 
 from sensor.base.kernel import inner, inner_routine
 from sensor.decode.segment import ACK, FIN, RST, SYN
-from sensor.hosts.ahead import fetch_detail, fetch_host
+from sensor.hosts.ahead import fetch_detail, fetch_host, fetch_weighed
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import NO_ALERT
 from sensor.hosts.proof import POLITE, RUDE
@@ -427,11 +427,16 @@ def _look_ahead(followed, which, tick):
     connections = followed.connections
     hosts = owners_of(followed).hosts
     first = first_of(connections, which)
-    if first >= 0:
-        second = np.int64(connections.rows[first].behind)
-        if second >= 0:
-            fetch_host(hosts, np.int64(connections.rows[second].owner))
-        fetch_detail(hosts, owner(owners_of(followed), connections.rows[first]), tick)
+    if first < 0:
+        return
+    fetch_weighed(hosts, owner(owners_of(followed), connections.rows[first]), tick)
+    second = np.int64(connections.rows[first].behind)
+    if second < 0:
+        return
+    fetch_detail(hosts, owner(owners_of(followed), connections.rows[second]), tick)
+    third = np.int64(connections.rows[second].behind)
+    if third >= 0:
+        fetch_host(hosts, np.int64(connections.rows[third].owner))
 
 
 @inner_routine

@@ -14,6 +14,7 @@ from sensor.hosts.details import network
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import NO_DETAIL
 from sensor.hosts.proof import REFUSED, TAKEN
+from sensor.hosts.settled import unsettle
 from sensor.smtp.session import (
     AUTH_ACCEPTED,
     CLIENT_SPOKE,
@@ -191,6 +192,7 @@ def _compared(owners, connection, h, said, letter, tick):
         return False
     hi, lo = network(connection.server_hi, connection.server_lo)
     hashed = mix(mix(_ONE, hi), lo)
+    unsettle(owners.hosts, h)
     if letter:
         return note_letter(owners.hosts.details[d], hashed, said, tick)
     return note_envelope(owners.hosts.details[d], hashed, said, tick)

@@ -12,6 +12,7 @@ from detectors.deliveries import Deliveries
 from detectors.detector import CENTIBANS, Finding
 from detectors.fan_out import FanOut, FanOutSettings
 from detectors.first_contact import FirstContact, FirstContactSettings
+from detectors.proof import proof
 from detectors.registry import DetectorSettings
 from detectors.rejections import Rejections
 from detectors.score import Model, ScoreSettings, score
@@ -22,6 +23,7 @@ COUNTS = st.lists(
     min_size=len(Count) * 5,
     max_size=len(Count) * 5,
 )
+FACTS = st.lists(st.integers(0, 12), min_size=len(Fact), max_size=len(Fact))
 
 
 def evidence(values=None, visible=1, **counts) -> Evidence:
@@ -75,6 +77,23 @@ def test_a_quiet_host_can_never_raise_an_alert(values):
             e.counts[what] %= answered + 1
             answered -= e.counts[what]
     assert score(e.counts, e.facts, model.tables) < model.raise_at
+
+
+@pytest.mark.slow
+@given(COUNTS, FACTS, st.lists(st.integers(0, 20), min_size=5, max_size=5))
+def test_nothing_that_leaves_a_host_settled_speaks_against_it(values, facts, more):
+    """A SYN more, a retry, or one not answered by whom it was at before: ``hosts/settled.py``."""
+    model = Model()
+    before, after = evidence(values), evidence(values)
+    before.facts[:] = after.facts[:] = facts
+    for what in (Count.SYNS, Count.RETRIES, Count.UNANSWERED):
+        after.counts[what] += np.cumsum(more)
+    after.facts[Fact.CONNECTIONS] += sum(more)
+    assert score(after.counts, after.facts, model.tables) <= score(
+        before.counts, before.facts, model.tables
+    )
+    said = (proof(one.counts, one.facts, model.proof.tables) for one in (before, after))
+    assert len(set(said)) == 1
 
 
 def test_the_short_cut_is_as_wide_as_it_may_be():

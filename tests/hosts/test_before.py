@@ -7,7 +7,7 @@ import numpy as np
 from sensor.hosts.activity import contact, count
 from sensor.hosts.before import details_as_now
 from sensor.hosts.evidence import Count
-from sensor.hosts.layout import COUNTERS, DETAIL, new_host_table
+from sensor.hosts.layout import ADDRESSES, COUNTERS, DETAIL, new_host_table
 from sensor.hosts.table import host_row
 from sensor.hosts.windows import set_cutoffs
 
@@ -26,7 +26,7 @@ def test_details_of_before_become_those_of_now():
         first = contact(table, h, hi, lo, now)
         count(table, h, int(Count.UNANSWERED), np.int64(first), now)
     now_kept = np.asarray(table.details).view(np.ndarray)
-    assert (now_kept["sizes"][:3] > 20).all()
+    assert (now_kept["sizes"][:3, ADDRESSES] > 20).all()
 
     kept = {name: DETAIL[name] for name in DETAIL.names if name not in ("tags", "keys", "rest")}
     kept["sums"] = np.dtype((np.uint32, (5, _SUMS_BEFORE)))

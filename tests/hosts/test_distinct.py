@@ -36,13 +36,14 @@ def test_a_list_is_as_its_twin(chance, uppers, lowers):
     tags, keys = np.zeros(EXACT, np.uint8), np.zeros((EXACT, 2), np.uint64)
     ticks, distinct = np.zeros(EXACT, np.uint32), np.zeros(5, np.uint32)
     cutoffs = np.zeros(5, np.int64)
-    twin, size, tick = Twin(), 0, 1_700_000_000
+    twin, size, tick, placed = Twin(), 0, 1_700_000_000, []
     for _ in range(200):
         hi, lo = chance.randrange(uppers), chance.randrange(lowers)
         tick += chance.choice([0, 0, 1, 7, 500, 9000])
         set_cutoffs(tick, cutoffs)
         count_exact(ticks, size, cutoffs, distinct)
-        known, size = touch(
+        before = distinct.tolist()
+        known, moved, size = touch(
             tags, keys, ticks, size, np.uint64(hi), np.uint64(lo), tick, cutoffs, distinct
         )
         assert known == twin.touch((hi, lo), tick)
@@ -50,3 +51,5 @@ def test_a_list_is_as_its_twin(chance, uppers, lowers):
         assert (places, ticks[:size].tolist()) == (twin.places, twin.ticks)
         counted = [sum(t >= cutoff for t in twin.ticks) for cutoff in cutoffs.tolist()]
         assert distinct.tolist() == counted
+        assert moved or (known and counted == before and places == placed)
+        placed = places

@@ -12,7 +12,7 @@ from sensor.base.addresses import MAPPED
 from sensor.hosts.activity import collect, contact, count, recent_destinations
 from sensor.hosts.distinct import EXACT, GENERATION, MEMORY, remember
 from sensor.hosts.evidence import Count, Fact
-from sensor.hosts.layout import META, new_host_table
+from sensor.hosts.layout import DETAIL, META, new_host_table
 from sensor.hosts.table import host_row, lookup
 from sensor.hosts.windows import set_cutoffs
 from tests.hosts.test_windows import inside
@@ -279,3 +279,10 @@ def test_whole_hours_are_counted_since_the_host_was_first_seen():
         assert facts[Fact.HOURS] == len(whole)
         assert facts[Fact.NEW] == sum(whole)
         assert facts[Fact.NEW_SQUARED] == sum(x * x for x in whole)
+
+
+def test_what_a_contact_touches_of_a_detail_lies_in_few_lines():
+    fields = {name: field[1] for name, field in DETAIL.fields.items()}
+    assert DETAIL.itemsize % 64 == 0 and max(fields["sums"], fields["shape_size"]) < 4 * 64
+    for name in ("tags", "ticks", "keys", "panes"):
+        assert fields[name] % 64 == 0, "a line has all tags of a list, or whole keys"

@@ -1,0 +1,82 @@
+"""A settled host is not weighed again, and nothing is told otherwise than if it were.
+
+While any host is watched, all are weighed whenever their evidence changes; here that is one which
+never sends anything.
+"""
+
+import datetime
+
+import pytest
+
+from lab.generate import generate, write
+from lab.senders.judge import KINDS, PREFIXES, made
+from sensor.capture.merge import Captures
+from sensor.pipeline import Pipeline
+from sensor.settings import AlertSettings, Exemption, Limits, Settings
+from tests.conftest import PCAPS
+
+ABSENT = "10.255.255.254"
+UNTIL = datetime.date(2100, 1, 1)
+
+
+def told(settings, blocks, watch=None):
+    """All that is told, what was counted, and whether any host was settled."""
+    pipeline = Pipeline(settings, watch=watch, candidates=True)
+    # Those with few destinations are weighed as well: the short cut for them is another.
+    model = pipeline._state.model._replace(quiet_networks=-1, quiet_addresses=-1)
+    pipeline._state = pipeline._state._replace(model=model)
+    said, settled = [], False
+    for block in blocks:
+        said += pipeline.feed(block)
+        settled |= bool(pipeline._state.hosts.details["settled"].any())
+    said += pipeline.finish()
+    parts = [[*one.alerts, *one.candidates, *one.notices] for one in said]
+    return [repr(part) for one in parts for part in one], repr(pipeline.counters()), settled
+
+
+def same(settings, blocks):
+    """Both ways come to the same; how much was told, and whether any host was settled."""
+    blocks = list(blocks)
+    outputs, counted, settled = told(settings, blocks)
+    always = told(settings, blocks, ABSENT)
+    assert outputs == always[0]
+    assert counted == always[1]
+    return len(outputs), settled
+
+
+@pytest.mark.parametrize("path", sorted(PCAPS.glob("*.pcap")), ids=lambda path: path.stem)
+def test_captures_say_the_same(path):
+    same(Settings(), Captures([str(path)]))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings(replies="visible", privacy="headers"),
+        Settings(alerts=AlertSettings(escalate_step=0.001), replies="visible"),
+        Settings(limits=Limits(max_alerts=8, max_unproven_alerts=4)),
+        Settings(limits=Limits(max_alerts=64, max_details=24, max_sketches=4)),
+        Settings(exempt=(Exemption("10.0.0.0/27", "tests", UNTIL),), limits=Limits(max_alerts=6)),
+    ],
+    ids=["usual", "visible", "no step", "few alerts", "few details", "exempt"],
+)
+@pytest.mark.parametrize("syns", [True, False], ids=["syns", "sessions"])
+def test_random_streams_say_the_same(settings, syns, tmp_path):
+    paths, settled = [], False
+    for seed, (hosts, bots) in enumerate([(5, 0.4), (40, 0.5), (300, 0.05)]):
+        paths.append(str(tmp_path / f"{seed}.pcap"))
+        records, _ = generate(5_000, 1.0, hosts, bots, seed, only_syns=syns)
+        write(tmp_path / f"{seed}.pcap", records)
+        settled |= same(settings, Captures([paths[-1]]))[1]
+    outputs, _ = same(settings, Captures(paths))  # of all at once
+    assert outputs
+    if syns:
+        assert settled == (settings.alerts.escalate_step >= 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_senders_say_the_same(kind):
+    settings = Settings(subscriber_prefixes=PREFIXES)
+    same(settings, made(kind, 2, 19)[0].blocks())
