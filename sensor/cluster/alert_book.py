@@ -6,6 +6,7 @@ import msgspec
 
 from sensor.base.replacing import replace
 from sensor.cluster.alert_follower import AlertFollower
+from sensor.sinks.kafka.connection import Connection
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Journal
 
@@ -19,6 +20,8 @@ class _Positions(msgspec.Struct):
 
     topic: str
     partitions: dict[int, int]
+    id: str = ""
+    """of the topic: one of that name that was made anew is another"""
 
 
 class AlertBook:
@@ -28,13 +31,19 @@ class AlertBook:
         self._path = files.decide_positions
         self._journal = Journal(files.journal)
         self._topic = topic
-        self.positions: dict[int, int] = {}
+        self._positions: dict[int, int] = {}
+        self._id = ""
+        """of which topic they are"""
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=_Positions)
             if found.topic == topic:
-                self.positions = found.partitions
+                self._positions, self._id = found.partitions, found.id
         except (OSError, msgspec.MsgspecError):  # from the beginning: each alert counts once
-            self.positions = {}
+            self._positions = {}
+
+    def follow(self, connection: Connection) -> AlertFollower:
+        """Who reads on from here. Raises KafkaError."""
+        return AlertFollower(connection, self._positions, self._id)
 
     def take(self, follower: AlertFollower) -> int:
         """Write what comes; how many alerts were new."""
@@ -42,8 +51,10 @@ class AlertBook:
         alerts = follower.poll()
         for at in range(0, len(alerts), _AT_ONCE):
             fresh += len(self._journal.write(alerts[at : at + _AT_ONCE]))
+        self._id = follower.topic_id.value or self._id
         if alerts:
-            replace(self._path, msgspec.json.encode(_Positions(self._topic, follower.positions)))
+            found = _Positions(self._topic, follower.positions, self._id)
+            replace(self._path, msgspec.json.encode(found))
         return fresh
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from sensor.cluster.correlator import LARGEST_FETCH
 from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import where
 from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.topic_id import METADATA_AGE, TopicId
 
 __all__ = ["AlertFollower", "alert_of"]
 
@@ -58,8 +59,13 @@ def _is_subscriber(host: str) -> bool:
 class AlertFollower:
     """Raises KafkaError from everything."""
 
-    def __init__(self, connection: Connection, positions: dict[int, int]) -> None:
-        """``positions``: by partition, how far alerts were taken before; others from the start."""
+    def __init__(
+        self, connection: Connection, positions: dict[int, int], topic_id: str = ""
+    ) -> None:
+        """``positions``: by partition, how far alerts were taken before; others from the start.
+
+        ``topic_id``: of which topic they are; of another by now, they mean nothing.
+        """
         from kafka import KafkaConsumer
 
         self._topic = connection.settings.alerts_topic
@@ -83,7 +89,10 @@ class AlertFollower:
             allow_auto_create_topics=False,
             max_partition_fetch_bytes=LARGEST_FETCH,
             fetch_max_wait_ms=_POLL,
+            metadata_max_age_ms=METADATA_AGE,
         )
+        self._before = topic_id
+        self.topic_id = TopicId(self._consumer, self._topic)
 
     def poll(self) -> list[Alert]:
         """What is next; empty: nothing came, or something older has to come first."""
@@ -127,6 +136,10 @@ class AlertFollower:
         from kafka import TopicPartition
 
         numbers = self._consumer.partitions_for_topic(self._topic) or set()
+        self.topic_id.look()
+        if self._before and self.topic_id.value not in ("", self._before):
+            self.positions.clear()
+        self._before = ""
         new = [TopicPartition(self._topic, n) for n in sorted(numbers)]
         new = [part for part in new if part not in self._queues]
         if not new:

@@ -29,6 +29,7 @@ from sensor.settings import Settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.heart import Heart
+from sensor.sinks.kafka.topic_id import TopicId
 from sensor.state.snapshot import SnapshotError
 
 __all__ = ["LARGEST_FETCH", "Correlator"]
@@ -60,6 +61,8 @@ class _Note(msgspec.Struct, frozen=True):
     pieces: int = 0
     by: str = ""
     """the member that told them"""
+    topic: str = ""
+    """id of the topic whose offset it is"""
 
 
 def _note(text: str) -> _Note:
@@ -146,6 +149,7 @@ class Correlator:
             max_partition_fetch_bytes=LARGEST_FETCH,
             fetch_max_wait_ms=_POLL,
         )
+        self._topic = TopicId(self._consumer, settings.cluster.segments_topic)
         self._has_health = self._kafka.health_topic in self._consumer.topics()
         self._desk = Exempting(connection, notice)
         self._subscribe()
@@ -175,7 +179,9 @@ class Correlator:
     # --- whose partitions are ---------------------------------------------------------------------
 
     def lose(self, parts: Iterable[Any]) -> None:
-        """These are another's now."""
+        """These are another's now, some perhaps before they were followed here."""
+        parts = list(parts)
+        self._arrived = [part for part in self._arrived if part not in parts]
         for part in parts:
             known = self._shares, self._read, self._committed, self._notes, self._told_below
             for facts in known:
@@ -216,7 +222,8 @@ class Correlator:
                 end_transaction(self._connection, self._settings, note.by, self._notice)
             begin = self._consumer.beginning_offsets([part])[part]
             committed = found.offset if found else 0
-            if committed > self._consumer.end_offsets([part])[part]:
+            another = note.topic not in ("", self._topic.value)
+            if another or committed > self._consumer.end_offsets([part])[part]:
                 self._notice(f"partition {part.partition}: its log is another than was followed")
                 note, committed = _Note(), 0
             elif found and committed < begin:
@@ -280,6 +287,7 @@ class Correlator:
             for record in records:
                 self._take(part, record)
             self.heard = time.monotonic()
+        self._topic.look()
         self._heart.check(_UNHEARD + 30 if self._shares else _NO_MEMBER)
         self._divide()
         self.take_over()
@@ -345,7 +353,9 @@ class Correlator:
         committed = {}
         for part, at in offsets.items():
             told = self._shares[part].alerts
-            note = msgspec.structs.replace(self._notes[part], alerts=told, by=self._member)
+            note = msgspec.structs.replace(
+                self._notes[part], alerts=told, by=self._member, topic=self._topic.value
+            )
             text = msgspec.json.encode(note).decode()
             committed[part] = OffsetAndMetadata(at, text, -1)
         if committed:

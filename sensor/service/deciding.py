@@ -19,7 +19,6 @@ import msgspec
 
 from sensor.alerts.notice import Notice
 from sensor.cluster.alert_book import AlertBook
-from sensor.cluster.alert_follower import AlertFollower
 from sensor.cluster.brokers import KafkaWatch
 from sensor.cluster.election import Election
 from sensor.cluster.fleet import FleetFollower
@@ -122,7 +121,7 @@ class _Decider:
                 election.turn(200)
                 if self._begun and time.monotonic() - since > _REELECTION:
                     raise _Lost
-            follower = AlertFollower(self._connection, self._book.positions)
+            follower = self._book.follow(self._connection)
             at_end.callback(follower.close)
             fleet = FleetFollower(self._connection, self._files, self._settings.cluster.decider)
             at_end.callback(fleet.close)

@@ -26,7 +26,6 @@ import msgspec
 from sensor.alerts.notice import Notice
 from sensor.base.terminal import complain
 from sensor.cluster.alert_book import AlertBook
-from sensor.cluster.alert_follower import AlertFollower
 from sensor.cluster.brokers import KafkaWatch
 from sensor.cluster.fleet import FleetFollower
 from sensor.service import privileges
@@ -149,7 +148,7 @@ def _turns(
     """As long as Kafka is there; whether decisions are made by now. Raises KafkaError."""
     ensure_topics(connection)
     with ExitStack() as at_end:
-        follower = AlertFollower(connection, book.positions)
+        follower = book.follow(connection)
         at_end.callback(follower.close)
         fleet = FleetFollower(connection, files, decider)
         at_end.callback(fleet.close)

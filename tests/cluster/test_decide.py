@@ -9,17 +9,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 
 from lab.alerts import T0, alert, closed
 from lab.waiting import wait_for
 from sensor.alerts.alert import Alert
 from sensor.blocking.ledger import Ledger
+from sensor.cluster.alert_book import AlertBook
 from sensor.cluster.alert_follower import AlertFollower, alert_of
 from sensor.settings import load_settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection, named
 from sensor.sinks.kafka.topics import ensure_topics
+from sensor.state.folder import StateFolder
 from tests.cluster.test_kafka import Cluster
 from tests.conftest import ROOT
 
@@ -246,3 +248,32 @@ def test_alerts_are_given_as_they_happened(broker, tmp_path):
     wait_for(lambda: found.extend(again.poll()) or again.caught_up, 60, "nothing")
     assert len(found) == len(told)
     again.close()
+
+
+def test_alerts_of_a_topic_that_was_made_again_are_all_taken(broker, tmp_path):
+    """More than were read of the old one, so that no offset of then is out of range."""
+    desk = Desk(broker, tmp_path)
+    settings = load_settings(str(desk.config))
+    connection, topic = Connection(named(settings.kafka)), settings.kafka.alerts_topic
+    files = StateFolder(tmp_path / "folder")
+    files.path.mkdir()
+    ensure_topics(connection)
+
+    def taken() -> int:
+        book = AlertBook(files, topic)
+        follower = book.follow(connection)
+        found = [book.take(follower)]
+        wait_for(lambda: found.append(book.take(follower)) or follower.caught_up, 60, "all")
+        follower.close()
+        book.close()
+        return sum(found)
+
+    desk.tell([("north", alert("203.0.113.7", n, n)) for n in range(5)])
+    assert (taken(), taken()) == (5, 0)
+    admin = KafkaAdminClient(**connection.arguments)
+    admin.delete_topics([topic])
+    wait_for(lambda: topic not in admin.list_topics(), 60, "no topic")
+    admin.close()
+    ensure_topics(connection)
+    desk.tell([("north", alert("203.0.113.7", 100 + n, 100 + n)) for n in range(9)])
+    assert (taken(), taken()) == (9, 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from lab.broker import Broker
@@ -316,3 +316,25 @@ def test_what_one_that_died_had_begun_to_tell_is_ended_at_once(broker, tmp_path,
     assert len(cluster.committed()) == alive
     for one in (member, reader, other):
         one.close()
+
+
+@pytest.mark.slow
+def test_a_topic_of_segments_that_is_made_again_is_followed_from_its_beginning(broker, tmp_path):
+    cluster = Cluster(broker, tmp_path, "snapshot = 1")
+    topic, other = f"segments-{cluster.run}", PCAPS / "slow_bot.pcap"
+    one = Process(cluster, "one", tmp_path)
+    wait_for(lambda: one.says("follows partitions 0"), 60, "the first")
+    cluster.forward(WHOLE, "north")
+    want = lines_of_replay()
+    wait_for(lambda: len(cluster.committed()) == len(want), 60, "alerts of the old one")
+    wait_for(lambda: broker.read(f"state-{cluster.run}"), 60, "a snapshot")
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    admin.delete_topics([topic])
+    wait_for(lambda: topic not in admin.list_topics(), 60, "no topic")
+    admin.close()
+    cluster.forward(other, "north")
+    want += lines_of_replay(other)
+    wait_for(lambda: len(cluster.committed()) >= len(want), 120, "alerts of the new one")
+    assert one.says("its log is another than was followed")
+    one.end(signal.SIGTERM)
+    assert by_host([r.value for r in cluster.committed()]) == by_host(want)

@@ -8,6 +8,7 @@ import time
 from typing import Any, Final
 
 from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.topic_id import METADATA_AGE, TopicId
 
 __all__ = ["Follower"]
 
@@ -29,8 +30,9 @@ class Follower:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             allow_auto_create_topics=False,
-            metadata_max_age_ms=int(_LOOK * 1000),
+            metadata_max_age_ms=METADATA_AGE,
         )
+        self._id = TopicId(self._consumer, topic)
         self._ends: dict[Any, int] = {}
         self._looked = -_LOOK
 
@@ -50,6 +52,7 @@ class Follower:
         from kafka import TopicPartition
 
         parts = self._consumer.partitions_for_topic(self._topic) or set()
+        self._id.look()
         wanted = {TopicPartition(self._topic, part) for part in parts}
         new = wanted - set(self._consumer.assignment())
         if new:
