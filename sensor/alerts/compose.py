@@ -122,6 +122,7 @@ class Composer(NamedTuple):
             away=event["standing"] == AWAY,
             validated=model.proof.tables.validated,
             alone=self.alone,
+            fallen=not proven and proof.centibans >= self.enough_proof,
         )
         return Alert(
             id=alert_id(about, opened, self.sensor if self.alone else None),

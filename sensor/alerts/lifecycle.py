@@ -2,7 +2,8 @@
 
     raised      the score of a host without an open alert reaches the raise level
     escalated   of an open one, the score grew by ``step`` since it was last sent, or by now the
-                contacts the host has proven are enough by themselves to recommend a block; or
+                contacts the host has proven are enough by themselves to recommend a block, while
+                the score is at the raise level or above; or
                 they were, and the holder of the address has denied them (``proof`` below zero)
     refreshed   at a sweep: ``refresh`` seconds have passed since it was last sent, and the host was
                 active in them; or a lease of the customer it is about began or ended
@@ -176,7 +177,7 @@ def on_evidence(alerts, levels, host, a, score, proof, proven, ts, tick):
     ``proven``: whether the host proved a handshake; ``proof``: what that is worth, in centibans.
     The row is FULL or FOLDED where an alert found no room.
     """
-    enough = proof >= levels.enough_proof
+    enough = _is_enough(levels, score, proof)
     if a < 0:
         if score < levels.raise_at:
             return NO_CHANGE, a
@@ -197,11 +198,21 @@ def on_evidence(alerts, levels, host, a, score, proof, proven, ts, tick):
 
 
 @kernel
+def _is_enough(levels, score, proof):
+    """Whether a block may be recommended from now on.
+
+    An alert stands until its score is at the clear level: of a good server that was accused at
+    first, when little was known, its many contacts would be proof long after the rest spoke for it.
+    """
+    return proof >= levels.enough_proof and score >= levels.raise_at
+
+
+@kernel
 def _note_sent(row, levels, score, proof, tick):
     row.score = score
     row.sent = tick
     row.revision += 1
-    if proof >= levels.enough_proof:
+    if _is_enough(levels, score, proof):
         row.proven = 1
     elif proof < 0:
         row.proven = 0

@@ -15,8 +15,9 @@ and an alert on an address that has become a known customer's is over.
 *Proven* is what nobody else can have done in the host's name (``detectors/proof.py``): a SYN proves
 nothing, since anyone can send it under another's address, but where the network lets nobody do that
 (``blocking.source_validation``). Nor do a few proven contacts: an innocent who is framed by forged
-SYNs has some of its own. What is proven must be unusual by itself. Once it was, it stays so for as
-long as the alert, unless the holder of the address denies it by resets.
+SYNs has some of its own. What is proven must be unusual by itself, while the score is at the raise
+level: nobody is to be cut off whom nobody would accuse now. Once it was, it stays so for as long as
+the alert, unless the holder of the address denies it by resets.
 
 The kind (``abuse``) is what was seen last of what it may be; ``blocking.kinds`` says which may be
 blocked. Where nothing was seen that tells, nothing is recommended: proven contacts alone say that a
@@ -45,10 +46,11 @@ def grounds(proof: Finding, missing: Sentence | None, proven: bool, enough: int)
     """What a recommendation rests on, or lacks.
 
     ``proof`` is what is proven now, in centibans against the level ``enough``; ``missing`` what it
-    lacks; ``proven``: at some time in this alert it was enough and was not denied since.
+    lacks; ``proven``: at some time in this alert it was enough, while the score was at the raise
+    level, and was not denied since.
     """
     found = Sentence(proof.code, proof.figures)
-    if not proven:
+    if not proven and proof.centibans < enough:
         return sentence("proof.lacking", proven=found, missing=missing) if missing else found
     return found if proof.centibans >= enough else Sentence("proof.before")
 
@@ -67,6 +69,7 @@ def recommend(
     allowed: bool = True,
     validated: bool = False,
     alone: bool = False,
+    fallen: bool = False,
 ) -> Recommendation:
     """The rule, as the module says it.
 
@@ -76,6 +79,7 @@ def recommend(
     :func:`grounds`. ``lent``: the address is a known customer's now. ``away``: the customer has no
     address now. ``allowed``: ``abuse`` may be blocked. ``validated``: nobody sends under another's
     address. ``alone``: it is one of many sensors that judges, of its share, as it cannot forward.
+    ``fallen``: not ``proven``, since the score was below the raise level whenever enough was.
 
     >>> before = Sentence("proof.before")
     >>> advice = recommend(closed=False, cleared=False, proven=True, shared=False, grounds=before)
@@ -90,6 +94,8 @@ def recommend(
         return Recommendation(False, Sentence("block.lapsed"))
     if alone:
         return Recommendation(False, Sentence("block.alone"))
+    if fallen:
+        return Recommendation(False, sentence("block.fallen", grounds=grounds))
     if not proven:
         code = "block.little" if validated else "block.unproven"
         return Recommendation(False, sentence(code, grounds=grounds))

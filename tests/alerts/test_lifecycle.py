@@ -81,6 +81,18 @@ def test_proof_escalates_once_and_denial_takes_it_back():
     assert alerts.evidence(5, a, 200, proof=-1)[0] == NO_CHANGE
 
 
+def test_proof_that_comes_when_the_score_has_fallen_waits_until_it_is_back():
+    alerts = Alerts()
+    a = alerts.opened(score=250)
+    assert alerts.evidence(5, a, 199, proof=400)[0] == NO_CHANGE
+    assert alerts.sweep(a, 199, proof=400, seen=10, at=3600) == REFRESHED
+    assert alerts.table.rows[a]["proven"] == 0
+    assert alerts.evidence(5, a, 200, proof=400)[0] == ESCALATED
+    assert alerts.table.rows[a]["proven"] == 1
+    assert alerts.sweep(a, 100, proof=400, seen=7300, at=7300) == REFRESHED
+    assert alerts.table.rows[a]["proven"] == 1, "what was proven stays so"
+
+
 def test_it_is_refreshed_when_due_and_only_if_the_host_was_active():
     alerts = Alerts()
     a = alerts.opened()

@@ -74,11 +74,18 @@ def test_where_nobody_can_forge_an_address_nothing_is_said_of_forging():
 
 
 def test_grounds_name_what_is_proven_and_what_is_missing():
-    assert grounds(PROOF, None, proven=False, enough=200).text == FORTY
-    lacking = grounds(PROOF, MISSING, proven=False, enough=200)
+    assert grounds(PROOF, None, proven=False, enough=201).text == FORTY
+    lacking = grounds(PROOF, MISSING, proven=False, enough=201)
     assert lacking.text == f"{FORTY}; {MISSING.text}"
     assert lacking.figures["missing"]["figures"]["servers_needed"] == 5
     assert grounds(PROOF, MISSING, proven=True, enough=200).text == FORTY
+
+
+def test_of_who_would_not_be_accused_now_it_is_said_so():
+    assert grounds(PROOF, MISSING, proven=False, enough=PROOF.centibans).text == FORTY
+    recommended, why = rule(proven=False, fallen=True)
+    assert not recommended
+    assert why.startswith("the score is below the level at which alerts are raised. The host")
 
 
 def test_what_was_proven_in_the_alert_stays_so_when_its_windows_have_run_out():

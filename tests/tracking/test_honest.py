@@ -223,18 +223,38 @@ def payloads(talk: Conversation) -> list[tuple[str, bytes]]:
     return said
 
 
-@pytest.mark.parametrize(("letters", "alerted"), [(1, True), (2, False)])
-def test_a_club_that_tries_dead_servers_again_has_an_old_address_book(letters, alerted):
-    """Five servers take its mail; of sixty others none answers, whoever writes there."""
-    day = Day()
+def write_to_dead_servers(day: Day, letters: int) -> None:
+    """Five servers take a club's mail; of sixty others none answers, whoever writes there."""
     for k in range(5):
         meet_sealed(day, f"198.51.{k}.1", [120, 150, 3000, 28])
     for k in range(60):
         for _ in range(letters):
             day.meet(f"198.52.{k}.1", pause=8 // letters)
     day.moment += 120 * SECOND
+
+
+@pytest.mark.parametrize(("letters", "alerted"), [(1, True), (2, False)])
+def test_a_club_that_tries_dead_servers_again_has_an_old_address_book(letters, alerted):
+    day = Day()
+    write_to_dead_servers(day, letters)
     meet_sealed(day, "198.51.5.1", [120, 150, 3000, 28])
     assert bool(feed(day.pipeline, block(day.frames)) + finish(day.pipeline)) == alerted
+
+
+def test_no_block_is_recommended_once_the_rest_of_the_evidence_speaks_for_a_host():
+    """It tries the dead servers again, and twenty others take its mail: that proves contacts."""
+    day = Day()
+    write_to_dead_servers(day, 1)
+    for k in range(60):
+        day.meet(f"198.52.{k}.1")
+    for k in range(20):
+        meet_sealed(day, f"198.53.{k}.1", [120, 150, 3000, 28])
+    day.moment += 700 * SECOND
+    meet_sealed(day, "198.51.5.1", [120, 150, 3000, 28])
+    alerts = feed(day.pipeline, block(day.frames)) + finish(day.pipeline)
+    assert (alerts[0].state, alerts[-1].state) == ("raised", "refreshed")
+    assert not any(one.block_recommended for one in alerts)
+    assert alerts[-1].block_code == "block.fallen"
 
 
 def test_a_server_whose_line_is_down_has_not_got_a_bad_list():
