@@ -282,6 +282,7 @@ class Explained(Detector):
         size = len(self.kinds)
         worth, _, best = explained(evidence.counts, evidence.facts, self.first, self.tables)
         w = int(window(evidence.counts, self.first, int(self.tables[0, size + _ENOUGH])))
+        unsent = evidence.count(Count.UNMAILED, w) if leaves(evidence.counts, w) else 0
         figures: dict[str, Any] = {
             "window": WINDOWS[w], "inbound": evidence.fact(Fact.INBOUND),
             "inflow": evidence.fact(Fact.INFLOW),
@@ -302,7 +303,6 @@ class Explained(Detector):
         name = self.names[(best - 1) // senders] if best else self.names[0]
         if worth == limit > 0:  # who is nearest then turns with each happening, and weighs nothing
             name = "nobody"
-        elif best and self.tables[best, size + _ASKS] and leaves(evidence.counts, w):
-            unsent = evidence.count(Count.UNMAILED, w)
-            figures |= {"unsent": unsent} if unsent else {}
+        elif best and self.tables[best, size + _ASKS] and unsent:
+            figures["unsent"] = unsent
         return Finding(self.name, int(worth), f"{self.name}.{name}", figures)

@@ -1,14 +1,22 @@
 """Where a library was made, no verb imports Numba; where none was, one is made, once."""
 
+import ast
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import detectors
+import sensor
 from lab.senders.judge import made
-from sensor.base.kernel import INTERPRETED
+from sensor.base.kernel import INTERPRETED, Kernel, rehearse
 from sensor.base.machine_code import is_missing, level
+from sensor.service.compiling import _play
 from tests.conftest import PCAPS, ROOT
 
 pytestmark = pytest.mark.skipif(
@@ -78,6 +86,39 @@ def test_segments_are_forwarded_and_correlated_without_numba():
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert run.stdout == "False\n", run.stderr
+
+
+_COMPILED = {"kernel", "inner", "routine", "inner_routine"}
+
+
+def _called_by_python(node: ast.AST) -> Iterator[str]:
+    for one in ast.iter_child_nodes(node):
+        if isinstance(one, ast.FunctionDef) and any(
+            isinstance(of, ast.Name) and of.id in _COMPILED for of in one.decorator_list
+        ):
+            continue
+        if isinstance(one, ast.Call) and isinstance(one.func, ast.Name):
+            yield one.func.id
+        yield from _called_by_python(one)
+
+
+def test_every_kernel_that_python_calls_is_in_the_library():
+    """One that is called on few days only would import Numba then, where a sensor may not."""
+    ready = {id(kernel) for kernel, _ in rehearse(_play)}
+    missing = []
+    for package in (sensor, detectors):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name.endswith("__main__"):
+                continue
+            module = importlib.import_module(found.name)
+            names = set(_called_by_python(ast.parse(Path(module.__file__ or "").read_text())))
+            kernels = {name: getattr(module, name, None) for name in sorted(names)}
+            missing += [
+                f"{found.name}: {name}"
+                for name, one in kernels.items()
+                if isinstance(one, Kernel) and id(one) not in ready
+            ]
+    assert missing == []
 
 
 @pytest.mark.slow
