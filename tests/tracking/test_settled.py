@@ -70,8 +70,8 @@ def test_random_streams_say_the_same(settings, syns, tmp_path):
         write(tmp_path / f"{seed}.pcap", records)
         settled |= same(settings, Captures([paths[-1]]))[1]
     outputs, _ = same(settings, Captures(paths))  # of all at once
-    assert outputs
     if syns:
+        assert outputs
         assert settled == (settings.alerts.escalate_step >= 1)
 
 
