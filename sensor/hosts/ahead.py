@@ -86,12 +86,15 @@ def fetch_detail(table, h, tick):
 
 
 @kernel
-def fetch_weighed(table, h, tick):
-    """Have what is weighed besides fetched, if host ``h`` will be; the beginning has come."""
+def fetch_weighed(table, h, tick, news):
+    """Have what is weighed besides fetched, if host ``h`` will be; the beginning has come.
+
+    ``news``: it will be, though it is settled now.
+    """
     if h < 0 or table.rows[h].detail == NO_DETAIL:
         return
     d = np.int64(table.rows[h].detail)
-    if table.details[d].settled == tick + 1:
+    if table.details[d].settled == tick + 1 and not news:
         return
     for at in range(_COUNTED_END // _LINE * _LINE + _LINE, _WEIGHED_END + 1, _LINE):
         prefetch_part(table.details, d, at)
@@ -103,13 +106,16 @@ def fetch_weighed(table, h, tick):
 
 @kernel
 def fetch_destination(table, h, hi, lo):
-    """Have the place of ``hi:lo`` fetched in the detail of host ``h``, whose tags have come."""
+    """Have the place of ``hi:lo`` fetched in the detail of host ``h``, whose tags have come.
+
+    Gives whether the host is not known to have been there.
+    """
     if h < 0 or table.rows[h].detail == NO_DETAIL:
-        return
+        return False
     d = np.int64(table.rows[h].detail)
     net_hi, net_lo = network(hi, lo)
     _fetch_place(table, d, NETWORKS, net_hi, net_lo)
-    _fetch_place(table, d, ADDRESSES, hi, lo)
+    return not _fetch_place(table, d, ADDRESSES, hi, lo)
 
 
 @kernel
@@ -118,6 +124,8 @@ def _fetch_place(table, d, which, hi, lo):
     if at < table.details[d].sizes[which]:
         prefetch_part(table.details, d, _TICKS + which * _TICKS_OF + at * _TICK)
         prefetch_part(table.details, d, _KEYS + which * _KEYS_OF + at * _KEY)
-    elif table.details[d].sizes[which] == EXACT:  # the oldest of all gives way
+        return True
+    if table.details[d].sizes[which] == EXACT:  # the oldest of all gives way
         for line in range(0, _TICKS_OF, _LINE):
             prefetch_part(table.details, d, _TICKS + which * _TICKS_OF + line)
+    return False

@@ -70,5 +70,6 @@ def look_ahead(t, segments, start, stop):
     for k in range(start, stop):
         fetch_detail(t.hosts, t.ahead[k - start], t.moments[TICK])
     for k in range(start, stop):
-        fetch_weighed(t.hosts, t.ahead[k - start], t.moments[TICK])
-        fetch_destination(t.hosts, t.ahead[k - start], segments[k].dst_hi, segments[k].dst_lo)
+        h = t.ahead[k - start]
+        news = fetch_destination(t.hosts, h, segments[k].dst_hi, segments[k].dst_lo)
+        fetch_weighed(t.hosts, h, t.moments[TICK], news)

@@ -429,7 +429,8 @@ def _look_ahead(followed, which, tick):
     first = first_of(connections, which)
     if first < 0:
         return
-    fetch_weighed(hosts, owner(owners_of(followed), connections.rows[first]), tick)
+    connection = connections.rows[first]
+    fetch_weighed(hosts, owner(owners_of(followed), connection), tick, connection.first > 0)
     second = np.int64(connections.rows[first].behind)
     if second < 0:
         return
