@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from sensor.alerts.alert import Alert
-from sensor.base.sentences import Sentence
+from sensor.base.sentences import Sentence, sentence
 from sensor.cluster.clocks import Clocks
 from sensor.cluster.exempting import Exempting
 from sensor.cluster.fencing import end_transaction, transactional_id
@@ -118,6 +118,8 @@ class Correlator:
         self._unwritten = 0
         """snapshots that could not be written"""
         self._failing = False
+        self._refusals: set[tuple[int, str]] = set()
+        """partitions and counters of which it was said why something was refused"""
         self._said = 0.0
         self._clocks = Clocks(settings.cluster.skew)
         self._producer = KafkaProducer(
@@ -313,9 +315,13 @@ class Correlator:
         self.commit()
 
     def _tell(self, alerts: dict[Any, list[Alert]]) -> None:
-        for share in self._shares.values():
+        for part, share in self._shares.items():
             for said in share.notices:
                 self._notice(said)
+            for counter, reason in share.reasons().items():
+                if (part.partition, counter) not in self._refusals:
+                    self._refusals.add((part.partition, counter))
+                    self._notice(sentence("reader.refused", counter=counter, reason=reason))
             share.notices.clear()
             for what, sensor in share.merge.news:
                 self._notice(f"sensor {sensor}: {what}")

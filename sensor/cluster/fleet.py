@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from sensor.alerts.notice import HEALTH, SCHEMA, Health, Notice
+from sensor.base.door import Door
 from sensor.base.replacing import replace
 from sensor.base.units import DAY, MINUTE, SECOND
 from sensor.cluster.standing import NAME
@@ -119,6 +120,7 @@ class Fleet:
         self._members = {one.name: one for one in before or ()}
         self._sensors: dict[str, dict[str, dict[str, float]]] = {}
         """of each correlator, what it knows of sensors"""
+        self._door: Final = Door("fleet_unreadable")
         self.counters = {"fleet_heard": 0, "fleet_unreadable": 0, "fleet_forgotten": 0,
             "fleet_not_written": 0,
         }  # fmt: skip
@@ -126,21 +128,15 @@ class Fleet:
     def take(self, key: bytes, value: bytes, now: int) -> None:
         """One message of the topic, at time ``now`` (ns)."""
         self.counters["fleet_heard"] += 1
-        try:
-            said = msgspec.json.decode(value)
-            if said["schema"] == SCHEMA:
-                self._noticed(key.decode()[:_TEXT], msgspec.convert(said, Notice))
-            elif said["schema"] == HEALTH:
-                self._standing(msgspec.convert(said, Health), now)
-        except (
-            msgspec.MsgspecError,
-            ArithmeticError,
-            ValueError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ):
-            self.counters["fleet_unreadable"] += 1
+        self._door.read(self._take, key, value, now)
+        self.counters[self._door.counter] = self._door.refused
+
+    def _take(self, key: bytes, value: bytes, now: int) -> None:
+        said = msgspec.json.decode(value)
+        if said["schema"] == SCHEMA:
+            self._noticed(key.decode()[:_TEXT], msgspec.convert(said, Notice))
+        elif said["schema"] == HEALTH:
+            self._standing(msgspec.convert(said, Health), now)
 
     def _noticed(self, name: str, said: Notice) -> None:
         if (one := self._members.get(name)) is not None and said.ts >= one.noticed:

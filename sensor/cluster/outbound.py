@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sensor.base.sentences import Sentence, sentence
-from sensor.cluster.batch import SCHEMA, segments_of
+from sensor.cluster.batch import segments_of
+from sensor.cluster.sending import batch_headers
 from sensor.cluster.spool import Record, Spool
 from sensor.cluster.topics import ensure_segments_topic
 from sensor.settings import Settings
 from sensor.sinks.kafka.connection import Connection
-from sensor.sinks.kafka.message import headers
 
 __all__ = ["Outbound"]
 
@@ -232,10 +232,7 @@ class Outbound(threading.Thread):
         self._remembered.write_text(f"{partitions}\n")
         sensor = self._connection.settings.sensor
         self._key = sensor.encode()
-        self._headers = [
-            (name, b"application/octet-stream" if name == "content-type" else value)
-            for name, value in headers(SCHEMA, sensor=sensor)
-        ]
+        self._headers = batch_headers(sensor)
         self._producer = KafkaProducer(
             **self._connection.arguments,
             client_id=f"port25-forward-{sensor}",

@@ -5,14 +5,20 @@ from typing import Any, Final
 
 from sensor.cluster.batch import SCHEMA
 from sensor.sinks.kafka.connection import Connection
-from sensor.sinks.kafka.message import headers
+from sensor.sinks.kafka.message import Header, headers
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "batch_headers"]
 
 _IN_FLIGHT: Final = 64
 """Batches that are not acknowledged yet."""
 _TIMEOUT: Final = 60.0
 """Seconds for an acknowledgement."""
+
+
+def batch_headers(sensor: str) -> list[Header]:
+    """Of each message that is a batch."""
+    kind = {"content-type": "application/octet-stream"}
+    return list(headers(SCHEMA, sensor=sensor, **kind))
 
 
 class Sender:
@@ -23,10 +29,7 @@ class Sender:
 
         self._topic = topic
         self._key = sensor.encode()
-        self._headers = [
-            (name, b"application/octet-stream" if name == "content-type" else value)
-            for name, value in headers(SCHEMA, sensor=sensor)
-        ]
+        self._headers = batch_headers(sensor)
         self._sent: collections.deque[Any] = collections.deque()
         self._producer = KafkaProducer(
             **connection.arguments,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sensor.alerts.alert import Alert
 from sensor.base.door import Door
 from sensor.base.sentences import Sentence
-from sensor.cluster.batch import Batch, BatchError, decode
+from sensor.cluster.batch import decode
 from sensor.cluster.merge import Merge
 from sensor.pipeline import Pipeline
 from sensor.settings import Settings
@@ -45,21 +45,13 @@ class Share:
         self.notices: list[Sentence] = []
         self._told = told
         self.door: Final = Door("batches_unreadable")
-        """the reader's, of what nobody thought of"""
-        self.unreadable = 0
+        """of messages that are no batches"""
 
     def add(self, message: bytes, at: int, waiting: bool) -> None:
         """Take a message that came at ``at`` (ms of the log's clock); see ``Merge.add``."""
-        batch = self.door.read(self._read, message)
+        batch = self.door.read(decode, message)
         if batch is not None:
             self.merge.add(batch, at, waiting)
-
-    def _read(self, message: bytes) -> Batch | None:
-        try:
-            return decode(message)
-        except BatchError:
-            self.unreadable += 1
-            return None
 
     def turn(self) -> list[Alert]:
         """Follow all that is ready; the alerts that were not told before."""
@@ -121,6 +113,11 @@ class Share:
         self.merge.restore(self.pipeline.seed, of("merge"), of_old | facts["merge"])
         self.alerts = facts["alerts"]
 
+    def reasons(self) -> dict[str, str]:
+        """By counter, why readers refused something for the first time."""
+        own = {self.door.counter: self.door.reason} if self.door.refused else {}
+        return self.pipeline.reasons() | own
+
     def counters(self) -> dict[str, int]:
         """Of the stream."""
-        return self.merge.counters | {"batches_unreadable": self.unreadable + self.door.refused}
+        return self.merge.counters | {self.door.counter: self.door.refused}

@@ -4,7 +4,7 @@ import json
 import uuid
 from pathlib import Path
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from lab.splitting import by_direction, doubled, split
 from tests.conftest import PCAPS, port25
@@ -149,3 +149,19 @@ def test_alerts_of_a_log_whose_beginning_is_gone_are_told(broker, tmp_path):
     assert by_host(rest) == by_host(replayed(other))
     cluster.correlate()
     assert len(cluster.committed()) == len(first) + len(rest)
+
+
+def test_messages_that_are_no_batches_are_said_once_and_hinder_nothing(broker, tmp_path):
+    cluster = Cluster(broker, tmp_path)
+    topic = f"segments-{cluster.run}"
+    broker.create(topic, message_timestamp_type="LogAppendTime")
+    broker.create(f"state-{cluster.run}", cleanup_policy="compact")
+    producer = KafkaProducer(bootstrap_servers=broker.bootstrap)
+    for value in (b"", b"{}\n", b"\xff" * 100, b"[" * 4000 + b"\n", b"x" * 900_000):
+        producer.send(topic, value, partition=0)
+    producer.close()
+    cluster.forward(WHOLE, "north")
+    said = cluster.correlate().stderr.decode()
+    assert said.count("batches_unreadable: something was left out: BatchError") == 1
+    assert "batches_unreadable 5" in said
+    assert len(cluster.committed()) == len(replayed())
