@@ -293,7 +293,8 @@ class Merge:
     def settle(self) -> None:
         """All have said their end, and nothing more comes: what waits need not."""
         for tap in self.taps.values():
-            self.frontier = max(self.frontier, tap.highest + 1)
+            if tap.waiting:  # not by marks: a wrong one would make all that comes later late
+                self.frontier = max(self.frontier, int(tap.waiting[-1].places[-1]) + 1)
 
     def _hurry(self) -> None:
         """Too much waits: the older half of it no longer does."""

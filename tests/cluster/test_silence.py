@@ -350,3 +350,16 @@ def test_who_is_behind_others_that_run_takes_no_time_back():
     assert share.counters()["sensors_left_behind"] == 1
     assert share.counters()["streams_set_back"] == 0
     assert share.merge.frontier > START + HOUR - HOUR // 100
+
+
+def test_a_word_of_the_far_future_makes_nothing_late_when_all_are_silent_for_once(tmp_path):
+    north, south = sensors(tmp_path)
+    share = Share(SETTINGS)
+    log = [(500 * n, message) for n in range(4) for message in (north[n], south[n])]
+    found = told(share, [(0, word("wrong", 0, START + 1000 * HOUR)), *log])
+    far = 2000 + 1500 * SETTINGS.cluster.patience
+    found += told(share, [(int(far), south[4]), (int(far), north[4])])
+    found += share.finish()
+    log = [(int(far) + 500 * n, message) for n in (5, 6, 7, 8) for message in (north[n], south[n])]
+    found += told(share, log) + share.finish()
+    assert share.counters()["segments_late"] == 0
