@@ -9,7 +9,7 @@ import uuid
 
 import msgspec
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 
 from lab.alerts import SECOND, T0, alert, closed
 from lab.waiting import wait_for
@@ -257,3 +257,21 @@ def test_records_of_before_and_records_of_nobody(net):
     wait_for(lambda: controller.log.read_text().count('"refused":"') >= 7, 40, "the refusals")
     assert controller.process.poll() is None
     assert controller.blocked() == [HOST, OTHER] == a.in_force()
+
+
+def test_block_list_and_desk_that_somebody_deleted_are_whole_again(net):
+    """Who makes blocks tells all in force anew; who carries them out reads from the beginning."""
+    a = net.sensor("north")
+    controller = net.controller()
+    start = now()
+    a.see(alert(at=start, opened=start))
+    until(controller.blocked, [HOST], "the block")
+    admin = KafkaAdminClient(bootstrap_servers=net.broker.bootstrap)
+    admin.delete_topics([net.blocklist, net.desk])
+    a.see(alert(OTHER, at=now(), opened=start))
+    wait_for(lambda: {net.blocklist, net.desk} <= set(admin.list_topics()), 90, "topics again")
+    admin.close()
+    wait_for(lambda: controller.blocked() == [HOST, OTHER], 150, "both blocks")
+    a.person("release", OTHER)
+    wait_for(lambda: controller.blocked() == [HOST], 60, "the release")
+    wait_for(lambda: len(net.broker.read(net.blocklist)) >= 3, 60, "the blocks and the release")
