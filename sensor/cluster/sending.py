@@ -39,6 +39,8 @@ class Sender:
             linger_ms=0,
             delivery_timeout_ms=int(_TIMEOUT * 1000),
             request_timeout_ms=int(_TIMEOUT * 500),
+            # Who comes back late is left behind by the others.
+            reconnect_backoff_max_ms=1000,
             max_block_ms=10_000,
             allow_auto_create_topics=False,
         )
