@@ -59,8 +59,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no summary")
 
 
-class _Ended(Exception):  # noqa: N818 - no error
-    """A signal asked for the end."""
+class _Ended(BaseException):  # noqa: N818 - no error
+    """A signal asked for the end; kafka-python passes over an Exception in what it calls back."""
 
 
 def _end(number: int, frame: object) -> None:
