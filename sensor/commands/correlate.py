@@ -59,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no summary")
 
 
-class _Ended(BaseException):  # noqa: N818 - no error
+class _Ended(BaseException):
     """A signal asked for the end; kafka-python passes over an Exception in what it calls back."""
 
 
