@@ -46,8 +46,8 @@ _COMMIT: Final = 1.0
 """Seconds between commits of offsets when there is nothing to tell."""
 _MOST: Final = 200
 """Batches read at once."""
-_SENT: Final = 30
-"""Seconds for a snapshot to be acknowledged."""
+_SENT: Final = 20
+"""Seconds for what is told to be acknowledged: by then the brokers give up its transaction."""
 LARGEST_FETCH: Final = 8 << 20
 """Bytes of one partition fetched at once."""
 
@@ -345,6 +345,7 @@ class Correlator:
         if not (alerts or fresh or snapshots or word):
             return
         self._producer.begin_transaction()
+        transaction = self._producer._transaction_manager
         messages = [alert_message(0, alert, self._kafka) for alert in alerts]
         if word:
             self._said = self._at
@@ -365,8 +366,9 @@ class Correlator:
             text = msgspec.json.encode(note).decode()
             committed[part] = OffsetAndMetadata(at, text, -1)
         if committed:
-            self._producer.send_offsets_to_transaction(committed, self._consumer.group_metadata())
-        self._producer.commit_transaction()
+            group = self._consumer.group_metadata()
+            self._await(transaction.send_offsets_to_transaction(committed, group))
+        self._await(transaction.begin_commit())
         self._committed |= offsets
         self._latency.measure(self._shares, word)
 
@@ -379,9 +381,20 @@ class Correlator:
                 topic, value, key.encode(), partition=part.partition
             ),
         )
-        self._producer.flush()
         first = futures[0].get(timeout=_SENT).offset
         return _Note(state=first, pieces=len(futures))
+
+    def _await(self, result: Any) -> None:
+        """Until the brokers have done it; raises KafkaTimeoutError where they do not.
+
+        kafka-python waits for ever. After a broker begins anew its producer may keep what it was
+        given, and send nothing: the group waits for a member that does not ask for messages.
+        """
+        self._producer._sender.wakeup()
+        if not result.wait(_SENT * 1000):
+            from kafka.errors import KafkaTimeoutError
+
+            raise KafkaTimeoutError("a transaction was not ended in time")
 
     def _written(self) -> dict[Any, bytes]:
         """Snapshots that are done; others are begun when it is time."""

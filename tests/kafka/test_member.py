@@ -5,13 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kafka import KafkaConsumer
 from kafka.errors import KafkaTimeoutError
 
+from lab.waiting import wait_for
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.controller import Controller
 from sensor.service import controlling
 from sensor.settings import parse_settings
 from sensor.sinks.kafka.connection import Connection
+from sensor.sinks.kafka.heart import Heart
 from sensor.sinks.kafka.topics import ensure_topics
 
 
@@ -38,3 +41,29 @@ def test_a_controller_whose_heart_stops_begins_anew(broker, monkeypatch):
     held = Controller(Bounds((), (), ()), (), 1000, lambda script: None)
     with pytest.raises(KafkaTimeoutError, match="no heartbeat"):
         controlling.follow(connection, held, f"group-{run}", set(), work)
+
+
+def test_a_group_joined_again_for_nothing_is_noticed_at_once(broker):
+    """A topic's partitions are others for a moment, as where a broker begins anew."""
+    topic = f"beats-{uuid.uuid4().hex[:8]}"
+    broker.create(topic)
+    member = KafkaConsumer(topic, bootstrap_servers=broker.bootstrap, group_id=topic)
+    heart = Heart(member)
+    wait_for(lambda: member.poll(100) or member.assignment(), 60, "a partition")
+    coordinator = member._coordinator
+    known = coordinator._metadata_snapshot
+    coordinator._metadata_snapshot = {}
+    wait_for(lambda: member.poll(0) or not coordinator._heartbeat_enabled, 20, "a join")
+    heart.check(1000)
+    coordinator._metadata_snapshot = known
+
+    def noticed() -> bool:
+        member.poll(100)
+        try:
+            heart.check(1000)
+        except KafkaTimeoutError:
+            return True
+        return False
+
+    wait_for(noticed, 20, "no heart")
+    member.close()
