@@ -63,8 +63,16 @@ class _Ended(BaseException):
     """A signal asked for the end; kafka-python passes over an Exception in what it calls back."""
 
 
-def _end(number: int, frame: object) -> None:
-    raise _Ended
+class _End:
+    """Whether a signal asked for it: what is raised may be lost where another error comes of it."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        """Note it, and leave off whatever is done or waited for."""
+        self.asked = True
+        raise _Ended
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,10 +87,13 @@ def run(options: argparse.Namespace) -> int:
     counters: Counters = {}
     stop = _serve(options.metrics, lambda: dict(counters))
     notify("READY=1")
+    end = _End()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+        signal.signal(number, end)
     try:
-        return _run(settings, connection, options, counters)
+        return _run(settings, connection, options, counters, end)
+    except _Ended:
+        return 0
     finally:
         stop()
 
@@ -100,30 +111,32 @@ def _serve(address: str, counters: Callable[[], Counters]) -> Callable[[], None]
 
 
 def _run(
-    settings: Settings, connection: Connection, options: argparse.Namespace, counters: Counters
+    settings: Settings,
+    connection: Connection,
+    options: argparse.Namespace,
+    counters: Counters,
+    end: _End,
 ) -> int:
-    """Until a signal or until idle, however often Kafka goes away."""
+    """Until idle, however often Kafka goes away. Raises _Ended."""
     pause = 0.25
-    while True:
+    while not end.asked:
         began = time.monotonic()
         try:
-            _follow(settings, connection, options, counters)
-            return 0
-        except _Ended:
+            _follow(settings, connection, options, counters, end)
             return 0
         except Exception as error:
             from kafka.errors import KafkaError
 
             if not isinstance(error, (KafkaError, OSError)):
                 raise
+            if end.asked:
+                break
             cause = error.__cause__ or error
             said = f"{type(cause).__name__}: {cause}"
             complain(f"Kafka: {said}; begins anew from what was committed")
         pause = 0.25 if time.monotonic() - began > 60 else min(_LARGEST_PAUSE, 2 * pause)
-        try:
-            time.sleep(pause)
-        except _Ended:
-            return 0
+        time.sleep(pause)
+    return 0
 
 
 def _notice(said: Sentence | str) -> None:
@@ -131,7 +144,11 @@ def _notice(said: Sentence | str) -> None:
 
 
 def _follow(
-    settings: Settings, connection: Connection, options: argparse.Namespace, counters: Counters
+    settings: Settings,
+    connection: Connection,
+    options: argparse.Namespace,
+    counters: Counters,
+    end: _End,
 ) -> None:
     """Follow until the end. Raises KafkaError, and _Ended where a signal asked for it."""
     from sensor.cluster.correlator import Correlator
@@ -152,6 +169,8 @@ def _follow(
     try:
         while idle is None or not _is_idle(correlator, idle, patience):
             correlator.turn()
+            if end.asked:
+                return
             if idle is None and correlator.waits and _is_idle(correlator, patience, patience):
                 # Brokers that have just come back hear of their sensors in a moment.
                 quiet = time.monotonic() if quiet is None else quiet

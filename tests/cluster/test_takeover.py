@@ -1,5 +1,6 @@
 """A process that correlates dies, and another goes on: nothing lost, nothing twice."""
 
+import argparse
 import contextlib
 import itertools
 import json
@@ -25,6 +26,7 @@ from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing
 from sensor.cluster.standing import NAME
 from sensor.cluster.topics import ensure_segments_topic, ensure_state_topic
+from sensor.commands import correlate
 from sensor.settings import Settings, load_settings
 from sensor.sinks.kafka.connection import Connection, named
 from sensor.sinks.kafka.heart import Heart
@@ -115,6 +117,25 @@ def forwarding(cluster: Cluster, paths: list[Path], pace: str) -> list[subproces
         )
         for path, name in zip(paths, ("north", "south"), strict=True)
     ]  # fmt: skip
+
+
+@pytest.mark.timeout(60)
+def test_one_that_is_told_to_end_ends_though_the_brokers_fail_while_it_leaves(monkeypatch):
+    end = correlate._End()
+
+    def follow(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            raise KafkaTimeoutError("while it leaves")
+
+    monkeypatch.setattr(correlate, "_follow", follow)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        nothing = Settings(), Connection(Settings().kafka), argparse.Namespace(), {}
+        assert correlate._run(*nothing, end) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.slow
