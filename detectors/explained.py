@@ -149,9 +149,13 @@ def is_rude(counts):
 
 
 @kernel
-def leaves(counts, w):
-    """Whether nearly all servers of a window were spoken to as a mail server does."""
-    return counts[_RUDE, w] * _LEAVES <= counts[_RUDE, w] + counts[_POLITE, w]
+def unsent(counts, w):
+    """Networks that were sent no message, of a host that leaves as mail servers do.
+
+    Of no more is it said than were seen to be left so.
+    """
+    rude, polite = counts[_RUDE, w], counts[_POLITE, w]
+    return min(counts[_UNMAILED, w], polite) if rude * _LEAVES <= rude + polite else np.int64(0)
 
 
 @kernel
@@ -168,7 +172,7 @@ def explained(counts, facts, kinds, tables):
     if tables[0, size + _AS_MUCH]:
         takes = takes and passes_on(counts, facts)
     rude = is_rude(counts)
-    unsent = counts[_UNMAILED, w] if leaves(counts, w) else 0
+    without = unsent(counts, w)
     worth = np.int64(-_FAR)
     guilty = 0
     honest = 0
@@ -181,7 +185,7 @@ def explained(counts, facts, kinds, tables):
                 continue
             total = np.int64(tables[row, size + (_HANDICAP if takes else _WITHOUT)])
             if tables[row, size + _ASKS]:
-                made_up = total + unsent * tables[row, size + _ASKS]
+                made_up = total + without * tables[row, size + _ASKS]
                 total = min(total, max(np.int64(tables[row, size + _NONE]), made_up))
             for k in range(size):
                 total += counts[kinds[k], w] * tables[row, k]
@@ -282,7 +286,7 @@ class Explained(Detector):
         size = len(self.kinds)
         worth, _, best = explained(evidence.counts, evidence.facts, self.first, self.tables)
         w = int(window(evidence.counts, self.first, int(self.tables[0, size + _ENOUGH])))
-        unsent = evidence.count(Count.UNMAILED, w) if leaves(evidence.counts, w) else 0
+        without = int(unsent(evidence.counts, w))
         figures: dict[str, Any] = {
             "window": WINDOWS[w], "inbound": evidence.fact(Fact.INBOUND),
             "inflow": evidence.fact(Fact.INFLOW),
@@ -303,6 +307,6 @@ class Explained(Detector):
         name = self.names[(best - 1) // senders] if best else self.names[0]
         if worth == limit > 0:  # who is nearest then turns with each happening, and weighs nothing
             name = "nobody"
-        elif best and self.tables[best, size + _ASKS] and unsent:
-            figures["unsent"] = unsent
+        elif best and self.tables[best, size + _ASKS] and without:
+            figures["unsent"] = without
         return Finding(self.name, int(worth), f"{self.name}.{name}", figures)

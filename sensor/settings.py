@@ -63,7 +63,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ceilings of the tables; what goes first is said in each table's file."""
 
     max_hosts: Annotated[int, msgspec.Meta(ge=16, le=100_000_000)] = 1_000_000
-    """120 bytes each, and up to 36 to find and reuse them"""
+    """120 bytes each, and up to 28 to find and reuse them"""
     max_details: Annotated[int, msgspec.Meta(ge=16, le=10_000_000)] = 65_536
     """hosts with more than a handful of connections a day; 9.5 kB each"""
     max_leases: Annotated[int, msgspec.Meta(ge=16, le=100_000_000)] = 1_000_000

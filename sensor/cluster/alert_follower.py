@@ -137,9 +137,10 @@ class AlertFollower:
 
         numbers = self._consumer.partitions_for_topic(self._topic) or set()
         self.topic_id.look()
-        if self._before and self.topic_id.value not in ("", self._before):
-            self.positions.clear()
-        self._before = ""
+        if self.topic_id.value:
+            if self._before not in ("", self.topic_id.value):
+                self.positions.clear()
+            self._before = ""
         new = [TopicPartition(self._topic, n) for n in sorted(numbers)]
         new = [part for part in new if part not in self._queues]
         if not new:

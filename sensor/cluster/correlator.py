@@ -29,7 +29,7 @@ from sensor.settings import Settings
 from sensor.sinks.kafka.alert_source import alert_message
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.heart import Heart
-from sensor.sinks.kafka.topic_id import TopicId
+from sensor.sinks.kafka.topic_id import METADATA_AGE, TopicId
 from sensor.state.snapshot import SnapshotError
 
 __all__ = ["LARGEST_FETCH", "Correlator"]
@@ -63,6 +63,8 @@ class _Note(msgspec.Struct, frozen=True):
     """the member that told them"""
     topic: str = ""
     """id of the topic whose offset it is"""
+    begin: int = 0
+    """offset from which ``alerts`` were counted; -1: some before it are counted as well"""
 
 
 def _note(text: str) -> _Note:
@@ -117,7 +119,7 @@ class Correlator:
         self._latency = Latency()
         self._unwritten = 0
         """snapshots that could not be written"""
-        self._failing = False
+        self._failing: set[Any] = set()
         self._refusals: set[tuple[int, str]] = set()
         """partitions and counters of which it was said why something was refused"""
         self._said = 0.0
@@ -144,6 +146,7 @@ class Correlator:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             allow_auto_create_topics=False,
+            metadata_max_age_ms=METADATA_AGE,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=_UNHEARD * 1000,
@@ -188,6 +191,7 @@ class Correlator:
             known = self._shares, self._read, self._committed, self._notes, self._told_below
             for facts in known:
                 facts.pop(part, None)
+            self._failing.discard(part)
             _, writing = self._writing.pop(part, (0.0, None))
             if writing is not None:
                 writing.abandon()
@@ -224,19 +228,21 @@ class Correlator:
                 end_transaction(self._connection, self._settings, note.by, self._notice)
             begin = self._consumer.beginning_offsets([part])[part]
             committed = found.offset if found else 0
-            another = note.topic not in ("", self._topic.value)
+            another = bool(note.topic) and self._topic.value not in ("", note.topic)
             if another or committed > self._consumer.end_offsets([part])[part]:
                 self._notice(f"partition {part.partition}: its log is another than was followed")
                 note, committed = _Note(), 0
             elif found and committed < begin:
                 gone = f"{begin - committed:,} messages were deleted before they were followed"
                 self._notice(f"partition {part.partition}: {gone}")
-            self._notes[part], self._committed[part] = note, committed
             share, offset = self._resumed(part, note)
             at = max(begin, offset or 0)
-            if at > (offset or 0):
+            if at != (note.begin if offset is None else offset):  # as many say nothing
                 self._told_below[part] = committed
                 share.tell_none()
+            counted = begin if offset is None else note.begin if at == offset else -1
+            self._notes[part] = msgspec.structs.replace(note, begin=counted)
+            self._committed[part] = committed
             self._shares[part] = share
             self._writing[part] = time.monotonic(), None
             self._consumer.seek(part, at)
@@ -304,7 +310,7 @@ class Correlator:
         share = self._shares[part]
         if record.offset >= self._told_below.get(part, record.offset + 1):
             del self._told_below[part]
-            share.tell_rest()
+            share.tell_rest(self._waiting)
         share.add(record.value or b"", record.timestamp, self._waiting)
         self._read[part] = record.offset + 1
 
@@ -382,7 +388,7 @@ class Correlator:
             ),
         )
         first = futures[0].get(timeout=_SENT).offset
-        return _Note(state=first, pieces=len(futures))
+        return msgspec.structs.replace(self._notes[part], state=first, pieces=len(futures))
 
     def _await(self, result: Any) -> None:
         """Until the brokers have done it; raises KafkaTimeoutError where they do not.
@@ -425,12 +431,12 @@ class Correlator:
     def _judge_snapshot(self, part: Any, fault: str) -> None:
         """One was written, or not: that is counted, and said until the next is."""
         self._unwritten += bool(fault)
-        if fault and not self._failing:
+        if fault and part not in self._failing:
             self._notice(
                 f"partition {part.partition}: no snapshot could be written ({fault}); who takes"
                 " over follows all again since the last"
             )
-        self._failing = bool(fault)
+        (self._failing.add if fault else self._failing.discard)(part)
 
     def counters(self) -> dict[str, int]:
         """Of all its partitions together."""

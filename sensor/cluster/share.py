@@ -67,8 +67,13 @@ class Share:
         """Whatever comes was told before, until :meth:`tell_rest`."""
         self._told = sys.maxsize
 
-    def tell_rest(self) -> None:
-        """What comes of all messages so far was told before, and nothing else was."""
+    def tell_rest(self, waiting: bool) -> None:
+        """What comes of all messages so far was told before, and nothing else was.
+
+        ``waiting``: who waits for all there is has followed none of them yet.
+        """
+        if waiting:
+            self.merge.settle()
         self.turn()
         self._told = self.alerts
 

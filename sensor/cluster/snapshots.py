@@ -35,7 +35,11 @@ class Writing:
         """Of ``share`` as it is now; its log was read up to ``offset``. Raises OSError."""
         self._path = Path(tempfile.mkdtemp(prefix=_FOLDER), "state")
         arrays, facts = share.state()
-        self._child = fork_and_write(self._path, arrays, facts | {"offset": offset})
+        try:
+            self._child = fork_and_write(self._path, arrays, facts | {"offset": offset})
+        except OSError:
+            shutil.rmtree(self._path.parent, ignore_errors=True)
+            raise
 
     def done(self) -> bytes | None:
         """What was written; empty: it could not be. None: it is not done yet."""

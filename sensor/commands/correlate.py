@@ -60,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _Ended(BaseException):
-    """A signal asked for the end; kafka-python passes over an Exception in what it calls back."""
+    """A signal asked for the end; of an Exception in what it calls kafka-python makes its own."""
 
 
 class _End:

@@ -35,7 +35,7 @@ from sensor.hosts.met import clear_met
 from sensor.hosts.proof import clear
 from sensor.hosts.sketches import free_detail, free_sketch, new_sketch
 from sensor.hosts.table import PROVEN_WORTH, forget
-from sensor.hosts.windows import DAY, add, advance
+from sensor.hosts.windows import DAY, WINDOWS, add, advance
 
 __all__ = ["bring_up", "contact_detail", "count_detail", "count_distinct", "network", "promote"]
 
@@ -44,6 +44,7 @@ IN_A_ROW: Final = 3
 ANSWERED_BEFORE: Final = 10
 """First contacts of the day that must have been answered, four times as many as failed."""
 _ALERT_WORTH: Final = 1 << 36
+_N: Final = len(WINDOWS)
 """Of a host with an open alert: more seconds than there are, and less than PROVEN_WORTH."""
 _REFUSED: Final = META["hosts_refused"]
 _DETAILS: Final = META["details"]
@@ -201,7 +202,13 @@ def contact_detail(table, d, hi, lo, tick):
     net_hi, net_lo = network(hi, lo)
     _touch(table, d, NETWORKS, net_hi, net_lo, tick)
     known = _touch(table, d, ADDRESSES, hi, lo, tick)
-    add(table.details[d].panes, table.details[d].sums, tick, 0, table.cutoffs)
+    detail = table.details[d]
+    add(detail.panes, detail.sums, tick, 0, table.cutoffs)
+    for w in range(_N):
+        # Where contacts are all that keeps an estimate low, one more lets it rise.
+        contacts = np.int64(detail.sums[0, w]) - np.int64(detail.sums[_RETRIES - _SYNS, w])
+        if contacts <= np.int64(detail.distinct[ADDRESSES, w]):
+            detail.settled = 0
     return known
 
 

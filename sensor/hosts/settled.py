@@ -7,9 +7,10 @@ detector says, or change what is proven: by anything but
     a SYN that comes again, or a connection to whom the host was at within ten seconds
     one that was not answered, to whom the host was at before
 
-of which the former changes nothing that is read, and the latter only lowers what is said of failed
-first contacts (``detectors/first_contact.py``: who tries again is patient). A second later it is
-weighed anew, since windows have moved.
+of which the former changes nothing that is read, but where an estimate of destinations is cut down
+to the contacts there were (``activity.collect``; then it unsettles), and the latter only lowers
+what is said of failed first contacts (``detectors/first_contact.py``: who tries again is patient).
+A second later it is weighed anew, since windows have moved.
 """
 
 from typing import Final

@@ -149,6 +149,15 @@ def test_alerts_of_a_log_whose_beginning_is_gone_are_told(broker, tmp_path):
     assert by_host(rest) == by_host(replayed(other))
     cluster.correlate()
     assert len(cluster.committed()) == len(first) + len(rest)
+    # Another day, and nothing is deleted: what was told since is told once.
+    cluster.forward(PCAPS / "worm.pcap", "north")
+    cluster.correlate()
+    alerts = [json.loads(r.value) for r in cluster.committed()]
+    told = [(one["id"], one["revision"]) for one in alerts]
+    assert len(told) == len(set(told))
+    assert {json.loads(line)["host"] for line in replayed(PCAPS / "worm.pcap")} <= {
+        one["host"] for one in alerts
+    }
 
 
 def test_messages_that_are_no_batches_are_said_once_and_hinder_nothing(broker, tmp_path):

@@ -299,6 +299,8 @@ def test_who_sends_nothing_under_tls_and_leaves_politely_is_one_who_checks():
     assert worth(**asked, polite=90) == 30
     assert worth(**asked, polite=80, rude=10) == 30
     assert worth(**asked, polite=80, rude=11) == 180
+    assert worth(**asked) == 180, "nobody saw how it left them"
+    assert 30 < worth(**asked, polite=1) < 180, "but of one"
     assert worth(**asked, polite=90, mailed=2) > 180, "two messages do away with it"
     assert worth(rejected=2, policy=8) == worth(**asked, policy=8, polite=90), "of a listed server"
     assert worth(unmailed=80, polite=90) == 0, "no verdict at all"

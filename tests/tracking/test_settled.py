@@ -5,11 +5,15 @@ never sends anything.
 """
 
 import datetime
+import random
 
 import pytest
 
+from lab.conversation import SYN, Conversation
+from lab.conversation import block as block_of
 from lab.generate import generate, write
 from lab.senders.judge import KINDS, PREFIXES, made
+from sensor.base.units import SECOND
 from sensor.capture.merge import Captures
 from sensor.pipeline import Pipeline
 from sensor.settings import AlertSettings, Exemption, Limits, Settings
@@ -46,7 +50,25 @@ def same(settings, blocks):
 
 @pytest.mark.parametrize("path", sorted(PCAPS.glob("*.pcap")), ids=lambda path: path.stem)
 def test_captures_say_the_same(path):
-    same(Settings(), Captures([str(path)]))
+    outputs, settled = same(Settings(), Captures([str(path)]))
+    if path.stem == "demo":
+        assert outputs and settled
+
+
+@pytest.mark.parametrize("seed", [5, 20, 25, 40])
+def test_more_contacts_let_an_estimate_rise(seed):
+    """Of 70 networks an estimate may be too high, and is cut down to the contacts there were."""
+    rng = random.Random(seed)
+    places = [(rng.randrange(1, 100), rng.randrange(256), rng.randrange(256)) for _ in range(75)]
+    new = [f"{a}.{b}.{c}.1" for a, b, c in dict.fromkeys(places)][:70]
+    frames = []
+    for number, server in enumerate([*new, *new[1:6]]):
+        talk = Conversation(sport=5000 + number, ends=("203.0.113.7", server))
+        talk.now += number * SECOND // 1000 + (number >= 69) * SECOND
+        talk.send("c", flags=SYN)
+        frames += talk.frames
+    outputs, settled = same(Settings(subscriber_prefixes=("203.0.113.0/24",)), [block_of(frames)])
+    assert outputs and settled
 
 
 @pytest.mark.slow
