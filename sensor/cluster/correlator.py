@@ -106,12 +106,11 @@ class Correlator:
         self._committed: dict[Any, int] = {}
         self._told_below: dict[Any, int] = {}
         """of partitions whose alerts cannot be counted: those of messages below were told before"""
-        self._at = time.monotonic()
         self._joined = False
         self._divided = not name
         """whether partitions were divided since it is here"""
-        self.heard = time.monotonic()
-        """when the last message came"""
+        self._at = self.heard = time.monotonic()
+        """when offsets were committed last, and when the last message came"""
         self._notes: dict[Any, _Note] = {}
         self._writing: dict[Any, tuple[float, Writing | None]] = {}
         self._member: Final = name or secrets.token_hex(4)

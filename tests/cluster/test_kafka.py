@@ -5,6 +5,7 @@ import uuid
 from pathlib import Path
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from scapy.utils import rdpcap, wrpcap
 
 from lab.splitting import by_direction, doubled, split
 from tests.conftest import PCAPS, port25
@@ -150,7 +151,11 @@ def test_alerts_of_a_log_whose_beginning_is_gone_are_told(broker, tmp_path):
     cluster.correlate()
     assert len(cluster.committed()) == len(first) + len(rest)
     # Another day, and nothing is deleted: what was told since is told once.
-    cluster.forward(PCAPS / "worm.pcap", "north")
+    later = rdpcap(str(PCAPS / "worm.pcap"))
+    for packet in later:
+        packet.time += 2 * 86_400
+    wrpcap(str(tmp_path / "later.pcap"), later)
+    cluster.forward(tmp_path / "later.pcap", "north")
     cluster.correlate()
     alerts = [json.loads(r.value) for r in cluster.committed()]
     told = [(one["id"], one["revision"]) for one in alerts]
