@@ -168,7 +168,8 @@ class Correlator:
             """kafka-python insists on its own class."""
 
             def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-                correlator.commit()
+                if correlator._shares:  # none once it leaves, perhaps after a failure
+                    correlator.commit()
                 correlator.lose(revoked)
 
             def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:

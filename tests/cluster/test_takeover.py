@@ -139,6 +139,27 @@ def test_one_that_is_told_to_end_ends_though_the_brokers_fail_while_it_leaves(mo
 
 
 @pytest.mark.slow
+def test_brokers_that_fall_silent_are_not_waited_for(tmp_path):
+    needs("java", "mvn")
+    broker = Broker(tmp_path / "kafka").start()
+    cluster = Cluster(broker, tmp_path)
+    one = Process(cluster, "one", tmp_path)
+    wait_for(lambda: one.says("follows partitions 0"), 60, "a partition")
+    try:
+        broker.signal(signal.SIGSTOP)
+        wait_for(lambda: one.says("begins anew"), 60, "patience to end")
+        broker.signal(signal.SIGCONT)
+        cluster.forward(WHOLE, "north")
+        want = lines_of_replay()
+        wait_for(lambda: len(cluster.committed()) >= len(want), 120, "alerts")
+        assert by_host([r.value for r in cluster.committed()]) == by_host(want)
+        one.end(signal.SIGTERM)
+    finally:
+        one.process.kill()
+        broker.kill()
+
+
+@pytest.mark.slow
 def test_one_that_is_killed_is_replaced_by_another(broker, tmp_path):
     cluster = Cluster(broker, tmp_path, "snapshot = 1\npatience = 20.0")
     paths = split(WHOLE, tmp_path, by_direction)
