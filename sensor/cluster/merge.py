@@ -246,18 +246,20 @@ class Merge:
                 self.news.append(("left behind", tap.name))
         if self._begun is None or at - self._begun < self._patience:
             return
-        marks = [t.mark for t in self.taps.values() if not t.ended and not t.left_behind]
-        if marks:
-            self.frontier = max(self.frontier, min(marks) - self._skew)
-            self._go_back(at)
+        if running := self._running():
+            self.frontier = max(self.frontier, min(t.mark for t in running) - self._skew)
+            self._go_back(running, at)
 
-    def _go_back(self, at: int) -> None:
+    def _running(self) -> list[Tap]:
+        """Those that have not ended and are not left behind."""
+        return [t for t in self.taps.values() if not t.ended and not t.left_behind]
+
+    def _go_back(self, running: list[Tap], at: int) -> None:
         """Where all that run are behind the frontier for ``patience``, their clocks were set back.
 
         Or those ahead are gone. What they send would be late until their clocks are there again;
         that of the pipeline bears it that time goes back.
         """
-        running = [t for t in self.taps.values() if not t.ended and not t.left_behind]
         known = [t for t in running if t.mark > _NEVER]
         if not known or max(t.mark for t in known) >= self.frontier:
             self._behind = None
@@ -277,7 +279,7 @@ class Merge:
 
     def awaited(self) -> list[Tap]:
         """Sensors that live and have the others wait for what they capture."""
-        return [t for t in self.taps.values() if t.live and not t.ended and not t.left_behind]
+        return [t for t in self._running() if t.live]
 
     def lags(self) -> dict[Tap, float]:
         """Of each sensor that runs, by how many seconds it is behind the others; below 0: ahead.

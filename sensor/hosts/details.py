@@ -44,8 +44,8 @@ IN_A_ROW: Final = 3
 ANSWERED_BEFORE: Final = 10
 """First contacts of the day that must have been answered, four times as many as failed."""
 _ALERT_WORTH: Final = 1 << 36
-_N: Final = len(WINDOWS)
 """Of a host with an open alert: more seconds than there are, and less than PROVEN_WORTH."""
+_N: Final = len(WINDOWS)
 _REFUSED: Final = META["hosts_refused"]
 _DETAILS: Final = META["details"]
 _DETAILS_EVICTED: Final = META["details_evicted"]
