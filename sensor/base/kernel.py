@@ -27,6 +27,7 @@ __all__ = [
     "Rehearsal",
     "byte_in_line",
     "copied",
+    "fold",
     "in_pieces",
     "inner",
     "inner_routine",
@@ -228,11 +229,16 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(32)
 
 
-@kernel
-def mix(hashed, word):
-    """Fold one uint64 ``word`` into the uint64 ``hashed`` (Fibonacci multiply, fold halves)."""
+def fold(hashed: Any, word: Any) -> Any:
+    """Fold one uint64 ``word`` into the uint64 ``hashed`` (Fibonacci multiply, fold halves).
+
+    Or arrays of them; kernels call it as ``mix``.
+    """
     product = (hashed ^ word) * _MULTIPLIER
     return product ^ (product >> _SHIFT)
+
+
+mix = kernel(fold)
 
 
 if INTERPRETED:

@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.kernel import byte_in_line, kernel, mix, routine
+from sensor.base.kernel import byte_in_line, fold, kernel, mix, routine
 
 __all__ = [
     "BITS",
@@ -85,11 +85,8 @@ def _tag(hi, lo):
 
 def tags_of(his: NDArray[np.uint64], los: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """The tags of many destinations: what :func:`_tag` gives of each."""
-    hashed = np.full(his.shape, _SEED)
-    for word in (his, los):
-        product = (hashed ^ word) * np.uint64(0x9E3779B97F4A7C15)
-        hashed = product ^ (product >> np.uint64(32))
-    return (hashed >> _TAG_BITS).astype(np.uint8)
+    tags: NDArray[np.uint8] = (fold(fold(_SEED, his), los) >> _TAG_BITS).astype(np.uint8)
+    return tags
 
 
 @kernel
