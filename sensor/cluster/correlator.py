@@ -206,9 +206,10 @@ class Correlator:
         """Once it has joined by name, have partitions divided anew.
 
         The brokers give a member that comes back what it had. If it died after it had given a
-        partition up for another, and before it said so, nobody would be given that one.
+        partition up for another, and before it said so, nobody would be given that one; nor those
+        of a topic that was made again while it was away.
         """
-        if self._joined and not self._divided:
+        if not self._divided and self._consumer.group_metadata().generation_id >= 0:
             self._divided = True
             # What Java's clients call enforceRebalance has no public name in kafka-python.
             self._consumer._coordinator.request_rejoin()

@@ -381,3 +381,26 @@ def test_a_topic_of_segments_that_is_made_again_is_followed_from_its_beginning(b
     assert one.says("was deleted and made again") or one.says("its log is another than")
     one.end(signal.SIGTERM)
     assert by_host([r.value for r in cluster.committed()]) == by_host(want)
+
+
+@pytest.mark.slow
+def test_who_comes_back_by_name_to_a_topic_made_again_is_given_its_partitions(broker, tmp_path):
+    cluster = Cluster(broker, tmp_path)
+    group = f"group-{cluster.run}"
+    one = Process(cluster, "one", tmp_path)
+    wait_for(one.follows, 60, "the first")
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+
+    def has(count: int) -> bool:
+        found = admin.describe_groups([group])[group]
+        given = [m["member_assignment"]["assigned_partitions"] for m in found["members"]]
+        return found["group_state"] == "Stable" and [len(parts) for parts in given] == [count]
+
+    wait_for(lambda: has(1), 60, "a group that follows")
+    admin.delete_topics([f"segments-{cluster.run}"])
+    wait_for(lambda: has(0), 60, "a group that has nothing to follow")
+    one.end(signal.SIGKILL)  # to the brokers it is a member for ten seconds more
+    admin.close()
+    again = Process(cluster, "one", tmp_path)
+    wait_for(again.follows, 60, "the second")
+    again.end(signal.SIGTERM)
