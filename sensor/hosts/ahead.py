@@ -16,7 +16,7 @@ from sensor.hosts.distinct import EXACT, stands
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import ADDRESSES, DETAIL, NETWORKS, NO_DETAIL
 from sensor.hosts.table import tag_of
-from sensor.hosts.windows import PANES_IN_ALL, WINDOWS, current, place
+from sensor.hosts.windows import PANES, PANES_IN_ALL, WINDOWS, current, place
 
 __all__ = [
     "expect",
@@ -24,6 +24,7 @@ __all__ = [
     "fetch_detail",
     "fetch_expected",
     "fetch_host",
+    "fetch_leaving",
     "fetch_weighed",
 ]
 
@@ -83,6 +84,22 @@ def fetch_detail(table, h, tick):
         pane = _PANES + place(w, current(w, tick)) * _PANE
         prefetch_part(table.details, d, pane)
         prefetch_part(table.details, d, pane + _COUNTED)  # mostly in the same line
+
+
+@kernel
+def fetch_leaving(table, h, tick):
+    """Have the panes fetched that leave their windows by ``tick``; the beginning has come."""
+    if h < 0 or table.rows[h].detail == NO_DETAIL:
+        return
+    d = np.int64(table.rows[h].detail)
+    at = np.int64(table.details[d].at)
+    for w in range(_N):
+        old, new = current(w, at), current(w, tick)
+        if old == new:
+            return
+        for pane in range(old + 1, min(new, old + PANES[w]) + 1):
+            for part in (0, _PANE - 1):
+                prefetch_part(table.details, d, _PANES + place(w, pane) * _PANE + part)
 
 
 @kernel

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from sensor.base.free_list import take_row
-from sensor.base.kernel import kernel, routine
+from sensor.base.kernel import kernel, prefetch, prefetch_part, routine
 from sensor.hosts.answers import clear_answers
 from sensor.hosts.conduct import clear_conduct
 from sensor.hosts.distinct import (
@@ -22,6 +22,7 @@ from sensor.hosts.identities import clear_identities
 from sensor.hosts.layout import (
     ADDRESSES,
     DESTINATIONS,
+    DETAIL,
     LOOK_AT,
     META,
     NETWORKS,
@@ -33,6 +34,7 @@ from sensor.hosts.layout import (
 )
 from sensor.hosts.met import clear_met
 from sensor.hosts.proof import clear
+from sensor.hosts.settled import SHOWN
 from sensor.hosts.sketches import free_detail, free_sketch, new_sketch
 from sensor.hosts.table import PROVEN_WORTH, forget
 from sensor.hosts.windows import DAY, WINDOWS, add, advance
@@ -46,6 +48,7 @@ ANSWERED_BEFORE: Final = 10
 _ALERT_WORTH: Final = 1 << 36
 """Of a host with an open alert: more seconds than there are, and less than PROVEN_WORTH."""
 _N: Final = len(WINDOWS)
+_OWNER: Final = DETAIL.fields["owner"][1]  # type: ignore[index]
 _REFUSED: Final = META["hosts_refused"]
 _DETAILS: Final = META["details"]
 _DETAILS_EVICTED: Final = META["details_evicted"]
@@ -75,10 +78,16 @@ def _least_dear(table, proven):
     """The host whose detail goes to one that is ``proven`` or not; -1: none may."""
     meta = table.meta
     used = meta[_DETAILS_USED]
+    hand = meta[_DETAILS_HAND]
+    looked = min(LOOK_AT, used)
+    for k in range(looked):  # they are anywhere in memory, and come together
+        prefetch_part(table.details, (hand + k) % used, _OWNER)
+    for k in range(looked):
+        prefetch(table.rows, np.int64(table.details[(hand + k) % used].owner))
     best = -1
     best_worth = np.int64(0)
-    for k in range(min(LOOK_AT, used)):
-        owner = np.int64(table.details[(meta[_DETAILS_HAND] + k) % used].owner)
+    for k in range(looked):
+        owner = np.int64(table.details[(hand + k) % used].owner)
         row = table.rows[owner]
         if row.proven and (row.alert != NO_ALERT or not proven):
             continue
@@ -87,7 +96,7 @@ def _least_dear(table, proven):
         if best < 0 or worth < best_worth:
             best = owner
             best_worth = worth
-    meta[_DETAILS_HAND] = (meta[_DETAILS_HAND] + LOOK_AT) % max(1, used)
+    meta[_DETAILS_HAND] = (hand + LOOK_AT) % max(1, used)
     return best
 
 
@@ -228,7 +237,11 @@ def _is_cut_off(detail):
 def count_detail(table, d, counter, first, tick):
     """One more of ``counter`` in detail ``d``, and where ``first``, of first contacts."""
     detail = table.details[d]
-    if first or (counter > _RETRIES and counter != _FAILED_UNANSWERED):
+    if counter == _FAILED_UNANSWERED:
+        matters = first and detail.settled_as & SHOWN  # else nothing is concluded from silence
+    else:
+        matters = first or counter > _RETRIES
+    if matters:
         detail.settled = 0
     add(detail.panes, detail.sums, tick, counter - _SYNS, table.cutoffs)
     if counter == _ANSWERED:

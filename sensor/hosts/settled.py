@@ -5,11 +5,12 @@ come to the same, and what came of it was done. It is unsettled by all that can 
 detector says, or change what is proven: by anything but
 
     a SYN that comes again, or a connection to whom the host was at within ten seconds
-    one that was not answered, to whom the host was at before
+    one that was not answered, to whom the host was at before, or where the mirror shows no replies
 
 of which the former changes nothing that is read, but where an estimate of destinations is cut down
 to the contacts there were (``activity.collect``; then it unsettles), and the latter only lowers
-what is said of failed first contacts (``detectors/first_contact.py``: who tries again is patient).
+what is said of failed first contacts (``detectors/first_contact.py``: who tries again is patient),
+or is not read.
 A second later it is weighed anew, since windows have moved.
 """
 

@@ -13,7 +13,13 @@ from sensor.customers.ahead import expect_lease, fetch_customer, fetch_lease
 from sensor.customers.layout import LEASE_COUNTERS
 from sensor.decode.segment import ACK, RST, SYN, TCP
 from sensor.hosts.ahead import expect as expect_host
-from sensor.hosts.ahead import fetch_destination, fetch_detail, fetch_expected, fetch_weighed
+from sensor.hosts.ahead import (
+    fetch_destination,
+    fetch_detail,
+    fetch_expected,
+    fetch_leaving,
+    fetch_weighed,
+)
 from sensor.hosts.subscribers import classify, subscriber_key
 from sensor.tcp.connections import expect, fetch_connection
 from sensor.tracking.state import NOBODY, TICK
@@ -71,5 +77,6 @@ def look_ahead(t, segments, start, stop):
         fetch_detail(t.hosts, t.ahead[k - start], t.moments[TICK])
     for k in range(start, stop):
         h = t.ahead[k - start]
+        fetch_leaving(t.hosts, h, t.moments[TICK])
         news = fetch_destination(t.hosts, h, segments[k].dst_hi, segments[k].dst_lo)
         fetch_weighed(t.hosts, h, t.moments[TICK], news)

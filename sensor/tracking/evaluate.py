@@ -49,7 +49,7 @@ from sensor.tracking.state import (
     WATCHED,
 )
 
-__all__ = ["close", "evaluate", "has_room_for_events", "sweep", "tell_moved"]
+__all__ = ["close", "evaluate", "has_room_for_events", "heeds_silence", "sweep", "tell_moved"]
 
 _ATTEMPTS: Final = COUNTERS["attempts"]
 _ANSWERED: Final = COUNTERS["answered"]
@@ -97,6 +97,12 @@ def _replies_visible(judged):
     seen = counters[_REPLIES_TO_PROVEN] + judged.peers[2]
     attempts = counters[_ATTEMPTS_OF_PROVEN] + judged.peers[3]
     return seen >= _ENOUGH_SEEN and seen * 100 >= attempts
+
+
+@inner
+def heeds_silence(judged):
+    """Whether anything is concluded, or shown, when a connection was not answered."""
+    return _replies_visible(judged) or judged.watch[2] > 0
 
 
 @inner_routine

@@ -56,7 +56,7 @@ from sensor.tcp.fingerprint import syn_shape
 from sensor.tcp.following import follow
 from sensor.tracking import attribution
 from sensor.tracking.ahead import GROUP, look_ahead
-from sensor.tracking.evaluate import close, evaluate, has_room_for_events, sweep
+from sensor.tracking.evaluate import close, evaluate, has_room_for_events, heeds_silence, sweep
 from sensor.tracking.leasing import NEVER, next_lease, step
 from sensor.tracking.sessions import (
     answered,
@@ -67,6 +67,7 @@ from sensor.tracking.sessions import (
     has_room_for_records,
     hear,
     is_heard,
+    is_waiting,
     refused,
     reopened,
     reset,
@@ -155,8 +156,9 @@ def _catch_up(t, now):
             else:  # nothing to look at until the next alert
                 moments[NEXT_SWEEP] = (min(waiting, now) // SECOND // SWEEP + 1) * SWEEP
         else:
+            waits = is_waiting(t.connections.rows[i])
             h = due(followed_of(t), i, ts, tick)
-            if h >= 0:
+            if h >= 0 and (not waits or heeds_silence(judged_of(t))):
                 evaluate(judged_of(t), h, ts, tick)
 
 

@@ -81,6 +81,7 @@ __all__ = [
     "has_room_for_records",
     "hear",
     "is_heard",
+    "is_waiting",
     "refused",
     "reopened",
     "reset",
@@ -440,6 +441,12 @@ def _look_ahead(followed, which, tick):
         fetch_host(hosts, np.int64(connections.rows[third].owner))
 
 
+@inner
+def is_waiting(connection):
+    """Whether a connection waits for an answer."""
+    return connection.list_ == WAITING or connection.list_ == EARLY
+
+
 @inner_routine
 def due(followed, i, ts, tick):
     """Connection ``i`` was due: unanswered, idle, or closed long enough.
@@ -447,7 +454,7 @@ def due(followed, i, ts, tick):
     Gives the host whose evidence changed.
     """
     connection = followed.connections.rows[i]
-    if connection.list_ == WAITING or connection.list_ == EARLY:
+    if is_waiting(connection):
         which = np.int64(connection.list_)
         h = _unanswered(followed, i, tick)
         _remember(followed, i, ts, tick)
@@ -475,7 +482,7 @@ def reopened(followed, i, ts, tick):
     """Another connection takes the ports of ``i``; gives the host whose evidence changed."""
     connection = followed.connections.rows[i]
     how = _how(connection, _IDLE)
-    if connection.list_ != WAITING and connection.list_ != EARLY:
+    if not is_waiting(connection):
         return _drop(followed, i, how, ts, tick)
     h = _unanswered(followed, i, tick)  # its client has given it up
     _drop(followed, i, _NOT_ANSWERED, ts, tick)
