@@ -31,7 +31,7 @@ _LETTERS: Final = (
     "[!-+\\--;=?-~\u00a1-\u00ac\u00ae-\u167f\u1681-\u180d\u180f-\u1fff\u2c00-\u2fff\u3001-\ud7ff]+"
 )
 """Printable ASCII but comma and angle brackets, and letters of others (RFC 6532) without spaces and
-marks of direction; written so that every dialect reads it alike, and once in a pattern, since Python
+marks of direction; written so that every dialect reads it alike. A pattern has it once, for Python
 takes a millisecond to compile it.
 """
 Address = Annotated[str, msgspec.Meta(pattern=f"^(?=.+@.){_LETTERS}$", max_length=254)]
