@@ -1,5 +1,6 @@
 """What all tests share: where fixtures and captures lie, and which programs are there."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
+import pytest_timeout
 from hypothesis import settings
 
 from lab import PCAPS, ROOT, SHARED, port25
 from lab.mail_servers import program
 from lab.memory import map_tables
+from lab.waiting import end_within
 
 __all__ = [
     "PCAPS",
@@ -81,6 +84,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: object) -> Iterator[None]
     cost, before = item.stash[_COST]
     cost[1] = _spent() - before
     return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: pytest_timeout.Settings) -> None:
+    """What was waited for is said, rather than that the time was over."""
+    end_within(settings.timeout or math.inf)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
+    end_within(math.inf)
 
 
 def pytest_terminal_summary(

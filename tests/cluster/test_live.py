@@ -28,14 +28,16 @@ ring = 2
 """
 READ = f"""
 from kafka import KafkaConsumer, TopicPartition
-import sys
+import sys, time
 topic = sys.argv[1]
 consumer = KafkaConsumer(bootstrap_servers="{BOOTSTRAP_IN}", isolation_level="read_committed")
 parts = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
 consumer.assign(parts)
 ends = consumer.end_offsets(parts)
 consumer.seek_to_beginning(*parts)
+until = time.monotonic() + 300
 while any(consumer.position(part) < end for part, end in ends.items()):
+    assert time.monotonic() < until, topic
     for records in consumer.poll(500).values():
         for record in records:
             print(record.value.decode())

@@ -310,6 +310,7 @@ def test_a_state_topic_with_too_few_partitions_is_said(broker, tmp_path):
 def joined(settings: Settings, connection: Connection, name: str) -> KafkaConsumer:
     """A member of the group that has partitions; one without a heartbeat begins anew."""
     topic, group = settings.cluster.segments_topic, settings.cluster.group
+    until = time.monotonic() + 300
     while True:
         member = KafkaConsumer(topic, **connection.arguments, client_id=name, group_id=group)
         heart = Heart(member)
@@ -317,6 +318,7 @@ def joined(settings: Settings, connection: Connection, name: str) -> KafkaConsum
             while not member.assignment():
                 member.poll(100)
                 heart.check(20)
+                assert time.monotonic() < until, "a member was given no partition"
         except KafkaTimeoutError:
             member.close()
         else:
