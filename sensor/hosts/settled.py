@@ -11,7 +11,8 @@ of which the former changes nothing that is read, but where an estimate of desti
 to the contacts there were (``activity.collect``; then it unsettles), and the latter only lowers
 what is said of failed first contacts (``detectors/first_contact.py``: who tries again is patient),
 or is not read.
-A second later it is weighed anew, since windows have moved.
+A second later it is weighed anew, since windows have moved; but not for a connection that was not
+answered, where the mirror shows no replies: then when the host next does anything.
 """
 
 from typing import Final

@@ -49,7 +49,7 @@ from sensor.tracking.state import (
     WATCHED,
 )
 
-__all__ = ["close", "evaluate", "has_room_for_events", "heeds_silence", "sweep", "tell_moved"]
+__all__ = ["close", "evaluate", "has_room_for_events", "replies_visible", "sweep", "tell_moved"]
 
 _ATTEMPTS: Final = COUNTERS["attempts"]
 _ANSWERED: Final = COUNTERS["answered"]
@@ -82,7 +82,7 @@ def has_room_for_events(events, flood):
 
 
 @inner
-def _replies_visible(judged):
+def replies_visible(judged):
     """Whether the mirror shows what becomes of connections.
 
     It does where one in a hundred has an outcome: of all, or of those of hosts that had completed
@@ -99,12 +99,6 @@ def _replies_visible(judged):
     return seen >= _ENOUGH_SEEN and seen * 100 >= attempts
 
 
-@inner
-def heeds_silence(judged):
-    """Whether anything is concluded, or shown, when a connection was not answered."""
-    return _replies_visible(judged) or judged.watch[2] > 0
-
-
 @inner_routine
 def _weigh(judged, h, tick):
     """The score of host ``h``, whose evidence is then in the place behind the events."""
@@ -112,7 +106,7 @@ def _weigh(judged, h, tick):
     counts = judged.events.counts[n]
     facts = judged.events.facts[n]
     collect(judged.hosts, h, tick, counts, facts)
-    facts[_VISIBLE] = _replies_visible(judged)
+    facts[_VISIBLE] = replies_visible(judged)
     facts[_UNREAD] = not judged.reads
     return score(counts, facts, judged.model)
 
@@ -183,7 +177,7 @@ def evaluate(judged, h, ts, tick):
         and is_quiet(judged.hosts, h, judged.model.quiet_networks, judged.model.quiet_addresses)
     ):
         return
-    shown = SHOWN if _replies_visible(judged) else 0
+    shown = SHOWN if replies_visible(judged) else 0
     watches = judged.watch[2] > 0
     folds = still_folds(judged.alerts, judged.levels)
     if not watches and is_settled(judged.hosts, h, tick, shown, folds):

@@ -56,7 +56,7 @@ from sensor.tcp.fingerprint import syn_shape
 from sensor.tcp.following import follow
 from sensor.tracking import attribution
 from sensor.tracking.ahead import GROUP, look_ahead
-from sensor.tracking.evaluate import close, evaluate, has_room_for_events, heeds_silence, sweep
+from sensor.tracking.evaluate import close, evaluate, has_room_for_events, replies_visible, sweep
 from sensor.tracking.leasing import NEVER, next_lease, step
 from sensor.tracking.sessions import (
     answered,
@@ -158,7 +158,9 @@ def _catch_up(t, now):
         else:
             waits = is_waiting(t.connections.rows[i])
             h = due(followed_of(t), i, ts, tick)
-            if h >= 0 and (not waits or heeds_silence(judged_of(t))):
+            # Else nothing is concluded from silence; and that somebody watches a host must not
+            # make it, or others, be judged sooner.
+            if h >= 0 and (not waits or replies_visible(judged_of(t))):
                 evaluate(judged_of(t), h, ts, tick)
 
 

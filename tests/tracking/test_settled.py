@@ -71,6 +71,23 @@ def test_more_contacts_let_an_estimate_rise(seed):
     assert outputs and settled
 
 
+def test_where_no_replies_are_shown_all_is_told_when_a_host_does_something():
+    """Time raises the score of one that is regular: by itself it is told no sooner if watched."""
+    frames = []
+    for number in range(60):  # three at the end of each hour, given up on in the next
+        talk = Conversation(sport=5000 + number, ends=("203.0.113.7", f"198.18.{number}.1"))
+        hour = talk.now // (3600 * SECOND) + number // 3
+        talk.now = hour * 3600 * SECOND + (3590 + number % 3) * SECOND
+        talk.send("c", flags=SYN)
+        frames += talk.frames
+    settings = Settings(subscriber_prefixes=("203.0.113.0/24",))
+    outputs, counted, _ = told(settings, [block_of(frames)])
+    assert outputs
+    assert "'unanswered': 57" in counted
+    for watched in (ABSENT, "203.0.113.7"):
+        assert told(settings, [block_of(frames)], watched)[0] == outputs
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
