@@ -1,9 +1,10 @@
 """``make lab``: a small provider in network namespaces, its bots and mailers, and the alerts live.
 
-Ctrl-C ends it; else it ends after two minutes.
+Ctrl-C, SIGTERM or a closed terminal ends it, and nothing is left; else it ends after two minutes.
 """
 
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,10 @@ SECONDS = 120
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as made, Laboratory() as lab:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    ended = contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired)
+    with ended, tempfile.TemporaryDirectory() as made, Laboratory() as lab:
         folder = Path(made)
         folder.chmod(0o755)
         print("The internet: Postfix at every address of 198.18.0.0/16, nobody at 198.19.0.0/16.")
@@ -30,8 +34,7 @@ def main() -> None:
             lab.start(lab.inside, *words, log=folder / kind, cwd=ROOT)
         command = ["ip", "netns", "exec", lab.watch, sys.executable, "-m", "sensor", "live"]
         command += ["-i", "mirror0", "--state", str(folder / "state")]
-        with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
-            subprocess.run(command, cwd=ROOT, timeout=SECONDS, check=False)
+        subprocess.run(command, cwd=ROOT, timeout=SECONDS, check=False)
 
 
 if __name__ == "__main__":
