@@ -27,6 +27,7 @@ from sensor.cluster.snapshots import Writing, fetch, send, sweep
 from sensor.cluster.standing import NAME, Counters, Latency, health, standing
 from sensor.settings import Settings
 from sensor.sinks.kafka.alert_source import alert_message
+from sensor.sinks.kafka.closing import close
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.heart import Heart
 from sensor.sinks.kafka.topic_id import METADATA_AGE, TopicId
@@ -463,4 +464,4 @@ class Correlator:
         self._desk.close()
         self.lose(list(self._shares))
         self._consumer.close(autocommit=False)
-        self._producer.close(timeout=5)
+        close(self._producer, 5)

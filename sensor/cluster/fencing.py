@@ -13,6 +13,7 @@ from typing import Final
 from sensor.base.sentences import Sentence
 from sensor.cluster.standing import NAME
 from sensor.settings import Settings
+from sensor.sinks.kafka.closing import close
 from sensor.sinks.kafka.connection import Connection
 
 __all__ = ["end_transaction", "transactional_id"]
@@ -57,7 +58,7 @@ def end_transaction(
         try:
             producer.init_transactions()
         finally:
-            producer.close(timeout=1)
+            close(producer, 1)
     except KafkaError as error:
         notice(f"what {member} had begun to tell: {type(error).__name__}: {error}; ends later")
         return False

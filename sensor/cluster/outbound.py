@@ -22,6 +22,7 @@ from sensor.cluster.sending import batch_headers
 from sensor.cluster.spool import Record, Spool
 from sensor.cluster.topics import ensure_segments_topic
 from sensor.settings import Settings
+from sensor.sinks.kafka.closing import close
 from sensor.sinks.kafka.connection import Connection
 
 __all__ = ["Outbound"]
@@ -286,7 +287,7 @@ class Outbound(threading.Thread):
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(Exception):  # it is given up, whatever it says
-                producer.close(timeout=0)  # with more it would send what is behind
+                close(producer, 0)  # with more it would send what is behind
 
     def _turned(self, away: bool, code: str, **figures: object) -> None:
         if away != self.away:

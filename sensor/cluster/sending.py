@@ -4,6 +4,7 @@ import collections
 from typing import Any, Final
 
 from sensor.cluster.batch import SCHEMA
+from sensor.sinks.kafka.closing import close
 from sensor.sinks.kafka.connection import Connection
 from sensor.sinks.kafka.message import Header, headers
 
@@ -62,4 +63,4 @@ class Sender:
 
     def close(self) -> None:
         """Nothing more comes."""
-        self._producer.close(timeout=5)
+        close(self._producer, 5)

@@ -15,6 +15,7 @@ import msgspec
 from sensor.base.terminal import complain
 from sensor.blocking.controller import Controller
 from sensor.blocking.enforcement import SCHEMA, Enforcement, Reports, keep, kept
+from sensor.sinks.kafka.closing import close
 from sensor.sinks.kafka.connection import Connection, import_kafka
 from sensor.sinks.kafka.message import headers
 from sensor.sinks.kafka.topics import ensure_enforcement_topic
@@ -130,7 +131,7 @@ class _Sender(threading.Thread):
                     break
                 self._wake.set()
         if producer is not None:
-            producer.close(timeout=_PATIENCE)
+            close(producer, _PATIENCE)
 
     def _connected(self) -> Any:
         from kafka import KafkaProducer

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from sensor.base.database import DatabaseError
 from sensor.base.sentences import Sentence, sentence
+from sensor.sinks.kafka.closing import close
 from sensor.sinks.kafka.connection import NAME, Connection, import_kafka
 from sensor.sinks.kafka.message import Message, Source
 from sensor.sinks.kafka.topics import ensure_topics
@@ -343,7 +344,7 @@ class Producer(threading.Thread):
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                producer.close(timeout=1)
+                close(producer, 1)
             except Exception as error:  # it is given up, whatever it says
                 self._notice(sentence("kafka.closing", error=f"{type(error).__name__}: {error}"))
 
