@@ -221,6 +221,8 @@ class Correlator:
         Not while the group is being joined, for this asks Kafka, too.
         """
         arrived, self._arrived = self._arrived, []
+        if arrived:
+            self._check_state(arrived)
         before = {self._member, ""}
         for part in arrived:
             found = self._consumer.committed(part, metadata=True)
@@ -249,6 +251,14 @@ class Correlator:
             self._writing[part] = time.monotonic(), None
             self._consumer.seek(part, at)
             self.heard = time.monotonic()
+
+    def _check_state(self, parts: Iterable[Any]) -> None:
+        """Raises KafkaError where the state of one has no place: the log was given partitions."""
+        from kafka.errors import InvalidPartitionsError
+
+        topic = self._settings.cluster.state_topic
+        if missing := {part.partition for part in parts} - self._producer.partitions_for(topic):
+            raise InvalidPartitionsError(f"{topic}: there is no partition {min(missing)}")
 
     def _resumed(self, part: Any, note: _Note) -> tuple[Share, int | None]:
         """A partition by its snapshot, and where in its log to go on; None: the beginning."""

@@ -36,19 +36,27 @@ def ensure_segments_topic(connection: Connection, settings: Settings) -> int:
 
 
 def ensure_state_topic(connection: Connection, settings: Settings, partitions: int) -> None:
-    """Have one with ``partitions``, as many as that of segments has.
+    """Have one with ``partitions``, as many as that of segments has: it may have been given more.
 
-    Raises KafkaError, also where it is there with fewer.
+    Raises KafkaError, also where it is there with fewer and must not be given any.
     """
+    from kafka import KafkaAdminClient
     from kafka.errors import InvalidPartitionsError
 
     name = settings.cluster.state_topic
     found = _ensure(connection, settings, name, partitions, _STATE_CONFIG)
-    if found < partitions:
+    if found >= partitions:
+        return
+    if not settings.kafka.create_topics:
         segments = settings.cluster.segments_topic
         raise InvalidPartitionsError(
             f"{name}: {found} partitions; expected {partitions}, as many as {segments} has"
         )
+    admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
+    try:
+        admin.create_partitions({name: partitions})
+    finally:
+        admin.close()
 
 
 def ensure_decide_topic(connection: Connection, settings: Settings) -> None:

@@ -83,11 +83,11 @@ class Process:
     """``port25 correlate``, as long as it is let live."""
 
     def __init__(
-        self, cluster: Cluster, name: str, folder: Path, named: bool = True, **env: str
+        self, cluster: Cluster, name: str, folder: Path, named: bool = True, *more: str, **env: str
     ) -> None:
         self.name = name
         self.log = folder / f"{name}-{next(NUMBERS)}.log"
-        words = ("--name", name) if named else ()
+        words = (*(("--name", name) if named else ()), *more)
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sensor", "correlate", "-c", str(cluster.config), *words],
@@ -298,13 +298,42 @@ def test_members_die_come_and_go_the_broker_restarts_and_a_sensor_is_away(tmp_pa
     assert "from where its log begins" not in said
 
 
-def test_a_state_topic_with_too_few_partitions_is_said(broker, tmp_path):
+def test_a_state_topic_with_too_few_partitions_that_must_not_be_given_more_is_said(
+    broker, tmp_path
+):
     cluster = Cluster(broker, tmp_path, "partitions = 2")
-    settings = load_settings(str(cluster.config))
+    made = load_settings(str(cluster.config))
+    settings = msgspec.structs.replace(
+        made, kafka=msgspec.structs.replace(made.kafka, create_topics=False)
+    )
     connection = Connection(named(settings.kafka))
-    ensure_state_topic(connection, settings, 1)
+    ensure_state_topic(connection, made, 1)
     with pytest.raises(KafkaError, match="1 partitions; expected 2, as many as segments-"):
         ensure_state_topic(connection, settings, 2)
+
+
+@pytest.mark.slow
+def test_segments_that_are_given_more_partitions_have_a_place_for_the_state_of_each(
+    broker, tmp_path
+):
+    cluster = Cluster(broker, tmp_path, "snapshot = 1\npatience = 2.0")
+    one = Process(cluster, "one", tmp_path)
+    wait_for(lambda: one.says("follows partitions 0"), 60, "the first")
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    admin.create_partitions({f"segments-{cluster.run}": 3})
+    admin.close()
+    wait_for(lambda: one.says("follows partitions 0, 1, 2"), 60, "three")
+    cluster.forward(WHOLE, "north")
+    want = lines_of_replay()
+
+    def kept() -> bool:
+        one.says("")  # it runs
+        return {record.partition for record in broker.read(f"state-{cluster.run}")} == {0, 1, 2}
+
+    wait_for(kept, 60, "a snapshot of each")
+    wait_for(lambda: len(cluster.committed()) >= len(want), 120, "alerts")
+    assert by_host([r.value for r in cluster.committed()]) == by_host(want)
+    one.end(signal.SIGTERM)
 
 
 def joined(settings: Settings, connection: Connection, name: str) -> KafkaConsumer:
