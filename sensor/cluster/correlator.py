@@ -244,6 +244,7 @@ class Correlator:
             if at != (note.begin if offset is None else offset):  # as many say nothing
                 self._told_below[part] = committed
                 share.tell_none()
+                note = msgspec.structs.replace(note, alerts=share.alerts)
             counted = begin if offset is None else note.begin if at == offset else -1
             self._notes[part] = msgspec.structs.replace(note, begin=counted)
             self._committed[part] = committed
@@ -356,8 +357,7 @@ class Correlator:
         self._at = time.monotonic()
         alerts = list(alerts)
         snapshots = self._written()
-        read = self._read.items() if self._tells else ()
-        offsets = {part: at for part, at in read if at >= self._committed[part]}
+        offsets = self._offsets()
         fresh = any(at > self._committed[part] for part, at in offsets.items())
         word = self._has_health and self._at - self._said >= self._kafka.health_interval
         if not (alerts or fresh or snapshots or word):
@@ -374,7 +374,6 @@ class Correlator:
             )
         for part, written in snapshots.items():
             self._notes[part] = self._sent(part, written)
-        # Behind what was committed before, alerts are only counted again.
         committed = {}
         for part, at in offsets.items():
             told = self._shares[part].alerts
@@ -389,6 +388,17 @@ class Correlator:
         self._await(transaction.begin_commit())
         self._committed |= offsets
         self._latency.measure(self._shares, word)
+
+    def _offsets(self) -> dict[Any, int]:
+        """What is to be committed: how far was read, where all of that was followed.
+
+        Who waits has not; but of too much that waits some is followed, and told. Then only how many
+        alerts that were changes.
+        """
+        if self._tells:  # behind what was committed before, alerts are only counted again
+            return {part: at for part, at in self._read.items() if at >= self._committed[part]}
+        more = {part for part, one in self._shares.items() if one.alerts > self._notes[part].alerts}
+        return {part: self._committed[part] for part in more - self._told_below.keys()}
 
     def _sent(self, part: Any, written: bytes) -> _Note:
         """Send a snapshot; what is to be noted of it."""

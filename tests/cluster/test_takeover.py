@@ -298,6 +298,25 @@ def test_members_die_come_and_go_the_broker_restarts_and_a_sensor_is_away(tmp_pa
     assert "from where its log begins" not in said
 
 
+@pytest.mark.slow
+def test_who_waits_for_all_there_is_and_is_killed_tells_nothing_twice(broker, tmp_path):
+    """More waits than there is room for: some of it is told before the end."""
+    limits = "[limits]\nmax_hosts = 4096\nmax_connections = 65536\n"
+    cluster = Cluster(broker, tmp_path, f"held_megabytes = 1\n{limits}", 'replies = "visible"')
+    whole = tmp_path / "whole.pcap"
+    write(whole, one_after_another(240, 400, 60))
+    want = lines_of_replay(whole, "-c", str(cluster.config))
+    cluster.forward(whole, "north")
+    for _ in range(2):
+        one = Process(cluster, "one", tmp_path, True, "--until-idle", "600")
+        wait_for(cluster.committed, 60, "alerts before the end")
+        time.sleep(1)
+        one.end(signal.SIGKILL)
+        assert 0 < len(cluster.committed()) < len(want)
+    cluster.correlate("--name", "one")
+    assert by_host([r.value for r in cluster.committed()]) == by_host(want)
+
+
 def test_a_state_topic_with_too_few_partitions_that_must_not_be_given_more_is_said(
     broker, tmp_path
 ):
