@@ -218,3 +218,14 @@ def test_fixtures_are_what_their_scripts_make(tmp_path):
     subprocess.run([sys.executable, "pcaps/scenarios.py", tmp_path], cwd=ROOT, check=True)
     for made in tmp_path.iterdir():
         assert made.read_bytes() == (PCAPS / made.name).read_bytes(), made.name
+
+
+def test_alerts_that_a_state_folder_holds_already_are_counted_and_not_told_again(tmp_path):
+    words = "replay", "-q", "--state", str(tmp_path), str(PCAPS / "slow_bot.pcap")
+    told = port25(*words, check=True)
+    alerts = len(told.stdout.splitlines())
+    assert alerts and told.stderr == b""
+    again = port25(*words, check=True)
+    assert again.stdout == b""
+    said = f"{alerts} alerts were in the journal of {tmp_path} before: not told again"
+    assert said in again.stderr.decode()

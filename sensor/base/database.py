@@ -122,14 +122,16 @@ class Database:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise DatabaseError(f"{self.path}: {self._denied() or error}") from None
+            raise DatabaseError(f"{self.path}: {self._why() or error}") from None
         except sqlite3.Error as error:
             raise DatabaseError(f"{self.path}: {error}") from None
 
-    def _denied(self) -> str | None:
-        """SQLite says no more than that it cannot: why, if it is for want of permission."""
+    def _why(self) -> str | None:
+        """SQLite says no more than that it cannot: why, if permission or the file is missing."""
         write = not self._read_only
-        return denied(self.path, write) or denied(self.path.parent, write)
+        if fault := denied(self.path, write) or denied(self.path.parent, write):
+            return fault
+        return None if write or self.path.exists() else "it is not there; no sensor ran here"
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -89,9 +89,13 @@ def run(options: argparse.Namespace) -> int:
     lines = options.json or not sys.stdout.isatty()
     sink: JsonLines | Table = JsonLines(sys.stdout.buffer) if lines else _table()
 
+    known = 0
+
     def tell(outputs: Iterable[Output]) -> None:
+        nonlocal known
         for output in outputs:
             alerts = output.alerts if state is None else state.keep(output)
+            known += len(output.alerts) - len(alerts)
             for alert in alerts:
                 sink.write(alert)
             if alerts:
@@ -113,6 +117,8 @@ def run(options: argparse.Namespace) -> int:
     if not interrupted:
         tell(pipeline.finish())
     sink.close()
+    if known:
+        complain(f"{known:,} alerts were in the journal of {options.state} before: not told again")
     if strain := pipeline.strain():
         complain(strain.text)
     complain_of(leases, pipeline)

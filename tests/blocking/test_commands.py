@@ -128,7 +128,7 @@ def test_blocking_that_stopped_goes_on(state):
 def test_what_can_go_wrong(state, tmp_path_factory):
     nowhere = tmp_path_factory.mktemp("nothing")
     assert "no ledger" in said("decisions", state=nowhere, code=1)
-    assert "unable to open" in said("blocklist", state=nowhere, code=1)
+    assert "no sensor ran here" in said("blocklist", state=nowhere, code=1)
     assert "--at" in said("blocklist", "--at", "yesterday", state=state, code=2)
     assert "--follow: needs -o" in said("blocklist", "--follow", state=state, code=2)
 

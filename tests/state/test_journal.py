@@ -88,6 +88,8 @@ def test_what_is_no_journal(tmp_path):
         Journal(tmp_path / "j")
     with pytest.raises(DatabaseError, match="unable to open"):
         Journal(tmp_path / "nothing" / "j")
+    with pytest.raises(DatabaseError, match="it is not there; no sensor ran here"):
+        Journal(tmp_path / "nothing" / "j", read_only=True)
     db = sqlite3.connect(tmp_path / "newer")
     db.execute("PRAGMA user_version = 99")
     db.close()
