@@ -52,7 +52,6 @@ COUNTERS: Final = (
     "batches_crowded",  # of a run beyond the ceiling
     "streams_set_back",  # times all clocks were set back
 )
-_MILLISECOND: Final = 1_000_000
 _NEVER: Final = -(1 << 62)
 _GAP: Final = 1000
 """Milliseconds that a silence of all sensors counts for, at most."""

@@ -19,7 +19,6 @@ __all__ = ["Collector"]
 
 _MOST: Final = 10_000
 """Exporters, domains of one counted each; the one heard longest ago goes first."""
-_FORMS: Final = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
 _SFLOW: Final = 5
 
 

@@ -25,16 +25,15 @@ from sensor.leases.intake import Intake
 from sensor.leases.listening import bound, endpoint
 from sensor.leases.radius_clients import Clients
 from sensor.leases.radius_packet import Said, read_packet, shown
-from sensor.leases.radius_sessions import COUNTERS, Sessions
+from sensor.leases.radius_sessions import Sessions
 from sensor.leases.settings import CustomerSettings, LeaseSettingsError
 
-__all__ = ["RADIUS_COUNTERS", "Radius"]
+__all__ = ["Radius"]
 
 _OWN: Final = (
     "radius_requests", "radius_repeated", "radius_unknown_clients", "radius_wrong_secret",
     "radius_ill_formed", "radius_not_accounting", "radius_late",
 )  # fmt: skip
-RADIUS_COUNTERS: Final = (*_OWN, *COUNTERS)
 _ACCOUNTING_REQUEST: Final = 4
 _LARGEST: Final = 4096
 """Bytes of a packet (RFC 2866, 3)."""

@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 
 from sensor.leases.radius_packet import INTERIM, OFF, ON, START, STOP, Said
 
-__all__ = ["COUNTERS", "Lease", "Sessions"]
+__all__ = ["Lease", "Sessions"]
 
-COUNTERS: Final = (
+_COUNTERS: Final = (
     "radius_sessions_restarted", "radius_stops_lost", "radius_stops_unknown",
     "radius_out_of_order", "radius_sessions_reused", "radius_sessions_forgotten",
     "radius_without_customer", "radius_without_address", "radius_other_status",
@@ -54,7 +54,7 @@ class Sessions:
     """The sessions of all NASes."""
 
     def __init__(self, most: int = _MOST) -> None:
-        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.counters = dict.fromkeys(_COUNTERS, 0)
         self.most = most
         self._sessions: dict[tuple[str, str], _Session] = {}
         self._owners: dict[str, tuple[str, str]] = {}

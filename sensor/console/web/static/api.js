@@ -1,4 +1,4 @@
-// The API, as everybody else asks it (docs/api.md).
+// The API, as everybody else asks it (docs/web.md).
 let csrf = "";
 
 export class ApiError extends Error {
