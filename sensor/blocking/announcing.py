@@ -116,6 +116,11 @@ class _Announcement:
         announcer = self._announcer
         if announcer.silent:
             self._once("silent", "exabgp does not answer: what it refuses cannot be known")
+        if announcer.given_up:
+            what = (
+                f"{announcer.given_up:,} withdrawals" if announcer.given_up > 1 else "1 withdrawal"
+            )
+            self._once("given up", f"exabgp refuses {what} for good: routes may still be announced")
         refused = announcer.refused
         if refused != self._left:
             self._left = refused

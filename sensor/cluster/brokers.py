@@ -4,6 +4,7 @@ A thread asks every few seconds which brokers there are, and knocks at the door 
 finds stands in the folder with the time since when it is so, and when something was last heard.
 """
 
+import contextlib
 import socket
 import threading
 import time
@@ -89,8 +90,6 @@ class KafkaWatch(threading.Thread):
         self.found = Brokers(False, time.time_ns(), 0, self.heard)
         if before is not None and not before.answers:
             self.found = before
-        self.not_written = 0
-        """times that the disk refused what was found"""
 
     def run(self) -> None:
         """The thread."""
@@ -125,10 +124,8 @@ class KafkaWatch(threading.Thread):
         self.found = Brokers(not fault, since, now, self.heard, named, fault)
 
     def _write(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # a full disk: what is shown says of when it is
             replace(self._path, msgspec.json.encode(self.found))
-        except OSError:  # a full disk: what is shown is of before, which is said by its time
-            self.not_written += 1
 
     def stop(self) -> None:
         """End the thread."""

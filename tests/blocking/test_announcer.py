@@ -5,6 +5,7 @@ import random
 import pytest
 
 from sensor.blocking.announcer import Announcer
+from sensor.blocking.announcing import _Announcement
 from sensor.blocking.feed_faults import FaultReader, faults, tell
 
 JSON_DONE = b'{ "answer": "done", "message": "command completed" }\n'
@@ -68,7 +69,7 @@ def test_what_is_no_longer_wanted_is_not_refused():
     assert lines(announcer) == [], "what was never there is not withdrawn"
 
 
-def test_a_withdrawal_that_is_refused():
+def test_a_withdrawal_that_is_refused(tmp_path):
     announcer = Announcer()
     announcer.want(["a"], 0)
     lines(announcer)
@@ -84,6 +85,12 @@ def test_a_withdrawal_that_is_refused():
     assert lines(announcer, 400) == ["withdraw a"]
     announcer.hear(b"error\n", 400)
     assert (announcer.refused, announcer.given_up, announcer.errors) == ([], 1, 5)
+    said: list[str] = []
+    announcement = _Announcement(list, list, tmp_path, said.append)
+    announcement._announcer = announcer
+    for now in (401.0, 402.0):
+        announcement._tell(now)
+    assert said == ["exabgp refuses 1 withdrawal for good: routes may still be announced"]
     announcer.want(["a"], 500)
     assert lines(announcer, 500) == ["announce a"]
 
