@@ -49,6 +49,8 @@ _MOST: Final = 200
 """Batches read at once."""
 _SENT: Final = 20
 """Seconds for what is told to be acknowledged: by then the brokers give up its transaction."""
+_ANSWER: Final = 30_000
+"""Milliseconds for the brokers to say what was committed: kafka-python asks for ever."""
 LARGEST_FETCH: Final = 8 << 20
 """Bytes of one partition fetched at once."""
 
@@ -225,7 +227,7 @@ class Correlator:
             self._check_state(arrived)
         before = {self._member, ""}
         for part in arrived:
-            found = self._consumer.committed(part, metadata=True)
+            found = self._consumer.committed(part, metadata=True, timeout_ms=_ANSWER)
             note = _note(found.metadata) if found else _Note()
             if note.by not in before:
                 before.add(note.by)

@@ -21,6 +21,7 @@ from lab.broker import Broker
 from lab.splitting import by_direction, split
 from lab.storm import one_after_another, write
 from lab.waiting import wait_for
+from sensor.cluster.correlator import Correlator
 from sensor.cluster.fencing import end_transaction, transactional_id
 from sensor.cluster.share import Share
 from sensor.cluster.snapshots import Writing
@@ -156,6 +157,33 @@ def test_brokers_that_fall_silent_are_not_waited_for(tmp_path):
         one.end(signal.SIGTERM)
     finally:
         one.process.kill()
+        broker.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_brokers_that_fall_silent_while_partitions_are_taken_over_are_not_waited_for(
+    tmp_path, monkeypatch
+):
+    needs("java", "mvn")
+    broker = Broker(tmp_path / "kafka").start()
+    settings = load_settings(str(Cluster(broker, tmp_path).config))
+    connection = Connection(named(settings.kafka))
+    ensure_state_topic(connection, settings, ensure_segments_topic(connection, settings))
+    ensure_topics(connection)
+    one = Correlator(connection, settings, print)
+    try:
+        wait_for(lambda: one.turn() or one.partitions, 60, "a partition")
+        monkeypatch.setattr("sensor.cluster.correlator._ANSWER", 2_000)
+        broker.signal(signal.SIGSTOP)
+        again = [TopicPartition(settings.cluster.segments_topic, 0)]
+        one.lose(again)
+        one.arrive(again)
+        with pytest.raises(KafkaTimeoutError):
+            one.take_over()
+    finally:
+        broker.signal(signal.SIGCONT)
+        one.close()
         broker.kill()
 
 
