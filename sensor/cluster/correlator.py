@@ -43,6 +43,8 @@ _UNHEARD: Final = 300
 """Seconds that a member may do without asking for messages: kafka-python's own."""
 _NO_MEMBER: Final = 90.0
 """Seconds without a heartbeat after which one without partitions joins anew."""
+_VACANT: Final = 20.0
+"""Seconds without partitions until none are hoped for: those of one that died come after ten."""
 _COMMIT: Final = 1.0
 """Seconds between commits of offsets when there is nothing to tell."""
 _MOST: Final = 200
@@ -201,7 +203,6 @@ class Correlator:
 
     def arrive(self, parts: Iterable[Any]) -> None:
         """These are to be ours."""
-        self._joined = True
         self.heard = time.monotonic()
         self._arrived += [part for part in parts if part not in self._shares]
 
@@ -212,7 +213,10 @@ class Correlator:
         partition up for another, and before it said so, nobody would be given that one; nor those
         of a topic that was made again while it was away.
         """
-        if not self._divided and self._consumer.group_metadata().generation_id >= 0:
+        if not self._joined and self._consumer.group_metadata().generation_id >= 0:
+            self._joined = True  # the listener is not told of that, where it is given nothing
+            self.heard = time.monotonic()
+        if self._joined and not self._divided:
             self._divided = True
             # What Java's clients call enforceRebalance has no public name in kafka-python.
             self._consumer._coordinator.request_rejoin()
@@ -290,6 +294,7 @@ class Correlator:
 
     def silent(self, seconds: float) -> bool:
         """Whether it has read all there is, and nothing came for so long."""
+        seconds = seconds if self._shares else max(seconds, _VACANT)
         if not self._joined or time.monotonic() - self.heard <= seconds:
             return False
         ends = self._consumer.end_offsets(list(self._shares)) if self._shares else {}

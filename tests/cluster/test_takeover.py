@@ -345,6 +345,20 @@ def test_who_waits_for_all_there_is_and_is_killed_tells_nothing_twice(broker, tm
     assert by_host([r.value for r in cluster.committed()]) == by_host(want)
 
 
+@pytest.mark.slow
+def test_who_waits_for_all_there_is_ends_where_others_have_all_partitions(broker, tmp_path):
+    cluster = Cluster(broker, tmp_path)
+    one = Process(cluster, "one", tmp_path)
+    wait_for(one.follows, 60, "the one that has all")
+    two = Process(cluster, "two", tmp_path, True, "--until-idle", "2")
+    try:
+        assert two.process.wait(300) == 0
+        one.says("")  # it runs
+    finally:
+        one.end(signal.SIGTERM)
+        two.process.kill()
+
+
 def test_a_state_topic_with_too_few_partitions_that_must_not_be_given_more_is_said(
     broker, tmp_path
 ):
