@@ -9,7 +9,9 @@ the group. The topic is compacted: of each piece the last one stays.
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +28,8 @@ _PIECE: Final = 900_000
 _FOLDER: Final = f"port25-state-{os.getpid()}-"
 _PATIENCE: Final = 20
 """Polls of a second without a piece after which the snapshot is given up."""
+_LONGEST: Final = 600.0
+"""Seconds that a child may write: its disk may hang, or a lock that a thread held at the fork."""
 
 
 class Writing:
@@ -37,6 +41,7 @@ class Writing:
         arrays, facts = share.state()
         try:
             self._child = fork_and_write(self._path, arrays, facts | {"offset": offset})
+            self._until = time.monotonic() + _LONGEST
         except OSError:
             shutil.rmtree(self._path.parent, ignore_errors=True)
             raise
@@ -45,6 +50,8 @@ class Writing:
         """What was written; empty: it could not be. None: it is not done yet."""
         pid, status = os.waitpid(self._child, os.WNOHANG)
         if pid == 0:
+            if time.monotonic() > self._until:
+                os.kill(self._child, signal.SIGKILL)
             return None
         self._child = 0
         written = b""
@@ -54,8 +61,9 @@ class Writing:
         return written
 
     def abandon(self) -> None:
-        """It is not needed any more."""
+        """It is not needed any more; nobody waits until it is written."""
         if self._child:
+            os.kill(self._child, signal.SIGKILL)
             os.waitpid(self._child, 0)
             self._child = 0
         shutil.rmtree(self._path.parent, ignore_errors=True)

@@ -21,6 +21,7 @@ from lab.broker import Broker
 from lab.splitting import by_direction, split
 from lab.storm import one_after_another, write
 from lab.waiting import wait_for
+from sensor.cluster import snapshots
 from sensor.cluster.correlator import Correlator
 from sensor.cluster.fencing import end_transaction, transactional_id
 from sensor.cluster.share import Share
@@ -74,6 +75,24 @@ def test_a_share_goes_on_from_its_snapshot(name, tmp_path):
     for alert in told:
         alert.pop("sensor")
     assert told == replayed(settings, whole)
+
+
+@pytest.mark.timeout(60)
+def test_a_snapshot_whose_child_hangs_is_not_waited_for(monkeypatch):
+    def hangs(*_: object) -> int:
+        if pid := os.fork():
+            return pid
+        time.sleep(600)
+        os._exit(0)
+
+    monkeypatch.setattr(snapshots, "fork_and_write", hangs)
+    monkeypatch.setattr(snapshots, "_LONGEST", 0.2)
+    share = Share(settings_of("demo"))
+    Writing(share, 17).abandon()
+    writing = Writing(share, 17)
+    found: list[bytes] = []
+    wait_for(lambda: (done := writing.done()) is not None and not found.append(done), 2, "its end")
+    assert found == [b""]
 
 
 keep: list[bytes] = []
