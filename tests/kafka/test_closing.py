@@ -1,12 +1,27 @@
-"""What a producer was given, and could not send, is not sent once it was given up."""
+"""Of a client that is given up, or never reached a broker, nothing stays, and nothing goes out."""
 
 import threading
 import time
 
-from kafka import KafkaAdminClient, KafkaProducer
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
 
 from lab.waiting import wait_for
+from sensor.settings import parse_settings
 from sensor.sinks.kafka.closing import close
+from sensor.sinks.kafka.connection import Connection
+
+
+@pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer, KafkaProducer])
+def test_of_a_client_that_reaches_no_broker_nothing_stays(kind):
+    connection = Connection(parse_settings('[kafka]\nbootstrap = ["127.0.0.1:9"]\n').kafka)
+    arguments = connection.arguments | {"bootstrap_timeout_ms": 300}
+    before = set(threading.enumerate())
+    for _ in range(3):
+        with pytest.raises(KafkaError):
+            kind(**arguments)
+    wait_for(lambda: set(threading.enumerate()) <= before, 10, "their threads to end")
 
 
 def test_a_producer_that_is_given_up_sends_nothing_any_more(broker):

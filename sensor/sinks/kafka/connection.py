@@ -177,6 +177,27 @@ class _Tokens:
         return {}
 
 
+def _client(**configs: Any) -> Any:
+    """What is below kafka-python's clients; it ends where no broker answers at the beginning.
+
+    Of each attempt to reach brokers that are away, a thread and four open files would stay.
+    """
+    from kafka.net.compat import KafkaNetClient
+
+    client = KafkaNetClient(**configs)
+    begin = client._manager.bootstrap
+
+    def bootstrap(*arguments: Any, **named: Any) -> None:
+        try:
+            begin(*arguments, **named)
+        except BaseException:
+            client.close()
+            raise
+
+    client._manager.bootstrap = bootstrap
+    return client
+
+
 class Connection:
     """The settings made ready, with all files read. Raises ConnectionSettingsError."""
 
@@ -195,6 +216,7 @@ class Connection:
             "security_protocol": protocol,
             "ssl_context": context if tls else None,
             "bootstrap_timeout_ms": _BOOTSTRAP,
+            "kafka_client": _client,
         }
         if settings.sasl != "none":
             self._sasl(context)
