@@ -67,3 +67,6 @@ def restore(into: Mapping[str, NDArray[Any]], saved: Mapping[str, NDArray[Any]])
                     _restore_field(array[field][: len(old)], old[field])
             else:
                 array[: len(old)] = old
+                rest = array[len(old) : len(saved[name])]
+                if not array.dtype.names and rest.any():  # of a new state not all is zero
+                    rest[...] = 0

@@ -49,6 +49,14 @@ def test_a_restart_at_any_moment_changes_nothing(tmp_path):
         assert after.counters() == whole.counters()
 
 
+def test_a_zero_at_the_end_is_restored_where_a_new_state_has_none(tmp_path):
+    """The last list of connections may begin and end in row 0; a new one is empty, which is -1."""
+    write(tmp_path / "state", {"meta": np.array([3, 0, 0])}, {})
+    new = np.full(4, -1)
+    restore({"meta": new}, read(tmp_path / "state")[0])
+    assert new.tolist() == [3, 0, 0, -1]
+
+
 def test_a_later_version_may_count_more_kinds_of_things_in_a_field(tmp_path):
     old = np.zeros(3, [("n", np.uint32, (2, 4)), ("gone", np.uint8)])
     old["n"] = np.arange(24).reshape(3, 2, 4)
