@@ -121,6 +121,10 @@ class _Announcement:
                 f"{announcer.given_up:,} withdrawals" if announcer.given_up > 1 else "1 withdrawal"
             )
             self._once("given up", f"exabgp refuses {what} for good: routes may still be announced")
+        if announcer.oversized:
+            self._once(
+                "oversized", f"{announcer.oversized:,} lines of exabgp were too long to read"
+            )
         refused = announcer.refused
         if refused != self._left:
             self._left = refused

@@ -41,7 +41,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DELEGATED: Final = 64
 """Prefix length an IPv6 subscriber is folded to unless a prefix says otherwise."""
-FOREVER: Final = np.iinfo(np.int64).max
 
 CLASS = np.dtype(
     [

@@ -13,7 +13,7 @@ from sensor.base.kernel import kernel
 
 __all__ = ["blanks", "find", "first_eight", "is_letter", "upper", "word_at"]
 
-NUL, TAB, LF, CR, SPACE, DOT, COLON, UNDERSCORE = 0x00, 0x09, 0x0A, 0x0D, 0x20, 0x2E, 0x3A, 0x5F
+TAB, LF, CR, SPACE, DOT, COLON, UNDERSCORE = 0x09, 0x0A, 0x0D, 0x20, 0x2E, 0x3A, 0x5F
 _AT, _QUOTE, _BACKSLASH, _LEFT, _RIGHT = 0x40, 0x22, 0x5C, 0x3C, 0x3E
 LFS: Final = 0x0A0A0A0A0A0A0A0A
 CRS: Final = 0x0D0D0D0D0D0D0D0D
