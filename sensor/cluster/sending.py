@@ -48,11 +48,15 @@ class Sender:
 
     def send(self, partition: int, message: bytes) -> None:
         """Send one; waits where many are on their way."""
-        self._sent.append(
-            self._producer.send(
+        from kafka.errors import InvalidPartitionsError
+
+        try:
+            sent = self._producer.send(
                 self._topic, message, self._key, headers=self._headers, partition=partition
             )
-        )
+        except ValueError as error:  # the topic was made again, with fewer
+            raise InvalidPartitionsError(str(error)) from None
+        self._sent.append(sent)
         while len(self._sent) > _IN_FLIGHT:
             self._sent.popleft().get(timeout=_TIMEOUT)
 

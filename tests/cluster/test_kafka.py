@@ -5,10 +5,15 @@ import time
 import uuid
 from pathlib import Path
 
+import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 from scapy.utils import rdpcap, wrpcap
 
 from lab.splitting import by_direction, doubled, split
+from sensor.cluster.sending import Sender
+from sensor.settings import load_settings
+from sensor.sinks.kafka.connection import Connection, named
 from tests.conftest import PCAPS, port25
 
 WHOLE = PCAPS / "fast_bot.pcap"
@@ -182,3 +187,18 @@ def test_messages_that_are_no_batches_are_said_once_and_hinder_nothing(broker, t
     assert said.count("batches_unreadable: something was left out: BatchError") == 1
     assert "batches_unreadable 5" in said
     assert len(cluster.committed()) == len(replayed())
+
+
+def test_a_partition_that_is_no_more_is_an_error_of_kafka(broker, tmp_path):
+    cluster = Cluster(broker, tmp_path)
+    topic = f"segments-{cluster.run}"
+    broker.create(topic)
+    settings = load_settings(str(cluster.config))
+    sender = Sender(Connection(named(settings.kafka)), topic, "north")
+    try:
+        sender.send(0, b"one that is there")
+        sender.flush()
+        with pytest.raises(KafkaError, match="Unrecognized partition 7"):
+            sender.send(7, b"of a topic that had more")
+    finally:
+        sender.close()
