@@ -17,7 +17,7 @@ SECONDS = 120
 
 
 def main() -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     ended = contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired)
     with ended, tempfile.TemporaryDirectory() as made, Laboratory() as lab:

@@ -31,5 +31,5 @@ def test_the_small_provider_leaves_nothing_behind(how, tmp_path):
         assert len(made()) == 8
     finally:
         provider.send_signal(how)
-    assert provider.wait(60) == 0, log.read_text()
+    assert provider.wait(200) == 0, log.read_text()
     assert not made()
