@@ -55,7 +55,9 @@ def with_part(text: str, name: str, content: str) -> str:
 def measured() -> str:
     """Machine, day and commit, as a sentence."""
     commit = _git("describe", "--always", "--abbrev=7", "--exclude=*")
-    changed = " and changes not committed" if _git("status", "--porcelain", "-uno") else ""
+    # What was measured just before stands in the page, and is no change of what is measured.
+    others = _git("status", "--porcelain", "-uno", "--", ":/", f":(exclude){PAGE.name}")
+    changed = " and changes not committed" if others else ""
     cores = len(os.sched_getaffinity(0))
     on = f"{cores} cores" if cores != 1 else "one core"
     kernel = platform.release().partition("-")[0]
