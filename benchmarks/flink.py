@@ -42,7 +42,6 @@ from benchmarks.processor import used
 from lab import ROOT, port25
 from lab.broker import Broker, free_ports
 from lab.storm import one_after_another, storm, write
-from lab.together import committed
 from lab.waiting import wait_for
 from sensor.capture.merge import Captures
 from sensor.cluster.forwarder import Forwarder
@@ -506,7 +505,7 @@ def of_flink(broker: Broker, folder: Path, connections: int, bots: int) -> Found
         begun = begun or (0, 0.0)
         rate = (found - begun[0]) / (engine.used() - begun[1])
         resident = engine.resident()
-        assert len(committed(broker.bootstrap, engine.topic)) == connections
+        assert len(broker.read(engine.topic, "read_committed")) == connections
         engine.cancel()
         engine.topics_of("live")
         return Found(rate, *live(engine, broker, folder, bots), resident)

@@ -93,13 +93,16 @@ class Broker:
         admin.close()
         return {part["leader_id"] for part in found["partitions"]}
 
-    def read(self, topic: str) -> list[Any]:
-        """All records of a topic, partition by partition."""
-        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
+    def read(self, topic: str, isolation: str = "read_uncommitted") -> list[Any]:
+        """All records of a topic, partition by partition; none where there is no such topic."""
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.bootstrap, enable_auto_commit=False, isolation_level=isolation
+        )
         parts = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
         consumer.assign(parts)
         ends = consumer.end_offsets(parts)
-        consumer.seek_to_beginning(*parts)
+        if parts:
+            consumer.seek_to_beginning(*parts)
         found = []
         until = time.monotonic() + 300
         while any(consumer.position(tp) < end for tp, end in ends.items()):

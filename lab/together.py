@@ -21,8 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from kafka import KafkaConsumer, TopicPartition
-
 from lab import ROOT, port25
 from lab.broker import Broker
 from lab.splitting import Whose, by_direction, by_flow, doubled, split, wrong_clocks
@@ -121,25 +119,7 @@ def on_topic(broker: Broker, folder: Path, paths: list[Path], run: str) -> list[
     )  # fmt: skip
     for discard in ("segments_late", "batches_unreadable", "batches_missing", "segments_unwaited"):
         assert discard not in done.stderr, done.stderr
-    return [json.loads(value) for value in committed(broker.bootstrap, f"alerts-{run}")]
-
-
-def committed(bootstrap: str, topic: str) -> list[bytes]:
-    """All committed messages of a topic, partition by partition."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False
-    )
-    found = []
-    for number in sorted(consumer.partitions_for_topic(topic) or ()):
-        part = TopicPartition(topic, number)
-        consumer.assign([part])
-        consumer.seek_to_beginning(part)
-        end = consumer.end_offsets([part])[part]
-        while consumer.position(part) < end:
-            for records in consumer.poll(timeout_ms=500).values():
-                found += [record.value for record in records]
-    consumer.close()
-    return found
+    return [json.loads(r.value) for r in broker.read(f"alerts-{run}", "read_committed")]
 
 
 def run(whole: Path, folder: Path, broker: Broker) -> int:

@@ -1,7 +1,6 @@
 """Sensors, Kafka and who correlates, as processes: what others find on the topic of alerts."""
 
 import json
-import time
 import uuid
 from pathlib import Path
 
@@ -49,22 +48,7 @@ class Cluster:
 
     def committed(self) -> list:
         """The alerts, as who reads committed messages only finds them, partition by partition."""
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.broker.bootstrap, isolation_level="read_committed"
-        )
-        numbers = consumer.partitions_for_topic(self.alerts) or ()
-        parts = [TopicPartition(self.alerts, number) for number in sorted(numbers)]
-        found = []
-        until = time.monotonic() + 300
-        for part in parts:
-            consumer.assign([part])
-            consumer.seek_to_beginning(part)
-            while consumer.position(part) < consumer.end_offsets([part])[part]:
-                assert time.monotonic() < until, f"{part} was not read to its end"
-                for records in consumer.poll(timeout_ms=500).values():
-                    found += records
-        consumer.close()
-        return found
+        return self.broker.read(self.alerts, "read_committed")
 
 
 def without_sensors(line: bytes) -> bytes:
