@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sensor.settings import Settings
 from sensor.sinks.kafka.connection import Connection
-from sensor.sinks.kafka.topics import make_topic
+from sensor.sinks.kafka.topics import administrator, make_topic
 
 __all__ = ["ensure_decide_topic", "ensure_segments_topic", "ensure_state_topic"]
 
@@ -40,7 +40,6 @@ def ensure_state_topic(connection: Connection, settings: Settings, partitions: i
 
     Raises KafkaError, also where it is there with fewer and must not be given any.
     """
-    from kafka import KafkaAdminClient
     from kafka.errors import InvalidPartitionsError
 
     name = settings.cluster.state_topic
@@ -52,11 +51,8 @@ def ensure_state_topic(connection: Connection, settings: Settings, partitions: i
         raise InvalidPartitionsError(
             f"{name}: {found} partitions; expected {partitions}, as many as {segments} has"
         )
-    admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
-    try:
+    with administrator(connection) as admin:
         admin.create_partitions({name: partitions})
-    finally:
-        admin.close()
 
 
 def ensure_decide_topic(connection: Connection, settings: Settings) -> None:
@@ -68,11 +64,9 @@ def _ensure(
     connection: Connection, settings: Settings, name: str, wanted: int, config: dict[str, str]
 ) -> int:
     """The partitions a topic has; it is made if it is missing."""
-    from kafka import KafkaAdminClient
     from kafka.errors import UnknownTopicOrPartitionError
 
-    admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
-    try:
+    with administrator(connection) as admin:
         if name in set(admin.list_topics()):
             return _count(admin, name)
         if not settings.kafka.create_topics:
@@ -80,8 +74,6 @@ def _ensure(
         if make_topic(admin, name, wanted, settings.kafka.replication, config):
             return wanted
         return _count(admin, name)
-    finally:
-        admin.close()
 
 
 def _count(admin: Any, name: str) -> int:

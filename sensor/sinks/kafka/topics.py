@@ -1,7 +1,8 @@
 """The topics: made as they should be, and held against that where they are there already."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from sensor.sinks.kafka.connection import Connection, KafkaSettings
@@ -9,6 +10,7 @@ from sensor.sinks.kafka.connection import Connection, KafkaSettings
 __all__ = [
     "ENFORCEMENT",
     "Topics",
+    "administrator",
     "ensure_enforcement_topic",
     "ensure_topics",
     "make_topic",
@@ -23,6 +25,18 @@ _PATIENCE: Final = 50
 """Tenths of a second for new topics to be known."""
 _DAY: Final = 86_400_000
 """Milliseconds."""
+
+
+@contextlib.contextmanager
+def administrator(connection: Connection) -> Iterator[Any]:
+    """Of topics, for as long as it is needed. Raises KafkaError."""
+    from kafka import KafkaAdminClient
+
+    admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
+    try:
+        yield admin
+    finally:
+        admin.close()
 
 
 def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
@@ -62,14 +76,12 @@ def ensure_topics(connection: Connection) -> Topics:
     Without the desk's everything else goes on: it is newer than the others, and whoever makes
     topics by hand may not have made it.
     """
-    from kafka import KafkaAdminClient
     from kafka.admin import ConfigResource, ConfigResourceType
     from kafka.errors import UnknownTopicOrPartitionError
 
     settings = connection.settings
     topics = wanted(settings)
-    admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
-    try:
+    with administrator(connection) as admin:
         desk = settings.desk_topic
         without = desk not in set(admin.list_topics()) and not _made(admin, settings, topics[desk])
         if without:
@@ -85,8 +97,6 @@ def ensure_topics(connection: Connection) -> Topics:
             if all(found.get(name) for name in topics):
                 break
             time.sleep(0.1)
-    finally:
-        admin.close()
     readable = {name: found[name] for name in topics if found.get(name)}
     sizes = [int(configs["max.message.bytes"]["value"]) for configs in readable.values()]
     faults = _compare(topics, readable)
@@ -97,18 +107,14 @@ def ensure_topics(connection: Connection) -> Topics:
 
 def ensure_enforcement_topic(connection: Connection) -> None:
     """Make the topic of what is in force, if it is missing and may be made. Raises KafkaError."""
-    from kafka import KafkaAdminClient
 
     settings = connection.settings
     if not settings.create_topics:
         return
-    admin = KafkaAdminClient(**connection.arguments, client_id="port25-topics")
-    try:
+    with administrator(connection) as admin:
         if settings.enforcement_topic not in set(admin.list_topics()):
             name, parts = settings.enforcement_topic, settings.partitions
             make_topic(admin, name, parts, settings.replication, ENFORCEMENT)
-    finally:
-        admin.close()
 
 
 def _made(admin: Any, settings: KafkaSettings, config: dict[str, str]) -> bool:
