@@ -207,7 +207,7 @@ class Correlator:
         self._arrived += [part for part in parts if part not in self._shares]
 
     def _divide(self) -> None:
-        """Once it has joined by name, have partitions divided anew.
+        """Once it has joined, note that; where by name, have partitions divided anew.
 
         The brokers give a member that comes back what it had. If it died after it had given a
         partition up for another, and before it said so, nobody would be given that one; nor those

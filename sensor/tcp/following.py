@@ -100,7 +100,7 @@ from sensor.tcp.handshake import (
 )
 from sensor.tcp.reassembly import OLD
 
-__all__ = ["follow", "syn_is_open"]
+__all__ = ["follow", "is_waiting", "syn_is_open"]
 
 _STAMP_REACH: Final = 1 << 20
 """Ticks between the first SYN and the last: 17 minutes of milliseconds."""
@@ -303,6 +303,12 @@ def _close(table, i, how):
 
 
 @kernel
+def is_waiting(row):
+    """Whether a connection waits for an answer to its SYN."""
+    return row.list_ == WAITING or row.list_ == EARLY
+
+
+@kernel
 def syn_is_open(row):
     """Whether nothing has come yet that only an answered SYN brings."""
     return row.state == SYN_SENT
@@ -414,6 +420,6 @@ def follow(table, segment, data, watched, now, streams):
     tick = now // SECOND
     if row.last != tick:
         row.last = tick
-        if row.list_ != WAITING and row.list_ != EARLY:
+        if not is_waiting(row):
             move(table, i, np.int64(row.list_))
     return event, i, side

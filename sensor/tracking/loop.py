@@ -53,7 +53,7 @@ from sensor.tcp.connections import (
 )
 from sensor.tcp.connections import due as next_due
 from sensor.tcp.fingerprint import syn_shape
-from sensor.tcp.following import follow
+from sensor.tcp.following import follow, is_waiting
 from sensor.tracking import attribution
 from sensor.tracking.ahead import GROUP, look_ahead
 from sensor.tracking.evaluate import close, evaluate, has_room_for_events, replies_visible, sweep
@@ -67,7 +67,6 @@ from sensor.tracking.sessions import (
     has_room_for_records,
     hear,
     is_heard,
-    is_waiting,
     refused,
     reopened,
     reset,

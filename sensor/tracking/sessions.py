@@ -58,7 +58,7 @@ from sensor.tcp.connections import (
     move,
     release,
 )
-from sensor.tcp.following import syn_is_open
+from sensor.tcp.following import is_waiting, syn_is_open
 from sensor.tcp.reassembly import start_stream
 from sensor.tracking.attribution import count, owner, weigh_proof
 from sensor.tracking.conduct import conducted
@@ -81,7 +81,6 @@ __all__ = [
     "has_room_for_records",
     "hear",
     "is_heard",
-    "is_waiting",
     "refused",
     "reopened",
     "reset",
@@ -439,12 +438,6 @@ def _look_ahead(followed, which, tick):
     third = np.int64(connections.rows[second].behind)
     if third >= 0:
         fetch_host(hosts, np.int64(connections.rows[third].owner))
-
-
-@inner
-def is_waiting(connection):
-    """Whether a connection waits for an answer."""
-    return connection.list_ == WAITING or connection.list_ == EARLY
 
 
 @inner_routine
