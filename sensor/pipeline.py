@@ -40,8 +40,8 @@ from sensor.customers.layout import (
 from sensor.decode.ahead import Decoded
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
-from sensor.dns.exchangers import Exchangers, get_ready
-from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups
+from sensor.dns.exchangers import NAMES, get_ready, names_of, what_is_known
+from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups, read_answers
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.histogram import STEPS, fan_out
 from sensor.hosts.in_use import new_in_use
@@ -101,7 +101,8 @@ def compile_kernels() -> None:
     state, zero = pipeline._state, np.uint64(0)
     adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, 0, True)
     host_text(0, 0, 128, 0)
-    pipeline._exchangers.rehearse()
+    read_answers(state.lookups)
+    names_of(state.lookups.known, state.lookups.known.seed, state.lookups.known.seed)
     evidence = Evidence(
         np.zeros((len(Count), len(WINDOWS)), np.int64), np.zeros(len(Fact), np.int64)
     )
@@ -175,12 +176,10 @@ class Pipeline:
         self._ends_sessions = sessions != "none"
         self._drain = Drain(most_sessions)
         self._giving = False
-        lookups = new_lookups()
-        self._exchangers = Exchangers(lookups, limits.max_exchangers)
         self._state = Tracking(
             connections=new_connections(limits.max_connections),
             sessions=new_sessions(limits.max_sessions, limits.max_pieces),
-            lookups=lookups,
+            lookups=new_lookups(limits.max_exchangers),
             hosts=new_host_table(limits.max_hosts, limits.max_details, limits.max_sketches),
             alerts=new_alert_table(limits.max_alerts),
             in_use=new_in_use(),
@@ -208,7 +207,7 @@ class Pipeline:
             self.model,
             state.levels.enough_proof,
             state.subscribers.classes,
-            self._exchangers,
+            state.lookups.known,
             self.settings.kafka.sensor,
             frozenset(self.settings.blocking.kinds),
             self._alone,
@@ -281,7 +280,7 @@ class Pipeline:
 
     def facts(self) -> dict[str, Any]:
         """What a snapshot must hold beside :meth:`arrays`."""
-        return {"last_ts": self._last_ts, "exchangers": self._exchangers.state()}
+        return {"last_ts": self._last_ts}
 
     def restore(self, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
         """Take over a snapshot. Raises SnapshotError, and is as before then."""
@@ -292,7 +291,6 @@ class Pipeline:
         restore(self.arrays() | {_CLASSES: classes, _WAITING: waiting}, arrays)
         self._await(waiting)
         self._last_ts = facts["last_ts"]
-        self._exchangers.restore(facts["exchangers"])
         self._reclassify(classes)
 
     def adopt(self, alert: Alert) -> bool:
@@ -475,8 +473,7 @@ class Pipeline:
             "hosts": _counted(state.hosts.meta, META) | _counted(state.meetings.meta, MEETINGS),
             "customers": _counted(state.leases.meta, LEASE_COUNTERS) | self._leases_unfit,
             "dns": _counted(state.lookups.meta, LOOKUP_COUNTERS)
-            | self._exchangers.counters
-            | {"exchangers_known": len(self._exchangers)},
+            | what_is_known(state.lookups.known),
             "alerts": {
                 "alerts_open": int(state.alerts.meta[OPEN_ALERTS]),
                 "alerts_refused": int(state.alerts.meta[REFUSED_ALERTS]),
@@ -492,7 +489,7 @@ class Pipeline:
 
     def reasons(self) -> dict[str, str]:
         """What readers did not expect, the first of each: why, by the counter it is told under."""
-        doors = (*self._exchangers.doors, self._drain.door)
+        doors = (NAMES, self._drain.door)
         return {door.counter: door.reason for door in doors if door.refused}
 
     def strain(self) -> Sentence | None:

@@ -33,7 +33,8 @@ from sensor.base import addresses
 from sensor.base.units import SECOND
 from sensor.customers.layout import HELD
 from sensor.customers.words import Addresses, addresses_of
-from sensor.dns.exchangers import Exchangers, provider
+from sensor.dns.exchangers import names_of, provider
+from sensor.dns.known import Known
 from sensor.hosts.customer_key import is_customer
 from sensor.hosts.evidence import Evidence, Fact
 from sensor.hosts.subscribers import host_text
@@ -82,13 +83,17 @@ class Composer(NamedTuple):
     """centibans"""
     classes: NDArray[np.void]
     """dtype CLASS, of ``Subscribers.classes``"""
-    exchangers: Exchangers
+    known: Known
     sensor: str
     """name of the sensor; empty: it has none"""
     kinds: frozenset[Abuse] = frozenset(BLOCKED)
     """of abuse that may be blocked"""
     alone: bool = False
     """it judges its share while it cannot forward: see ``Alert.alone``"""
+
+    def names(self, his: NDArray[np.uint64], los: NDArray[np.uint64]) -> list[str | None]:
+        """The names of the mail exchangers at addresses."""
+        return names_of(self.known, his, los)
 
     def host(self, hi: int, lo: int, row: int) -> str:
         """A subscriber in words, whose class is row ``row``."""
@@ -194,21 +199,17 @@ class Composer(NamedTuple):
 
     def _destinations(self, one: Weighed, ahead: int) -> list[Destination]:
         size = min(_DESTINATIONS, int(one.event["destinations"]))
+        his, los, ticks = one.his[:size], one.los[:size], one.ticks[:size]
+        columns = his.tolist(), los.tolist(), ticks.tolist(), self.names(his, los)
         return [
-            Destination(addresses.text(hi, lo), self.exchangers.name(hi, lo), tick - ahead)
-            for hi, lo, tick in zip(
-                one.his[:size].tolist(),
-                one.los[:size].tolist(),
-                one.ticks[:size].tolist(),
-                strict=True,
-            )
+            Destination(addresses.text(hi, lo), name, tick - ahead)
+            for hi, lo, tick, name in zip(*columns, strict=True)
         ]
 
     def _exchangers(self, one: Weighed) -> list[Exchanger]:
         """The destinations whose names are known, together by name."""
         size = int(one.event["destinations"])
-        pairs = zip(one.his[:size].tolist(), one.los[:size].tolist(), strict=True)
-        names = Counter(name for hi, lo in pairs if (name := self.exchangers.name(hi, lo)))
+        names = Counter(filter(None, self.names(one.his[:size], one.los[:size])))
         return [Exchanger(name, provider(name), count) for name, count in names.most_common()]
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sensor.base.kernel import kernel, prefetch, routine
 
-__all__ = ["Index", "after", "empty_index", "fetch", "home", "probe", "put", "remove"]
+__all__ = ["Index", "after", "empty_index", "fetch", "home", "in_use", "probe", "put", "remove"]
 
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -47,6 +47,11 @@ def empty_index(rows: int) -> Index:
         np.zeros(largest, np.uint64),
         np.array([_SMALLEST - 1, 0], np.int64),
     )
+
+
+def in_use(index: Index) -> int:
+    """How many rows it knows."""
+    return int(index.state[_USED])
 
 
 @kernel

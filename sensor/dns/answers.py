@@ -3,189 +3,163 @@
 Read record by record, each by itself: a record, an option or a signature that is damaged must not
 hide the others, or whoever owns a domain could hide its servers so. Where a record ends is told by
 its size alone; only of MX, A and AAAA of the class IN is more read than that. EDNS (RFC 6891), TSIG
-(RFC 8945) and all else is passed over.
+(RFC 8945) and all else is passed over. Kernels only.
 
 Work is bounded whatever the bytes: ``MOST_RECORDS`` are read, and a name follows ``MOST_POINTERS``
 pointers, each of which must lead back.
+
+Learnt are the names of exchangers, and addresses of those: asked for, through aliases, or told
+beside an MX. The first name of an address stays until the address is forgotten.
 """
 
-import struct
-from typing import Final, NamedTuple
+from typing import Final
 
-__all__ = [
-    "LONGEST_NAME", "MOST_POINTERS", "MOST_RECORDS",
-    "Address", "Answer", "name_text", "read_answer",
-]  # fmt: skip
+import numpy as np
 
-MOST_RECORDS: Final = 512
-"""MX and addresses read of one message."""
+from sensor.base.byteorder import u8, u16be
+from sensor.base.kernel import inner, inner_routine, routine
+from sensor.dns.known import ANSWER_COUNTERS, MOST_RECORDS, enter, find, is_exchanger
+from sensor.dns.names import after_name, copy_name, name_in
+
+__all__ = ["read_answer"]
 
 _A, _MX, _AAAA = 1, 15, 28
 _IN: Final = 1
-_SIZES: Final = {_A: 4, _AAAA: 16}
 _HEADER: Final = 12
-_FIXED: Final = struct.Struct(">HHIH")  # type, class, TTL, size of what follows
-_POINTER: Final = 0xC0
-_LONGEST_LABEL: Final = 63
-LONGEST_NAME: Final = 255
-MOST_POINTERS: Final = 32
-"""Who compresses names needs one or two."""
+_FIXED: Final = 10
+"""Octets of a record between its name and its data."""
+_ANSWERS, _AUTHORITY = 0, 1
+"""Sections; the third is what is told beside them."""
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+_BYTE = np.uint64(8)
+_MAPPED = np.uint64(0xFFFF00000000)
+
+_UNREADABLE: Final = ANSWER_COUNTERS["answers_unreadable"]
+_RECORDS_UNREADABLE: Final = ANSWER_COUNTERS["records_unreadable"]
+_OTHER_CLASSES: Final = ANSWER_COUNTERS["records_of_other_classes"]
+_SKIPPED: Final = ANSWER_COUNTERS["records_skipped"]
 
 
-class Address(NamedTuple):
-    """An A or AAAA record."""
-
-    owner: bytes
-    packed: bytes
-    answers: bool
-    """in the answer section, else beside it"""
-
-
-class Answer(NamedTuple):
-    """What could be read of a message."""
-
-    asked: bytes | None
-    """the name in its first question; names are as on the wire, without pointers"""
-    exchanges: list[bytes]
-    addresses: list[Address]
-    unreadable: int
-    """records of MX or an address that are damaged"""
-    of_other_classes: int
-    skipped: int
-    """beyond MOST_RECORDS"""
-    whole: bool
-    """every record was found that the header promises"""
+@inner
+def _number(data, at, size):
+    """The address of so many octets, as this sensor counts them: ``(hi, lo)``."""
+    hi = lo = _ZERO
+    for k in range(size):
+        hi = hi << _BYTE | lo >> np.uint64(56)
+        lo = lo << _BYTE | np.uint64(u8(data, at + k))
+    return hi, (lo | _MAPPED if size == 4 else lo)
 
 
-def name_text(name: bytes) -> str:
-    """A name in lower case without the last dot, as zone files write it (RFC 1035, 5.1; RFC 4343).
-
-    >>> name_text(bytes([3, 77, 88, 46, 2, 0xE2, 0x80, 0]))
-    'mx\\\\..\\\\226\\\\128'
-    """
-    labels = []
-    at = 0
-    while name[at]:
-        end = at + 1 + name[at]
-        labels.append("".join([_CHARACTERS[octet] for octet in name[at + 1 : end]]))
-        at = end
-    return ".".join(labels) or "."
-
-
-def _character(octet: int) -> str:
-    """An octet of a label as zone files write it."""
-    if octet in b'"().;\\@$':
-        return "\\" + chr(octet)
-    return chr(octet).lower() if 0x20 < octet < 0x7F else f"\\{octet:03d}"
-
-
-_CHARACTERS: Final = [_character(octet) for octet in range(256)]
-
-
-class _DamagedError(Exception):
-    """There is no name or record here."""
-
-
-def read_answer(message: bytes) -> Answer:
-    """Read one message; what is damaged is left out and counted."""
-    exchanges: list[bytes] = []
-    addresses: list[Address] = []
-    asked: bytes | None = None
-    unreadable = others = found = 0
-    whole = True
-    try:
-        questions, answers, authorities, additional = struct.unpack_from(">4H", message, 4)
-        at = _HEADER
-        for n in range(questions):
-            if n == 0:
-                asked = _name_or_none(message, at)
-            at = _after_name(message, at) + 4
-        sections = (answers, True), (authorities, None), (additional, False)
-        for count, section in sections:
-            for _ in range(count):
-                owner_at, at = at, _after_name(message, at)
-                kind, class_, _, size = _FIXED.unpack_from(message, at)
-                data, at = at + _FIXED.size, at + _FIXED.size + size
-                if at > len(message):
-                    raise _DamagedError
-                if section is None or kind not in (_A, _MX, _AAAA):
-                    continue
-                if class_ != _IN:
-                    others += 1
-                    continue
-                found += 1
-                if found > MOST_RECORDS:
-                    continue
-                try:
-                    if kind == _MX:
-                        if section:
-                            exchanges.append(_exchange(message, data, at))
-                    elif size != _SIZES[kind]:
-                        raise _DamagedError
-                    else:
-                        owner, _ = _name(message, owner_at)
-                        addresses.append(Address(owner, message[data:at], section))
-                except _DamagedError:
-                    unreadable += 1
-    except (_DamagedError, struct.error):
-        whole = False
-    skipped = max(0, found - MOST_RECORDS)
-    return Answer(asked, exchanges, addresses, unreadable, others, skipped, whole)
-
-
-def _exchange(message: bytes, data: int, end: int) -> bytes:
-    """A preference and a name that ends where the record does."""
-    name, after = _name(message, data + 2)
+@inner_routine
+def _learn_exchange(known, data, a, b, start, end):
+    """The MX whose data are ``data[start:end]``: 1 where it is new or damaged."""
+    hashed, after, length = name_in(data, a, b, start + 2)
     if after != end:
-        raise _DamagedError
-    return name
+        known.counts[_RECORDS_UNREADABLE] += 1
+        return 1
+    if length == 1 or is_exchanger(known, hashed):  # none (RFC 7505), or nothing new
+        return 0
+    enter(known, known.names, _ONE, hashed)
+    return 1
 
 
-def _after_name(message: bytes, at: int) -> int:
-    """Where the name at ``at`` ends, whatever it may point to."""
-    while at < len(message):
-        size = message[at]
-        if size >= _POINTER:
-            return at + 2
-        if size > _LONGEST_LABEL:
+@inner_routine
+def _learn_address(known, data, a, b, n, asked):
+    """Number ``n`` of those found: 1 where it is new or damaged.
+
+    ``asked`` tells that the name in the question is an exchanger's.
+    """
+    owner, start, what = known.found[n]
+    size = what >> 1
+    hashed, end, _ = name_in(data, a, b, owner)
+    if end < 0 or size == 0:
+        known.counts[_RECORDS_UNREADABLE] += 1
+        return 1
+    if not is_exchanger(known, hashed):
+        if not (asked and what & 1):
+            return 0
+        owner = a + _HEADER
+    hi, lo = _number(data, start, size)
+    if (hi == _ZERO and lo == _ZERO) or find(known, known.addresses, hi, lo) >= 0:
+        return 0
+    row = known.addresses.rows[enter(known, known.addresses, hi, lo)]
+    copy_name(row.name, data, a, owner)
+    return 1
+
+
+@inner
+def _learn_addresses(known, data, a, b, found):
+    """The addresses found, once all names are known: how many are new or damaged."""
+    if found == 0:
+        return 0
+    hashed, end, _ = name_in(data, a, b, a + _HEADER)
+    asked = end >= 0 and is_exchanger(known, hashed)
+    new = 0
+    for n in range(found):
+        new += _learn_address(known, data, a, b, n, asked)
+    return new
+
+
+@inner_routine
+def _learn_records(known, data, a, b, at):
+    """The records from ``at`` on: ``(odd, addresses, whole)``, the last to be learnt yet.
+
+    ``odd`` counts what was new or damaged; ``whole``: each record is there that the header
+    promises.
+    """
+    odd = found = addresses = 0
+    for section in range(3):
+        for _ in range(u16be(data, a + 6 + 2 * section)):
+            owner = at
+            at = after_name(data, owner, b)
+            if at < 0 or at + _FIXED > b:
+                return odd, addresses, False
+            kind = u16be(data, at)
+            class_ = u16be(data, at + 2)
+            size = np.int64(u16be(data, at + 8))
+            start = at + _FIXED
+            at = start + size
+            if at > b:
+                return odd, addresses, False
+            if section == _AUTHORITY or (kind != _A and kind != _MX and kind != _AAAA):
+                continue
+            if class_ != _IN:
+                known.counts[_OTHER_CLASSES] += 1
+                odd += 1
+                continue
+            found += 1
+            if found > MOST_RECORDS:
+                known.counts[_SKIPPED] += 1
+                odd += 1
+            elif kind != _MX:
+                fits = size == (4 if kind == _A else 16)
+                row = known.found[addresses]
+                row[0] = owner
+                row[1] = start
+                row[2] = (size << 1 if fits else 0) | (section == _ANSWERS)
+                addresses += 1
+            elif section == _ANSWERS:
+                odd += _learn_exchange(known, data, a, b, start, at)
+    return odd, addresses, True
+
+
+@routine
+def read_answer(known, data, a, b):
+    """Learn from the message ``data[a:b]``, whose header is there; False: it said nothing new.
+
+    What is damaged is left out and counted.
+    """
+    at = a + _HEADER
+    for _ in range(u16be(data, a + 4)):
+        at = after_name(data, at, b)
+        if at < 0:
             break
-        at += 1 + size
-        if size == 0:
-            return at
-    raise _DamagedError
-
-
-def _name_or_none(message: bytes, at: int) -> bytes | None:
-    """The name at ``at``, or None where it is damaged."""
-    try:
-        return _name(message, at)[0]
-    except _DamagedError:
-        return None
-
-
-def _name(message: bytes, at: int) -> tuple[bytes, int]:
-    """The name at ``at``, and where what is written there ends."""
-    parts: list[bytes] = []
-    after = _after_name(message, at)
-    pointers = length = 0
-    first = at
-    while True:
-        if at >= len(message):
-            raise _DamagedError
-        size = message[at]
-        if size >= _POINTER:
-            if at + 2 > len(message):
-                raise _DamagedError
-            to = (size & ~_POINTER) << 8 | message[at + 1]
-            pointers += 1
-            if to >= first or pointers > MOST_POINTERS:  # RFC 1035, 4.1.4: to a prior name
-                raise _DamagedError
-            first = at = to
-            continue
-        length += 1 + size
-        if size > _LONGEST_LABEL or at + 1 + size > len(message) or length > LONGEST_NAME:
-            raise _DamagedError
-        parts.append(message[at : at + 1 + size])
-        if size == 0:
-            return b"".join(parts), after
-        at += 1 + size
+        at += 4
+    odd, addresses, whole = 0, 0, False
+    if at >= 0:
+        odd, addresses, whole = _learn_records(known, data, a, b, at)
+    odd += _learn_addresses(known, data, a, b, addresses)
+    if not whole:
+        known.counts[_UNREADABLE] += 1
+    return odd > 0 or not whole

@@ -1,178 +1,133 @@
-"""Answers that say nothing new are told from the others before Python reads any. Kernels only.
+"""Names of mail exchangers, and addresses that have one: rings of fixed size. Kernels only.
 
-A resolver is asked for the same few thousand servers all day. An answer is *known* where each MX in
-it is watched already, each address told of already (or of a name nobody asked about), and nothing
-in it is damaged, odd or too much: of such the reader (``dns/answers.py``) would learn nothing, and
-count nothing. Whatever is not understood here is not known.
-
-Addresses stand in a table of fixed size; the newest stands in a slot.
+A name is known by its hash; its text is kept beside each address it was given to, for that is what
+people are shown. When a ring is full, what was learnt first makes room and is counted.
 """
 
-from typing import Final
+import os
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sensor.base.byteorder import u8, u16be
-from sensor.base.kernel import inner, inner_routine, kernel, mix, routine
-from sensor.dns.answers import LONGEST_NAME, MOST_POINTERS, MOST_RECORDS
+from sensor.base.hash_index import Index, after, empty_index, home, probe, put, remove
+from sensor.base.kernel import inner, inner_routine, kernel, mix
+from sensor.base.kernel import table as new_table
+from sensor.dns.names import LONGEST_NAME
 
 __all__ = [
-    "ADDRESSES", "FNV_START", "TOLD", "forget_address", "hash_label", "says_nothing_new", "told",
+    "ADDRESS", "ANSWER_COUNTERS", "MOST_RECORDS", "NAME",
+    "Known", "Ring", "enter", "find", "find_all", "is_exchanger", "new_known",
 ]  # fmt: skip
 
-ADDRESSES: Final = 1 << 17
-TOLD = np.dtype([("hi", np.uint64), ("lo", np.uint64)], align=True)
-"""An address that has a name; zero: none."""
+MOST_RECORDS: Final = 512
+"""MX and addresses read of one message."""
 
-FNV_START: Final = np.uint64(0xCBF29CE484222325)
-_FNV: Final = np.uint64(0x100000001B3)
+NAME = np.dtype([("hi", np.uint64), ("lo", np.uint64)], align=True)
+"""A name: one, and its hash. Zero: none."""
+ADDRESS = np.dtype(
+    [("hi", np.uint64), ("lo", np.uint64), ("name", np.uint8, LONGEST_NAME + 1)], align=True
+)
+"""An address and its name, in lower case, as on the wire without pointers. Zero: none."""
 
-_A, _MX, _AAAA = 1, 15, 28
-_IN: Final = 1
-_HEADER: Final = 12
-_FIXED: Final = 10
-"""Bytes of a record between its name and its data."""
-_POINTER: Final = 0xC0
-_LONGEST_LABEL: Final = 63
+ANSWER_COUNTERS: Final = {
+    "exchangers_forgotten": 0,  # names and addresses
+    "answers_unreadable": 1,
+    "records_unreadable": 2,
+    "records_of_other_classes": 3,
+    "records_skipped": 4,  # beyond MOST_RECORDS
+}
+_FORGOTTEN: Final = ANSWER_COUNTERS["exchangers_forgotten"]
+
+_HALF = np.uint64(32)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-_BYTE = np.uint64(8)
-_MAPPED = np.uint64(0xFFFF00000000)
+
+
+class Ring(NamedTuple):
+    """Rows by a key of two words, in the order in which they came."""
+
+    rowindex: Index
+    rows: NDArray[np.void]
+    """dtype NAME or ADDRESS"""
+    next: NDArray[np.int64]
+    """[1] the row that is filled next"""
+
+
+class Known(NamedTuple):
+    """What DNS answers have told, as kernels take it."""
+
+    seed: NDArray[np.uint64]
+    """[1] of the indexes, so that nobody can aim at a slot; what is known does not depend on it"""
+    names: Ring
+    addresses: Ring
+    counts: NDArray[np.int64]
+    """by ANSWER_COUNTERS"""
+    found: NDArray[np.int64]
+    """[MOST_RECORDS, 3] while a message is read: where an owner and its address are, and what"""
+
+
+def new_known(most: int) -> Known:
+    """Room for so many names, and for as many addresses; memory is taken as it is used."""
+    names, addresses = (
+        Ring(empty_index(most), new_table(most, dtype), np.zeros(1, np.int64))
+        for dtype in (NAME, ADDRESS)
+    )
+    return Known(
+        np.frombuffer(os.urandom(8), np.uint64).copy(),
+        names,
+        addresses,
+        np.zeros(len(ANSWER_COUNTERS), np.int64),
+        np.zeros((MOST_RECORDS, 3), np.int64),
+    )
 
 
 @inner
-def _slot(hi, lo):
-    return np.int64(mix(mix(_ONE, hi), lo) & np.uint64(ADDRESSES - 1))
+def _tag(known, hi, lo):
+    return mix(mix(known.seed[0], hi), lo) >> _HALF
 
 
 @kernel
-def told(table, hi, lo):
-    """An address has a name now."""
-    row = table[_slot(hi, lo)]
+def find(known, ring, hi, lo):
+    """The row of ``ring`` with this key, or -1."""
+    tag = _tag(known, hi, lo)
+    at = home(ring.rowindex, tag)
+    while True:
+        at, n = probe(ring.rowindex, tag, at)
+        if n < 0 or (ring.rows[n].lo == lo and ring.rows[n].hi == hi):
+            return n
+        at = after(ring.rowindex, at)
+
+
+@inner
+def is_exchanger(known, hashed):
+    """Whether a name (by its hash) is a mail exchanger's."""
+    return find(known, known.names, _ONE, hashed) >= 0
+
+
+@inner_routine
+def enter(known, ring, hi, lo):
+    """A row for a key that has none, which is not zero; what was learnt first makes room."""
+    n = ring.next[0]
+    if n >= ring.rows.shape[0]:
+        n = np.int64(0)
+    ring.next[0] = n + 1
+    row = ring.rows[n]
+    if row.hi != _ZERO or row.lo != _ZERO:
+        remove(ring.rowindex, _tag(known, row.hi, row.lo), n)
+        known.counts[_FORGOTTEN] += 1
+    tag = _tag(known, hi, lo)
+    at, other = probe(ring.rowindex, tag, home(ring.rowindex, tag))
+    while other >= 0:
+        at, other = probe(ring.rowindex, tag, after(ring.rowindex, at))
+    put(ring.rowindex, tag, at, n)
     row.hi = hi
     row.lo = lo
+    return n
 
 
 @kernel
-def forget_address(table, hi, lo):
-    """It has none any more."""
-    row = table[_slot(hi, lo)]
-    if row.hi == hi and row.lo == lo:
-        row.hi = _ZERO
-        row.lo = _ZERO
-
-
-@inner
-def hash_label(hashed, data, at, stop):
-    """The hash of a name so far, and of the label in ``data[at:stop]``, cases folded."""
-    for k in range(at, stop):
-        byte = u8(data, k)
-        if 0x41 <= byte <= 0x5A:
-            byte += 32
-        hashed = (hashed ^ np.uint64(byte)) * _FNV
-    return hashed
-
-
-@inner_routine
-def _name(data, a, b, at):
-    """``(hash, end)`` of the name at ``at`` of the message ``data[a:b]``; end -1: it is damaged.
-
-    The hash is that of ``lookups.name_hash``; pointers are followed as ``answers`` does.
-    """
-    hashed = FNV_START
-    end = np.int64(-1)
-    length = pointers = np.int64(0)
-    first = at
-    while at < b:
-        size = u8(data, at)
-        if size >= _POINTER:
-            if at + 2 > b:
-                break
-            if end < 0:
-                end = at + 2
-            to = a + ((size & ~_POINTER) << 8 | u8(data, at + 1))
-            pointers += 1
-            if to >= first or pointers > MOST_POINTERS:
-                break
-            first = at = to
-            continue
-        stop = at + 1 + size
-        length += 1 + size
-        if size > _LONGEST_LABEL or stop > b or length > LONGEST_NAME:
-            break
-        hashed = hash_label(hashed, data, at, stop)
-        at = stop
-        if size == 0:
-            return mix(hashed, _ONE), (at if end < 0 else end)
-    return hashed, np.int64(-1)
-
-
-@inner
-def _number(data, at, size):
-    """The address of so many bytes, as this sensor counts them: ``(hi, lo)``."""
-    hi = lo = _ZERO
-    for k in range(size):
-        hi = hi << _BYTE | lo >> np.uint64(56)
-        lo = lo << _BYTE | np.uint64(u8(data, at + k))
-    return hi, (lo | _MAPPED if size == 4 else lo)
-
-
-@inner
-def _is_watched(names, hashed):
-    return names[np.int64(hashed & np.uint64(names.shape[0] - 1))] == hashed
-
-
-@inner_routine
-def _mx_is_known(names, data, a, b, at, end):
-    """Whether the exchange in ``data[at:end]`` is watched, or there is none (RFC 7505)."""
-    hashed, after = _name(data, a, b, at + 2)
-    if after != end:
-        return False
-    return u8(data, at + 2) == 0 or _is_watched(names, hashed)
-
-
-@routine
-def says_nothing_new(names, addresses, data, a, b):
-    """Whether the answer ``data[a:b]``, whose header and first question are sound, is known.
-
-    ``names`` are the hashes of exchangers that are watched, ``addresses`` (dtype TOLD) those that
-    have a name.
-    """
-    asked, at = _name(data, a, b, a + _HEADER)
-    asked_is_watched = _is_watched(names, asked)
-    at = a + _HEADER
-    for _ in range(u16be(data, a + 4)):
-        _, at = _name(data, a, b, at)
-        if at < 0:
-            return False
-        at += 4
-    found = 0
-    for section in range(3):
-        for _ in range(u16be(data, a + 6 + 2 * section)):
-            owner, fixed = _name(data, a, b, at)
-            if fixed < 0 or fixed + _FIXED > b:
-                return False
-            kind = u16be(data, fixed)
-            size = np.int64(u16be(data, fixed + 8))
-            start = fixed + _FIXED
-            at = start + size
-            if at > b:
-                return False
-            if section == 1 or (kind != _A and kind != _MX and kind != _AAAA):
-                continue
-            found += 1
-            if u16be(data, fixed + 2) != _IN or found > MOST_RECORDS:
-                return False
-            if kind == _MX:
-                if section == 0 and not _mx_is_known(names, data, a, b, start, at):
-                    return False
-                continue
-            if size != (4 if kind == _A else 16):
-                return False
-            hi, lo = _number(data, start, size)
-            row = addresses[_slot(hi, lo)]
-            of_a_server = _is_watched(names, owner) or (section == 0 and asked_is_watched)
-            is_told = row.hi == hi and row.lo == lo and hi | lo != _ZERO
-            if of_a_server and not is_told:
-                return False
-    return True
+def find_all(known, his, los, rows):
+    """Set each of ``rows`` (int64) to the row of an address, or -1."""
+    for k in range(rows.shape[0]):
+        rows[k] = find(known, known.addresses, his[k], los[k])

@@ -5,9 +5,9 @@ Of every message the header and the first question are read (RFC 1035, 4.1). Wha
 * a *query* for MX: who asks is about to deliver mail by itself. The same question of the same
   client within ``ASKED_SECONDS`` is a retry and counts once.
 * an *answer* to a question seen before, if it was for MX, or for the address of a name that an
-  earlier MX answer gave. Such answers, unless they say nothing new (``known``), are put aside for
-  Python, which reads them whole (``exchangers``). An answer nobody was seen to ask for tells
-  nothing: anybody can send one.
+  earlier MX answer gave. Such answers are put aside, to be read whole (``answers``) when all that
+  ended before them has been told. An answer nobody was seen to ask for tells nothing: anybody can
+  send one.
 
 Over TCP (RFC 7766) a message has its length before it. The streams are put together as those of
 mail are (``tcp.reassembly``); of a message that is not complete ``MESSAGE`` bytes are held at most.
@@ -16,9 +16,8 @@ is known, else where the stream goes on. Ports used again, and a connection sile
 ``ASKED_SECONDS``, begin anew.
 
 Every table here is of fixed size, and the newest entry overwrites the one in its slot: of questions
-(then the answer is not read), of known names (then their addresses are not learnt), and of
-connections (what they held is counted). No hash depends on a secret, or two runs might overwrite
-different ones.
+(then the answer is not read), and of connections (what they held is counted). No hash of those
+depends on a secret, or two runs might overwrite different ones.
 """
 
 from typing import Final, NamedTuple
@@ -31,7 +30,9 @@ from sensor.base.kernel import inner_routine, kernel, mix
 from sensor.base.kernel import table as new_table
 from sensor.base.units import SECOND
 from sensor.decode.segment import DNS_PORT, UDP_HEADER
-from sensor.dns.known import ADDRESSES, FNV_START, TOLD, hash_label, says_nothing_new
+from sensor.dns.answers import read_answer
+from sensor.dns.known import Known, is_exchanger, new_known
+from sensor.dns.names import name_hash
 from sensor.tcp.reassembly import (
     STREAM_FIELDS,
     WINDOW,
@@ -47,29 +48,23 @@ __all__ = [
     "ANSWERS_PUT_ASIDE",
     "LOOKUP_COUNTERS",
     "Lookups",
-    "clear_answers",
-    "forget_name",
-    "name_hash",
     "new_lookups",
     "on_segment",
-    "watch_name",
+    "read_answers",
 ]
 
 ASKED_SECONDS: Final = 10
 """How long a question may wait for its answer, or a retry come after it."""
 QUESTIONS: Final = 1 << 14
-NAMES: Final = 1 << 17
 CONNECTIONS: Final = 64
 """Connections over TCP that are put together at a time."""
 PIECES: Final = 256
 """Their pieces out of order, in all."""
 MESSAGE: Final = 8192
 """Bytes held of a message over TCP, its length included, until its end has come."""
-ANSWERS: Final = 64
-ANSWERS_A_SECOND: Final = 1000
-"""More that say something new are not read, whoever floods: the rest of the sensor is worth more
-than names."""
+ANSWERS: Final = 4096
 _ANSWER_BYTES: Final = 1 << 17
+"""Put aside at most: more than one segment of TCP brings by itself."""
 
 LOOKUP_COUNTERS: Final = {
     "mx_queries": 0,
@@ -78,17 +73,15 @@ LOOKUP_COUNTERS: Final = {
     "answers_unasked": 3,  # for MX, but nobody was seen to ask
     "messages_unreadable": 4,  # no DNS header or question
     "pieces_lost": 5,  # of messages over TCP: never seen, too long, or overwritten
-    "answers_skipped": 6,  # more than ANSWERS_A_SECOND
-    "answers_known": 11,  # of those read: they said nothing new
+    "answers_skipped": 6,  # more of one segment than can be put aside
+    "answers_known": 9,  # of those read: they said nothing new
 }
 _QUERIES, _REPEATED, _READ, _UNASKED, _UNREADABLE, _LOST, _SKIPPED, _KNOWN = (
     LOOKUP_COUNTERS.values()
 )
 ANSWERS_PUT_ASIDE: Final = 7
-"""Slot of ``meta``: answers waiting for Python."""
+"""Slot of ``meta``: answers waiting to be read."""
 _PUT_BYTES: Final = 8
-_THIS_SECOND: Final = 9
-_IN_THIS_SECOND: Final = 10
 
 ASKED = np.dtype(
     [("fingerprint", np.uint64), ("ts", np.int64), ("transaction", np.int64)], align=True
@@ -117,10 +110,7 @@ class Lookups(NamedTuple):
 
     asked: NDArray[np.void]
     """dtype ASKED"""
-    names: NDArray[np.uint64]
-    """hashes of names known to be mail exchangers"""
-    addresses: NDArray[np.void]
-    """dtype TOLD: addresses that have a name"""
+    known: Known
     streams: Streams
     """with rows of dtype CONVERSATION"""
     messages: NDArray[np.uint8]
@@ -132,14 +122,13 @@ class Lookups(NamedTuple):
     meta: NDArray[np.int64]
 
 
-def new_lookups() -> Lookups:
-    """Tables that hold nothing yet."""
+def new_lookups(most: int) -> Lookups:
+    """Tables that hold nothing yet; ``most`` names of exchangers, and addresses."""
     conversations = new_table(CONNECTIONS, CONVERSATION)
     conversations["held"] = -1
     return Lookups(
         new_table(QUESTIONS, ASKED),
-        np.zeros(NAMES, np.uint64),
-        new_table(ADDRESSES, TOLD),
+        new_known(most),
         new_streams(conversations, PIECES),
         np.zeros((CONNECTIONS, 2, MESSAGE), np.uint8),
         np.zeros(_ANSWER_BYTES, np.uint8),
@@ -148,61 +137,13 @@ def new_lookups() -> Lookups:
     )
 
 
-@kernel
-def name_hash(data, a, b):
-    """``(hash, end)`` of the uncompressed name at ``data[a:b]``, cases folded; end -1: none there.
-
-    A length and so many bytes, until a zero length (RFC 1035, 3.1).
-    """
-    hashed = FNV_START
-    first = a
-    while a < b and a - first < 255:
-        size = u8(data, a)
-        stop = a + 1 + size
-        if size > 63 or stop > b:
-            break
-        hashed = hash_label(hashed, data, a, stop)
-        a = stop
-        if size == 0:
-            return mix(hashed, np.uint64(1)), a
-    return hashed, -1
-
-
-@kernel
-def watch_name(lookups, data):
-    """From now on read the addresses of the name that ``data`` (uint8, as on the wire) is.
-
-    Gives what :func:`forget_name` is to be given.
-    """
-    hashed, end = name_hash(data, 0, data.shape[0])
-    if end > 0:
-        lookups.names[np.int64(hashed & np.uint64(NAMES - 1))] = hashed
-    return hashed
-
-
-@kernel
-def forget_name(lookups, hashed):
-    """Read the addresses of a name (by its hash) no more."""
-    slot = np.int64(hashed & np.uint64(NAMES - 1))
-    if lookups.names[slot] == hashed:
-        lookups.names[slot] = np.uint64(0)
-
-
-@kernel
-def _put_aside(lookups, second, data, a, b):
-    """Keep an answer, ``data[a:b]``, for Python to read; too many are counted and left."""
+@inner_routine
+def _put_aside(lookups, data, a, b):
+    """Keep an answer, ``data[a:b]``, to be read; too many at once are counted and left."""
     meta = lookups.meta
-    if meta[_THIS_SECOND] != second:
-        meta[_THIS_SECOND] = second
-        meta[_IN_THIS_SECOND] = 0
-    meta[_IN_THIS_SECOND] += 1
     n = meta[ANSWERS_PUT_ASIDE]
     at = meta[_PUT_BYTES]
-    if (
-        meta[_IN_THIS_SECOND] > ANSWERS_A_SECOND
-        or n == ANSWERS
-        or at + b - a > lookups.answers.shape[0]
-    ):
+    if n == ANSWERS or at + b - a > lookups.answers.shape[0]:
         meta[_SKIPPED] += 1
         return
     for k in range(b - a):
@@ -233,7 +174,7 @@ def _message(lookups, segment, back, data, a, b):
         return 0
     kind = u16be(data, end)
     if kind == _A or kind == _AAAA:
-        if lookups.names[np.int64(hashed & np.uint64(NAMES - 1))] != hashed:
+        if not is_exchanger(lookups.known, hashed):
             return 0
     elif kind != _MX:
         return 0
@@ -255,13 +196,8 @@ def _message(lookups, segment, back, data, a, b):
         return 0 if recent else 1
     if recent and slot.transaction == transaction:
         slot.transaction = -1
-        if flags & 15 > 0:
-            return 0
-        if says_nothing_new(lookups.names, lookups.addresses, data, a, b):
-            meta[_READ] += 1
-            meta[_KNOWN] += 1
-        else:
-            _put_aside(lookups, segment.ts // SECOND, data, a, b)
+        if flags & 15 == 0:
+            _put_aside(lookups, data, a, b)
     elif kind == _MX:
         meta[_UNASKED] += 1
     return 0
@@ -362,8 +298,8 @@ def on_segment(lookups, segment, data):
     """``segment`` (dtype SEGMENT, kind DNS): ``(queries, back)``.
 
     Those are fresh queries for MX that it shows: its sender's or, where ``back``, its receiver's,
-    which had waited for what came before them. Answers to read are put aside; Python must take
-    them before the next segment.
+    which had waited for what came before them. Answers to read are put aside, and must be read
+    before the next segment.
     """
     a = np.int64(segment.payload)
     if segment.header == UDP_HEADER:
@@ -388,7 +324,14 @@ def on_segment(lookups, segment, data):
 
 
 @kernel
-def clear_answers(lookups):
-    """The answers put aside have been read."""
-    lookups.meta[ANSWERS_PUT_ASIDE] = 0
-    lookups.meta[_PUT_BYTES] = 0
+def read_answers(lookups):
+    """Learn from the answers that were put aside."""
+    meta = lookups.meta
+    at = 0
+    for n in range(meta[ANSWERS_PUT_ASIDE]):
+        stop = at + lookups.sizes[n]
+        if not read_answer(lookups.known, lookups.answers, at, stop):
+            meta[_KNOWN] += 1
+        at = stop
+    meta[ANSWERS_PUT_ASIDE] = 0
+    meta[_PUT_BYTES] = 0

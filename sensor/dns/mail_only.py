@@ -17,7 +17,8 @@ from sensor.base.byteorder import u8, u16be
 from sensor.base.kernel import kernel, mix
 from sensor.base.units import SECOND
 from sensor.decode.segment import DNS, UDP_HEADER
-from sensor.dns.lookups import ASKED_SECONDS, name_hash
+from sensor.dns.lookups import ASKED_SECONDS
+from sensor.dns.names import name_hash
 
 __all__ = ["ASKER", "ASKERS", "WITHHELD", "withhold"]
 

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import ipaddress
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
@@ -238,20 +238,20 @@ class _Columns:
     """Columns of a structured array, as Python's own numbers, bytes and texts."""
 
     def __init__(self, rows: NDArray[np.void]) -> None:
-        self._rows = rows
+        self.rows = rows
 
     def __getitem__(self, name: str) -> list[Any]:
-        column: list[Any] = self._rows[name].tolist()
+        column: list[Any] = self.rows[name].tolist()
         return column
 
     def total(self, name: str) -> list[int]:
         """Both sides of a field together."""
-        total: list[int] = self._rows[name].sum(axis=1).tolist()
+        total: list[int] = self.rows[name].sum(axis=1).tolist()
         return total
 
     def raw(self, name: str) -> list[Any]:
         """The bytes of an array of numbers."""
-        column = np.ascontiguousarray(self._rows[name])
+        column = np.ascontiguousarray(self.rows[name])
         width = column.shape[-1] * column.dtype.itemsize
         found: list[Any] = column.view(f"V{width}").reshape(column.shape[:-1]).tolist()
         return found
@@ -263,11 +263,10 @@ class _Columns:
 
 
 _Column = Iterable[Any]
+_Names = Callable[[NDArray[np.uint64], NDArray[np.uint64]], Sequence[str | None]]
 
 
-def _of_connection(
-    c: _Columns, ended: list[Any], name: Callable[[int, int], str | None]
-) -> dict[str, _Column]:
+def _of_connection(c: _Columns, ended: list[Any], names: _Names) -> dict[str, _Column]:
     """Fields of a record that its connection tells."""
     clients = list(map(_address, c["client_hi"], c["client_lo"]))
     server_halves = c["server_hi"], c["server_lo"]
@@ -280,7 +279,7 @@ def _of_connection(
         "src": [text for text, _ in clients],
         "sport": sports,
         "dst": [text for text, _ in servers],
-        "dst_name": map(name, *server_halves),
+        "dst_name": names(c.rows["server_hi"], c.rows["server_lo"]),
         "dport": dports,
         "vlan": [vlan if vlan >= 0 else None for vlan in c["vlan"]],
         "community_id": map(_community_id, *packed),
@@ -350,11 +349,11 @@ def session_records(
     connections: NDArray[np.void],
     sessions: NDArray[np.void],
     ends: NDArray[np.uint8],
-    name: Callable[[int, int], str | None],
+    names: _Names,
 ) -> list[Session]:
     """Records of connections (dtype CONNECTION), what was said in them (dtype SESSION) and ENDS.
 
-    ``name`` gives that of a server by the two halves of its address.
+    ``names`` gives those of servers by the halves of their addresses.
 
     Worked out column by column, and what often comes again (names, reply codes) once: a record
     costs what its encoding does.
@@ -362,7 +361,7 @@ def session_records(
     ended: list[Any] = [ENDS[end] for end in ends.tolist()]
     said = _Columns(sessions)
     columns = {
-        **_of_connection(_Columns(connections), ended, name),
+        **_of_connection(_Columns(connections), ended, names),
         **_of_envelopes(said),
         **_of_replies(said),
         **_of_streams(said),

@@ -19,7 +19,7 @@ from sensor.base.units import SECOND
 from sensor.customers.layout import LEASE_COUNTERS
 from sensor.decode.segment import DNS, OVERHEARD, TCP
 from sensor.decode.sharing import ttl
-from sensor.dns.lookups import ANSWERS_PUT_ASIDE, on_segment
+from sensor.dns.lookups import ANSWERS_PUT_ASIDE, on_segment, read_answers
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import NO_ALERT
 from sensor.hosts.settled import unsettle
@@ -163,6 +163,12 @@ def _catch_up(t, now):
                 evaluate(judged_of(t), h, ts, tick)
 
 
+@inner
+def _is_untold(t):
+    """Whether anything waits for Python that tells of addresses by their names."""
+    return t.events.size[0] > 0 or t.records.size[0] > 0
+
+
 # --- what a segment is ---------------------------------------------------------------------------
 
 
@@ -292,7 +298,8 @@ def _on_connection(t, segment, data, ts, now, tick):
 def track(segments, data, start, t):
     """Follow ``segments`` (dtype SEGMENT) from number ``start`` on; ``data`` is their block's.
 
-    Returns where it stopped: before the end when events, or a DNS answer, must be taken first.
+    Returns where it stopped: before the end when events must be taken first, and told by the names
+    that were known before a DNS answer.
     """
     ahead = start
     for k in range(start, segments.shape[0]):
@@ -316,7 +323,9 @@ def track(segments, data, start, t):
         if h >= 0:
             evaluate(judged_of(t), h, ts, tick)
         if segment.kind >= DNS and t.lookups.meta[ANSWERS_PUT_ASIDE]:
-            return k + 1
+            if _is_untold(t):
+                return k + 1
+            read_answers(t.lookups)
     return segments.shape[0]
 
 

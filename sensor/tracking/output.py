@@ -25,6 +25,7 @@ from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
 from sensor.capture.block import Block
 from sensor.decode.segment import SEGMENT
+from sensor.dns.lookups import read_answers
 from sensor.hosts.customer_key import pseudonym
 from sensor.hosts.evidence import Evidence, Fact
 from sensor.smtp.record import Session, session_records
@@ -102,7 +103,7 @@ class Drain:
         self._drain_events(state, composer)
         if state.flood.facts[PENDING]:
             self._now.notices.append(describe(state.flood))
-        composer.exchangers.read_answers()
+        read_answers(state.lookups)
 
     def _drain_events(self, state: Tracking, composer: Composer) -> None:
         events = state.events
@@ -155,14 +156,13 @@ class Drain:
         composer: Composer,
     ) -> Sequence[Session | None]:
         """The records of connections that ended; None for one that cannot be read."""
-        name = composer.exchangers.name
         try:
-            return session_records(connections, sessions, ends, name)
+            return session_records(connections, sessions, ends, composer.names)
         except Exception:  # which of them it was is found by reading each by itself
             found = []
             for k in range(len(ends)):
                 alone = [column[k : k + 1] for column in (connections, sessions, ends)]
-                one = self.door.read(session_records, *alone, name)
+                one = self.door.read(session_records, *alone, composer.names)
                 found.append(one[0] if one else None)
             return found
 

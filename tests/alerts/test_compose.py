@@ -5,11 +5,12 @@ import pytest
 from msgspec import UNSET
 
 from detectors.score import Model
+from lab.dns_messages import MX, A, answer, name, record
+from lab.fuzz.dns import learn
 from sensor.alerts.abuse import KINDS
 from sensor.alerts.compose import Composer, Weighed
 from sensor.alerts.lifecycle import STATES
-from sensor.dns.exchangers import Exchangers
-from sensor.dns.lookups import new_lookups
+from sensor.dns.known import new_known
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.subscribers import SubscriberPrefix, compile_subscribers
 from sensor.hosts.windows import WINDOWS
@@ -22,11 +23,15 @@ SERVERS = [0xFFFF_C000_0201 + n for n in range(12)]
 @pytest.fixture
 def composer() -> Composer:
     prefixes = (SubscriberPrefix("203.0.113.0/24"), SubscriberPrefix("2001:db8::/32", 56))
-    exchangers = Exchangers(new_lookups(), 100)
-    named = [[f"{server:x}", "mx.example.org"] for server in SERVERS[:3]]
-    named.append([f"{SERVERS[5]:x}", "mail.example.com"])
-    exchangers.restore({"addresses": named})
-    return Composer(Model(), 200, compile_subscribers(prefixes).classes, exchangers, "")
+    named = {name("mx.example.org"): SERVERS[:3], name("mail.example.com"): SERVERS[5:6]}
+    told = [record(name("d.example"), MX, b"\0\1" + one) for one in named]
+    beside = [
+        record(one, A, (server & 0xFFFFFFFF).to_bytes(4))
+        for one, servers in named.items()
+        for server in servers
+    ]
+    learn(known := new_known(100), answer(told, beside))
+    return Composer(Model(), 200, compile_subscribers(prefixes).classes, known, "")
 
 
 def weighed(
@@ -44,8 +49,8 @@ def weighed(
     for what, count in counts:
         evidence.counts[what] = count
     evidence.facts[Fact.CLASS] = 1
-    for name, value in facts.items():
-        evidence.facts[Fact[name.upper()]] = value
+    for what, value in facts.items():
+        evidence.facts[Fact[what.upper()]] = value
     his = np.zeros(len(SERVERS), np.uint64)
     ticks = np.arange(tick, tick - len(SERVERS), -1, np.uint32)
     return Weighed(event, evidence, his, np.array(SERVERS, np.uint64), ticks)

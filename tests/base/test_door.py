@@ -3,8 +3,6 @@
 import pytest
 
 from lab.conversation import Conversation, block
-from lab.dns_messages import MX_ANSWER, name
-from lab.lookups import Wire, message
 from lab.outputs import sessions_of
 from sensor.base.door import Door
 from sensor.dns import exchangers
@@ -12,7 +10,6 @@ from sensor.pipeline import Pipeline
 from sensor.settings import Settings
 from sensor.smtp import record
 from tests.conftest import PCAPS, port25
-from tests.dns.test_dns import counted
 
 
 def test_a_failure_is_counted_and_the_first_reason_kept():
@@ -35,30 +32,12 @@ def test_who_ends_the_program_is_let_through(stop):
         Door("x").read(ends)
 
 
-def asked() -> Wire:
-    question = name("d.example") + b"\0\x0f\0\1"
-    wire = Wire().put(b"\0\7\1\0\0\1\0\0\0\0\0\0" + question)
-    return wire.put(MX_ANSWER, answer=True)
-
-
-def test_a_dns_reader_that_fails_costs_the_answer(monkeypatch):
-    def fails(_: bytes) -> None:
-        raise AttributeError("no such thing")
-
-    monkeypatch.setattr(exchangers, "read_answer", fails)
-    wire = asked().put(message("e.example"))
-    pipeline = wire.read()
-    assert counted(pipeline)["answers_unreadable"] == 1
-    assert counted(pipeline)["mx_queries"] == 2
-    assert "AttributeError: no such thing" in pipeline.reasons()["answers_unreadable"]
-
-
 def test_a_suffix_list_that_fails_costs_the_provider(monkeypatch):
     def fails(_: str) -> str:
         raise IndexError("beyond")
 
     monkeypatch.setattr(exchangers, "_private_suffix", fails)
-    monkeypatch.setattr(exchangers, "_NAMES", door := Door("names_unreadable"))
+    monkeypatch.setattr(exchangers, "NAMES", door := Door("names_unreadable"))
     exchangers.provider.cache_clear()
     assert exchangers.provider("mx.example") is None
     assert door.refused == 1

@@ -3,6 +3,7 @@
 Held against dnspython wherever that can read the whole message.
 """
 
+import os
 import random
 import struct
 import subprocess
@@ -14,12 +15,12 @@ from hypothesis import strategies as st
 
 from lab import dns_messages as m
 from lab.dns_messages import GOOD_A, GOOD_MX, TARGET, answer, name, record
-from lab.fuzz.dns import check, ours
+from lab.fuzz.dns import check, counted, is_known, learn, names_at, number
 from lab.lookups import Wire
 from lab.outputs import sessions_of
-from sensor.dns.answers import MOST_RECORDS, name_text, read_answer
-from sensor.dns.exchangers import Exchangers
-from sensor.dns.lookups import new_lookups
+from sensor.base.hash_index import in_use
+from sensor.dns.exchangers import name_text
+from sensor.dns.known import MOST_RECORDS, new_known
 from tests.conftest import ROOT
 from tests.dns.test_dns import name_of
 
@@ -92,21 +93,20 @@ def test_several_questions(more):
 )
 def test_what_comes_before_the_damage_is_read(tail):
     whole = answer([GOOD_MX], [GOOD_A], counts=(1, 1, 0, 5)) + tail
-    read = read_answer(whole)
-    assert [name_text(one) for one in read.exchanges] == ["mx.dest.example"]
-    assert [a.packed for a in read.addresses] == [bytes((198, 51, 100, 7))]
-    assert not read.whole
-    learnt = Exchangers(new_lookups(), 10)
-    learnt.learn(whole)
-    assert learnt.counters["answers_unreadable"] == 1
+    learn(known := new_known(16), whole)
+    assert names_at(known, [number(ADDRESS)]) == ["mx.dest.example"]
+    assert counted(known)["answers_unreadable"] == 1
 
 
 def test_every_record_left_aside_is_counted():
-    read = read_answer(answer([BAD["class HS, A"], BAD["class HS, MX"], BAD["A of none"]]))
-    assert (read.of_other_classes, read.unreadable, read.skipped, read.whole) == (2, 1, 0, True)
-    many = [record(b"\xc0\x0c", m.A, struct.pack(">I", k)) for k in range(MOST_RECORDS + 9)]
-    read = read_answer(answer([GOOD_MX, *many]))
-    assert len(read.addresses) + len(read.exchanges) == MOST_RECORDS and read.skipped == 10
+    known = new_known(1000)
+    assert learn(known, answer([BAD["class HS, A"], BAD["class HS, MX"], BAD["A of none"]]))
+    assert counted(known) == {"records_of_other_classes": 2, "records_unreadable": 1}
+    many = [record(TARGET, m.A, struct.pack(">I", k)) for k in range(MOST_RECORDS + 9)]
+    known = new_known(1000)
+    assert learn(known, answer([GOOD_MX, *many]))
+    assert in_use(known.addresses.rowindex) == MOST_RECORDS - 1
+    assert counted(known) == {"records_skipped": 10}
 
 
 def test_a_chain_of_pointers_costs_little():
@@ -117,8 +117,10 @@ def test_a_chain_of_pointers_costs_little():
     )
     first = record(b"\0", m.TXT, chain)
     more = [record(struct.pack(">H", 0xC000 | min(0x3FFF, at + 7999)), m.A, bytes(4))] * 3000
-    read = read_answer(answer([first, *more, GOOD_MX]))
-    assert read.whole and len(read.addresses) == 0
+    known = new_known(16)
+    assert learn(known, answer([first, *more, GOOD_MX]))
+    assert "answers_unreadable" not in counted(known)
+    assert in_use(known.addresses.rowindex) == 0
 
 
 @given(st.lists(st.binary(min_size=1, max_size=63), max_size=3))
@@ -139,17 +141,20 @@ def test_hostile_answers_are_read_as_dnspython_reads_them(seed):
 
 @given(st.binary(max_size=300), st.binary(max_size=12))
 def test_no_bytes_fail(raw, head):
-    read_answer(raw)
-    read_answer(head + raw)
-    assert ours(answer([GOOD_MX])[:6] + b"\0\7" + answer([GOOD_MX])[8:] + raw)[0] >= {
-        "mx.dest.example"
-    }
+    known = new_known(16)
+    learn(known, bytes(12) + raw)
+    learn(known, head.ljust(12, b"\0") + raw)
+    learn(known, answer([GOOD_MX])[:6] + b"\0\7" + answer([GOOD_MX])[8:] + raw)
+    assert is_known(known, TARGET)
 
 
 @pytest.mark.slow
 def test_the_fuzzer_for_a_while():
     command = [sys.executable, "-m", "lab.fuzz.dns", "20", "3"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    checked = os.environ | {"PORT25_CHECKED_LOADS": "1", "NUMBA_BOUNDSCHECK": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=checked, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "all the same" in done.stdout
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from detectors.mx_lookups import MxLookupsSettings
 from detectors.registry import DetectorSettings
 from lab.conversation import CLIENT, START, Conversation, block, frame
+from lab.fuzz.dns import is_known, names_at, number
 from lab.lookups import MX, RESOLVER, A, Wire, message
 from lab.outputs import alerts_of, feed, finish, sessions_of
-from sensor.base.addresses import as_int
+from sensor.base.hash_index import in_use
 from sensor.capture.merge import Captures
 from sensor.dns import exchangers, lookups
-from sensor.dns.lookups import ANSWERS_A_SECOND
+from sensor.dns.names import name_hash
 from sensor.hosts.evidence import Count
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings
@@ -34,10 +35,7 @@ def counted(pipeline: Pipeline) -> dict[str, int]:
 
 
 def name_of(pipeline: Pipeline, address: str) -> str | None:
-    import ipaddress
-
-    value = as_int(ipaddress.ip_address(address))
-    return pipeline._exchangers.name(value >> 64, value & (1 << 64) - 1)
+    return names_at(pipeline._state.lookups.known, [number(address)])[0]
 
 
 def test_an_exchanger_is_known_by_name_once_asked_for_and_answered():
@@ -206,18 +204,6 @@ def test_over_tcp_more_connections_than_are_followed_cost_only_what_they_held():
     assert found == {"pieces_lost": 1999 - lookups.CONNECTIONS}
 
 
-@pytest.mark.slow
-def test_a_flood_of_answers_is_read_up_to_a_ceiling():
-    wire = Wire()
-    for k in range(ANSWERS_A_SECOND + 50):
-        query = message(f"d{k}.example", ident=k)
-        answer = message(f"d{k}.example", answers=[f"d{k}.example. MX 1 mx{k}.example."], ident=k)
-        wire.put(query, seconds=0).put(answer, True, seconds=0)
-    found = counted(wire.read())
-    assert found["answers_read"] == ANSWERS_A_SECOND
-    assert found["answers_skipped"] == 50
-
-
 def test_names_have_a_ceiling_and_the_oldest_go():
     wire = Wire()
     for k in range(40):
@@ -254,7 +240,7 @@ def test_a_name_is_read_as_dnspython_reads_it(raw, padding):
     import numpy as np
 
     data = np.frombuffer(bytearray(raw) + bytes(padding), np.uint8)
-    _, end = lookups.name_hash(data, 0, len(data))
+    _, end = name_hash(data, 0, len(data))
     try:
         expected = dns.name.from_wire(data.tobytes(), 0)[1]
     except dns.exception.DNSException:
@@ -291,7 +277,9 @@ def test_wireshark_sees_the_same_questions_and_exchangers(tshark):
     questions = [line for line in told if line.split("\t")[1] in ("0", "False")]
     assert found["mx_queries"] + found["mx_queries_repeated"] == len(questions)
     names = {line.split("\t")[0] for line in told} - {""}
-    assert set(pipeline._exchangers._names) == names
+    known = pipeline._state.lookups.known
+    assert in_use(known.names.rowindex) == len(names)
+    assert all(is_known(known, dns.name.from_text(one).to_wire()) for one in names)
 
 
 def test_chunks_change_neither_alerts_nor_names():

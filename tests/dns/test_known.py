@@ -1,97 +1,182 @@
-"""Answers that are left out as known: whoever reads them all learns and counts the same."""
-
-import random
+"""What of answers is new, what is forgotten, and that neither depends on how they come."""
 
 import numpy as np
 import pytest
 
 from lab import dns_messages as m
-from lab.dns_messages import GOOD_A, GOOD_MX, MX_ANSWER, answer, hostile, mutated, name, record
+from lab.conversation import CLIENT, Conversation, block
+from lab.dns_messages import GOOD_A, GOOD_MX, MX_ANSWER, TARGET, answer, name, record
+from lab.fuzz.dns import counted as counts
+from lab.fuzz.dns import is_known, learn, names_at, number
 from lab.lookups import Wire
-from sensor.dns.exchangers import Exchangers
-from sensor.dns.known import says_nothing_new
-from sensor.dns.lookups import Lookups, name_hash, new_lookups
+from lab.outputs import sessions_of
+from sensor.base.hash_index import in_use
+from sensor.capture.merge import Captures
+from sensor.dns.known import new_known
+from sensor.pipeline import Pipeline
+from sensor.settings import Limits, Settings
+from tests.conftest import PCAPS
 from tests.dns.test_dns import counted, name_of
 
 CEILING = 24
-"""Names and addresses: so few that many are forgotten, and come again."""
-
-
-def known(lookups: Lookups, message: bytes) -> bool:
-    """As the kernels ask, of what they ask it of."""
-    data = np.frombuffer(bytes(7) + message, np.uint8).copy()
-    _, end = name_hash(data, 7 + 12, len(data))
-    sound = end > 0 and end + 4 <= len(data)
-    return bool(sound and says_nothing_new(lookups.names, lookups.addresses, data, 7, len(data)))
-
-
-def some_answer(rng: random.Random) -> bytes:
-    """Of a few dozen exchangers, whose letters come as they come; sometimes nearly one."""
-    if rng.random() < 0.2:
-        return hostile(rng)
-    k = rng.randrange(30)
-    exchange = name(rng.choice((f"mx{k}.dest.example", f"MX{k}.Dest.example")))
-    owner = rng.choice((exchange, b"\xc0\x0c", name("alias.example")))
-    kind, address = rng.choice(
-        ((m.A, bytes((198, 51, 100, rng.randrange(40)))), (m.AAAA, bytes(15) + bytes([k % 3])))
-    )
-    records = [record(b"\xc0\x0c", m.MX, b"\0\x0a" + exchange), record(owner, kind, address)]
-    asked = rng.choice((name("d.example") + b"\0\x0f\0\1", exchange + b"\0\1\0\1"))
-    rng.shuffle(records)
-    cut = rng.randrange(3)
-    made = answer(records[:cut], records[cut:], questions=[asked])
-    return mutated(rng, made) if rng.random() < 0.2 else made
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_reading_all_teaches_nothing_more(seed):
-    rng = random.Random(seed)
-    all_, some = (Exchangers(new_lookups(), CEILING) for _ in range(2))
-    left_out = 0
-    for _ in range(1500):
-        message = some_answer(rng)
-        all_.learn(message)
-        if known(some._lookups, message):
-            left_out += 1
-        else:
-            some.learn(message)
-        assert some.counters == all_.counters
-        assert some.state() == all_.state()
-    assert 50 < left_out < 1450
-    assert all_.counters["exchangers_forgotten"] > 50
-    assert all_.counters["records_unreadable"] > 0 < all_.counters["records_of_other_classes"]
+D = b"\xc0\x0c"
 
 
 @pytest.mark.parametrize(
-    ("message", "is_known"),
+    ("message", "is_new"),
     [
-        (MX_ANSWER, True),
-        (answer([GOOD_MX, GOOD_MX], [GOOD_A, GOOD_A]), True),
-        (answer([record(b"\xc0\x0c", m.MX, b"\0\0\0")]), True),  # null MX
-        (answer([], [record(name("ns.example"), m.A, bytes(4))]), True),  # of no exchanger
-        (answer([GOOD_MX], [], [record(name("ns.example"), m.SOA, b"")]), True),
-        (answer([GOOD_MX, record(b"\xc0\x0c", m.MX, b"\0\1" + name("new.example"))]), False),
-        (answer([], [record(m.TARGET, m.A, bytes((198, 51, 100, 8)))]), False),
-        (answer([GOOD_MX], [record(m.TARGET, m.A, bytes(3))]), False),
-        (answer([GOOD_MX] * 513), False),
-        (answer([GOOD_MX], counts=[1, 2, 0, 0]), False),  # one is missing
+        (MX_ANSWER, False),
+        (answer([GOOD_MX, GOOD_MX], [GOOD_A, GOOD_A]), False),
+        (answer([record(D, m.MX, b"\0\0\0")]), False),  # null MX
+        (answer([record(D, m.MX, b"\0\0\xc0\x16")]), False),  # a pointer to the root
+        (answer([], [record(name("ns.example"), m.A, bytes(4))]), False),  # of no exchanger
+        (answer([GOOD_MX], [], [record(name("ns.example"), m.SOA, b"")]), False),
+        (answer([], [record(TARGET, m.AAAA, bytes(16))]), False),  # nobody is there
+        (answer([GOOD_MX, record(D, m.MX, b"\0\1" + name("new.example"))]), True),
+        (answer([], [record(TARGET, m.A, bytes((198, 51, 100, 8)))]), True),
+        (answer([], [record(TARGET.upper(), m.A, bytes((198, 51, 100, 9)))]), True),
+        (answer([GOOD_MX], [record(TARGET, m.A, bytes(3))]), True),
+        (answer([GOOD_MX] * 513), True),
+        (answer([GOOD_MX], counts=[1, 2, 0, 0]), True),  # one is missing
     ],
 )
-def test_what_is_known(message, is_known):
-    exchangers = Exchangers(new_lookups(), CEILING)
-    assert not known(exchangers._lookups, MX_ANSWER)
-    exchangers.learn(MX_ANSWER)
-    assert known(exchangers._lookups, message) == is_known
+def test_what_is_new(message, is_new):
+    known = new_known(CEILING)
+    assert learn(known, MX_ANSWER)
+    assert learn(known, message) == is_new
 
 
-def test_a_flood_of_known_answers_is_read_to_the_end():
-    """Those that say something new have a ceiling, of which the others take nothing."""
+def of_domain(k: int) -> bytes:
+    exchange = name(f"mx{k}.dest.example")
+    address = record(exchange, m.A, bytes((198, 51, k >> 8, k & 255)))
+    return answer([record(D, m.MX, b"\0\x0a" + exchange)], [address])
+
+
+def addresses(numbers) -> list[int]:
+    return [number(f"198.51.{k >> 8}.{k & 255}") for k in numbers]
+
+
+def test_what_was_learnt_first_makes_room_and_can_be_learnt_again():
+    known = new_known(CEILING)
+    for k in range(1000):
+        assert learn(known, of_domain(k))
+        assert not learn(known, of_domain(max(0, k - CEILING + 1)))
+    assert in_use(known.addresses.rowindex) == CEILING
+    assert counts(known) == {"exchangers_forgotten": 2 * (1000 - CEILING)}
+    last = range(1000 - CEILING, 1000)
+    assert names_at(known, addresses(last)) == [f"mx{k}.dest.example" for k in last]
+    assert names_at(known, addresses(range(1000 - CEILING))) == [None] * (1000 - CEILING)
+    assert is_known(known, name("mx999.dest.example")) and not is_known(known, name("mx0.dest."))
+    assert learn(known, of_domain(0))
+    assert names_at(known, addresses([0, 1000 - CEILING])) == ["mx0.dest.example", None]
+
+
+def test_the_first_name_of_an_address_stays():
+    known = new_known(CEILING)
+    other = name("other.example")
+    learn(known, MX_ANSWER)
+    learn(known, answer([record(D, m.MX, b"\0\1" + other)], [record(other, m.A, GOOD_A[-4:])]))
+    assert names_at(known, [number("198.51.100.7")]) == ["mx.dest.example"]
+
+
+def test_the_longest_name_is_kept_whole():
+    longest = b"\x3f" + b"a" * 63 + b"\x3f" + b"B" * 63 + b"\x3f" + b"c" * 63 + b"\x3d" + b"d" * 61
+    known = new_known(CEILING)
+    longest += b"\0"
+    assert len(longest) == 255
+    learn(known, answer([record(D, m.MX, b"\0\1" + longest)], [record(longest, m.A, bytes(4))]))
+    (found,) = names_at(known, [number("0.0.0.0")])
+    assert found == ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 61))
+    learn(known, answer([], [record(b"\x01x" + longest, m.A, bytes(3) + b"\1")]))
+    assert counts(known) == {"records_unreadable": 1}
+
+
+def flood(answers: int) -> Wire:
     wire = Wire()
-    for k in range(3000):
-        wire.put(answer(flags=0x0100, ident=k), seconds=0)
-        wire.put(answer([GOOD_MX], [GOOD_A], ident=k), True, seconds=0)
-    pipeline = wire.read()
+    for k in range(answers):
+        question = [name(f"d{k}.example") + b"\0\x0f\0\1"]
+        wire.put(answer(flags=0x0100, ident=k % 65536, questions=question), seconds=0)
+        exchange = name(f"mx{k}.example")
+        address = record(exchange, m.A, bytes((198, 18, k >> 8, k & 255)))
+        mx = [record(D, m.MX, b"\0\1" + exchange)]
+        wire.put(answer(mx, [address], questions=question, ident=k % 65536), True, seconds=0)
+    return wire
+
+
+def test_a_flood_of_answers_is_read_to_the_end():
+    pipeline = flood(5000).read()
     found = counted(pipeline)
-    assert (found["answers_read"], found["answers_known"]) == (3000, 2999)
+    assert (found["answers_read"], found["exchangers_known"]) == (5000, 5000)
+    assert "answers_skipped" not in found and "answers_known" not in found
+    assert name_of(pipeline, "198.18.19.135") == "mx4999.example"
+
+
+def test_all_answers_that_one_segment_brings_are_read():
+    domains = [[name(f"{k:04}") + b"\0\x0f\0\1"] for k in range(1500)]
+    asks = b"".join(framed(answer(flags=0x0100, questions=one)) for one in domains)
+    told = b"".join(framed(answer(questions=one)) for one in domains)
+    assert len(told) < 65000
+    found = counted(Wire().put(asks, seq=1).put(told, True, seq=1).read())
+    assert found["mx_queries"] == 1500
+    assert found["answers_read"] == found["answers_known"] > 1400, "of some the slot was another's"
     assert "answers_skipped" not in found
-    assert name_of(pipeline, "198.51.100.7") == "mx.dest.example"
+
+
+def framed(message: bytes) -> bytes:
+    return len(message).to_bytes(2) + message
+
+
+def test_names_are_those_that_were_known_when_a_session_ended():
+    """However the packets come: one session ends right before the answer, one right after it."""
+    frames = []
+    talks = [Conversation(sport=port, ends=(CLIENT, "198.51.100.7")) for port in (1024, 1025)]
+    for talk in talks:
+        talk.open().say("S: 220 hi\\r\\n|C: QUIT\\r\\n").close()
+    first, second = (sorted(talk.frames) for talk in talks)
+    wire = Wire()
+    wire.now = first[-1][0] + 10
+    asks = wire.put(answer(flags=0x0100), seconds=0).put(MX_ANSWER, True, seconds=0).frames
+    later = [(ts + wire.now + 10 - second[0][0], raw) for ts, raw in second]
+    frames = [*first, *asks, *later]
+
+    def names(size: int) -> list[str | None]:
+        pipeline = Pipeline(Settings(), sessions="all")
+        outputs = []
+        whole = block(frames)
+        for at in range(0, len(frames), size):
+            part = whole.frames[at : at + size]
+            outputs += pipeline.feed(whole._replace(frames=part, number=whole.number + at))
+        outputs += pipeline.finish()
+        return [one.dst_name for one in sessions_of(outputs)]
+
+    assert names(1000) == names(1) == names(3) == [None, "mx.dest.example"]
+
+
+def test_a_snapshot_keeps_names_and_the_order_in_which_they_go():
+    limits = Limits(max_exchangers=16)
+    wire = flood(20)
+    pipeline = wire.read(limits=limits)
+    fresh = Pipeline(Settings(limits=limits))
+    fresh.restore(pipeline.arrays(), pipeline.facts())
+    more = Pipeline(Settings(limits=Limits(max_exchangers=64)))
+    more.restore(pipeline.arrays(), pipeline.facts())
+    for one in (fresh, more):
+        assert [name_of(one, f"198.18.0.{k}") for k in (3, 4, 19)] == [
+            None, "mx4.example", "mx19.example",
+        ]  # fmt: skip
+        assert counted(one) == counted(pipeline)
+    for one in (fresh, more):
+        assert learn(one._state.lookups.known, of_domain(1))
+        assert [name_of(one, f"198.18.0.{k}") for k in (4, 5)] == [None, "mx5.example"]
+
+
+def test_alerts_name_servers_alike_whatever_the_seed_of_the_table():
+    def alerts() -> bytes:
+        outputs = []
+        pipeline = Pipeline(Settings())
+        for part in Captures([str(PCAPS / "mx_lookups.pcap")]):
+            outputs += pipeline.feed(part)
+        return repr([one.alerts for one in outputs]).encode()
+
+    assert alerts() == alerts()
+    assert len({int(new_known(16).seed[0]) for _ in range(4)} | {np.uint64(0)}) > 2
