@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from sensor.base.free_list import take_row
-from sensor.base.kernel import kernel, prefetch, prefetch_part, routine
+from sensor.base.kernel import inner, kernel, prefetch, prefetch_part, routine
 from sensor.hosts.answers import clear_answers
 from sensor.hosts.conduct import clear_conduct
 from sensor.hosts.distinct import (
@@ -45,6 +45,9 @@ IN_A_ROW: Final = 3
 """Connections that fail one after the other before a host is taken to be cut off."""
 ANSWERED_BEFORE: Final = 10
 """First contacts of the day that must have been answered, four times as many as failed."""
+_LATELY: Final = 60
+"""Seconds; of details of hosts seen since then, nothing proven, one in so many goes to another of
+which nothing is proven, in a second."""
 _ALERT_WORTH: Final = 1 << 36
 """Of a host with an open alert: more seconds than there are, and less than PROVEN_WORTH."""
 _N: Final = len(WINDOWS)
@@ -58,6 +61,8 @@ _DETAILS_REFUSED: Final = META["details_refused"]
 _DETAILS_USED: Final = META["_details_used"]
 _DETAILS_FREED: Final = META["_details_freed"]
 _DETAILS_HAND: Final = META["_details_hand"]
+_CROWDED: Final = META["_details_crowded"]
+_GIVEN: Final = META["_details_given"]
 _EXCUSED: Final = META["failures_excused"]
 _SYNS: Final = int(Count.SYNS)
 _FAILED_REFUSED: Final = int(Count.REFUSED)
@@ -100,17 +105,42 @@ def _least_dear(table, proven):
     return best
 
 
+@inner
+def _is_kept_out(meta, tick):
+    """Whether a host of which nothing is proven must wait for a detail.
+
+    Where more hosts are busy than there are details, all of them would take turns, and none be
+    known for longer than that.
+    """
+    return meta[_CROWDED] == tick and meta[_GIVEN] * _LATELY >= meta[_DETAILS_USED]
+
+
+@inner
+def _note_given(meta, last_seen, tick):
+    """A detail goes to another host; that which had it was seen at ``last_seen``."""
+    if last_seen + _LATELY <= tick:
+        return
+    if meta[_CROWDED] != tick:
+        meta[_CROWDED] = tick
+        meta[_GIVEN] = 0
+    meta[_GIVEN] += 1
+
+
 @kernel
 def _new_detail(table, h, tick):
     """A detail for host ``h``, emptied; -1 when there is no room."""
     meta = table.meta
     d = take_row(table.details_free, meta, _DETAILS_USED, _DETAILS_FREED)
     if d < 0:
-        owner = _least_dear(table, table.rows[h].proven > 0)
+        proven = table.rows[h].proven > 0
+        owner = -1
+        if proven or not _is_kept_out(meta, tick):
+            owner = _least_dear(table, proven)
         if owner < 0:
-            meta[_REFUSED if table.rows[h].proven else _DETAILS_REFUSED] += 1
+            meta[_REFUSED if proven else _DETAILS_REFUSED] += 1
             return -1
         row = table.rows[owner]
+        _note_given(meta, np.int64(row.last_seen), tick)
         if row.alert == NO_ALERT:
             meta[_DETAILS_EVICTED] += 1
             meta[_DETAILS_EVICTED_PROVEN] += row.proven > 0

@@ -159,6 +159,8 @@ META: Final = {
     "_sketches_hand": 20,
     "details_refused": 21,  # to hosts of which nothing is proven
     "failures_excused": 22,  # first contacts that failed while nothing at all was answered
+    "_details_crowded": 23,  # the tick in which hosts seen lately last gave details up
+    "_details_given": 24,  # how many of them did in it
 }
 """Slots of ``meta``; those without an underscore are for people."""
 

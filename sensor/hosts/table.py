@@ -9,7 +9,8 @@ of equally dear ones that seen least recently:
              None with an open alert goes: if all have one, the newcomer is refused
     detail   of a host of which nothing is proven, then of one of those with an open alert, which
              keeps its row (its alert then lapses), then, to one that is proven itself, of a proven
-             host without an open alert; else the newcomer is refused
+             host without an open alert; else the newcomer is refused. Most newcomers of which
+             nothing is proven are, too, where all hosts with a detail were seen lately
     sketch   to a proven host, of one that is not
 
 Hosts without anything in the last day leave by the way. Without a sketch a host's list stays full

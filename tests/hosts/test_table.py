@@ -218,6 +218,26 @@ def test_full_details_make_room_from_others():
     assert table.meta[META["details_evicted"]] == 24
 
 
+def test_more_busy_hosts_than_details_do_not_take_turns():
+    """Each does something every four seconds; nobody would be known for more than four contacts."""
+    table = new_host_table(256, 16, 0)
+    for turn in range(160):
+        now = START + turn
+        set_cutoffs(now, table.cutoffs)
+        for key in range(turn % 4, 64, 4):
+            h = host_row(table, uint(0), uint(key), 0, now)
+            contact(table, h, uint(0), uint(MAPPED | turn << 8), now)
+    rows = [host_row(table, uint(0), uint(key), 0, now) for key in range(64)]
+    known = [collected(table, h, now)[0][Count.NETWORKS, -1] for h in rows]
+    assert sum(networks >= 8 for networks in known) >= 6
+    assert table.meta[META["details_evicted"]] <= 160
+    assert table.meta[META["details_refused"]] > 1000
+    table.rows[rows[0]]["proven"] = 1
+    for k in range(8):
+        contact(table, rows[0], uint(0), uint(MAPPED | 1 << 20 | k << 8), now)
+    assert collected(table, rows[0], now)[0][Count.NETWORKS, 0] >= 8, "it outranks them"
+
+
 def test_recent_destinations_are_the_newest():
     table = new_host_table(16, 16, 0)
     h = host_row(table, uint(0), uint(1), 0, START)
