@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base import addresses
+from sensor.base.kernel import inner
 
 __all__ = [
     "ACK",
@@ -28,6 +29,8 @@ __all__ = [
     "URG",
     "Outcome",
     "describe",
+    "is_watched",
+    "port_in",
     "tunnel_names",
     "watched_ports",
 ]
@@ -167,8 +170,22 @@ def tunnel_names(codes: int) -> list[str]:
     return names[::-1]
 
 
-def watched_ports(ports: list[int] | None) -> NDArray[np.bool_]:
-    """The port set as kernels read it: bool[65536]; None watches every port."""
+def watched_ports(ports: list[int] | None) -> NDArray[np.uint8]:
+    """The port set as kernels read it: 65,536 bits, uint8[8192]; None watches every port.
+
+    Bits and not bytes: ports of clients are any, and bytes would not stay in the nearest cache.
+    """
     watched = np.full(65536, ports is None, np.bool_)
     watched[list(ports or [])] = True
-    return watched
+    return np.packbits(watched, bitorder="little")
+
+
+def port_in(watched: Any, ports: Any) -> Any:
+    """Whether each of ``ports`` (uint16, an array or one of them) is in ``watched``.
+
+    Kernels call it as :func:`is_watched`.
+    """
+    return watched[ports >> 3] >> (ports & 7) & 1 > 0
+
+
+is_watched = inner(port_in)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel
 from sensor.decode.decoder import flow_hash
-from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, OVERHEARD
+from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, OVERHEARD, is_watched
 
 __all__ = [
     "GOOD",
@@ -85,8 +85,8 @@ def share_out(segments, watched, prefix, count, shares):
     """Set ``shares`` (int64, one a segment) to numbers below ``count``."""
     for k in range(segments.shape[0]):
         s = segments[k]
-        from_client = watched[s.dport] or s.dport == DNS_PORT
-        from_server = watched[s.sport] or s.sport == DNS_PORT
+        from_client = is_watched(watched, s.dport) or s.dport == DNS_PORT
+        from_server = is_watched(watched, s.sport) or s.sport == DNS_PORT
         number = np.int64(0)
         if from_client:
             number = _number(s.src_hi, s.src_lo, prefix)

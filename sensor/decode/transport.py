@@ -23,7 +23,7 @@ from sensor.decode.numbers import (
     enter,
     missing,
 )
-from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, UDP_HEADER, Outcome
+from sensor.decode.segment import DNS, DNS_PORT, ICMP_ERROR, UDP_HEADER, Outcome, is_watched
 from sensor.decode.tunnels import geneve, gtpu, teredo, vxlan
 
 __all__ = ["icmp", "tcp", "udp"]
@@ -96,7 +96,7 @@ def tcp(data, p, end, nominal, watched, row):
     row.sport = u16be(data, p)
     row.dport = u16be(data, p + 2)
     outcome = _SEGMENT
-    if not (watched[row.sport] or watched[row.dport]):
+    if not (is_watched(watched, row.dport) or is_watched(watched, row.sport)):
         if row.sport != DNS_PORT and row.dport != DNS_PORT:
             return _OTHER_TCP
         outcome = _TCP_DNS
@@ -145,7 +145,7 @@ def icmp(data, p, end, nominal, layer, watched, row):
         return _ICMP
     row.sport = u16be(data, p)
     row.dport = u16be(data, p + 2)
-    if not watched[row.dport]:
+    if not is_watched(watched, row.dport):
         return _ICMP
     row.seq = u32be(data, p + 4)
     row.ack = 0

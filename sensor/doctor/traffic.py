@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.decode.segment import ACK, SYN, TCP
+from sensor.decode.segment import ACK, SYN, TCP, port_in
 
 __all__ = ["MOST_HOSTS", "MOST_PEERS", "Client", "Traffic"]
 
@@ -61,7 +61,7 @@ class Traffic:
         rows = segments[segments["kind"] == TCP]
         self.copies += int(np.count_nonzero(rows["duplicate"]))
         rows = rows[rows["duplicate"] == 0]
-        to_server = self._watched[rows["dport"]] != 0
+        to_server = port_in(self._watched, rows["dport"])
         self.segments += len(rows)
         self.from_clients += int(np.count_nonzero(to_server))
         self.from_servers += int(np.count_nonzero(~to_server))

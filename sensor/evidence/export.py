@@ -21,6 +21,7 @@ from sensor.capture.block import FRAME, CaptureError
 from sensor.capture.merge import Captures
 from sensor.customers.words import Address
 from sensor.decode.decoder import Decoder
+from sensor.decode.segment import port_in
 from sensor.evidence.store import Writer, frames_of, stored_files
 from sensor.hosts.subscribers import Subscribers, host_of, parse_host, where
 from sensor.state.folder import StateFolder
@@ -116,14 +117,14 @@ class Export(NamedTuple):
 
 
 def _while_his(
-    segments: NDArray[np.void], watched: NDArray[np.bool_], one: Address
+    segments: NDArray[np.void], watched: NDArray[np.uint8], one: Address
 ) -> NDArray[np.bool_]:
     """Which segments are of an address while a customer had it: bool, one a segment."""
     network, ports = where(one.address)
     first = as_int(network.network_address)
     spare = network.max_prefixlen - network.prefixlen
     mask = (1 << 128) - (1 << spare)
-    by_client = watched[segments["dport"]]
+    by_client = port_in(watched, segments["dport"])
     same = segments["ts"] >= one.since
     if one.until is not None:
         same &= segments["ts"] < one.until

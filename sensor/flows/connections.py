@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base.kernel import table
-from sensor.decode.segment import ACK, RST, SEGMENT, SYN
+from sensor.decode.segment import ACK, RST, SEGMENT, SYN, port_in
 from sensor.decode.sharing import LEAD, unpack
 from sensor.flows.record import Flow
 
@@ -53,7 +53,7 @@ class _Known(NamedTuple):
 class Connections:
     """Those heard of, at most ``most``; the one heard of longest ago goes first."""
 
-    def __init__(self, watched: NDArray[np.bool_], seed: np.uint64, most: int) -> None:
+    def __init__(self, watched: NDArray[np.uint8], seed: np.uint64, most: int) -> None:
         """``watched``: by port; ``seed``: the pipeline's."""
         self._watched = watched
         self._seed = seed
@@ -74,10 +74,14 @@ class Connections:
     ) -> tuple[NDArray[np.void], NDArray[np.uint8]] | None:
         """Segments (dtype SEGMENT) of a message's flows, and their data; None: there are none."""
         made: list[tuple[Ends, bool, int, int, int]] = []
-        for one in sorted(flows, key=lambda flow: not self._watched[flow.port]):  # clients first
-            if self._watched[one.port]:
-                self._of_client(one, exporter, ts, made)
-            elif self._watched[one.source_port]:
+        from_clients: list[Flow] = []
+        others: list[Flow] = []
+        for one in flows:
+            (from_clients if port_in(self._watched, one.port) else others).append(one)
+        for one in from_clients:
+            self._of_client(one, exporter, ts, made)
+        for one in others:
+            if port_in(self._watched, one.source_port):
                 self._of_server(one, made)
             else:
                 self._counts["flows_of_other_ports"] += 1

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sensor.base import addresses
 from sensor.base.kernel import kernel, table
 from sensor.base.units import SECOND
+from sensor.decode.segment import is_watched
 from sensor.hosts.customer_key import is_customer, parse_pseudonym, pseudonym
 
 __all__ = [
@@ -214,7 +215,7 @@ def host_of(segments, watched, subscribers, key, mine):
     """
     for k in range(segments.shape[0]):
         s = segments[k]
-        if watched[s.dport]:
+        if is_watched(watched, s.dport):
             hi, lo, port = s.src_hi, s.src_lo, np.int64(s.sport)
         else:
             hi, lo, port = s.dst_hi, s.dst_lo, np.int64(s.dport)

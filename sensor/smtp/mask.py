@@ -30,7 +30,7 @@ import numpy as np
 from sensor.base.byteorder import u8
 from sensor.base.kernel import inner_routine, kernel, mix
 from sensor.decode.decoder import flow_hash
-from sensor.decode.segment import RST, SYN, TCP
+from sensor.decode.segment import RST, SYN, TCP, is_watched
 from sensor.smtp.mask_line import (
     DOMAIN,
     HELLO,
@@ -257,7 +257,9 @@ def mask(rows, data, watched, seed, key, streams):
         s.mark = np.uint32(mix(mix(key, np.uint64(s.mark)), np.uint64(s.seq)) & np.uint64(_MOD))
         if s.kind != TCP:
             continue
-        from_client = watched[s.dport] and (not watched[s.sport] or s.src_lo <= s.dst_lo)
+        from_client = is_watched(watched, s.dport) and (
+            not is_watched(watched, s.sport) or s.src_lo <= s.dst_lo
+        )
         flow = mix(flow_hash(s, seed), np.uint64(from_client))
         row = streams[np.int64(flow & np.uint64(MASKED_ROWS - 1))]
         opens = s.tcp_flags & (SYN | RST) == SYN

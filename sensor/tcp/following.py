@@ -45,7 +45,7 @@ import numpy as np
 
 from sensor.base.kernel import kernel
 from sensor.base.units import SECOND
-from sensor.decode.segment import ACK, FIN, ICMP_ERROR, RST, SYN
+from sensor.decode.segment import ACK, FIN, ICMP_ERROR, RST, SYN, is_watched
 from sensor.tcp.acceptance import FURTHEST, IGNORES, TAKES, is_old, later, options, reset
 from sensor.tcp.checksum import checksum_is_good
 from sensor.tcp.connections import (
@@ -125,18 +125,18 @@ def _ends(table, segment, watched):
 @kernel
 def _sent_by_client(table, segment, watched):
     """Whether the client sent it. Ports tell, and where they do not, who opened the connection."""
-    if not watched[segment.dport]:
+    if not is_watched(watched, segment.dport):
         return False
     opening = segment.tcp_flags & (SYN | ACK | RST)
     if opening == SYN:
-        if not watched[segment.sport]:
+        if not is_watched(watched, segment.sport):
             return True
         _, i = find(table, segment.flow >> SHIFT,
                      segment.dst_hi, segment.dst_lo, segment.dport,
                      segment.src_hi, segment.src_lo, segment.sport)  # fmt: skip
         # else both sides open it
         return i < 0 or table.rows[i].state != SYN_SENT or table.rows[i].list_ == PAST
-    if opening != SYN | ACK and not watched[segment.sport]:
+    if opening != SYN | ACK and not is_watched(watched, segment.sport):
         return True
     _, i = find(table, segment.flow >> SHIFT,
                  segment.src_hi, segment.src_lo, segment.sport,
@@ -161,7 +161,7 @@ def _unknown(table, at, client, server, side, segment, data, watched, now):
         row.seen = CLIENT_SEEN
         row.tunnelled = in_tunnel(segment.tunnels)
         return ATTEMPT, i
-    if opening == SYN | ACK and watched[segment.sport]:
+    if opening == SYN | ACK and is_watched(watched, segment.sport):
         table.meta[ORPHANS] += 1
         if table.meta[SYNS] or table.meta[ORPHANS] <= 16:
             return UNSOLICITED, np.int64(-1)

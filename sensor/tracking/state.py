@@ -224,8 +224,8 @@ class Tracking(NamedTuple):
     changes: Changes
     events: Events
     records: Records
-    watched: NDArray[np.bool_]
-    """ports"""
+    watched: NDArray[np.uint8]
+    """ports, as bits"""
     ahead: NDArray[np.int64]
     """[GROUP] for ``ahead`` to work in"""
     clock: NDArray[np.int64]
