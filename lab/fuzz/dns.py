@@ -82,7 +82,11 @@ def number(address: str) -> int:
 def learn(known: Known, message: bytes) -> bool:
     """Have the sensor read a message, which has a header; False: it says it was nothing new."""
     data = np.frombuffer(bytes(7) + message, np.uint8).copy()
-    new: bool = read_answer(known, data, 7, len(data))
+    before = counted(known)
+    said: bool = read_answer(known, data, 7, len(data), False)
+    assert counted(known) == before, message.hex()
+    new: bool = read_answer(known, data, 7, len(data), True)
+    assert said == new, message.hex()
     return new
 
 

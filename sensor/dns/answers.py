@@ -52,20 +52,21 @@ def _number(data, at, size):
 
 
 @inner_routine
-def _learn_exchange(known, data, a, b, start, end):
+def _learn_exchange(known, data, a, b, start, end, learns):
     """The MX whose data are ``data[start:end]``: 1 where it is new or damaged."""
     hashed, after, length = name_in(data, a, b, start + 2)
     if after != end:
-        known.counts[_RECORDS_UNREADABLE] += 1
+        known.counts[_RECORDS_UNREADABLE] += learns
         return 1
     if length == 1 or is_exchanger(known, hashed):  # none (RFC 7505), or nothing new
         return 0
-    enter(known, known.names, _ONE, hashed)
+    if learns:
+        enter(known, known.names, _ONE, hashed)
     return 1
 
 
 @inner_routine
-def _learn_address(known, data, a, b, n, asked):
+def _learn_address(known, data, a, b, n, asked, learns):
     """Number ``n`` of those found: 1 where it is new or damaged.
 
     ``asked`` tells that the name in the question is an exchanger's.
@@ -74,7 +75,7 @@ def _learn_address(known, data, a, b, n, asked):
     size = what >> 1
     hashed, end, _ = name_in(data, a, b, owner)
     if end < 0 or size == 0:
-        known.counts[_RECORDS_UNREADABLE] += 1
+        known.counts[_RECORDS_UNREADABLE] += learns
         return 1
     if not is_exchanger(known, hashed):
         if not (asked and what & 1):
@@ -83,13 +84,14 @@ def _learn_address(known, data, a, b, n, asked):
     hi, lo = _number(data, start, size)
     if (hi == _ZERO and lo == _ZERO) or find(known, known.addresses, hi, lo) >= 0:
         return 0
-    row = known.addresses.rows[enter(known, known.addresses, hi, lo)]
-    copy_name(row.name, data, a, owner)
+    if learns:
+        row = known.addresses.rows[enter(known, known.addresses, hi, lo)]
+        copy_name(row.name, data, a, owner)
     return 1
 
 
 @inner
-def _learn_addresses(known, data, a, b, found):
+def _learn_addresses(known, data, a, b, found, learns):
     """The addresses found, once all names are known: how many are new or damaged."""
     if found == 0:
         return 0
@@ -97,12 +99,12 @@ def _learn_addresses(known, data, a, b, found):
     asked = end >= 0 and is_exchanger(known, hashed)
     new = 0
     for n in range(found):
-        new += _learn_address(known, data, a, b, n, asked)
+        new += _learn_address(known, data, a, b, n, asked, learns)
     return new
 
 
 @inner_routine
-def _learn_records(known, data, a, b, at):
+def _learn_records(known, data, a, b, at, learns):
     """The records from ``at`` on: ``(odd, addresses, whole)``, the last to be learnt yet.
 
     ``odd`` counts what was new or damaged; ``whole``: each record is there that the header
@@ -125,12 +127,12 @@ def _learn_records(known, data, a, b, at):
             if section == _AUTHORITY or (kind != _A and kind != _MX and kind != _AAAA):
                 continue
             if class_ != _IN:
-                known.counts[_OTHER_CLASSES] += 1
+                known.counts[_OTHER_CLASSES] += learns
                 odd += 1
                 continue
             found += 1
             if found > MOST_RECORDS:
-                known.counts[_SKIPPED] += 1
+                known.counts[_SKIPPED] += learns
                 odd += 1
             elif kind != _MX:
                 fits = size == (4 if kind == _A else 16)
@@ -140,15 +142,15 @@ def _learn_records(known, data, a, b, at):
                 row[2] = (size << 1 if fits else 0) | (section == _ANSWERS)
                 addresses += 1
             elif section == _ANSWERS:
-                odd += _learn_exchange(known, data, a, b, start, at)
+                odd += _learn_exchange(known, data, a, b, start, at, learns)
     return odd, addresses, True
 
 
 @routine
-def read_answer(known, data, a, b):
+def read_answer(known, data, a, b, learns):
     """Learn from the message ``data[a:b]``, whose header is there; False: it said nothing new.
 
-    What is damaged is left out and counted.
+    What is damaged is left out and counted. Unless it ``learns``, all stays as it is.
     """
     at = a + _HEADER
     for _ in range(u16be(data, a + 4)):
@@ -158,8 +160,8 @@ def read_answer(known, data, a, b):
         at += 4
     odd, addresses, whole = 0, 0, False
     if at >= 0:
-        odd, addresses, whole = _learn_records(known, data, a, b, at)
-    odd += _learn_addresses(known, data, a, b, addresses)
+        odd, addresses, whole = _learn_records(known, data, a, b, at, learns)
+    odd += _learn_addresses(known, data, a, b, addresses, learns)
     if not whole:
-        known.counts[_UNREADABLE] += 1
+        known.counts[_UNREADABLE] += learns
     return odd > 0 or not whole

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base.byteorder import u8, u16be
-from sensor.base.kernel import inner_routine, kernel, mix
+from sensor.base.kernel import inner, inner_routine, kernel, mix
 from sensor.base.kernel import table as new_table
 from sensor.base.units import SECOND
 from sensor.decode.segment import DNS_PORT, UDP_HEADER
@@ -51,6 +51,7 @@ __all__ = [
     "new_lookups",
     "on_segment",
     "read_answers",
+    "says_something_new",
 ]
 
 ASKED_SECONDS: Final = 10
@@ -323,6 +324,18 @@ def on_segment(lookups, segment, data):
     return waited, True
 
 
+@inner
+def says_something_new(lookups):
+    """Whether an answer that was put aside does; nothing is learnt or counted yet."""
+    at = 0
+    for n in range(lookups.meta[ANSWERS_PUT_ASIDE]):
+        stop = at + lookups.sizes[n]
+        if read_answer(lookups.known, lookups.answers, at, stop, False):
+            return True
+        at = stop
+    return False
+
+
 @kernel
 def read_answers(lookups):
     """Learn from the answers that were put aside."""
@@ -330,7 +343,7 @@ def read_answers(lookups):
     at = 0
     for n in range(meta[ANSWERS_PUT_ASIDE]):
         stop = at + lookups.sizes[n]
-        if not read_answer(lookups.known, lookups.answers, at, stop):
+        if not read_answer(lookups.known, lookups.answers, at, stop, True):
             meta[_KNOWN] += 1
         at = stop
     meta[ANSWERS_PUT_ASIDE] = 0

@@ -19,7 +19,7 @@ from sensor.base.units import SECOND
 from sensor.customers.layout import LEASE_COUNTERS
 from sensor.decode.segment import DNS, OVERHEARD, TCP
 from sensor.decode.sharing import ttl
-from sensor.dns.lookups import ANSWERS_PUT_ASIDE, on_segment, read_answers
+from sensor.dns.lookups import ANSWERS_PUT_ASIDE, on_segment, read_answers, says_something_new
 from sensor.hosts.evidence import Count
 from sensor.hosts.layout import NO_ALERT
 from sensor.hosts.settled import unsettle
@@ -299,7 +299,7 @@ def track(segments, data, start, t):
     """Follow ``segments`` (dtype SEGMENT) from number ``start`` on; ``data`` is their block's.
 
     Returns where it stopped: before the end when events must be taken first, and told by the names
-    that were known before a DNS answer.
+    that were known before a DNS answer that says something new.
     """
     ahead = start
     for k in range(start, segments.shape[0]):
@@ -323,7 +323,7 @@ def track(segments, data, start, t):
         if h >= 0:
             evaluate(judged_of(t), h, ts, tick)
         if segment.kind >= DNS and t.lookups.meta[ANSWERS_PUT_ASIDE]:
-            if _is_untold(t):
+            if _is_untold(t) and says_something_new(t.lookups):
                 return k + 1
             read_answers(t.lookups)
     return segments.shape[0]

@@ -10,11 +10,13 @@ from lab.fuzz.dns import counted as counts
 from lab.fuzz.dns import is_known, learn, names_at, number
 from lab.lookups import Wire
 from lab.outputs import sessions_of
+from sensor import pipeline as pipeline_module
 from sensor.base.hash_index import in_use
 from sensor.capture.merge import Captures
 from sensor.dns.known import new_known
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings
+from sensor.tracking.loop import track
 from tests.conftest import PCAPS
 from tests.dns.test_dns import counted, name_of
 
@@ -150,6 +152,26 @@ def test_names_are_those_that_were_known_when_a_session_ended():
         return [one.dst_name for one in sessions_of(outputs)]
 
     assert names(1000) == names(1) == names(3) == [None, "mx.dest.example"]
+
+
+def test_an_answer_that_says_nothing_new_takes_nobody_out_of_the_loop(monkeypatch):
+    """While a session waits to be told: else each look-up of a mail server would cost as much."""
+    calls = []
+    monkeypatch.setattr(pipeline_module, "track", lambda *a: calls.append(1) or track(*a))
+    frames: list[tuple[int, bytes]] = []
+    for k in range(50):
+        wire = Wire(port=1024 + k)
+        wire.now += k * 10**8
+        talk = Conversation(sport=1024 + k, ends=(CLIENT, "198.51.100.7"))
+        wire.put(answer(flags=0x0100), seconds=0).put(MX_ANSWER, answer=True)
+        talk.now = wire.now
+        talk.open().say("S: 220 hi\\r\\n|C: QUIT\\r\\n").close()
+        frames += wire.frames + talk.frames
+    pipeline = Pipeline(Settings(), sessions="all")
+    found = sessions_of(pipeline.run([block(frames)]))
+    assert [one.dst_name for one in found] == ["mx.dest.example"] * 50
+    assert counted(pipeline)["answers_known"] == 49
+    assert len(calls) == 1
 
 
 def test_a_snapshot_keeps_names_and_the_order_in_which_they_go():
