@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base.hash_index import Index, after, empty_index, home, probe, put, remove
-from sensor.base.kernel import inner, inner_routine, kernel, mix
+from sensor.base.kernel import inner, inner_routine, kernel
 from sensor.base.kernel import table as new_table
 from sensor.dns.names import LONGEST_NAME
 
@@ -40,6 +40,7 @@ ANSWER_COUNTERS: Final = {
 _FORGOTTEN: Final = ANSWER_COUNTERS["exchangers_forgotten"]
 
 _HALF = np.uint64(32)
+_LOW = np.uint64(0xFFFFFFFF)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
@@ -57,8 +58,8 @@ class Ring(NamedTuple):
 class Known(NamedTuple):
     """What DNS answers have told, as kernels take it."""
 
-    seed: NDArray[np.uint64]
-    """[1] of the indexes, so that nobody can aim at a slot; what is known does not depend on it"""
+    seeds: NDArray[np.uint64]
+    """[5] by chance, of the indexes' tags; what is known does not depend on them"""
     names: Ring
     addresses: Ring
     counts: NDArray[np.int64]
@@ -74,7 +75,7 @@ def new_known(most: int) -> Known:
         for dtype in (NAME, ADDRESS)
     )
     return Known(
-        np.frombuffer(os.urandom(8), np.uint64).copy(),
+        np.frombuffer(os.urandom(40), np.uint64).copy(),
         names,
         addresses,
         np.zeros(len(ANSWER_COUNTERS), np.int64),
@@ -84,7 +85,14 @@ def new_known(most: int) -> Known:
 
 @inner
 def _tag(known, hi, lo):
-    return mix(mix(known.seed[0], hi), lo) >> _HALF
+    """Of two keys alike by chance alone, whoever chose them (multiply-shift, Dietzfelbinger 1996).
+
+    Not so by ``mix``: of keys that differ in their highest bits alone the homes would be the same,
+    whatever had been mixed in before.
+    """
+    seeds = known.seeds
+    total = seeds[0] + seeds[1] * (hi >> _HALF) + seeds[2] * (hi & _LOW)
+    return (total + seeds[3] * (lo >> _HALF) + seeds[4] * (lo & _LOW)) >> _HALF
 
 
 @kernel
