@@ -41,6 +41,7 @@ from sensor.decode.ahead import Decoded
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
 from sensor.dns.exchangers import NAMES, get_ready, names_of, what_is_known
+from sensor.dns.kept import KNOWN, kept_of, room_for, take_over
 from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups, read_answers
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.histogram import STEPS, fan_out
@@ -96,7 +97,7 @@ def compile_kernels() -> None:
         pass
     for _ in pipeline.catch_up(int(block.frames["ts"][0]) + 1):
         pass
-    pipeline.reload(pipeline.settings)
+    pipeline.restore(pipeline.arrays(), pipeline.facts())
     pipeline.fan_out()
     state, zero = pipeline._state, np.uint64(0)
     adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, 0, True)
@@ -262,10 +263,10 @@ class Pipeline:
         kept = {
             name: array
             for name, array in arrays_of(self._state)
-            if name.partition(".")[0] in _KEPT or name == _CLASSES
+            if (name.partition(".")[0] in _KEPT and not name.startswith(KNOWN)) or name == _CLASSES
         }
         kept |= {f"decoder.{name}": a for name, a in self.decoder.arrays().items()}
-        return kept | {_WAITING: self.leases_waiting}
+        return kept | kept_of(self._state.lookups.known) | {_WAITING: self.leases_waiting}
 
     @property
     def leases_waiting(self) -> NDArray[np.void]:
@@ -288,7 +289,9 @@ class Pipeline:
             raise SnapshotError(f"{_CLASSES} is missing")
         classes = table(len(arrays[_CLASSES]), CLASS)
         waiting = table(len(arrays.get(_WAITING, ())), CHANGE)
-        restore(self.arrays() | {_CLASSES: classes, _WAITING: waiting}, arrays)
+        own = {_CLASSES: classes, _WAITING: waiting} | (learnt := room_for(arrays))
+        restore(self.arrays() | own, arrays)
+        take_over(self._state.lookups.known, learnt)
         self._await(waiting)
         self._last_ts = facts["last_ts"]
         self._reclassify(classes)

@@ -17,7 +17,7 @@ from sensor.dns.names import LONGEST_NAME
 
 __all__ = [
     "ADDRESS", "ANSWER_COUNTERS", "MOST_RECORDS", "NAME",
-    "Known", "Ring", "enter", "find", "find_all", "is_exchanger", "new_known",
+    "Known", "Ring", "enter", "enter_again", "find", "find_all", "is_exchanger", "new_known",
 ]  # fmt: skip
 
 MOST_RECORDS: Final = 512
@@ -132,6 +132,16 @@ def enter(known, ring, hi, lo):
     row.hi = hi
     row.lo = lo
     return n
+
+
+@kernel
+def enter_again(known, ring, rows):
+    """Enter rows that another ring had, in their order; those of no key are none."""
+    for k in range(rows.shape[0]):
+        hi = rows[k].hi
+        lo = rows[k].lo
+        if (hi != _ZERO or lo != _ZERO) and find(known, ring, hi, lo) < 0:
+            ring.rows[enter(known, ring, hi, lo)] = rows[k]
 
 
 @kernel

@@ -75,7 +75,7 @@ LOOKUP_COUNTERS: Final = {
     "messages_unreadable": 4,  # no DNS header or question
     "pieces_lost": 5,  # of messages over TCP: never seen, too long, or overwritten
     "answers_skipped": 6,  # more of one segment than can be put aside
-    "answers_known": 9,  # of those read: they said nothing new
+    "answers_known": 11,  # of those read: they said nothing new
 }
 _QUERIES, _REPEATED, _READ, _UNASKED, _UNREADABLE, _LOST, _SKIPPED, _KNOWN = (
     LOOKUP_COUNTERS.values()
@@ -83,6 +83,7 @@ _QUERIES, _REPEATED, _READ, _UNASKED, _UNREADABLE, _LOST, _SKIPPED, _KNOWN = (
 ANSWERS_PUT_ASIDE: Final = 7
 """Slot of ``meta``: answers waiting to be read."""
 _PUT_BYTES: Final = 8
+# Slots 9 and 10 hold something else in snapshots of versions before.
 
 ASKED = np.dtype(
     [("fingerprint", np.uint64), ("ts", np.int64), ("transaction", np.int64)], align=True

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lab import dns_messages as m
 from lab.conversation import CLIENT, Conversation, block
@@ -9,13 +11,14 @@ from lab.dns_messages import GOOD_A, GOOD_MX, MX_ANSWER, TARGET, answer, name, r
 from lab.fuzz.dns import counted as counts
 from lab.fuzz.dns import is_known, learn, names_at, number
 from lab.lookups import Wire
-from lab.outputs import sessions_of
+from lab.outputs import feed, sessions_of
 from sensor import pipeline as pipeline_module
 from sensor.base.hash_index import in_use
 from sensor.capture.merge import Captures
-from sensor.dns.known import new_known
+from sensor.dns.known import NAME, enter_again, find, new_known
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings
+from sensor.state.snapshot import read, write
 from sensor.tracking.loop import track
 from tests.conftest import PCAPS
 from tests.dns.test_dns import counted, name_of
@@ -154,6 +157,58 @@ def test_names_are_those_that_were_known_when_a_session_ended():
     assert names(1000) == names(1) == names(3) == [None, "mx.dest.example"]
 
 
+@pytest.mark.parametrize("answers", [10, 16, 20, 40])
+@pytest.mark.parametrize("most", [16, 17, 24, 64])
+def test_a_snapshot_keeps_names_and_the_order_in_which_they_go(tmp_path, answers, most):
+    """Whatever there is room for in the next run: nothing more goes than there is no room for."""
+    path = tmp_path / "state.p25"
+    first = flood(answers).read(limits=Limits(max_exchangers=24))
+    write(path, first.arrays(), first.facts())
+    pipeline = Pipeline(Settings(limits=Limits(max_exchangers=most)))
+    pipeline.restore(*read(path))
+    last = min(answers, 24, most)
+    gone = 2 * (answers - last)
+    assert counted(pipeline)["exchangers_known"] == last
+    assert counted(pipeline).get("exchangers_forgotten", 0) == gone
+    for more in range(most + 3):
+        assert names_of_flood(pipeline, answers) == [
+            f"mx{k}.example" if k >= answers - last + max(0, more + last - most) else None
+            for k in range(answers)
+        ]
+        assert learn(pipeline._state.lookups.known, of_domain(more))
+    assert counted(pipeline)["exchangers_known"] == most
+
+
+def names_of_flood(pipeline: Pipeline, answers: int) -> list[str | None]:
+    return [name_of(pipeline, f"198.18.{k >> 8}.{k & 255}") for k in range(answers)]
+
+
+def test_a_snapshot_of_before_answers_were_read_by_a_kernel_is_taken():
+    """Its names are learnt anew; of its counters none means another thing now."""
+    arrays = flood(20).read().arrays()
+    asked = Wire().put(answer(flags=0x0100)).read().arrays()["lookups.asked"]
+    saved = {name: a for name, a in arrays.items() if not name.startswith("lookups.known.")}
+    saved |= {
+        "lookups.names": np.arange(1 << 17, dtype=np.uint64),
+        "lookups.addresses": np.ones(1 << 17, NAME),
+        "lookups.asked": asked,
+        "lookups.sizes": np.full(64, 500),
+        # Questions, repeated, answers read, unasked, unreadable, lost, skipped; put aside, bytes;
+        # the second, how many in it; known.
+        "lookups.meta": np.array([86, 14, 200, 1, 2, 3, 4, 0, 0, 1_750_000_000, 9, 78]),
+    }
+    pipeline = Pipeline(Settings())
+    pipeline.restore(saved, {"last_ts": 1_750_000_000 * 10**9, "exchangers": {"names": ["a"]}})
+    found = counted(pipeline)
+    assert (found["mx_queries"], found["answers_skipped"], found["answers_known"]) == (86, 4, 78)
+    assert "exchangers_known" not in found
+    wire = Wire()
+    wire.now += 10**6
+    feed(pipeline, block(wire.put(MX_ANSWER, answer=True).frames))
+    assert name_of(pipeline, "198.51.100.7") == "mx.dest.example", "it was asked before"
+    assert counted(pipeline)["answers_read"] == 201
+
+
 @pytest.mark.parametrize("shift", [0, 8, 16, 32, 40, 48])
 @pytest.mark.parametrize("half", ["hi", "lo"])
 def test_nobody_can_aim_at_a_slot(half, shift):
@@ -168,6 +223,41 @@ def test_nobody_can_aim_at_a_slot(half, shift):
     # Half are taken. By chance a run has 20 to 60; of those that somebody aims it has thousands.
     empty = np.flatnonzero(~np.concatenate([taken, taken]))
     assert np.diff(empty).max() < 1000
+
+
+@given(st.randoms(use_true_random=False), st.integers(16, 40))
+def test_a_ring_is_a_dict_that_forgets_what_came_first(chance, most):
+    known = new_known(most)
+    ring, model, forgotten = known.names, {}, 0
+    for k in range(300):
+        key = (chance.choice((0, 1, 1 << 63)), chance.choice((0, 1 << 63, k)) + chance.randrange(9))
+        if key == (0, 0):
+            continue
+        halves = np.uint64(key[0]), np.uint64(key[1])
+        row = find(known, ring, *halves)
+        assert (row >= 0) == (key in model)
+        if row >= 0:
+            assert row == model[key]
+            continue
+        if len(model) == most:
+            del model[next(iter(model))]
+            forgotten += 1
+        enter_again(known, ring, np.array([halves], NAME))
+        model[key] = find(known, ring, *halves)
+        assert 0 <= model[key] < most and len(set(model.values())) == len(model)
+    assert counts(known).get("exchangers_forgotten", 0) == forgotten
+    assert in_use(ring.rowindex) == len(model) == np.count_nonzero(ring.rowindex.slots)
+
+
+def test_a_ring_works_alike_however_often_it_has_gone_round():
+    known = new_known(1 << 10)
+    rows = np.zeros(1 << 16, NAME)
+    rows["hi"], rows["lo"] = 1, np.arange(1 << 16) * 7919
+    for turn in range(1, 5):
+        enter_again(known, known.names, rows)
+        assert counts(known)["exchangers_forgotten"] == turn * (1 << 16) - (1 << 10)
+        found = [find(known, known.names, row["hi"], row["lo"]) for row in rows[:: 1 << 6]]
+        assert [row >= 0 for row in found] == [k >= (1 << 10) - 16 for k in range(1 << 10)]
 
 
 def test_an_answer_that_says_nothing_new_takes_nobody_out_of_the_loop(monkeypatch):
@@ -188,24 +278,6 @@ def test_an_answer_that_says_nothing_new_takes_nobody_out_of_the_loop(monkeypatc
     assert [one.dst_name for one in found] == ["mx.dest.example"] * 50
     assert counted(pipeline)["answers_known"] == 49
     assert len(calls) == 1
-
-
-def test_a_snapshot_keeps_names_and_the_order_in_which_they_go():
-    limits = Limits(max_exchangers=16)
-    wire = flood(20)
-    pipeline = wire.read(limits=limits)
-    fresh = Pipeline(Settings(limits=limits))
-    fresh.restore(pipeline.arrays(), pipeline.facts())
-    more = Pipeline(Settings(limits=Limits(max_exchangers=64)))
-    more.restore(pipeline.arrays(), pipeline.facts())
-    for one in (fresh, more):
-        assert [name_of(one, f"198.18.0.{k}") for k in (3, 4, 19)] == [
-            None, "mx4.example", "mx19.example",
-        ]  # fmt: skip
-        assert counted(one) == counted(pipeline)
-    for one in (fresh, more):
-        assert learn(one._state.lookups.known, of_domain(1))
-        assert [name_of(one, f"198.18.0.{k}") for k in (4, 5)] == [None, "mx5.example"]
 
 
 def test_alerts_name_servers_alike_whatever_the_seed_of_the_table():
