@@ -136,6 +136,8 @@ class Drain:
             return
         records.size[0] = 0
         few = self._affordable(size, packet_time // SECOND)
+        if not few:
+            return
         ended = records.connections[:few], records.sessions[:few], records.ends[:few]
         sessions = self._read_sessions(*ended, composer)
         whose = records.suspects[:few]

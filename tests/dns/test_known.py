@@ -18,7 +18,9 @@ from sensor.capture.merge import Captures
 from sensor.dns.known import NAME, enter_again, find, new_known
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings
+from sensor.smtp.record import session_records
 from sensor.state.snapshot import read, write
+from sensor.tracking import output
 from sensor.tracking.loop import track
 from tests.conftest import PCAPS
 from tests.dns.test_dns import counted, name_of
@@ -260,24 +262,42 @@ def test_a_ring_works_alike_however_often_it_has_gone_round():
         assert [row >= 0 for row in found] == [k >= (1 << 10) - 16 for k in range(1 << 10)]
 
 
+def looked_up_each(of) -> list[tuple[int, bytes]]:
+    """Fifty sessions, each right after its server was looked up; ``of(k)`` is its domain."""
+    frames: list[tuple[int, bytes]] = []
+    for k in range(50):
+        message, host = of_domain(of(k)), f"198.51.0.{of(k)}"
+        wire = Wire(port=1024 + k)
+        wire.now += k * 10**7
+        talk = Conversation(sport=1024 + k, ends=(CLIENT, host))
+        wire.put(answer(flags=0x0100), seconds=0).put(message, answer=True)
+        talk.now = wire.now
+        talk.open().say("S: 220 hi\\r\\n|C: QUIT\\r\\n").close()
+        frames += wire.frames + talk.frames
+    return frames
+
+
 def test_an_answer_that_says_nothing_new_takes_nobody_out_of_the_loop(monkeypatch):
     """While a session waits to be told: else each look-up of a mail server would cost as much."""
     calls = []
     monkeypatch.setattr(pipeline_module, "track", lambda *a: calls.append(1) or track(*a))
-    frames: list[tuple[int, bytes]] = []
-    for k in range(50):
-        wire = Wire(port=1024 + k)
-        wire.now += k * 10**8
-        talk = Conversation(sport=1024 + k, ends=(CLIENT, "198.51.100.7"))
-        wire.put(answer(flags=0x0100), seconds=0).put(MX_ANSWER, answer=True)
-        talk.now = wire.now
-        talk.open().say("S: 220 hi\\r\\n|C: QUIT\\r\\n").close()
-        frames += wire.frames + talk.frames
     pipeline = Pipeline(Settings(), sessions="all")
-    found = sessions_of(pipeline.run([block(frames)]))
-    assert [one.dst_name for one in found] == ["mx.dest.example"] * 50
+    found = sessions_of(pipeline.run([block(looked_up_each(lambda k: 7))]))
+    assert [one.dst_name for one in found] == ["mx7.dest.example"] * 50
     assert counted(pipeline)["answers_known"] == 49
     assert len(calls) == 1
+
+
+def test_sessions_beyond_the_most_of_a_second_cost_nothing_however_many_answers(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        output, "session_records", lambda *a: calls.append(1) or session_records(*a)
+    )
+    pipeline = Pipeline(Settings(), sessions="all", most_sessions=3)
+    found = sessions_of(pipeline.run([block(looked_up_each(lambda k: k))]))
+    assert [one.dst_name for one in found] == [f"mx{k}.dest.example" for k in range(3)]
+    assert pipeline.counters()["connections"]["sessions_passed_over"] == 47
+    assert len(calls) == 3
 
 
 def test_alerts_name_servers_alike_whatever_the_seed_of_the_table():
