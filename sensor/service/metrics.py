@@ -186,7 +186,7 @@ MEANINGS = {
     "answers_unasked": "DNS answers nobody was seen to ask for",
     "messages_unreadable": "DNS messages without header or question",
     "pieces_lost": "pieces of DNS over TCP that could not be put together",
-    "answers_skipped": "DNS answers not read: more than are put together came at once over TCP",
+    "answers_skipped": "DNS answers not read: one segment of TCP brought more than are taken",
     "answers_known": "DNS answers read that said nothing new",
     "exchangers_forgotten": "names or addresses of exchangers given up for want of room",
     "answers_unreadable": "DNS answers that are damaged; what comes before the damage is read",

@@ -14,6 +14,7 @@ from lab.lookups import Wire
 from lab.outputs import feed, sessions_of
 from sensor import pipeline as pipeline_module
 from sensor.base.hash_index import in_use
+from sensor.base.kernel import table
 from sensor.capture.merge import Captures
 from sensor.dns.known import NAME, enter_again, find, new_known
 from sensor.pipeline import Pipeline
@@ -127,6 +128,29 @@ def test_all_answers_that_one_segment_brings_are_read():
     assert found["mx_queries"] == 1500
     assert found["answers_read"] == found["answers_known"] > 1400, "of some the slot was another's"
     assert "answers_skipped" not in found
+
+
+def test_more_answers_than_are_taken_of_one_segment_are_counted():
+    """Its bytes close a gap, and what waited behind them is read with it."""
+    domains = [[name(f"{k:04}") + b"\0\x0f\0\1"] for k in range(5000)]
+    wire = Wire()
+    asks, told = (
+        b"".join(framed(answer(flags=flags, questions=one)) for one in domains)
+        for flags in (0x0100, 0x8180)
+    )
+    for at in range(0, len(asks), 1400):
+        wire.put(asks[at : at + 1400], seq=1 + at)
+    gap = slice(1400, 60000)
+    wire.put(told[: gap.start], True, seq=1)
+    for at in range(gap.stop, len(told), 1400):
+        wire.put(told[at : at + 1400], True, seq=1 + at)
+    wire.put(told[gap], True, seq=1 + gap.start)
+    found = counted(wire.read())
+    assert found["mx_queries"] == 5000
+    assert found["answers_read"] == found["answers_known"] < 4200
+    assert found["answers_skipped"] > 0
+    # Of some the question's slot was another's.
+    assert sum(found[f"answers_{what}"] for what in ("read", "skipped", "unasked")) == 5000
 
 
 def framed(message: bytes) -> bytes:
@@ -244,7 +268,9 @@ def test_a_ring_is_a_dict_that_forgets_what_came_first(chance, most):
         if len(model) == most:
             del model[next(iter(model))]
             forgotten += 1
-        enter_again(known, ring, np.array([halves], NAME))
+        rows = table(1, NAME)
+        rows[0] = halves
+        enter_again(known, ring, rows)
         model[key] = find(known, ring, *halves)
         assert 0 <= model[key] < most and len(set(model.values())) == len(model)
     assert counts(known).get("exchangers_forgotten", 0) == forgotten
@@ -253,7 +279,7 @@ def test_a_ring_is_a_dict_that_forgets_what_came_first(chance, most):
 
 def test_a_ring_works_alike_however_often_it_has_gone_round():
     known = new_known(1 << 10)
-    rows = np.zeros(1 << 16, NAME)
+    rows = table(1 << 16, NAME)
     rows["hi"], rows["lo"] = 1, np.arange(1 << 16) * 7919
     for turn in range(1, 5):
         enter_again(known, known.names, rows)
