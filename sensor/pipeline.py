@@ -103,7 +103,7 @@ def compile_kernels() -> None:
     adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, 0, True)
     host_text(0, 0, 128, 0)
     read_answers(state.lookups)
-    names_of(state.lookups.known, state.lookups.known.seeds, state.lookups.known.seeds)
+    names_of(state.lookups.known, *np.zeros((2, 1), np.uint64))
     evidence = Evidence(
         np.zeros((len(Count), len(WINDOWS)), np.int64), np.zeros(len(Fact), np.int64)
     )

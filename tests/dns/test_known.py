@@ -1,5 +1,6 @@
 """What of answers is new, what is forgotten, and that neither depends on how they come."""
 
+import dns.name
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,6 +98,25 @@ def test_the_longest_name_is_kept_whole():
     assert found == ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 61))
     learn(known, answer([], [record(b"\x01x" + longest, m.A, bytes(3) + b"\1")]))
     assert counts(known) == {"records_unreadable": 1}
+
+
+@given(st.lists(st.binary(min_size=1, max_size=5) | st.just(b"\0" * 4), min_size=1, max_size=9))
+def test_a_name_is_kept_whatever_its_octets(labels):
+    """And wherever it goes on: here each label stands behind the next, and points back to it."""
+    theirs = dns.name.Name([*labels, b""])
+    at = len(answer()) + 11
+    chain, last = b"\0", 0xC000 | at
+    for label in reversed(labels):
+        place = 0xC000 | at + len(chain)
+        chain += bytes([len(label)]) + label + last.to_bytes(2)
+        last = place
+    owner = last.to_bytes(2)
+    known = new_known(CEILING)
+    told = [record(b"\0", m.TXT, chain), record(D, m.MX, b"\0\1" + owner)]
+    learn(known, answer(told, [record(owner, m.A, GOOD_A[-4:])]))
+    expected = theirs.to_text(omit_final_dot=True).lower()
+    assert names_at(known, [number("198.51.100.7")]) == [expected]
+    assert is_known(known, theirs.to_wire())
 
 
 def flood(answers: int) -> Wire:
