@@ -27,7 +27,8 @@ from tests.conftest import PCAPS, ROOT, needs, port25
 
 BEFORE = "9544dd0dc909"
 """The version before: its journal, its packets and its snapshot are what upgrades find."""
-CAPTURE = PCAPS / "slow_bot.pcap"
+CAPTURE = PCAPS / "mx_lookups.pcap"
+"""It has DNS as well, so that no table of the snapshot is empty."""
 OLD = """
 import sys
 from pathlib import Path
