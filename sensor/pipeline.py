@@ -41,7 +41,7 @@ from sensor.decode.ahead import Decoded
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
 from sensor.dns.exchangers import NAMES, get_ready, names_of, what_is_known
-from sensor.dns.kept import KNOWN, kept_of, room_for, take_over
+from sensor.dns.kept import RINGS, kept_of, room_for, take_over
 from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups, read_answers
 from sensor.hosts.evidence import Count, Evidence, Fact
 from sensor.hosts.histogram import STEPS, fan_out
@@ -263,7 +263,7 @@ class Pipeline:
         kept = {
             name: array
             for name, array in arrays_of(self._state)
-            if (name.partition(".")[0] in _KEPT and not name.startswith(KNOWN)) or name == _CLASSES
+            if (name.partition(".")[0] in _KEPT and not name.startswith(RINGS)) or name == _CLASSES
         }
         kept |= {f"decoder.{name}": a for name, a in self.decoder.arrays().items()}
         return kept | kept_of(self._state.lookups.known) | {_WAITING: self.leases_waiting}

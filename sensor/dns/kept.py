@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from sensor.base.kernel import table
 from sensor.dns.known import ADDRESS, NAME, Known, enter_again
 
-__all__ = ["KNOWN", "kept_of", "room_for", "take_over"]
+__all__ = ["RINGS", "kept_of", "room_for", "take_over"]
 
-KNOWN: Final = "lookups.known."
-"""How names of arrays in this file begin; to kernels, they are views of others."""
+RINGS: Final = "lookups.known."
+"""How the names of these arrays begin, and of those of the state that they stand for."""
 
-_NAMES = f"{KNOWN}names.older", f"{KNOWN}names.newer"
-_ADDRESSES = f"{KNOWN}addresses.older", f"{KNOWN}addresses.newer"
+_NAMES = f"{RINGS}names.older", f"{RINGS}names.newer"
+_ADDRESSES = f"{RINGS}addresses.older", f"{RINGS}addresses.newer"
 _DTYPES: Final = dict.fromkeys(_NAMES, NAME) | dict.fromkeys(_ADDRESSES, ADDRESS)
 
 
 def kept_of(known: Known) -> dict[str, NDArray[Any]]:
     """By name, what a snapshot must hold; nothing is copied."""
-    kept: dict[str, NDArray[Any]] = {f"{KNOWN}counts": known.counts}
+    kept: dict[str, NDArray[Any]] = {f"{RINGS}counts": known.counts}
     for (older, newer), ring in ((_NAMES, known.names), (_ADDRESSES, known.addresses)):
         at = int(ring.next[0])
         kept[older], kept[newer] = ring.rows[at:], ring.rows[:at]
