@@ -49,7 +49,7 @@ def _private_suffix(name: str) -> str | None:
     return found
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)  # 500 bytes each, to spare 2 us
 def name_text(name: bytes) -> str:
     """A name in lower case without the last dot, as zone files write it (RFC 1035, 5.1; RFC 4343).
 
