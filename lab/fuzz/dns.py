@@ -25,7 +25,7 @@ from sensor.base.hash_index import in_use
 from sensor.dns.answers import read_answer
 from sensor.dns.exchangers import names_of
 from sensor.dns.known import ANSWER_COUNTERS, MOST_RECORDS, Known, find, new_known
-from sensor.dns.names import name_hash
+from sensor.dns.wire import name_hash
 
 SLOW = 0.05
 """Seconds for one message."""

@@ -19,13 +19,11 @@ import numpy as np
 from sensor.base.byteorder import u8, u16be
 from sensor.base.kernel import inner, inner_routine, routine
 from sensor.dns.known import ANSWER_COUNTERS, MOST_RECORDS, enter, find, is_exchanger
-from sensor.dns.names import after_name, copy_name, name_in
+from sensor.dns.wire import AAAA, HEADER, MX, A, after_name, copy_name, name_in
 
 __all__ = ["read_answer"]
 
-_A, _MX, _AAAA = 1, 15, 28
 _IN: Final = 1
-_HEADER: Final = 12
 _FIXED: Final = 10
 """Octets of a record between its name and its data."""
 _ANSWERS, _AUTHORITY = 0, 1
@@ -80,7 +78,7 @@ def _learn_address(known, data, a, b, n, asked, learns):
     if not is_exchanger(known, hashed):
         if not (asked and what & 1):
             return 0
-        owner = a + _HEADER
+        owner = a + HEADER
     hi, lo = _number(data, start, size)
     if (hi == _ZERO and lo == _ZERO) or find(known, known.addresses, hi, lo) >= 0:
         return 0
@@ -95,7 +93,7 @@ def _learn_addresses(known, data, a, b, found, learns):
     """The addresses found, once all names are known: how many are new or damaged."""
     if found == 0:
         return 0
-    hashed, end, _ = name_in(data, a, b, a + _HEADER)
+    hashed, end, _ = name_in(data, a, b, a + HEADER)
     asked = end >= 0 and is_exchanger(known, hashed)
     new = 0
     for n in range(found):
@@ -124,7 +122,7 @@ def _learn_records(known, data, a, b, at, learns):
             at = start + size
             if at > b:
                 return odd, addresses, False
-            if section == _AUTHORITY or (kind != _A and kind != _MX and kind != _AAAA):
+            if section == _AUTHORITY or (kind != A and kind != MX and kind != AAAA):
                 continue
             if class_ != _IN:
                 known.counts[_OTHER_CLASSES] += learns
@@ -134,8 +132,8 @@ def _learn_records(known, data, a, b, at, learns):
             if found > MOST_RECORDS:
                 known.counts[_SKIPPED] += learns
                 odd += 1
-            elif kind != _MX:
-                fits = size == (4 if kind == _A else 16)
+            elif kind != MX:
+                fits = size == (4 if kind == A else 16)
                 row = known.found[addresses]
                 row[0] = owner
                 row[1] = start
@@ -152,7 +150,7 @@ def read_answer(known, data, a, b, learns):
 
     What is damaged is left out and counted. Unless it ``learns``, all stays as it is.
     """
-    at = a + _HEADER
+    at = a + HEADER
     for _ in range(u16be(data, a + 4)):
         at = after_name(data, at, b)
         if at < 0:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sensor.base.hash_index import Index, after, empty_index, home, probe, put, remove
 from sensor.base.kernel import inner, inner_routine, kernel
 from sensor.base.kernel import table as new_table
-from sensor.dns.names import LONGEST_NAME
+from sensor.dns.wire import LONGEST_NAME
 
 __all__ = [
     "ADDRESS", "ANSWER_COUNTERS", "MOST_RECORDS", "NAME",

@@ -32,7 +32,7 @@ from sensor.base.units import SECOND
 from sensor.decode.segment import DNS_PORT, UDP_HEADER
 from sensor.dns.answers import read_answer
 from sensor.dns.known import Known, is_exchanger, new_known
-from sensor.dns.names import name_hash
+from sensor.dns.wire import AAAA, HEADER, MX, A, name_hash
 from sensor.tcp.reassembly import (
     STREAM_FIELDS,
     WINDOW,
@@ -102,8 +102,6 @@ CONVERSATION = np.dtype(
 )
 """A connection over TCP: [client, server]."""
 
-_A, _MX, _AAAA = 1, 15, 28
-_HEADER: Final = 12
 _PORT = np.uint64(16)
 
 
@@ -163,22 +161,22 @@ def _message(lookups, segment, back, data, a, b):
     ``back`` tells that it went the other way than ``segment``, which only made it known.
     """
     meta = lookups.meta
-    if b - a < _HEADER + 5:
+    if b - a < HEADER + 5:
         meta[_UNREADABLE] += 1
         return 0
     flags = u16be(data, a + 2)
     answer = flags >> 15 > 0
     if flags >> 11 & 15 or u16be(data, a + 4) == 0:  # not a standard query, or without question
         return 0
-    hashed, end = name_hash(data, a + _HEADER, b)
+    hashed, end = name_hash(data, a + HEADER, b)
     if end < 0 or end + 4 > b:
         meta[_UNREADABLE] += 1
         return 0
     kind = u16be(data, end)
-    if kind == _A or kind == _AAAA:
+    if kind == A or kind == AAAA:
         if not is_exchanger(lookups.known, hashed):
             return 0
-    elif kind != _MX:
+    elif kind != MX:
         return 0
     if answer != back:
         hi, lo, port = segment.dst_hi, segment.dst_lo, np.int64(segment.dport)
@@ -192,7 +190,7 @@ def _message(lookups, segment, back, data, a, b):
         slot.fingerprint = fingerprint
         slot.ts = segment.ts
         slot.transaction = transaction
-        if kind != _MX:
+        if kind != MX:
             return 0
         meta[_REPEATED if recent else _QUERIES] += 1
         return 0 if recent else 1
@@ -200,7 +198,7 @@ def _message(lookups, segment, back, data, a, b):
         slot.transaction = -1
         if flags & 15 == 0:
             _put_aside(lookups, data, a, b)
-    elif kind == _MX:
+    elif kind == MX:
         meta[_UNASKED] += 1
     return 0
 

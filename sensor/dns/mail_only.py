@@ -18,7 +18,7 @@ from sensor.base.kernel import kernel, mix
 from sensor.base.units import SECOND
 from sensor.decode.segment import DNS, UDP_HEADER
 from sensor.dns.lookups import ASKED_SECONDS
-from sensor.dns.names import name_hash
+from sensor.dns.wire import AAAA, HEADER, MX, A, name_hash
 
 __all__ = ["ASKER", "ASKERS", "WITHHELD", "withhold"]
 
@@ -28,17 +28,15 @@ ASKER = np.dtype([("client", np.uint64), ("ts", np.int64)], align=True)
 WITHHELD: Final = -1
 """The share of a segment that goes nowhere."""
 
-_A, _MX, _AAAA = 1, 15, 28
-_HEADER: Final = 12
 _IN_MX, _IN_MAIL, _IN_SMTP = 0x6D78, 0x6D61696C, 0x736D7470
 
 
 @kernel
 def _kind(data, a, b):
     """The type that the first question of a message in ``data[a:b]`` asks for; 0: none is read."""
-    if b - a < _HEADER + 5 or u16be(data, a + 4) == 0:
+    if b - a < HEADER + 5 or u16be(data, a + 4) == 0:
         return 0
-    _, end = name_hash(data, a + _HEADER, b)
+    _, end = name_hash(data, a + HEADER, b)
     return u16be(data, end) if end > 0 and end + 4 <= b else 0
 
 
@@ -46,7 +44,7 @@ def _kind(data, a, b):
 def _is_mail(data, a, b):
     """Whether the name asked for in a message in ``data[a:b]`` says it is a mail server's."""
     word = np.int64(0)
-    for k in range(a + _HEADER, min(b, a + _HEADER + 255)):
+    for k in range(a + HEADER, min(b, a + HEADER + 255)):
         byte = u8(data, k)
         if byte == 0:
             return False
@@ -74,12 +72,12 @@ def withhold(segments, data, askers, shares):
         hi, lo = (s.dst_hi, s.dst_lo) if answer else (s.src_hi, s.src_lo)
         client = mix(mix(np.uint64(1), hi), lo)
         slot = askers[np.int64(client & np.uint64(ASKERS - 1))]
-        if kind == _MX:
+        if kind == MX:
             slot.client = client
             slot.ts = s.ts
             continue
         recent = slot.client == client and abs(s.ts - slot.ts) <= ASKED_SECONDS * SECOND
-        if (kind == _A or kind == _AAAA) and (recent or _is_mail(data, a, b)):
+        if (kind == A or kind == AAAA) and (recent or _is_mail(data, a, b)):
             continue
         shares[k] = WITHHELD
         withheld += 1

@@ -21,7 +21,7 @@ from lab.outputs import alerts_of, feed, finish, sessions_of
 from sensor.base.hash_index import in_use
 from sensor.capture.merge import Captures
 from sensor.dns import exchangers, lookups
-from sensor.dns.names import name_hash
+from sensor.dns.wire import name_hash
 from sensor.hosts.evidence import Count
 from sensor.pipeline import Pipeline
 from sensor.settings import Limits, Settings

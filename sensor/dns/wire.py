@@ -1,6 +1,7 @@
-"""Names in messages of DNS (RFC 1035, 3.1 and 4.1.4), cases folded (RFC 4343). Kernels only.
+"""What messages of DNS are made of (RFC 1035, 4), above all names. Kernels only.
 
-A length and so many octets, until a zero length. In its place may stand a pointer to a name before.
+A name is a length and so many octets, until a zero length (3.1), in whose place may stand a pointer
+to a name before (4.1.4). Its cases are folded (RFC 4343).
 """
 
 from typing import Final
@@ -11,9 +12,22 @@ from sensor.base.byteorder import u8
 from sensor.base.kernel import inner, inner_routine, kernel, mix
 
 __all__ = [
-    "LONGEST_NAME", "MOST_POINTERS", "after_name", "copy_name", "name_hash", "name_in",
+    "AAAA",
+    "HEADER",
+    "LONGEST_NAME",
+    "MOST_POINTERS",
+    "MX",
+    "A",
+    "after_name",
+    "copy_name",
+    "name_hash",
+    "name_in",
 ]  # fmt: skip
 
+HEADER: Final = 12
+"""Octets before the first question."""
+A, MX, AAAA = 1, 15, 28
+"""Types of records."""
 LONGEST_NAME: Final = 255
 """Octets on the wire, without pointers."""
 MOST_POINTERS: Final = 32
