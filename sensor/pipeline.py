@@ -49,7 +49,7 @@ from sensor.hosts.in_use import new_in_use
 from sensor.hosts.layout import META, new_host_table
 from sensor.hosts.meetings import MEETINGS, new_meetings
 from sensor.hosts.subscribers import CLASS, class_of, classify, host_text, parse_host
-from sensor.hosts.table import reclassify
+from sensor.hosts.table import index_again, reclassify
 from sensor.hosts.windows import WINDOWS
 from sensor.settings import Limits, Settings, subscribers_of
 from sensor.smtp.session import EARLY_FORGOTTEN, SESSIONS, new_sessions
@@ -74,11 +74,12 @@ LEAST = Limits(
 _EVENTS = 1024
 _RECORDS = 4096
 _VISIBILITY = {"auto": 0, "visible": 1, "hidden": 2}
-_KEPT = (
-    "connections", "sessions", "lookups", "hosts", "in_use", "meetings", "alerts", "flood",
-    "leases", "clock", "counters", "moments",
-)  # fmt: skip
 _CLASSES = "subscribers.classes"
+_KEPT = (
+    "connections.", "sessions.", "lookups.", "hosts.", "in_use.", "meetings.", "alerts.", "flood.",
+    "leases.", "clock", "counters", "moments", _CLASSES,
+)  # fmt: skip
+_MADE_ANEW = (RINGS, "hosts.rowindex.", "hosts.seeds")
 _WAITING = "changes.rows"
 _NO_FRAMES = table(0, FRAME)
 _NEVER = 1 << 30
@@ -263,7 +264,7 @@ class Pipeline:
         kept = {
             name: array
             for name, array in arrays_of(self._state)
-            if (name.partition(".")[0] in _KEPT and not name.startswith(RINGS)) or name == _CLASSES
+            if name.startswith(_KEPT) and not name.startswith(_MADE_ANEW)
         }
         kept |= {f"decoder.{name}": a for name, a in self.decoder.arrays().items()}
         return kept | kept_of(self._state.lookups.known) | {_WAITING: self.leases_waiting}
@@ -292,6 +293,7 @@ class Pipeline:
         own = {_CLASSES: classes, _WAITING: waiting} | (learnt := room_for(arrays))
         restore(self.arrays() | own, arrays)
         take_over(self._state.lookups.known, learnt)
+        index_again(self._state.hosts)
         self._await(waiting)
         self._last_ts = facts["last_ts"]
         self._reclassify(classes)

@@ -13,14 +13,18 @@ so that few rows stay in the cache. The caller compares keys: a tag may match by
         at = after(index, at)
 """
 
+import os
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.kernel import kernel, prefetch, routine
+from sensor.base.kernel import inner, kernel, prefetch, routine
 
-__all__ = ["Index", "after", "empty_index", "fetch", "home", "in_use", "probe", "put", "remove"]
+__all__ = [
+    "Index", "add", "after", "clear", "empty_index", "fetch", "home", "in_use", "new_seeds",
+    "probe", "put", "remove", "seeded_tag",
+]  # fmt: skip
 
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -85,6 +89,22 @@ def probe(index, tag, at):
         at = (at + 1) & mask
 
 
+def new_seeds() -> NDArray[np.uint64]:
+    """[5] by chance, for :func:`seeded_tag`."""
+    return np.frombuffer(os.urandom(40), np.uint64).copy()
+
+
+@inner
+def seeded_tag(seeds, hi, lo):
+    """A tag of a key of two words: of two keys alike by chance alone, whoever chose them.
+
+    Multiply-shift (Dietzfelbinger 1996). Not so by ``mix``: of keys that differ in their highest
+    bits alone the homes would be the same, whatever had been mixed in before.
+    """
+    total = seeds[0] + seeds[1] * (hi >> _HALF) + seeds[2] * (hi & _LOW)
+    return (total + seeds[3] * (lo >> _HALF) + seeds[4] * (lo & _LOW)) >> _HALF
+
+
 @kernel
 def put(index, tag, at, row):
     """Fill the empty slot ``at``. Slots may move: those known before no longer hold."""
@@ -93,6 +113,23 @@ def put(index, tag, at, row):
     size = index.state[_MASK] + 1
     if index.state[_USED] * 3 > size * 2 and size < index.slots.shape[0]:
         _grow(index, size)
+
+
+@inner
+def clear(index):
+    """As :func:`empty_index` made it."""
+    index.slots[: index.state[_MASK] + 1] = _EMPTY
+    index.state[_MASK] = _SMALLEST - 1
+    index.state[_USED] = 0
+
+
+@inner
+def add(index, tag, row):
+    """Put in a row that is not there."""
+    at, other = probe(index, tag, home(index, tag))
+    while other >= 0:
+        at, other = probe(index, tag, after(index, at))
+    put(index, tag, at, row)
 
 
 @routine

@@ -4,13 +4,22 @@ A name is known by its hash; its text is kept beside each address it was given t
 people are shown. When a ring is full, what was learnt first makes room and is counted.
 """
 
-import os
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.hash_index import Index, after, empty_index, home, probe, put, remove
+from sensor.base.hash_index import (
+    Index,
+    add,
+    after,
+    empty_index,
+    home,
+    new_seeds,
+    probe,
+    remove,
+    seeded_tag,
+)
 from sensor.base.kernel import inner, inner_routine, kernel
 from sensor.base.kernel import table as new_table
 from sensor.dns.wire import LONGEST_NAME
@@ -39,8 +48,6 @@ ANSWER_COUNTERS: Final = {
 }
 _FORGOTTEN: Final = ANSWER_COUNTERS["exchangers_forgotten"]
 
-_HALF = np.uint64(32)
-_LOW = np.uint64(0xFFFFFFFF)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
@@ -59,7 +66,7 @@ class Known(NamedTuple):
     """What DNS answers have told, as kernels take it."""
 
     seeds: NDArray[np.uint64]
-    """[5] by chance, of the indexes' tags; what is known does not depend on them"""
+    """of the indexes' tags; what is known does not depend on them"""
     names: Ring
     addresses: Ring
     counts: NDArray[np.int64]
@@ -75,7 +82,7 @@ def new_known(most: int) -> Known:
         for dtype in (NAME, ADDRESS)
     )
     return Known(
-        np.frombuffer(os.urandom(40), np.uint64).copy(),
+        new_seeds(),
         names,
         addresses,
         np.zeros(len(ANSWER_COUNTERS), np.int64),
@@ -83,22 +90,10 @@ def new_known(most: int) -> Known:
     )
 
 
-@inner
-def _tag(known, hi, lo):
-    """Of two keys alike by chance alone, whoever chose them (multiply-shift, Dietzfelbinger 1996).
-
-    Not so by ``mix``: of keys that differ in their highest bits alone the homes would be the same,
-    whatever had been mixed in before.
-    """
-    seeds = known.seeds
-    total = seeds[0] + seeds[1] * (hi >> _HALF) + seeds[2] * (hi & _LOW)
-    return (total + seeds[3] * (lo >> _HALF) + seeds[4] * (lo & _LOW)) >> _HALF
-
-
 @kernel
 def find(known, ring, hi, lo):
     """The row of ``ring`` with this key, or -1."""
-    tag = _tag(known, hi, lo)
+    tag = seeded_tag(known.seeds, hi, lo)
     at = home(ring.rowindex, tag)
     while True:
         at, n = probe(ring.rowindex, tag, at)
@@ -122,13 +117,9 @@ def enter(known, ring, hi, lo):
     ring.next[0] = n + 1
     row = ring.rows[n]
     if row.hi != _ZERO or row.lo != _ZERO:
-        remove(ring.rowindex, _tag(known, row.hi, row.lo), n)
+        remove(ring.rowindex, seeded_tag(known.seeds, row.hi, row.lo), n)
         known.counts[_FORGOTTEN] += 1
-    tag = _tag(known, hi, lo)
-    at, other = probe(ring.rowindex, tag, home(ring.rowindex, tag))
-    while other >= 0:
-        at, other = probe(ring.rowindex, tag, after(ring.rowindex, at))
-    put(ring.rowindex, tag, at, n)
+    add(ring.rowindex, seeded_tag(known.seeds, hi, lo), n)
     row.hi = hi
     row.lo = lo
     return n

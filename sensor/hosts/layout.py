@@ -5,13 +5,12 @@ happened and up to ``DESTINATIONS`` destinations. Anything more moves it, losing
 *detail*: counters by pane and lists of destinations; and a very busy one gets *sketches*.
 """
 
-import os
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor.base.hash_index import Index, empty_index
+from sensor.base.hash_index import Index, empty_index, new_seeds
 from sensor.base.kernel import table as new_table
 from sensor.hosts.answers import ANSWERS
 from sensor.hosts.conduct import CONDUCT
@@ -185,7 +184,8 @@ class HostTable(NamedTuple):
     work: NDArray[np.float64]
     """[2, 5] for a kernel to work in"""
     meta: NDArray[np.int64]
-    seed: NDArray[np.uint64]
+    seeds: NDArray[np.uint64]
+    """of the index's tags; nothing that is told depends on them"""
 
 
 def new_host_table(max_hosts: int, max_details: int, max_sketches: int) -> HostTable:
@@ -202,5 +202,5 @@ def new_host_table(max_hosts: int, max_details: int, max_sketches: int) -> HostT
         cutoffs=np.zeros(_N, np.int64),
         work=np.zeros((2, _N)),
         meta=np.zeros(len(META), np.int64),
-        seed=np.frombuffer(os.urandom(8), np.uint64).copy(),
+        seeds=new_seeds(),
     )

@@ -22,8 +22,8 @@ from typing import Final
 import numpy as np
 
 from sensor.base.free_list import give_row, take_row
-from sensor.base.hash_index import after, home, probe, put, remove
-from sensor.base.kernel import kernel, mix, routine
+from sensor.base.hash_index import add, after, clear, home, probe, put, remove, seeded_tag
+from sensor.base.kernel import kernel, routine
 from sensor.base.units import HOUR, SECOND
 from sensor.hosts.customer_key import is_customer
 from sensor.hosts.layout import LOOK_AT, META, NO_ALERT, NO_DETAIL
@@ -32,7 +32,7 @@ from sensor.hosts.sketches import free_detail
 from sensor.hosts.subscribers import classify
 from sensor.hosts.windows import DAY
 
-__all__ = ["PROVEN_WORTH", "forget", "host_row", "lookup", "reclassify", "tag_of"]
+__all__ = ["PROVEN_WORTH", "forget", "host_row", "index_again", "lookup", "reclassify", "tag_of"]
 
 PROVEN_WORTH: Final = 1 << 40
 """Of a host that proved a handshake: more seconds than there are."""
@@ -54,7 +54,7 @@ _ZERO = np.uint64(0)
 @kernel
 def tag_of(table, hi, lo):
     """What the index knows a host by: uint64 below 2^32."""
-    return mix(mix(table.seed[0], hi), lo) >> _SHIFT
+    return seeded_tag(table.seeds, hi, lo)
 
 
 @kernel
@@ -133,6 +133,16 @@ def forget(table, h):
     give_row(table.free, meta, _FREED, h)
     meta[_HOSTS] -= 1
     row.last_seen = 0
+
+
+@kernel
+def index_again(table):
+    """Make the index of the rows in use anew."""
+    clear(table.rowindex)
+    for h in range(table.meta[_USED]):
+        row = table.rows[h]
+        if row.last_seen:
+            add(table.rowindex, tag_of(table, row.hi, row.lo), h)
 
 
 @routine

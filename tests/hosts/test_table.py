@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensor.base.addresses import MAPPED
+from sensor.base.hash_index import new_seeds
 from sensor.hosts.activity import collect, contact, count, recent_destinations
 from sensor.hosts.distinct import EXACT, GENERATION, MEMORY, remember
 from sensor.hosts.evidence import Count, Fact
 from sensor.hosts.layout import DETAIL, META, new_host_table
-from sensor.hosts.table import host_row, lookup
+from sensor.hosts.table import forget, host_row, index_again, lookup
 from sensor.hosts.windows import set_cutoffs
 from tests.hosts.test_windows import inside
 
@@ -203,6 +204,34 @@ def test_hosts_are_found_again_whatever_came_and_went(keys):
     live = {k for k in range(201) if lookup(table, uint(k), uint(k * 7)) >= 0}
     assert len(live) == table.meta[META["hosts"]] == min(32, len(set(keys)))
     assert set(keys[-1:]) <= live
+
+
+@pytest.mark.parametrize("shift", [0, 16, 40, 48])
+def test_nobody_can_aim_at_a_slot(shift):
+    """Of a whole IPv6 address a subscriber chooses half."""
+    table = new_host_table(20_000, 16, 0)
+    for k in range(1 << 14):
+        host_row(table, uint(0x20010DB8 << 32), uint(k << shift), 0, START)
+    taken = table.rowindex.slots[: table.rowindex.state[0] + 1] != 0
+    # Half are taken. By chance a run has 20 to 60; of those that somebody aims it has thousands.
+    empty = np.flatnonzero(~np.concatenate([taken, taken]))
+    assert np.diff(empty).max() < 1000
+
+
+def test_the_index_made_anew_finds_the_hosts_that_are_there():
+    table = new_host_table(5000, 16, 0)
+    set_cutoffs(START, table.cutoffs)
+    for k in range(5000):
+        host_row(table, uint(0), uint(k), 0, START)
+    for k in range(0, 5000, 3):
+        forget(table, lookup(table, uint(0), uint(k)))
+    before = [int(lookup(table, uint(0), uint(k))) for k in range(5000)]
+    taken = np.count_nonzero(table.rowindex.slots)
+    for _ in range(2):
+        table.seeds[:] = new_seeds()
+        index_again(table)
+        assert [int(lookup(table, uint(0), uint(k))) for k in range(5000)] == before
+        assert np.count_nonzero(table.rowindex.slots) == taken == table.meta[META["hosts"]]
 
 
 def test_full_details_make_room_from_others():
