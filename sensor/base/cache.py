@@ -5,14 +5,19 @@ The cache lies outside the package, so that an installation may be read-only:
 else ``~/.cache/port25``; where none can be written, a private folder that ends with the process.
 Below it, each state of the sources has a folder of its own. Numba looks only at the file a kernel
 stands in, not at those of the kernels it calls, and would run stale code after an edit elsewhere.
+
+To read all sources takes longer than most of a start. So a note beside the folders, one for each
+installation, says what was found when that was done last, and is believed while no source has
+another size, time or inode.
 """
 
+import contextlib
 import functools
-import hashlib
 import os
-import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 __all__ = ["FLAGS", "cache_folder", "sources", "stamp"]
 
@@ -30,21 +35,82 @@ _ROOMS = (
 """What stands at or below the kernels in the order of the stages."""
 
 
+_NOTE: Final = "sources-"
+"""What names of notes begin with."""
+_SETTLED: Final = 2_000_000_000
+"""Nanoseconds without an edit before a note is made: the next edit then has another time, for sure,
+whatever the grain of the file system's clock."""
+
+
 def sources() -> list[Path]:
     """Every source that can end up in a kernel, in a fixed order."""
-    root = Path(__file__).parents[2]
-    return sorted(source for room in _ROOMS for source in (root / room).rglob("*.py"))
+    return sorted(Path(file.path) for file in _files())
+
+
+def _files() -> "Iterator[os.DirEntry[str]]":
+    folders = [str(Path(__file__).parents[2] / room) for room in _ROOMS]
+    for folder in folders:
+        with os.scandir(folder) as found:
+            for one in found:
+                if one.name.endswith(".py"):
+                    yield one
+                elif one.name != "__pycache__" and one.is_dir(follow_symlinks=False):
+                    folders.append(one.path)
 
 
 @functools.cache
 def stamp() -> str:
     """Digest of :func:`sources`, and of :data:`FLAGS`."""
+    flags = [f"{name}={os.environ.get(name)}" for name in FLAGS]
+    facts, newest = [ascii(flag) for flag in flags], 0
+    for file in _files():
+        is_ = file.stat()
+        facts.append(
+            f"{file.path!a} {is_.st_size} {is_.st_mtime_ns} {is_.st_ctime_ns} {is_.st_ino}"
+        )
+        newest = max(newest, is_.st_ctime_ns)
+    said = "\n".join(sorted(facts))
+    known, _, of = _noted().partition("\n")
+    if of == said and len(known) == 16 and known.isalnum():
+        return known
+
+    import hashlib  # loads OpenSSL
+
     digest = hashlib.blake2b(digest_size=8)
     for source in sources():
         digest.update(source.read_bytes())
-    for name in FLAGS:
-        digest.update(f"{name}={os.environ.get(name)}".encode())
-    return digest.hexdigest()
+    for flag in flags:
+        digest.update(flag.encode())
+    found = digest.hexdigest()
+    if time.time_ns() - newest > _SETTLED:
+        _note_down(f"{found}\n{said}")
+    return found
+
+
+def _note() -> Path:
+    at = Path(__file__).stat()
+    return _root() / f"{_NOTE}{at.st_dev:x}-{at.st_ino:x}"
+
+
+def _noted() -> str:
+    """The note; empty where there is none, or others could have written it."""
+    try:
+        with _note().open(encoding="utf-8") as file:
+            its = os.fstat(file.fileno())
+            mine = its.st_uid == os.geteuid() and not its.st_mode & 0o022
+            return file.read() if mine else ""
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home directory
+        return ""
+
+
+def _note_down(text: str) -> None:
+    """Leave a note where there is a cache; whoever reads it sees all of it or none."""
+    with contextlib.suppress(OSError, RuntimeError):
+        note = _note()
+        fresh = note.with_name(f"{note.name}.{os.getpid()}")
+        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(text)
+        fresh.replace(note)
 
 
 def _root() -> Path:
@@ -74,6 +140,7 @@ def cache_folder() -> Path:
     except (OSError, RuntimeError):  # RuntimeError: no home directory
         # Never a shared, guessable name: the cache holds pickles, which run code when read.
         import atexit
+        import shutil
         import tempfile
 
         folder = Path(tempfile.mkdtemp(prefix="port25-"))
@@ -82,6 +149,12 @@ def cache_folder() -> Path:
 
 
 def _forget_old_states(root: Path) -> None:
+    import shutil
+
     for state in root.iterdir():
-        if len(state.name) == 16 and state.stat().st_mtime < time.time() - _KEPT_SECONDS:
+        if state.stat().st_mtime > time.time() - _KEPT_SECONDS:
+            continue
+        if state.name.startswith(_NOTE):
+            state.unlink(missing_ok=True)
+        elif len(state.name) == 16:
             shutil.rmtree(state, ignore_errors=True)
