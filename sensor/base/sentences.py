@@ -11,10 +11,12 @@ it. A catalogue (``catalogue/en.toml``, ``ja.toml``) has a template for each cod
     [...]             left out where a figure in it is missing; [[ and ]] are brackets
 
 English is also what JSONL, Kafka and the journal hold beside the code, for those who only read.
+
+A catalogue is TOML, of which this much is read: tables, comments, and texts that each stand in one
+line, as JSON has them. Python's own reader of TOML takes longer than most of a start.
 """
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -38,10 +40,17 @@ _TOKEN: Final = re.compile(r"\[\[|\]\]|[\[\]]|\{(\w+)(?::([^{}]*))?\}")
 
 def _catalogue(language: str) -> dict[str, str]:
     file = Path(__file__).parent / "catalogue" / f"{language}.toml"
-    tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    return {
-        f"{table}.{name}": text for table, texts in tables.items() for name, text in texts.items()
-    }
+    table, found = "", {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+        if line.startswith("["):
+            table = line.strip("[]")
+        elif line and not line.startswith("#"):
+            name, _, text = line.partition(" = ")
+            try:
+                found[f"{table}.{name.strip(chr(34))}"] = msgspec.json.decode(text, type=str)
+            except msgspec.DecodeError as error:
+                raise ValueError(f'{file}:{number}: expected name = "text": {error}') from None
+    return found
 
 
 CATALOGUES: Final = {language: _catalogue(language) for language in LANGUAGES}

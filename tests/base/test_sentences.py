@@ -1,10 +1,13 @@
 """Catalogues: every code in every language, with the same figures."""
 
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import detectors.registry  # noqa: F401 (its detectors bring their sentences)
+from sensor.base import sentences
 from sensor.base.sentences import (
     CATALOGUES,
     LANGUAGES,
@@ -35,6 +38,15 @@ def test_every_code_has_every_language_and_the_same_figures(code):
         assert figures_of(code, language) == figures_of(code, "en")
         text = render(code, filled(code), language)
         assert text and not MARKS.search(text)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_catalogue_is_toml_and_is_read_as_that(language):
+    file = Path(sentences.__file__).parent / "catalogue" / f"{language}.toml"
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    said = {f"{table}.{name}": text for table in tables for name, text in tables[table].items()}
+    assert sentences._catalogue(language) == said
+    assert {"window.10 s", "proof.unread"} <= said.keys()
 
 
 def test_no_language_has_more():
