@@ -8,6 +8,7 @@ Exit codes: 0 fine, 1 failed at work, 2 wrong usage or settings.
 
 import argparse
 import atexit
+import functools
 import gc
 import importlib
 import os
@@ -78,7 +79,8 @@ def verbs(wanted: str | None = None) -> dict[str, ModuleType]:
     """Every verb's file, in the order of the help; only that of the ``wanted`` one if it is one."""
     files = {
         file.stem.replace("_", "-"): file.stem
-        for file in Path(commands.__path__[0]).glob("[a-z]*.py")  # pkgutil's way loads inspect
+        for file in Path(commands.__path__[0]).iterdir()  # pkgutil's way loads inspect
+        if file.suffix == ".py" and file.stem[0].islower()
     }
     found = {}
     for name in [wanted] if wanted in files else files:
@@ -90,13 +92,20 @@ def verbs(wanted: str | None = None) -> dict[str, ModuleType]:
 
 def parser(wanted: str | None = None) -> argparse.ArgumentParser:
     """Of the whole command line; of one verb where only that is ``wanted``."""
+    # For each argument argparse makes a formatter, which loads shutil to ask how wide the terminal
+    # is; that matters only to who formats.
+    unmeasured = functools.partial(argparse.HelpFormatter, width=80)
     whole = argparse.ArgumentParser(
-        prog="port25", description="Who sends mail past the mail servers: a port-25 abuse sensor."
+        prog="port25",
+        description="Who sends mail past the mail servers: a port-25 abuse sensor.",
+        formatter_class=unmeasured,
     )
     whole.add_argument("--version", action="version", version=f"port25 {__version__}")
     subparsers = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module in (verbs(wanted) or verbs()).items():
-        one = subparsers.add_parser(name, help=module.HELP)
+        one = subparsers.add_parser(name, help=module.HELP, formatter_class=unmeasured)
         module.arguments(one)
         one.set_defaults(run=module.run)
+        one.formatter_class = argparse.HelpFormatter
+    whole.formatter_class = argparse.HelpFormatter
     return whole
