@@ -8,6 +8,7 @@ always stands. Equal times go by the order the files were named in.
 A damaged file ends there; the others go on, and the fault is kept in ``faults``.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,15 @@ class Captures:
     def may_wait(self) -> bool:
         """Whether a block may be long in coming: of a pipe, or of a file that still grows."""
         return self._follow or not all(Path(path).is_file() for path in self._paths)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together, as they are on disk."""
+        total = 0
+        for path in self._paths:
+            with contextlib.suppress(OSError):  # that is told when it is read
+                total += Path(path).stat().st_size
+        return total
 
     @property
     def position(self) -> int:

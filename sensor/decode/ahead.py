@@ -8,7 +8,6 @@ decoder's counters as they were after it.
 import os
 import threading
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,6 +25,8 @@ __all__ = ["Decoded", "decoded", "processors"]
 
 _SLOTS: Final = 3
 """Blocks at most on their way, a megabyte each."""
+_LEAST: Final = 1 << 16
+"""Bytes of captures, packed or not, of which reading them ahead is worth a thread."""
 
 
 class Decoded(NamedTuple):
@@ -74,7 +75,8 @@ def decoded(
     With ``pace`` no sooner than they are due, so many times as fast as it was.
     """
     blocks = unread.watch(captures if pace is None else paced(captures, pace), decoder)
-    if pace is not None or captures.may_wait or processors() < 2:
+    alone = captures.may_wait or captures.size < _LEAST or processors() < 2
+    if pace is not None or alone:
         for block in blocks:
             segments = decoder.decode(block)
             yield Decoded(block, segments, decoder.counts, captures.position)
@@ -85,6 +87,8 @@ def decoded(
 def _ahead(
     blocks: Iterator[Block], decoder: Decoder, position: Callable[[], int]
 ) -> Iterator[Decoded]:
+    from queue import SimpleQueue
+
     free: SimpleQueue[_Slot | None] = SimpleQueue()
     ready: SimpleQueue[tuple[_Slot, Decoded] | BaseException | None] = SimpleQueue()
     for _ in range(_SLOTS):

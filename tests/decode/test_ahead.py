@@ -16,6 +16,11 @@ from tests.conftest import PCAPS
 FILES = [str(PCAPS / name) for name in ("slow_bot.pcap", "worm.pcap", "home_user.pcap")]
 
 
+@pytest.fixture(autouse=True)
+def whatever_its_size(monkeypatch):
+    monkeypatch.setattr(ahead, "_LEAST", 0)
+
+
 def followed(monkeypatch, processors, files):
     monkeypatch.setattr(ahead, "processors", lambda: processors)
     pipeline, captures, unread = Pipeline(Settings()), Captures(files), Unread()
@@ -65,6 +70,17 @@ def test_what_goes_wrong_while_reading_is_raised_where_it_is_followed(monkeypatc
         for one in decoded(Captures(FILES[:1]), pipeline.decoder, Unread()):
             seen += len(one.block.frames)
     assert seen
+
+
+def test_a_small_capture_is_not_worth_a_thread(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(ahead, "processors", lambda: 2)
+    for file, is_worth_it in (("home_user.pcap", False), ("demo.pcap", True)):
+        pipeline = Pipeline(Settings())
+        blocks = decoded(Captures([str(PCAPS / file)]), pipeline.decoder, Unread())
+        next(blocks)
+        assert is_worth_it == any(one.name == "reader" for one in threading.enumerate())
+        blocks.close()
 
 
 @pytest.mark.parametrize("path", ["-", "/dev/null"])
