@@ -6,9 +6,9 @@ decided here: whether there is an alert says ``lifecycle``, whether to block ``r
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
@@ -62,8 +62,7 @@ class Weighed(NamedTuple):
     """of a known customer the leases, dtype HELD"""
 
 
-@dataclass(frozen=True)
-class Watched:
+class Watched(msgspec.Struct, frozen=True):
     """The evidence of one host at a moment, as an array of its own."""
 
     host: str

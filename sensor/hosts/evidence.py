@@ -4,10 +4,10 @@ Kernels see it as two arrays, ``counts`` (int64[len(Count), 5], a column a windo
 (int64[len(Fact)]); Python sees the same as an :class:`Evidence`.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -98,8 +98,7 @@ class Fact(IntEnum):
 _NAMES: Final = tuple(what.name.lower() for what in Count)
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """One host's evidence at a moment."""
 
     counts: NDArray[np.int64]

@@ -7,7 +7,6 @@ is what has come together, given out at the end of each block of packets, or bef
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import msgspec
@@ -47,21 +46,20 @@ class EndedSession(NamedTuple):
     """the host it was of, where that has an alert or once was a candidate; else empty"""
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """What came out since the output before; each list in the order in which it happened."""
 
-    alerts: list[Alert] = field(default_factory=list)
-    candidates: list[Candidate] = field(default_factory=list)
+    alerts: list[Alert] = []
+    candidates: list[Candidate] = []
     """hosts that came to be one, or whose score grew by 5 decibans since they were one"""
-    sessions: list[EndedSession] = field(default_factory=list)
-    notices: list[Sentence] = field(default_factory=list)
+    sessions: list[EndedSession] = []
+    notices: list[Sentence] = []
     """what a person should know, of floods of forged SYNs and of siblings"""
     watched: Watched | None = None
     """the watched host, if its score was never as high before"""
     block: Block | None = None
     """the packets it is of; None: time passed without any"""
-    segments: NDArray[np.void] = field(default_factory=lambda: _NO_SEGMENTS)
+    segments: NDArray[np.void] = _NO_SEGMENTS
     """dtype SEGMENT, decoded from ``block``; as that, valid until the next output is asked for"""
 
 
@@ -88,7 +86,7 @@ class Drain:
 
     def give(self, block: Block | None, segments: NDArray[np.void] | None = None) -> Output:
         """What has come together since it was last given."""
-        given = replace(
+        given = msgspec.structs.replace(
             self._now,
             watched=self._watched,
             block=block,
