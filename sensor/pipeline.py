@@ -91,7 +91,10 @@ def compile_kernels() -> None:
 
     And all modules imported: who has given up its privileges may not be able to read them.
     """
+    from sensor.smtp.record import community_id
+
     get_ready()
+    community_id("::", 0, "::", 0)
     pipeline = Pipeline(Settings(limits=LEAST))
     block = one_syn()
     for _ in pipeline.run([block]):

@@ -4,10 +4,7 @@ Each stage declares its own settings; here they come together. Every mistake is 
 key and what would be right, not just the first one.
 """
 
-import difflib
-import hashlib
 import os
-import tomllib
 import types
 import typing
 from pathlib import Path
@@ -278,6 +275,8 @@ def load_settings(path: str | None) -> Settings:
 
 def parse_settings(text: str) -> Settings:
     """Settings from TOML text. Raises SettingsError."""
+    import tomllib  # as what follows in functions here: most starts have no use for it
+
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -302,12 +301,16 @@ def parse_settings(text: str) -> Settings:
 
 def digest(settings: Settings) -> str:
     """Of what sensors that judge together must be told alike: who is whom, and how to judge."""
+    import hashlib
+
     shared = [getattr(settings, name) for name in _SHARED]
     return hashlib.blake2b(msgspec.json.encode(shared), digest_size=6).hexdigest()
 
 
 def settings_said(settings: Settings) -> dict[str, Any]:
     """The same as it goes on the health topic, with one of each setting, to tell which differ."""
+    import hashlib
+
     each = {
         name: hashlib.blake2b(msgspec.json.encode(getattr(settings, name)), digest_size=4)
         for name in _SHARED
@@ -366,6 +369,8 @@ def _convert(raw: Any, kind: Any, key: str, mistakes: list[str], default: Any = 
         for name, value in raw.items():
             path = f"{key}.{name}" if key else name
             if name not in hints:
+                import difflib
+
                 near = difflib.get_close_matches(name, hints, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(hints)}"
                 mistakes.append(f"{path}: no such setting; {hint}")

@@ -1,13 +1,13 @@
 """What an alert says. The JSON Schema in ``docs/alert.schema.json`` is exported from here."""
 
 import datetime
-import hashlib
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 import detectors.registry  # noqa: F401 (its sentences are the lines of alerts)
 from sensor.alerts.abuse import Abuse
+from sensor.base.ids import id_of
 from sensor.base.json_schema import published
 from sensor.base.units import SECOND
 from sensor.customers.words import Address
@@ -160,7 +160,7 @@ def alert_id(host: str, opened: int, alone: str | None = None) -> str:
     the sensor that raised it alone; never the id that who correlates gives the same host's.
     """
     of = f"{SCHEMA}|{host}|{opened}" if alone is None else f"{SCHEMA}|{host}|{opened}|{alone}"
-    return hashlib.blake2b(of.encode(), digest_size=16).hexdigest()
+    return id_of(of)
 
 
 def rfc3339(ts: int) -> str:

@@ -1,7 +1,5 @@
 """What the sensor says of itself. The schemas in ``docs/`` are exported from here."""
 
-import json
-import sys
 from typing import Any, Final
 
 import msgspec
@@ -60,4 +58,7 @@ def json_schema(kind: type[Health | Notice]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    import json
+    import sys
+
     print(json.dumps(json_schema(Health if sys.argv[1:] == ["health"] else Notice), indent=2))

@@ -5,7 +5,6 @@ A *viewer* sees everything but packets, an *analyst* sees packets and notes what
 within them and no others.
 """
 
-import hashlib
 from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -197,6 +196,8 @@ class Reach(NamedTuple):
     @property
     def sql_name(self) -> str:
         """The name of :meth:`covers` in SQL; another reach has another."""
+        import hashlib  # loads OpenSSL
+
         return f"reach_{hashlib.sha256(' '.join(self.prefixes).encode()).hexdigest()[:32]}"
 
 

@@ -4,7 +4,6 @@ IPv4 stands as an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2), so one compariso
 """
 
 import ipaddress
-import socket
 from functools import lru_cache
 from typing import Final
 
@@ -47,6 +46,8 @@ def span(text: str) -> tuple[int, int] | None:
     >>> span("192.0.2.1/24") == (MAPPED | 0xC0000200, MAPPED | 0xC00002FF)
     True
     """
+    import socket
+
     base, slash, length = text.partition("/")
     family, bits, above = socket.AF_INET6, 128, 0
     if "." in base:

@@ -6,7 +6,6 @@ let blocking go on in the ledger. A feed reads one of them; what came from anoth
 there, not here.
 """
 
-import hashlib
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 
 from sensor.alerts.alert import rfc3339
+from sensor.base.ids import id_of
 from sensor.base.json_schema import published
 from sensor.blocking.desk import Desk
 from sensor.blocking.handling import ActName, Verdict
@@ -86,7 +86,7 @@ Numbered = tuple[int, DeskAct | None]
 
 def _made(act: Done, ts: int, by: str, where: str, **more: Any) -> DeskAct:
     text = "|".join((SCHEMA, act, str(ts), by, where, more.get("host", ""), more.get("alert", "")))
-    id_ = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    id_ = id_of(text)
     return DeskAct(id=id_, ts=ts, time=rfc3339(ts), act=act, by=by, **more)
 
 

@@ -8,13 +8,13 @@ stopped itself, goes on by so much, goes on as before. An *alarm* calls for a pe
 nothing.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from sensor.alerts.alert import rfc3339
+from sensor.base.ids import id_of
 from sensor.base.json_schema import published
 from sensor.base.sentences import Sentence
 
@@ -92,7 +92,7 @@ def decision(action: Action, ts: int, causes: Sequence[Sentence] = (), **fields:
         fields["enforced"],
     )
     text = "|".join(map(str, parts))
-    id_ = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    id_ = id_of(text)
     return Decision(id=id_, ts=ts, time=rfc3339(ts), action=action, **fields)
 
 

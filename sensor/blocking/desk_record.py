@@ -12,13 +12,13 @@ the longest holds; of exemptions the one told last, whoever told it. Nothing her
 so what is wrong is passed over and what was said before it stays.
 """
 
-import hashlib
 import re
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from sensor.alerts.alert import rfc3339
+from sensor.base.ids import id_of
 from sensor.base.json_schema import published
 from sensor.base.units import DAY, HOUR
 from sensor.blocking.decision import SENSOR, Decision
@@ -95,7 +95,7 @@ def record(
     """A record with its id and time."""
     text = "|".join(map(str, (SCHEMA, action, host, ts, until, sensor)))
     return DeskRecord(
-        id=hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), ts=ts, time=rfc3339(ts),
+        id=id_of(text), ts=ts, time=rfc3339(ts),
         action=action, host=host, until=until, by=by[:_TEXT], reason=reason[:_TEXT], sensor=sensor,
         level=min(level, 1_000_000), customer=host if parse_pseudonym(host) else customer,
     )  # fmt: skip

@@ -6,7 +6,6 @@ such keys lie in ff00::/8, which is multicast and sends nothing. So the table of
 follows need know nothing of customers, and outside the state folder nobody learns a name.
 """
 
-import hashlib
 import re
 from typing import Final
 
@@ -36,6 +35,8 @@ def customer_key(name: str, secret: bytes) -> tuple[int, int]:
     >>> hi >> 32 == 0xFF000000 and lo >> 63 == 1
     True
     """
+    import hashlib  # loads OpenSSL
+
     digest = hashlib.blake2b(name.encode(), digest_size=12, key=secret, person=_PERSON).digest()
     hi = 0xFF << 56 | int.from_bytes(digest[:4])
     # The highest bit keeps the lower half apart from IPv4 addresses, which begin with zeros.

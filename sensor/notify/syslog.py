@@ -7,7 +7,6 @@ web server are for what must arrive.
 import contextlib
 import os
 import re
-import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -19,6 +18,7 @@ from sensor.notify.forms import Form, shaped
 from sensor.notify.trust import trust
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
 __all__ = ["Syslog", "record"]
@@ -59,15 +59,21 @@ class Syslog(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def opened(self) -> Way:
         """See ``Destination``."""
+        import socket  # noqa: F401  (now, since later is too late: privileges are given up)
+
         context = trust(self.authority) if self.transport == "tls" else None
         return lambda alerts, mode: self._send(alerts, mode, context)
 
-    def _connect(self, context: "ssl.SSLContext | None") -> socket.socket:
+    def _connect(self, context: "ssl.SSLContext | None") -> "socket.socket":
+        import socket
+
         host, port = host_and_port(self.server)
         plain = socket.create_connection((host, port), _TIMEOUT)
         return context.wrap_socket(plain, server_hostname=host) if context else plain
 
     def _send(self, alerts: Sequence[Alert], mode: str, context: "ssl.SSLContext | None") -> None:
+        import socket
+
         name = socket.gethostname()
         records = [record(one, self.form, mode, self.facility, name) for one in alerts]
         try:

@@ -5,8 +5,6 @@
 ``Idempotency-Key`` is the same whenever the same alerts are sent.
 """
 
-import hashlib
-import hmac
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -81,6 +79,9 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def _poster(self) -> Callable[[bytes, list[str]], None]:
         """A way to send what is to be known by some ids."""
+        # Now, since later is too late: privileges are given up.
+        import hashlib  # noqa: F401
+        import hmac  # noqa: F401
         import urllib.request
 
         class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -97,6 +98,8 @@ class Webhook(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True
     def _send(
         self, content: bytes, ids: list[str], opener: "urllib.request.OpenerDirector", key: bytes
     ) -> None:
+        import hashlib
+        import hmac
         import urllib.error
         import urllib.request
 

@@ -1,8 +1,17 @@
-"""What a sensor gives up once it no longer needs it: root, and every capability."""
+"""What a sensor gives up once it no longer needs it: root, and every capability.
 
+Whoever gives them up may not be able to import any more. So what other rooms import where it is
+first used, for a start not to wait for it, is imported here.
+"""
+
+import base64  # noqa: F401
 import ctypes
+import difflib  # noqa: F401
+import hashlib  # noqa: F401
 import os
 import pwd
+import socket  # noqa: F401
+import tomllib  # noqa: F401
 from pathlib import Path
 
 __all__ = ["DEFAULT_USER", "account", "drop_privileges", "give_away"]

@@ -5,8 +5,6 @@ reply text, credential or message is in it, for none is kept (see ``smtp/session
 the network are cut to what is kept and have everything unprintable escaped.
 """
 
-import base64
-import hashlib
 import ipaddress
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -175,6 +173,9 @@ def _community_id(source: bytes, sport: int, destination: bytes, dport: int) -> 
     if (source, sport) > (destination, dport):
         source, sport, destination, dport = destination, dport, source, sport
     flow = b"\0\0" + source + destination + struct.pack(">BBHH", 6, 0, sport, dport)
+    import base64
+    import hashlib  # loads OpenSSL
+
     digest = hashlib.sha1(flow, usedforsecurity=False).digest()
     return "1:" + base64.b64encode(digest).decode()
 

@@ -7,7 +7,7 @@ is what has come together, given out at the end of each block of packets, or bef
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,8 +27,10 @@ from sensor.decode.segment import SEGMENT
 from sensor.dns.lookups import read_answers
 from sensor.hosts.customer_key import pseudonym
 from sensor.hosts.evidence import Evidence, Fact
-from sensor.smtp.record import Session, session_records
 from sensor.tracking.state import NOTED, WATCHED, Tracking
+
+if TYPE_CHECKING:
+    from sensor.smtp.record import Session
 
 __all__ = ["MUCH", "Drain", "EndedSession", "Output"]
 
@@ -41,7 +43,7 @@ _NO_SEGMENTS: Final = table(0, SEGMENT)
 class EndedSession(NamedTuple):
     """A connection that ended."""
 
-    session: Session
+    session: "Session"
     suspect: str
     """the host it was of, where that has an alert or once was a candidate; else empty"""
 
@@ -154,8 +156,10 @@ class Drain:
         sessions: NDArray[np.void],
         ends: NDArray[np.uint8],
         composer: Composer,
-    ) -> Sequence[Session | None]:
+    ) -> "Sequence[Session | None]":
         """The records of connections that ended; None for one that cannot be read."""
+        from sensor.smtp.record import session_records
+
         try:
             return session_records(connections, sessions, ends, composer.names)
         except Exception:  # which of them it was is found by reading each by itself

@@ -1,12 +1,18 @@
 """What is left of root, before the real kernel."""
 
+import ast
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sensor.service import privileges
-from tests.conftest import cannot
+from tests.conftest import ROOT, cannot
+
+AT_THE_START = {"sensor/base/cache.py", "sensor/base/extras.py", "sensor/decode/ahead.py"}
+"""What these import late is needed before privileges are given up, or by a replay alone."""
 
 
 def test_the_default_account_may_be_missing_another_may_not():
@@ -52,3 +58,25 @@ def test_nothing_is_left_of_root_and_what_is_open_stays_open(tmp_path):
         assert int(lines[kind], 16) == 0
     assert lines["NoNewPrivs"] == "1"
     assert lines["Read"] == "opened before"
+
+
+def _imported_late(file: Path) -> set[str]:
+    """Python's own modules that functions of a file import."""
+    functions = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.FunctionDef)]
+    nodes = [node for function in functions for node in ast.walk(function)]
+    names = {one.name for node in nodes if isinstance(node, ast.Import) for one in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name for name in names if name.partition(".")[0] in sys.stdlib_module_names}
+
+
+def test_what_stages_import_late_is_there_before():
+    rooms = ("base", "decode", "tcp", "dns", "smtp", "hosts", "customers", "alerts", "tracking")
+    files = [file for room in rooms for file in (ROOT / "sensor" / room).rglob("*.py")]
+    files = [file for file in files if str(file.relative_to(ROOT)) not in AT_THE_START]
+    late = set().union(*map(_imported_late, [*files, ROOT / "sensor" / "settings.py"]))
+    assert {"hashlib", "socket", "tomllib"} <= late
+    program = "import sys, sensor.service.privileges; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert late <= set(run.stdout.split())

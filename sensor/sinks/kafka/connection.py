@@ -4,9 +4,8 @@ Secrets are in files, read once while the process may still read them.
 """
 
 import importlib
-import json
+import os
 import re
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
@@ -120,7 +119,7 @@ def named(settings: KafkaSettings) -> KafkaSettings:
     >>> bool(re.search(SENSOR, named(KafkaSettings()).sensor))
     True
     """
-    name = settings.sensor or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip(".-")
+    name = settings.sensor or re.sub(r"[^A-Za-z0-9._-]", "-", os.uname().nodename).lstrip(".-")
     return msgspec.structs.replace(settings, sensor=name[:63] or "port25")
 
 
@@ -154,6 +153,7 @@ class _Tokens:
 
     def token(self) -> str:
         """For kafka-python; raises OSError or ValueError."""
+        import json
         import urllib.parse
         import urllib.request
 
@@ -247,6 +247,7 @@ class Connection:
         if not settings.token_endpoint.startswith(("https://", "http://")):
             raise ConnectionSettingsError("kafka.token_endpoint: expected an https:// URL")
         # Here, while the installation can be read.
+        import json  # noqa: F401
         import urllib.request  # noqa: F401
 
         from kafka.net.sasl.oauth import AbstractTokenProvider
