@@ -4,11 +4,13 @@ Each stage declares its own settings; here they come together. Every mistake is 
 key and what would be right, not just the first one.
 """
 
+from __future__ import annotations  # what a setting may be is worked out when one is read
+
 import os
 import types
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -16,9 +18,8 @@ from detectors.registry import DetectorSettings
 from detectors.score import Model, ScoreSettings
 from sensor.base.access import WebSettings
 from sensor.base.settings_words import at_line, expected
-from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import SENSOR
-from sensor.blocking.policy import BlockingSettings, Policy
+from sensor.blocking.settings import BlockingSettings
 from sensor.complaints.settings import ComplaintSettings
 from sensor.flows.settings import FlowSettings
 from sensor.hosts.subscribers import (
@@ -31,6 +32,10 @@ from sensor.leases.settings import CustomerSettings
 from sensor.notify.sink import NotifySettings
 from sensor.sinks.kafka.connection import KafkaSettings, Topic
 from sensor.sinks.sink import SinkSettings
+
+if TYPE_CHECKING:
+    from sensor.blocking.bounds import Bounds
+    from sensor.blocking.policy import Policy
 
 __all__ = [
     "SINKS",
@@ -236,9 +241,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 SINKS: Final[dict[str, type[SinkSettings]]] = {
-    name: kind
-    for name, kind in typing.get_type_hints(Settings).items()
-    if isinstance(kind, type) and issubclass(kind, SinkSettings)
+    name: type(section)
+    for name, section in ((name, getattr(Settings(), name)) for name in Settings.__struct_fields__)
+    if isinstance(section, SinkSettings)
 }
 """The sinks there are, by their sections."""
 
@@ -449,12 +454,16 @@ def state_folder(settings: Settings) -> Path:
 
 def bounds_of(settings: Settings) -> Bounds:
     """What must never be blocked, by the settings."""
+    from sensor.blocking.bounds import Bounds
+
     prefixes = subscriber_prefixes(settings)
     return Bounds(prefixes, settings.own_mail_servers, settings.exempt)
 
 
 def policy_of(settings: Settings) -> Policy:
     """The policy of the settings."""
+    from sensor.blocking.policy import Policy
+
     return Policy(settings.blocking, bounds_of(settings))
 
 

@@ -46,6 +46,26 @@ def test_a_replay_starts_no_thread_and_imports_no_other_verb():
     assert run.stdout.splitlines()[-1] == "1 sensor.commands.replay"
 
 
+UNUSED = {
+    "base64", "dataclasses", "difflib", "hashlib", "json", "queue", "shutil", "socket", "tomllib",
+    "sensor.blocking.policy", "sensor.notify.letters", "sensor.smtp.record",
+}  # fmt: skip
+
+
+def test_a_small_replay_loads_nothing_it_has_no_use_for():
+    program = (
+        "import sys, numpy, msgspec; others = set(sys.modules);"
+        "from sensor.cli import main; main(['replay', '-q', sys.argv[1]]);"
+        "print(*sys.modules.keys() - others)"
+    )
+    command = [sys.executable, "-c", program, str(PCAPS / "home_user.pcap")]
+    for _ in range(2):  # the first may have to read all sources
+        run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(run.stdout.splitlines()[-1].split())
+    assert "sensor.pipeline" in loaded
+    assert not loaded & UNUSED
+
+
 def test_verbs_stand_in_the_order_in_which_they_are_needed():
     text = port25("--help", check=True).stdout.decode()
     found = [

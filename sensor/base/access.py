@@ -5,6 +5,8 @@ A *viewer* sees everything but packets, an *analyst* sees packets and notes what
 within them and no others.
 """
 
+from __future__ import annotations  # what a setting may be is worked out when one is read
+
 from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -183,7 +185,7 @@ class Reach(NamedTuple):
             first <= asked[0] and asked[1] <= last for first, last in _spans(self.prefixes)
         )
 
-    def within(self, other: "Reach") -> bool:
+    def within(self, other: Reach) -> bool:
         """Whether nothing of it is beyond another."""
         if other.everything or self.everything:
             return other.everything

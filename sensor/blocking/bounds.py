@@ -12,13 +12,12 @@ from typing import Final
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import SECOND
 from sensor.blocking.decision import Decision
+from sensor.blocking.settings import LONGEST
 from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import Exemption, Network, SubscriberPrefix, where
 
-__all__ = ["LONGEST", "Bounds"]
+__all__ = ["Bounds"]
 
-LONGEST: Final = 30 * 86_400
-"""Seconds that no block outlasts."""
 _SHORTEST_PREFIX: Final = {4: 32, 6: 48}
 """One subscriber is never more addresses than this."""
 

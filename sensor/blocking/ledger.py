@@ -14,13 +14,13 @@ import msgspec
 from sensor.base.database import Book
 from sensor.base.sentences import Sentence, sentence
 from sensor.base.units import DAY, MINUTE, SECOND
-from sensor.blocking.bounds import LONGEST
 from sensor.blocking.decision import Decision, decision
 from sensor.blocking.desk_record import DeskRecord, concerns, touches
 from sensor.blocking.of_mode import OfMode, cause_text, decisions
 from sensor.blocking.policy import Policy, released
 from sensor.blocking.recovery import Pause
 from sensor.blocking.resuming import TABLES, Resumed, Resumes
+from sensor.blocking.settings import LONGEST
 from sensor.hosts.customer_key import parse_pseudonym
 from sensor.hosts.subscribers import where
 from sensor.state.journal import Row

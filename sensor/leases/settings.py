@@ -1,5 +1,7 @@
 """Settings of leases: who tells of them, how long they last unheard of, how wide they may be."""
 
+from __future__ import annotations  # what a setting may be is worked out when one is read
+
 from typing import Annotated, Literal
 
 import msgspec

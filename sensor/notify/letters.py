@@ -7,26 +7,21 @@ subject), else those below. What a person made of one is what is sent, and what 
 
 import json
 import string
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from sensor.alerts.alert import Alert, rfc3339
 from sensor.base.sentences import in_words
 from sensor.base.terminal import printable
-from sensor.notify.destination import NotTakenError, RefusedError
-from sensor.notify.mail import Address, Mail
+from sensor.notify.letter_settings import LetterError, LetterSettings
 from sensor.sinks.xarf import report
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
-__all__ = ["Draft", "Kind", "LetterError", "LetterSettings", "Post", "draft", "message"]
-
-Post = Callable[["EmailMessage", str], None]
-"""Send a mail to an address. Raises LetterError."""
+__all__ = ["Draft", "Kind", "LetterError", "LetterSettings", "draft", "message"]
 
 Kind = Literal["customer.en", "customer.ja", "xarf"]
 _TEXTS: Final = {
@@ -66,48 +61,6 @@ $organisation
 お問い合わせ番号: $alert
 """,
 }
-
-
-class LetterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Letters to customers and others, that persons send from the page."""
-
-    server: Annotated[str, msgspec.Meta(pattern=r"^(.+:\d{1,5})?$")] = ""
-    """host and port of the mail server; empty: no letters are sent"""
-    tls: Literal["starttls", "tls", "none"] = "starttls"
-    authority: str = ""
-    """PEM file of whom to trust, instead of whom the system trusts"""
-    user: str = ""
-    password_file: str = ""
-    sender: Annotated[str, msgspec.Meta(pattern=r"^([^\s<>,]+@[^\s<>,]+)?$")] = ""
-    organisation: str = ""
-    """who writes"""
-    templates: str = ""
-    """folder of the desk's own texts"""
-
-    def opened(self) -> Post | None:
-        """A way to send; None where there is none. Raises OSError, ValueError."""
-        if not self.server:
-            return None
-        if not self.sender or not self.organisation:
-            raise ValueError("notify.letters: sender and organisation are needed with server")
-        mail = Mail(
-            name="letters", server=self.server, tls=self.tls, authority=self.authority,
-            user=self.user, password_file=self.password_file, sender=self.sender,
-            to=(self.sender,),
-        )  # fmt: skip
-        post = mail.post()
-
-        def send(made: "EmailMessage", to: str) -> None:
-            try:
-                post(made, [to])
-            except (NotTakenError, RefusedError) as error:
-                raise LetterError(f"the mail server: {error}") from None
-
-        return send
-
-
-class LetterError(Exception):
-    """It cannot be written or sent; the text says why."""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -156,7 +109,7 @@ def _xarf(settings: LetterSettings, alert: Alert) -> dict[str, Any]:
     return report(alert, settings.organisation, settings.sender)
 
 
-def message(settings: LetterSettings, alert: Alert, letter: Draft, to: Address) -> "EmailMessage":
+def message(settings: LetterSettings, alert: Alert, letter: Draft, to: str) -> "EmailMessage":
     """The mail, as it is sent and kept. Raises LetterError for what is no header."""
     from email import policy
     from email.message import EmailMessage

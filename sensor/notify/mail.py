@@ -4,6 +4,8 @@ Where TLS is asked for and the server does not speak it, or is not whom it says,
 What mail is made and sent with is loaded when the destination is opened: most sensors send none.
 """
 
+from __future__ import annotations  # Python takes milliseconds to compile ADDRESS: when it is asked
+
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import ssl
     from email.message import EmailMessage
 
-__all__ = ["Mail"]
+__all__ = ["ADDRESS", "Mail"]
 
 _LETTERS: Final = (
     "[!-+\\--;=?-~\u00a1-\u00ac\u00ae-\u167f\u1681-\u180d\u180f-\u1fff\u2c00-\u2fff\u3001-\ud7ff]+"
@@ -33,7 +35,8 @@ _LETTERS: Final = (
 """Printable ASCII but comma and angle brackets, and letters of others (RFC 6532) without spaces and
 marks of direction; written so that every dialect reads it alike.
 """
-Address = Annotated[str, msgspec.Meta(pattern=f"^{_LETTERS}@{_LETTERS}$", max_length=254)]
+ADDRESS: Final = f"^{_LETTERS}@{_LETTERS}$"
+"""Pattern of an address of mail, of at most 254 characters."""
 _TIMEOUT: Final = 20.0
 _LONGEST_LINE: Final = 990
 """A subject is a line: some clients show a fold. RFC 5322 has 998 at most."""
@@ -48,8 +51,11 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """PEM file of whom to trust, instead of whom the system trusts"""
     user: str = ""
     password_file: str = ""
-    sender: Address
-    to: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1, max_length=100)]
+    sender: Annotated[str, msgspec.Meta(pattern=ADDRESS, max_length=254)]
+    to: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=ADDRESS, max_length=254)], ...],
+        msgspec.Meta(min_length=1, max_length=100),
+    ]
 
     def __post_init__(self) -> None:
         Destination.__post_init__(self)
@@ -65,13 +71,13 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
         password, context = secret(self.password_file).decode(), trust(self.authority)
         return lambda alerts, mode: self._send(self.message(alerts, mode), context, password)
 
-    def post(self) -> "Callable[[EmailMessage, list[str]], None]":
+    def post(self) -> Callable[[EmailMessage, list[str]], None]:
         """A way to send any mail to some. It raises NotTakenError, RefusedError."""
         self.opened()  # what that loads, and what it raises
         password, context = secret(self.password_file).decode(), trust(self.authority)
         return lambda made, to: self._send(made, context, password, to)
 
-    def message(self, alerts: Sequence[Alert], mode: str) -> "EmailMessage":
+    def message(self, alerts: Sequence[Alert], mode: str) -> EmailMessage:
         """The mail."""
         from email import policy
         from email.message import EmailMessage
@@ -92,8 +98,8 @@ class Mail(Destination, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def _send(
         self,
-        made: "EmailMessage",
-        context: "ssl.SSLContext",
+        made: EmailMessage,
+        context: ssl.SSLContext,
         password: str,
         to: Sequence[str] | None = None,
     ) -> None:

@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from sensor.notify.chat import Chat
 from sensor.notify.destination import Destination
-from sensor.notify.letters import LetterSettings
+from sensor.notify.letter_settings import LetterSettings
 from sensor.notify.mail import Mail
 from sensor.notify.syslog import Syslog
 from sensor.notify.webhook import Webhook

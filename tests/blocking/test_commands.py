@@ -14,7 +14,8 @@ from lab.alerts import alert
 from lab.waiting import wait_for
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.ledger import Ledger
-from sensor.blocking.policy import BlockingSettings, Policy
+from sensor.blocking.policy import Policy
+from sensor.blocking.settings import BlockingSettings
 from sensor.state.journal import Journal, Row
 from tests.conftest import ROOT, port25
 

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensor.base.units import SECOND
-from sensor.blocking.bounds import LONGEST, Bounds
+from sensor.blocking.bounds import Bounds
 from sensor.blocking.controller import ApplyError, Controller
 from sensor.blocking.decision import Decision, decision
+from sensor.blocking.settings import LONGEST
 from sensor.hosts.subscribers import Exemption, SubscriberPrefix, where
 
 FIELDS = st.sampled_from(Decision.__struct_fields__)

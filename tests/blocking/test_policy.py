@@ -11,7 +11,8 @@ from sensor.base.sentences import Sentence
 from sensor.blocking.bounds import Bounds
 from sensor.blocking.decision import Decision
 from sensor.blocking.ledger import Ledger
-from sensor.blocking.policy import BlockingSettings, Policy
+from sensor.blocking.policy import Policy
+from sensor.blocking.settings import BlockingSettings
 from sensor.hosts.subscribers import Exemption, SubscriberPrefix
 from sensor.state.journal import Row
 

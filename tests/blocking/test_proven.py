@@ -9,7 +9,7 @@ from lab.outputs import feed, finish
 from sensor.alerts.alert import Alert
 from sensor.base.kernel import table
 from sensor.blocking.bounds import Bounds
-from sensor.blocking.policy import BlockingSettings
+from sensor.blocking.settings import BlockingSettings
 from sensor.capture.block import FRAME
 from sensor.capture.merge import Captures
 from sensor.hosts.in_use import OTHERS

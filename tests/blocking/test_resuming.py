@@ -9,8 +9,9 @@ from sensor.blocking.bounds import Bounds
 from sensor.blocking.desk_act import key, read_word
 from sensor.blocking.desk_record import DeskRecordError, Words
 from sensor.blocking.ledger import Ledger
-from sensor.blocking.policy import BlockingSettings, Policy
+from sensor.blocking.policy import Policy
 from sensor.blocking.resuming import Resumed, let_go_on
+from sensor.blocking.settings import BlockingSettings
 from sensor.state.folder import StateFolder
 from sensor.state.journal import Row
 from tests.blocking.test_two_sensors import at

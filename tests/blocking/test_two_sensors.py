@@ -10,7 +10,8 @@ from sensor.blocking.controller import Controller
 from sensor.blocking.desk import Desk
 from sensor.blocking.desk_record import DeskRecordError, read, record
 from sensor.blocking.ledger import Ledger
-from sensor.blocking.policy import BlockingSettings, Policy
+from sensor.blocking.policy import Policy
+from sensor.blocking.settings import BlockingSettings
 from sensor.hosts.subscribers import SubscriberPrefix
 from sensor.settings import SettingsError, parse_settings
 from sensor.sinks.kafka.block_source import BlockSource, block_key

@@ -12,7 +12,7 @@ import sensor.pipeline as module
 from lab.leases import known_as, lend, write
 from lab.outputs import alerts_of, feed, finish
 from sensor.blocking.ledger import Ledger
-from sensor.blocking.policy import BlockingSettings
+from sensor.blocking.settings import BlockingSettings
 from sensor.capture.merge import Captures
 from sensor.hosts.subscribers import Exemption
 from sensor.leases.file import LeaseFile

@@ -12,7 +12,7 @@ from sensor.console.web import schemas
 from sensor.console.web.app_state import ApiError
 from sensor.console.web.operation import ApiRequest
 from sensor.notify import letters
-from sensor.notify.mail import Address
+from sensor.notify.mail import ADDRESS
 from sensor.state.folder import StateFolder
 
 __all__ = ["LetterQuery", "LetterText", "Letters", "draft", "kept", "send"]
@@ -30,7 +30,7 @@ class LetterText(schemas.Body, frozen=True):
     """What is to be sent."""
 
     kind: letters.Kind
-    to: Address
+    to: Annotated[str, msgspec.Meta(pattern=ADDRESS, max_length=254)]
     subject: Line
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
 

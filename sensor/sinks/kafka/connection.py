@@ -3,6 +3,8 @@
 Secrets are in files, read once while the process may still read them.
 """
 
+from __future__ import annotations  # what a setting may be is worked out when one is read
+
 import importlib
 import os
 import re
@@ -144,7 +146,7 @@ class _Tokens:
     discovery and sessions that nothing here uses.
     """
 
-    def __init__(self, settings: KafkaSettings, secret: str, context: "ssl.SSLContext") -> None:
+    def __init__(self, settings: KafkaSettings, secret: str, context: ssl.SSLContext) -> None:
         self._settings = settings
         self._secret = secret
         self._context = context
@@ -221,7 +223,7 @@ class Connection:
         if settings.sasl != "none":
             self._sasl(context)
 
-    def _tls(self) -> "ssl.SSLContext":
+    def _tls(self) -> ssl.SSLContext:
         import ssl
 
         settings = self.settings
@@ -235,7 +237,7 @@ class Connection:
             ) from None
         return context
 
-    def _sasl(self, context: "ssl.SSLContext | None") -> None:
+    def _sasl(self, context: ssl.SSLContext | None) -> None:
         settings = self.settings
         if not settings.user:
             raise ConnectionSettingsError("kafka.user: missing")
