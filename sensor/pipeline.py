@@ -4,7 +4,6 @@ Live and replay are the same pipeline with another source. What comes in is a :c
 passing of time; what comes out is an :class:`Output`, whoever asks and whatever for.
 """
 
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -28,7 +27,7 @@ from sensor.base.clock import NOW, OFFSET, STEPS_BACK, STEPS_FORWARD, new_clock
 from sensor.base.kernel import copied, in_pieces, table
 from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
-from sensor.capture.block import FRAME, NO_VLAN, Block
+from sensor.capture.block import FRAME, Block
 from sensor.customers.layout import (
     CHANGE,
     LEASE_COUNTERS,
@@ -40,18 +39,16 @@ from sensor.customers.layout import (
 from sensor.decode.ahead import Decoded
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
-from sensor.dns.exchangers import NAMES, get_ready, names_of, what_is_known
+from sensor.dns.exchangers import NAMES, what_is_known
 from sensor.dns.kept import RINGS, kept_of, room_for, take_over
-from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups, read_answers
-from sensor.hosts.evidence import Count, Evidence, Fact
+from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups
 from sensor.hosts.histogram import STEPS, fan_out
 from sensor.hosts.in_use import new_in_use
 from sensor.hosts.layout import META, new_host_table
 from sensor.hosts.meetings import MEETINGS, new_meetings
-from sensor.hosts.subscribers import CLASS, class_of, classify, host_text, parse_host
+from sensor.hosts.subscribers import CLASS, class_of, parse_host
 from sensor.hosts.table import index_again, reclassify
-from sensor.hosts.windows import WINDOWS
-from sensor.settings import Limits, Settings, subscribers_of
+from sensor.settings import Settings, subscribers_of
 from sensor.smtp.session import EARLY_FORGOTTEN, SESSIONS, new_sessions
 from sensor.state.tables import SnapshotError, arrays_of, restore
 from sensor.tcp.connections import EVICTED, FORGOTTEN, new_connections
@@ -63,13 +60,7 @@ from sensor.tracking.output import Drain, Output
 from sensor.tracking.state import COUNTERS, DUE, MOMENTS, Tracking, new_events, new_records
 from sensor.tracking.strain import Strain
 
-__all__ = ["LEAST", "Pipeline", "compile_kernels", "one_syn"]
-
-LEAST = Limits(
-    max_hosts=16, max_details=16, max_sketches=0, max_connections=64, max_sessions=16,
-    max_pieces=16, max_exchangers=16, max_alerts=1, max_leases=16,
-)  # fmt: skip
-"""The smallest pipeline there is."""
+__all__ = ["Pipeline"]
 
 _EVENTS = 1024
 _RECORDS = 4096
@@ -84,53 +75,6 @@ _WAITING = "changes.rows"
 _NO_FRAMES = table(0, FRAME)
 _NEVER = 1 << 30
 """centibans"""
-
-
-def compile_kernels() -> None:
-    """Have all code of the pipeline compiled, or read from the cache, before packets come.
-
-    And all modules imported: who has given up its privileges may not be able to read them.
-    """
-    from sensor.smtp.record import community_id
-
-    get_ready()
-    community_id("::", 0, "::", 0)
-    pipeline = Pipeline(Settings(limits=LEAST))
-    block = one_syn()
-    for _ in pipeline.run([block]):
-        pass
-    for _ in pipeline.catch_up(int(block.frames["ts"][0]) + 1):
-        pass
-    pipeline.restore(pipeline.arrays(), pipeline.facts())
-    pipeline.fan_out()
-    state, zero = pipeline._state, np.uint64(0)
-    adopt(state, zero, zero, classify(state.subscribers, zero, zero), 0, 0, 0, 0, False, 0, 0, True)
-    host_text(0, 0, 128, 0)
-    read_answers(state.lookups)
-    names_of(state.lookups.known, *np.zeros((2, 1), np.uint64))
-    evidence = Evidence(
-        np.zeros((len(Count), len(WINDOWS)), np.int64), np.zeros(len(Fact), np.int64)
-    )
-    pipeline.model.explain(evidence)
-    evidence.facts[[Fact.REPLIES_VISIBLE, Fact.PROVEN_REFUSED, Fact.PROVEN_RUDE]] = 1, 99, 99
-    pipeline.model.explain(evidence)
-    pipeline.model.proof.missing(pipeline.model.proof.explain(evidence))
-    emit_flood(state.flood)
-
-
-def one_syn() -> Block:
-    """A packet on its way through every stage: Ethernet, IPv4, TCP, a SYN to port 25."""
-    from sensor.capture.bpf import ETHERNET
-
-    ethernet = bytes(12) + b"\x08\x00"
-    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0, b"\xc0\0\2\1", b"\xc6\x33\x64\1")
-    data = ethernet + ip + struct.pack(">HHIIBBHHH", 40_000, 25, 0, 0, 0x50, 2, 0, 0, 0)
-    frame = table(1, FRAME)
-    frame["ts"] = SECOND * 86_400 * 9
-    frame["captured"] = frame["wire"] = len(data)
-    frame["link"], frame["vlan"] = ETHERNET, NO_VLAN
-    # A copy, for kernels are compiled for arrays that may be written, as those of the ring.
-    return Block(np.frombuffer(data, np.uint8).copy(), frame, 1, "")
 
 
 def _counted(meta: NDArray[np.int64], places: Mapping[str, int]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Sentences by code: what the sensor says to people, in each language from one catalogue.
 
 A finding, a reason, a notice is a code and its figures; the sentence is made where a person reads
-it. A catalogue (``catalogue/en.toml``, ``ja.toml``) has a template for each code:
+it. A catalogue (``catalogue/en.json``, ``ja.json``) has a template for each code:
 
     {figure}          as it is; where it is a sentence, that; where it is a list, with "; " between
     {figure:,}        a number with thousands; also ``.1f``, ``+.1f``, ``.0%``, ``.2%``
@@ -11,9 +11,6 @@ it. A catalogue (``catalogue/en.toml``, ``ja.toml``) has a template for each cod
     [...]             left out where a figure in it is missing; [[ and ]] are brackets
 
 English is also what JSONL, Kafka and the journal hold beside the code, for those who only read.
-
-A catalogue is TOML, of which this much is read: tables, comments, and texts that each stand in one
-line, as JSON has them. Python's own reader of TOML takes longer than most of a start.
 """
 
 import re
@@ -39,18 +36,11 @@ _TOKEN: Final = re.compile(r"\[\[|\]\]|[\[\]]|\{(\w+)(?::([^{}]*))?\}")
 
 
 def _catalogue(language: str) -> dict[str, str]:
-    file = Path(__file__).parent / "catalogue" / f"{language}.toml"
-    table, found = "", {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
-        if line.startswith("["):
-            table = line.strip("[]")
-        elif line and not line.startswith("#"):
-            name, _, text = line.partition(" = ")
-            try:
-                found[f"{table}.{name.strip(chr(34))}"] = msgspec.json.decode(text, type=str)
-            except msgspec.DecodeError as error:
-                raise ValueError(f'{file}:{number}: expected name = "text": {error}') from None
-    return found
+    file = Path(__file__).parent / "catalogue" / f"{language}.json"
+    tables = msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, str]])
+    return {
+        f"{table}.{name}": text for table, texts in tables.items() for name, text in texts.items()
+    }
 
 
 CATALOGUES: Final = {language: _catalogue(language) for language in LANGUAGES}

@@ -29,7 +29,7 @@ from sensor.cluster.outbound import Outbound
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome
 from sensor.evidence.store import Store
-from sensor.pipeline import compile_kernels, one_syn
+from sensor.rehearsal import compile_kernels, one_syn
 from sensor.service import privileges, systemd
 from sensor.service.alone import Alone
 from sensor.service.announcer import Announcer

@@ -18,7 +18,7 @@ from sensor.capture.bpf import ETHERNET
 from sensor.capture.ring import index_ring
 from sensor.evidence.store import Writer
 from sensor.hosts.subscribers import subscriber_key
-from sensor.pipeline import compile_kernels
+from sensor.rehearsal import compile_kernels
 from sensor.service import privileges
 from sensor.service.announcer import Announcer
 from sensor.service.delivery import Delivery

@@ -1,6 +1,7 @@
 """What Prometheus reads."""
 
-from sensor.pipeline import LEAST, Pipeline
+from sensor.pipeline import Pipeline
+from sensor.rehearsal import LEAST
 from sensor.service.metrics import Collector
 from sensor.settings import Settings
 

@@ -1,6 +1,6 @@
 """Alerts in words: lines of text for screens and for people who have them read aloud.
 
-In the language of who reads (``en.toml``, ``ja.toml``), at the time of the place where it is read.
+In the language of who reads (``en.json``, ``ja.json``), at the time of the place where it is read.
 All text is escaped here: names that hosts give themselves are hostile.
 """
 
