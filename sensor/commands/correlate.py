@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options.config)
     connection = connection_of(settings)
     announce()
-    from sensor.rehearsal import compile_kernels
+    from sensor.service.rehearsal import compile_kernels
     from sensor.service.systemd import notify
 
     compile_kernels()

@@ -26,8 +26,8 @@ def _play() -> None:
     from sensor.evidence.store import Writer
     from sensor.hosts.subscribers import host_of
     from sensor.pipeline import Pipeline
-    from sensor.rehearsal import LEAST, one_syn
     from sensor.service.live import compile_all
+    from sensor.service.rehearsal import LEAST, one_syn
     from sensor.settings import Settings, subscribers_of
 
     compile_all.__wrapped__()
@@ -55,7 +55,7 @@ def _play_together(block: Block) -> None:
     from sensor.cluster.forwarder import Forwarder
     from sensor.cluster.share import Share
     from sensor.decode.decoder import Decoder
-    from sensor.rehearsal import LEAST
+    from sensor.service.rehearsal import LEAST
     from sensor.settings import Settings
 
     settings = Settings(limits=LEAST)

@@ -29,7 +29,6 @@ from sensor.cluster.outbound import Outbound
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome
 from sensor.evidence.store import Store
-from sensor.rehearsal import compile_kernels, one_syn
 from sensor.service import privileges, systemd
 from sensor.service.alone import Alone
 from sensor.service.announcer import Announcer
@@ -40,6 +39,7 @@ from sensor.service.live import PATIENCE, check
 from sensor.service.loop import QUIET
 from sensor.service.messages import Counters
 from sensor.service.metrics import Collector, serve
+from sensor.service.rehearsal import compile_kernels, one_syn
 from sensor.service.signals import ENDING, collect_signals, obey
 from sensor.service.taps import Taps
 from sensor.settings import SINKS, Settings, state_folder

@@ -18,7 +18,6 @@ from sensor.capture.bpf import ETHERNET
 from sensor.capture.ring import index_ring
 from sensor.evidence.store import Writer
 from sensor.hosts.subscribers import subscriber_key
-from sensor.rehearsal import compile_kernels
 from sensor.service import privileges
 from sensor.service.announcer import Announcer
 from sensor.service.delivery import Delivery
@@ -28,6 +27,7 @@ from sensor.service.loop import Loop
 from sensor.service.messages import Counters
 from sensor.service.metrics import Collector, free, serve
 from sensor.service.recorder import Recorder
+from sensor.service.rehearsal import compile_kernels
 from sensor.service.snapshots import Snapshots
 from sensor.service.taps import Taps, Worker, check_interfaces
 from sensor.service.versions import refuse_newer

@@ -1,8 +1,8 @@
 """What Prometheus reads."""
 
 from sensor.pipeline import Pipeline
-from sensor.rehearsal import LEAST
 from sensor.service.metrics import Collector
+from sensor.service.rehearsal import LEAST
 from sensor.settings import Settings
 
 
