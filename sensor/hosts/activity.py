@@ -34,7 +34,7 @@ from sensor.hosts.layout import (
 )
 from sensor.hosts.met import collect_met
 from sensor.hosts.proof import collect_proof
-from sensor.hosts.windows import DAY, PANES, WINDOWS, place
+from sensor.hosts.windows import DAY, PANES, WINDOWS, between, in_window, place
 
 __all__ = ["collect", "contact", "count", "is_quiet", "recent_destinations"]
 
@@ -132,9 +132,13 @@ def _collect_hours(table, d, first_seen, tick, facts):
     if hours < 1:
         return
     facts[_HOURS] = hours
+    panes = table.details[d].panes
     for k in range(1, hours + 1):
-        pane = table.details[d].panes[place(DAY, tick // _HOUR - k)]
-        new = np.int64(pane[_FIRST_ANSWERED - _SYNS]) + np.int64(pane[_FIRST_FAILED - _SYNS])
+        ended = panes[place(DAY, tick // _HOUR - k)]
+        before = panes[place(DAY, tick // _HOUR - k - 1)]
+        new = np.int64(0)
+        for c in (_FIRST_ANSWERED - _SYNS, _FIRST_FAILED - _SYNS):
+            new += between(before[c], ended[c])
         facts[_NEW] += new
         facts[_NEW_SQUARED] += new * new
 
@@ -164,7 +168,9 @@ def collect(table, h, tick, counts, facts):
         collect_answers(table.details[d], tick, facts)
         for c in range(COUNTERS):
             for w in range(_N):
-                counts[_SYNS + c, w] = table.details[d].sums[c, w]
+                counts[_SYNS + c, w] = in_window(
+                    table.details[d].totals, table.details[d].earlier, c, w
+                )
         for w in range(_N):
             # An estimate is never above what is known for certain: each contact has one address,
             # and each address one network.

@@ -13,8 +13,7 @@ from sensor.base.hash_index import fetch, home, probe
 from sensor.base.kernel import kernel, prefetch, prefetch_part
 from sensor.hosts.details import network
 from sensor.hosts.distinct import EXACT, stands
-from sensor.hosts.evidence import Count
-from sensor.hosts.layout import ADDRESSES, DETAIL, NETWORKS, NO_DETAIL
+from sensor.hosts.layout import ADDRESSES, COUNTERS, DETAIL, NETWORKS, NO_DETAIL
 from sensor.hosts.table import tag_of
 from sensor.hosts.windows import PANES, PANES_IN_ALL, WINDOWS, current, place
 
@@ -30,8 +29,8 @@ __all__ = [
 
 _LINE: Final = 64
 _PLACES: Final = {name: field[1] for name, field in (DETAIL.fields or {}).items()}
-_COUNTED: Final = (int(Count.FIRST_FAILED) - int(Count.SYNS)) * DETAIL["sums"].base.itemsize
-_COUNTED_END: Final = _PLACES["sums"] + _COUNTED * len(WINDOWS)
+_TOUCHED_END: Final = _PLACES["earlier"] + 2 * DETAIL["earlier"].itemsize // COUNTERS - 1
+"""SYNs and retries are the first that are counted."""
 _WEIGHED_END: Final = _PLACES["answers_half"]
 _ANSWERS: Final = _PLACES["answers_of"]
 _TICKS: Final = _PLACES["ticks"]
@@ -70,25 +69,21 @@ def fetch_host(table, h):
 
 
 @kernel
-def fetch_detail(table, h, tick):
-    """Have what a contact at ``tick`` changes in the detail of host ``h`` fetched, if it has one.
+def fetch_detail(table, h):
+    """Have what a contact changes in the detail of host ``h`` fetched, if it has one.
 
-    That is what its destinations are looked up by, sums and panes.
+    That is what its destinations are looked up by, and counters.
     """
     if h < 0 or table.rows[h].detail == NO_DETAIL:
         return
     d = np.int64(table.rows[h].detail)
-    for at in range(0, _COUNTED_END + 1, _LINE):
+    for at in range(0, _TOUCHED_END + 1, _LINE):
         prefetch_part(table.details, d, at)
-    for w in range(_N):
-        pane = _PANES + place(w, current(w, tick)) * _PANE
-        prefetch_part(table.details, d, pane)
-        prefetch_part(table.details, d, pane + _COUNTED)  # mostly in the same line
 
 
 @kernel
 def fetch_leaving(table, h, tick):
-    """Have the panes fetched that leave their windows by ``tick``; the beginning has come."""
+    """Have the panes fetched that end, or leave their windows, by ``tick``; the rest has come."""
     if h < 0 or table.rows[h].detail == NO_DETAIL:
         return
     d = np.int64(table.rows[h].detail)
@@ -97,7 +92,7 @@ def fetch_leaving(table, h, tick):
         old, new = current(w, at), current(w, tick)
         if old == new:
             return
-        for pane in range(old + 1, min(new, old + PANES[w]) + 1):
+        for pane in range(max(old, new - PANES[w] + 1), new + 1):
             for part in (0, _PANE - 1):
                 prefetch_part(table.details, d, _PANES + place(w, pane) * _PANE + part)
 
@@ -113,7 +108,7 @@ def fetch_weighed(table, h, tick, news):
     d = np.int64(table.rows[h].detail)
     if table.details[d].settled == tick + 1 and not news:
         return
-    for at in range(_COUNTED_END // _LINE * _LINE + _LINE, _WEIGHED_END + 1, _LINE):
+    for at in range(_TOUCHED_END // _LINE * _LINE + _LINE, _WEIGHED_END + 1, _LINE):
         prefetch_part(table.details, d, at)
     prefetch_part(table.details, d, _ANSWERS)
     for which in (NETWORKS, ADDRESSES):  # destinations are counted anew

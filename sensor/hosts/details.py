@@ -37,7 +37,7 @@ from sensor.hosts.proof import clear
 from sensor.hosts.settled import SHOWN
 from sensor.hosts.sketches import free_detail, free_sketch, new_sketch
 from sensor.hosts.table import PROVEN_WORTH, forget
-from sensor.hosts.windows import DAY, WINDOWS, add, advance
+from sensor.hosts.windows import DAY, WINDOWS, add, advance, in_window
 
 __all__ = ["bring_up", "contact_detail", "count_detail", "count_distinct", "network", "promote"]
 
@@ -157,7 +157,8 @@ def _new_detail(table, h, tick):
     detail.owner = h
     detail.failing = 0
     detail.panes[:, :] = 0
-    detail.sums[:, :] = 0
+    detail.totals[:] = 0
+    detail.earlier[:, :] = 0
     detail.distinct[:, :] = 0
     detail.sizes[:] = 0
     detail.sketch[:] = NO_SKETCH
@@ -178,7 +179,7 @@ def bring_up(table, d, tick):
     """Move a detail's counters to ``tick``."""
     detail = table.details[d]
     if detail.at != tick:
-        advance(detail.panes, detail.sums, np.int64(detail.at), tick)
+        advance(detail.panes, detail.totals, detail.earlier, np.int64(detail.at), tick)
         detail.at = tick
 
 
@@ -235,6 +236,17 @@ def network(hi, lo):
     return hi & _NOT_SUBNET, _ZERO
 
 
+@inner
+def _add(detail, counter, tick):
+    add(detail.panes, detail.totals, detail.earlier, np.int64(detail.at), tick, counter)
+
+
+@inner
+def _counted(detail, counter, w):
+    """Of a Count from SYNS on, in window ``w``."""
+    return in_window(detail.totals, detail.earlier, counter - _SYNS, w)
+
+
 @kernel
 def contact_detail(table, d, hi, lo, tick):
     """A connection to ``hi:lo``, in detail ``d``; whether that was contacted in the last day."""
@@ -242,10 +254,10 @@ def contact_detail(table, d, hi, lo, tick):
     _touch(table, d, NETWORKS, net_hi, net_lo, tick)
     known = _touch(table, d, ADDRESSES, hi, lo, tick)
     detail = table.details[d]
-    add(detail.panes, detail.sums, tick, 0, table.cutoffs)
+    _add(detail, 0, tick)
     for w in range(_N):
         # Where contacts are all that keeps an estimate low, one more lets it rise.
-        contacts = np.int64(detail.sums[0, w]) - np.int64(detail.sums[_RETRIES - _SYNS, w])
+        contacts = _counted(detail, _SYNS, w) - _counted(detail, _RETRIES, w)
         if contacts <= np.int64(detail.distinct[ADDRESSES, w]):
             detail.settled = 0
     return known
@@ -258,8 +270,8 @@ def _is_cut_off(detail):
     Then its own line, its provider's route or its resolver is down, and not its list of recipients
     bad: see ``detectors/first_contact.py``.
     """
-    answered = np.int64(detail.sums[_FIRST_ANSWERED - _SYNS, DAY])
-    failed = np.int64(detail.sums[_FIRST_FAILED - _SYNS, DAY])
+    answered = _counted(detail, _FIRST_ANSWERED, DAY)
+    failed = _counted(detail, _FIRST_FAILED, DAY)
     return detail.failing > IN_A_ROW and answered >= ANSWERED_BEFORE and failed * 4 <= answered
 
 
@@ -273,7 +285,7 @@ def count_detail(table, d, counter, first, tick):
         matters = first or counter > _RETRIES
     if matters:
         detail.settled = 0
-    add(detail.panes, detail.sums, tick, counter - _SYNS, table.cutoffs)
+    _add(detail, counter - _SYNS, tick)
     if counter == _ANSWERED:
         detail.failing = 0
     elif counter == _FAILED_REFUSED or counter == _FAILED_UNANSWERED:
@@ -283,7 +295,7 @@ def count_detail(table, d, counter, first, tick):
             table.meta[_EXCUSED] += 1
             return
         of_first = _FIRST_ANSWERED if counter == _ANSWERED else _FIRST_FAILED
-        add(detail.panes, detail.sums, tick, of_first - _SYNS, table.cutoffs)
+        _add(detail, of_first - _SYNS, tick)
 
 
 @routine

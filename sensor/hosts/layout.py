@@ -104,7 +104,7 @@ def _rank(field: tuple[Any, ...]) -> int:
 # What each contact touches stands together, then what is read whenever a host is weighed.
 _BEGINNING: Final[list[tuple[Any, ...]]] = [
     ("tags", np.uint8, (2, EXACT)),  # of the lists of destinations, by NETWORKS and ADDRESSES
-    ("at", np.uint32),  # the tick ``sums`` are of
+    ("at", np.uint32),  # the tick ``earlier`` is of
     ("counted", np.uint32),  # the tick ``distinct`` is of
     ("fed", np.uint32),  # contacts only sketches know of, since ``distinct`` was counted
     ("owner", np.int32),  # row of the host, -1 when free
@@ -115,7 +115,8 @@ _BEGINNING: Final[list[tuple[Any, ...]]] = [
     ("settled_as", np.uint8),
     ("distinct", np.uint32, (2, _N)),
     *(field for field in _OF_TODAY if _rank(field) == 0),
-    ("sums", np.uint32, (COUNTERS, _N)),
+    ("totals", np.uint32, COUNTERS),  # see ``windows.advance``
+    ("earlier", np.uint32, (COUNTERS, _N)),
     *(field for field in sorted(_OF_TODAY, key=_rank) if _rank(field) > 0),
 ]
 _LINE: Final = 64

@@ -4,13 +4,16 @@ A window is a number of panes, the current one included; panes are aligned to th
 the current second and the nine before it, "1 h" the current ten minutes and the five such before
 them. At any moment a window therefore reaches back between (panes - 1) and panes times its pane.
 Everything is dated in ticks: whole seconds of sensor time.
+
+What lies in a window is all there was less what was before it. So an event is one addition,
+however many windows there are.
 """
 
 from typing import Final
 
 import numpy as np
 
-from sensor.base.kernel import kernel
+from sensor.base.kernel import inner, kernel
 
 __all__ = [
     "DAY",
@@ -20,7 +23,9 @@ __all__ = [
     "WINDOWS",
     "add",
     "advance",
+    "between",
     "current",
+    "in_window",
     "place",
     "set_cutoffs",
 ]
@@ -36,6 +41,8 @@ _N: Final = len(WINDOWS)
 _SPAN = np.array(SPANS, np.int64)
 _COUNT = np.array(PANES, np.int64)
 _FIRST = np.cumsum(_COUNT) - _COUNT
+_ALL: Final = 0xFFFFFFFF
+"""Totals begin anew behind it."""
 _SPAN_0, _SPAN_1, _SPAN_2, _SPAN_3, _SPAN_4 = SPANS
 _COUNT_0, _COUNT_1, _COUNT_2, _COUNT_3, _COUNT_4 = PANES
 
@@ -77,32 +84,53 @@ def set_cutoffs(tick, cutoffs):
 
 
 @kernel
-def advance(panes, sums, before, now):
-    """Move counters from tick ``before`` to ``now``, dropping panes that have left their window.
+def advance(panes, totals, earlier, before, now):
+    """Move counters from tick ``before`` to ``now``.
 
-    ``panes`` is uint32[PANES_IN_ALL, C], ``sums`` (uint32[C, 5]) the totals of each window.
+    ``totals`` (uint32[C]) are of all there was, ``earlier`` (uint32[C, 5]) of what was before each
+    window, and ``panes`` (uint32[PANES_IN_ALL, C]) of all there was when a pane ended. Of the
+    current pane it is when that ended which had its place: what is earlier than the window.
     """
     for w in range(_N):
         old = current(w, before)
         new = current(w, now)
         if old == new:
             break  # longer panes have not ended either
-        total = np.int64(0)
-        for c in range(sums.shape[0]):
-            total += sums[c, w]
-        if total == 0:
-            continue  # so are all its panes
+        c = 0
+        while c < totals.shape[0] and totals[c] == earlier[c, w]:
+            c += 1
+        if c == totals.shape[0]:
+            continue  # nothing is in the window: all panes ended with as much
         for k in range(1, min(new - old, _COUNT[w]) + 1):
-            pane = panes[place(w, old + k)]
-            for c in range(pane.shape[0]):
-                sums[c, w] -= pane[c]
-                pane[c] = 0
+            pane = panes[place(w, new - k)]
+            for c in range(totals.shape[0]):
+                pane[c] = totals[c]
+        left = panes[place(w, new)]
+        for c in range(totals.shape[0]):
+            earlier[c, w] = left[c]
 
 
 @kernel
-def add(panes, sums, tick, counter, cutoffs):
-    """Count one event of ``tick``, which may lie in the past; windows it has left ignore it."""
+def add(panes, totals, earlier, at, tick, counter):
+    """Count one event of ``tick``, which may lie before ``at``, the tick that all is of."""
+    totals[counter] += 1
+    if tick >= at:
+        return
     for w in range(_N):
-        if tick >= cutoffs[w]:
-            panes[place(w, current(w, tick)), counter] += 1
-            sums[counter, w] += 1
+        newest, oldest = current(w, at), current(w, at) - _COUNT[w]
+        pane = current(w, tick)
+        earlier[counter, w] += pane <= oldest
+        for ended in range(max(pane, oldest), newest):
+            panes[place(w, ended), counter] += 1
+
+
+@inner
+def between(then, now):
+    """What came between two totals of a counter."""
+    return (np.int64(now) - np.int64(then)) & _ALL
+
+
+@kernel
+def in_window(totals, earlier, counter, w):
+    """How many events of a counter lie in window ``w``."""
+    return between(earlier[counter, w], totals[counter])

@@ -74,7 +74,7 @@ def look_ahead(t, segments, start, stop):
         if t.ahead[k - start] >= 0:
             t.ahead[k - start] = fetch_expected(t.hosts, t.ahead[k - start])
     for k in range(start, stop):
-        fetch_detail(t.hosts, t.ahead[k - start], t.moments[TICK])
+        fetch_detail(t.hosts, t.ahead[k - start])
     for k in range(start, stop):
         h = t.ahead[k - start]
         fetch_leaving(t.hosts, h, t.moments[TICK])

@@ -434,7 +434,7 @@ def _look_ahead(followed, which, tick):
     second = np.int64(connections.rows[first].behind)
     if second < 0:
         return
-    fetch_detail(hosts, owner(owners_of(followed), connections.rows[second]), tick)
+    fetch_detail(hosts, owner(owners_of(followed), connections.rows[second]))
     third = np.int64(connections.rows[second].behind)
     if third >= 0:
         fetch_host(hosts, np.int64(connections.rows[third].owner))

@@ -332,6 +332,6 @@ def test_whole_hours_are_counted_since_the_host_was_first_seen():
 
 def test_what_a_contact_touches_of_a_detail_lies_in_few_lines():
     fields = {name: field[1] for name, field in DETAIL.fields.items()}
-    assert DETAIL.itemsize % 64 == 0 and max(fields["sums"], fields["shape_size"]) < 4 * 64
+    assert DETAIL.itemsize % 64 == 0 and max(fields["totals"], fields["shape_size"]) < 4 * 64
     for name in ("tags", "ticks", "keys", "panes"):
         assert fields[name] % 64 == 0, "a line has all tags of a list, or whole keys"
