@@ -24,7 +24,9 @@ from sensor.capture.bpf import (
 from sensor.capture.merge import Captures
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import DNS, UDP_HEADER, Outcome, tunnel_names
-from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups, on_segment, watch_name
+from sensor.dns.known import NAME, enter_again
+from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups, on_segment
+from sensor.dns.wire import name_hash
 from tests.conftest import PCAPS, shared_captures
 from tests.decode.fuzz import mutate, seeds
 from tests.decode.test_carriers import CARRIED, UNKNOWN_TO_TSHARK
@@ -53,15 +55,17 @@ def read_by_nobody(frame: bytes, link: int) -> bool:
     """Whether a frame is a message of DNS that leaves no trace, whatever is known or was asked."""
     part = block([frame], link)
     segments = Decoder([25], dns=True).decode(part)
-    lookups = new_lookups()
+    lookups = new_lookups(16)
     if len(segments) != 1 or segments[0]["kind"] != DNS or segments[0]["header"] != UDP_HEADER:
         return False
     at = int(segments[0]["payload"])
     if int(segments[0]["captured"]) > 2:
         part.data[at + 2] &= 0x7F  # an answer is read where this question was
     name = part.data[at + 12 : at + int(segments[0]["captured"])]
-    if len(name):
-        watch_name(lookups, name)
+    hashed, end = name_hash(name, 0, len(name))
+    if end > 0:  # its addresses are read, too
+        known = lookups.known
+        enter_again(known, known.names, np.array([(1, hashed)], NAME))
     before = [array.copy() for array in (lookups.asked, lookups.meta, lookups.answers)]
     on_segment(lookups, segments[0], part.data)
     after = lookups.asked, lookups.meta, lookups.answers
