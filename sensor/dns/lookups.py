@@ -16,8 +16,8 @@ is known, else where the stream goes on. Ports used again, and a connection sile
 ``ASKED_SECONDS``, begin anew.
 
 Every table here is of fixed size, and the newest entry overwrites the one in its slot: of questions
-(then the answer is not read), and of connections (what they held is counted). No hash of those
-depends on a secret, or two runs might overwrite different ones.
+(one whose answer had not come, which then is not read, is counted), and of connections (what they
+held is counted). No hash of those depends on a secret, or two runs might overwrite different ones.
 """
 
 from typing import Final, NamedTuple
@@ -71,13 +71,14 @@ LOOKUP_COUNTERS: Final = {
     "mx_queries": 0,
     "mx_queries_repeated": 1,
     "answers_read": 2,
-    "answers_unasked": 3,  # for MX, but nobody was seen to ask
+    "answers_unasked": 3,  # for MX, but who asked was not seen, or was forgotten
     "messages_unreadable": 4,  # no DNS header or question
     "pieces_lost": 5,  # of messages over TCP: never seen, too long, or overwritten
     "answers_skipped": 6,  # more of one segment than can be put aside
     "answers_known": 11,  # of those read: they said nothing new
+    "questions_forgotten": 12,  # another stands in their place, and no answer had come yet
 }
-_QUERIES, _REPEATED, _READ, _UNASKED, _UNREADABLE, _LOST, _SKIPPED, _KNOWN = (
+_QUERIES, _REPEATED, _READ, _UNASKED, _UNREADABLE, _LOST, _SKIPPED, _KNOWN, _GAVE_WAY = (
     LOOKUP_COUNTERS.values()
 )
 ANSWERS_PUT_ASIDE: Final = 7
@@ -103,6 +104,7 @@ CONVERSATION = np.dtype(
 """A connection over TCP: [client, server]."""
 
 _PORT = np.uint64(16)
+_NONE = np.uint64(0)
 
 
 class Lookups(NamedTuple):
@@ -133,7 +135,7 @@ def new_lookups(most: int) -> Lookups:
         np.zeros((CONNECTIONS, 2, MESSAGE), np.uint8),
         np.zeros(_ANSWER_BYTES, np.uint8),
         np.zeros(ANSWERS, np.int64),
-        np.zeros(_KNOWN + 1, np.int64),
+        np.zeros(_GAVE_WAY + 1, np.int64),
     )
 
 
@@ -185,7 +187,11 @@ def _message(lookups, segment, back, data, a, b):
     fingerprint = mix(mix(mix(hashed, hi), lo), np.uint64(kind))
     transaction = port << 16 | u16be(data, a)
     slot = lookups.asked[np.int64(fingerprint & np.uint64(QUESTIONS - 1))]
-    recent = slot.fingerprint == fingerprint and abs(segment.ts - slot.ts) <= ASKED_SECONDS * SECOND
+    recent = abs(segment.ts - slot.ts) <= ASKED_SECONDS * SECOND
+    if slot.fingerprint != fingerprint:
+        waits = recent and slot.transaction >= 0 and slot.fingerprint != _NONE
+        meta[_GAVE_WAY] += waits and not answer
+        recent = False
     if not answer:
         slot.fingerprint = fingerprint
         slot.ts = segment.ts
