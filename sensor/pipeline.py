@@ -244,6 +244,7 @@ class Pipeline:
         self._await(waiting)
         self._last_ts = facts["last_ts"]
         self._reclassify(classes)
+        self._strain.begin(self._state)
 
     def adopt(self, alert: Alert) -> bool:
         """Take over an alert from the journal that is newer than the snapshot; False: no room."""
@@ -441,9 +442,8 @@ class Pipeline:
 
     def reasons(self) -> dict[str, str]:
         """What readers did not expect, the first of each: why, by the counter it is told under."""
-        doors = (NAMES, self._drain.door)
-        return {door.counter: door.reason for door in doors if door.refused}
+        return {door.counter: door.reason for door in (NAMES, self._drain.door) if door.refused}
 
-    def strain(self) -> Sentence | None:
-        """What is proven and found no room since it was said last, ten minutes ago; else None."""
+    def strain(self) -> list[Sentence]:
+        """What found no room since it was said last; each is said every ten minutes at most."""
         return self._strain.look(self._state, self.packet_time)

@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     sink.close()
     if known:
         complain(f"{known:,} alerts were in the journal of {options.state} before: not told again")
-    if strain := pipeline.strain():
+    for strain in pipeline.strain():
         complain(strain.text)
     complain_of(leases, pipeline)
     # Where no frame was read, what was wrong is all there is to say.

@@ -200,8 +200,8 @@ class Alone:
         return self._sampler.sample(seconds, packets, dropped, loss) if self._sampler else None
 
     def strain(self) -> None:
-        """Say what is proven and finds no room."""
-        if self._pipeline is not None and (said := self._pipeline.strain()):
+        """Say what finds no room."""
+        for said in self._pipeline.strain() if self._pipeline is not None else ():
             self._announcer.notify("limits", said)
 
     def stop(self) -> None:

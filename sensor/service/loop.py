@@ -157,7 +157,7 @@ class Loop:
         self._line.look_at_cables()
 
     def _measure_loss(self) -> None:
-        if strain := self._pipeline.strain():
+        for strain in self._pipeline.strain():
             self._announcer.notify("limits", strain)
         span = self._line.measure(self._exemptions.settings.live.loss_alarm)
         self._recorder.sample(span.seconds, span.received, span.dropped, span.loss)

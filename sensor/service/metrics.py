@@ -102,7 +102,7 @@ MEANINGS = {
     "hosts_evicted_proven": "of hosts given up for want of room, those that proved a handshake",
     "details_evicted_proven": "the same of hosts with counters by window",
     "details_taken": "counters by window taken from hosts with an alert of which nothing is proven",
-    "details_refused": "counters by window not given to hosts of which nothing is proven",
+    "details_refused": "times a host of which nothing is proven got no counters by window",
     "sketches_taken": "sketches taken from hosts of which nothing is proven",
     "details_evicted": "hosts with counters by window given up for want of room",
     "sketches_refused": "lists of destinations that stay lower bounds for want of room",
