@@ -11,7 +11,7 @@ from sensor.commands.options import (
     settings_argument,
     settings_from,
 )
-from sensor.commands.terminal import Stop, announce, printable, report_faults
+from sensor.commands.terminal import Stop, announce, complain, printable, report_faults
 
 if TYPE_CHECKING:
     from detectors.score import Model
@@ -59,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     for output in pipeline.run(decoded(captures, pipeline.decoder, unread)):
         alerts += output.alerts
         watched = output.watched or watched
+    for strain in pipeline.strain():
+        complain(strain.text)
     complain_of(leases, pipeline)
     if unread.nothing:
         print(f"{printable(options.host)}: nothing can be said, no frame could be read")

@@ -88,9 +88,11 @@ def run(options: argparse.Namespace) -> int:
         for alert in output.alerts if state is None else state.keep(output):
             sink.write(alert)
         sink.flush()
-        for said in output.notices:
+        for said in (*output.notices, *(pipeline.strain() if live else ())):
             complain(said.text)
     sink.close()
+    for said in pipeline.strain():
+        complain(said.text)
     if not options.quiet:
         _summary(stage, messages.counts, pipeline)
     if state is not None:
