@@ -15,6 +15,7 @@ from typing import NamedTuple
 import dns.exception
 import dns.message
 import dns.name
+import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import numpy as np
@@ -26,6 +27,9 @@ from sensor.dns.answers import read_answer
 from sensor.dns.exchangers import names_of
 from sensor.dns.known import ANSWER_COUNTERS, MOST_RECORDS, Known, find, new_known
 from sensor.dns.wire import name_hash
+
+# Else dnspython, that met a type in the class ANY first, knows no form of it in IN from then on.
+dns.rdata.load_all_types()
 
 SLOW = 0.05
 """Seconds for one message."""

@@ -159,6 +159,20 @@ def test_the_fuzzer_for_a_while():
     assert "all the same" in done.stdout
 
 
+def test_a_record_of_any_class_does_not_spoil_how_dnspython_reads_the_others():
+    """Where it was the first of its type, dnspython then knew none of the class IN either."""
+    code = (
+        "import struct, lab.fuzz.dns as fuzz, lab.lookups as lookups\n"
+        "head = struct.pack('>6H', 7, 0x8180, 0, 1, 0, 0)\n"
+        "fuzz.told(head + b'\\0' + struct.pack('>HHIH', 28, 255, 60, 16) + bytes(16))\n"
+        "lookups.message('d.example', 'AAAA', answers=['d.example. AAAA 2001:db8::25'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 @pytest.mark.parametrize(
     "file",
     ["dns-bad-loc", "dns-edns-badopt", "dns-tsig", "dns-class-none-a", "dns-class-hs-a"],
