@@ -209,7 +209,7 @@ PORT25 = (sys.executable, "-m", "sensor", "replay", "-q")
 def scale(hosts: int) -> None:
     """One row: SYNs of minimum size, one after the other over ``hosts`` hosts, from memory."""
     count = max(2 * hosts, 2_000_000)
-    chunk = 131_072
+    chunk = 32_768
     settings = Settings(limits=Limits(max_hosts=max(hosts, 16), max_connections=1_000_000))
     pipeline = Pipeline(settings)
     seconds, seen = [0.0, 0.0], [0, 0]  # of both halves: the system gives memory in the first
