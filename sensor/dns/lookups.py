@@ -15,9 +15,10 @@ Where bytes are missing, the next message is looked for behind the one they were
 is known, else where the stream goes on. Ports used again, and a connection silent for longer than
 ``ASKED_SECONDS``, begin anew.
 
-Every table here is of fixed size, and the newest entry overwrites the one in its slot: of questions
-(one whose answer had not come, which then is not read, is counted), and of connections (what they
-held is counted). No hash of those depends on a secret, or two runs might overwrite different ones.
+Every table here is of fixed size. The newest question overwrites the oldest of four (one whose
+answer had not come, which then is not read, is counted), the newest connection the one in its slot
+(what that held is counted). No hash of those depends on a secret, or two runs might overwrite
+different ones.
 """
 
 from typing import Final, NamedTuple
@@ -57,6 +58,8 @@ __all__ = [
 ASKED_SECONDS: Final = 10
 """How long a question may wait for its answer, or a retry come after it."""
 QUESTIONS: Final = 1 << 14
+PLACES: Final = 4
+"""Where a question may stand."""
 CONNECTIONS: Final = 64
 """Connections over TCP that are put together at a time."""
 PIECES: Final = 256
@@ -156,6 +159,19 @@ def _put_aside(lookups, data, a, b):
     meta[_READ] += 1
 
 
+@inner
+def _place(asked, fingerprint):
+    """Where a question stands or, where it does not, may: in place of the oldest of ``PLACES``."""
+    first = np.int64(fingerprint & np.uint64(QUESTIONS - PLACES))
+    oldest = first
+    for k in range(first, first + PLACES):
+        if asked[k].fingerprint == fingerprint:
+            return k
+        if asked[k].ts < asked[oldest].ts:
+            oldest = k
+    return oldest
+
+
 @inner_routine
 def _message(lookups, segment, back, data, a, b):
     """One message, ``data[a:b]``: 1 where it is a fresh query for MX.
@@ -186,7 +202,7 @@ def _message(lookups, segment, back, data, a, b):
         hi, lo, port = segment.src_hi, segment.src_lo, np.int64(segment.sport)
     fingerprint = mix(mix(mix(hashed, hi), lo), np.uint64(kind))
     transaction = port << 16 | u16be(data, a)
-    slot = lookups.asked[np.int64(fingerprint & np.uint64(QUESTIONS - 1))]
+    slot = lookups.asked[_place(lookups.asked, fingerprint)]
     recent = abs(segment.ts - slot.ts) <= ASKED_SECONDS * SECOND
     if slot.fingerprint != fingerprint:
         waits = recent and slot.transaction >= 0 and slot.fingerprint != _NONE
