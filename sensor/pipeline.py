@@ -24,6 +24,7 @@ from sensor.alerts.lifecycle import (
     new_alert_table,
 )
 from sensor.base.clock import NOW, OFFSET, STEPS_BACK, STEPS_FORWARD, new_clock
+from sensor.base.hash_index import in_use
 from sensor.base.kernel import copied, in_pieces, table
 from sensor.base.sentences import Sentence
 from sensor.base.units import SECOND
@@ -39,8 +40,9 @@ from sensor.customers.layout import (
 from sensor.decode.ahead import Decoded
 from sensor.decode.decoder import Decoder
 from sensor.decode.segment import Outcome, watched_ports
-from sensor.dns.exchangers import NAMES, what_is_known
+from sensor.dns.exchangers import NAMES
 from sensor.dns.kept import RINGS, kept_of, room_for, take_over
+from sensor.dns.known import ANSWER_COUNTERS
 from sensor.dns.lookups import LOOKUP_COUNTERS, new_lookups
 from sensor.hosts.histogram import STEPS, fan_out
 from sensor.hosts.in_use import new_in_use
@@ -426,7 +428,11 @@ class Pipeline:
             "hosts": _counted(state.hosts.meta, META) | _counted(state.meetings.meta, MEETINGS),
             "customers": _counted(state.leases.meta, LEASE_COUNTERS) | self._leases_unfit,
             "dns": _counted(state.lookups.meta, LOOKUP_COUNTERS)
-            | what_is_known(state.lookups.known),
+            | _counted(state.lookups.known.counts, ANSWER_COUNTERS)
+            | {
+                "exchangers_known": in_use(state.lookups.known.addresses.rowindex),
+                NAMES.counter: NAMES.refused,
+            },
             "alerts": {
                 "alerts_open": int(state.alerts.meta[OPEN_ALERTS]),
                 "alerts_refused": int(state.alerts.meta[REFUSED_ALERTS]),

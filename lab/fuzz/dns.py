@@ -25,7 +25,7 @@ from sensor.base.addresses import as_int
 from sensor.base.hash_index import in_use
 from sensor.dns.answers import read_answer
 from sensor.dns.exchangers import names_of
-from sensor.dns.known import ANSWER_COUNTERS, MOST_RECORDS, Known, find, new_known
+from sensor.dns.known import ANSWER_COUNTERS, MOST_RECORDS, Known, is_exchanger, new_known
 from sensor.dns.wire import name_hash
 
 # Else dnspython, that met a type in the class ANY first, knows no form of it in IN from then on.
@@ -102,8 +102,7 @@ def is_known(known: Known, name: bytes) -> bool:
     """Whether a name, as on the wire, is an exchanger's to the sensor."""
     hashed, end = name_hash(np.frombuffer(name, np.uint8).copy(), 0, len(name))
     assert end == len(name)
-    found: int = find(known, known.names, np.uint64(1), np.uint64(hashed))
-    return found >= 0
+    return bool(is_exchanger(known, np.uint64(hashed)))
 
 
 def names_at(known: Known, addresses: list[int]) -> list[str | None]:

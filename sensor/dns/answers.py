@@ -18,7 +18,14 @@ import numpy as np
 
 from sensor.base.byteorder import u8, u16be
 from sensor.base.kernel import inner, inner_routine, routine
-from sensor.dns.known import ANSWER_COUNTERS, MOST_RECORDS, enter, find, is_exchanger
+from sensor.dns.known import (
+    ANSWER_COUNTERS,
+    MOST_RECORDS,
+    enter,
+    enter_exchanger,
+    find,
+    is_exchanger,
+)
 from sensor.dns.wire import AAAA, HEADER, MX, A, after_name, copy_name, name_in
 
 __all__ = ["read_answer"]
@@ -29,7 +36,6 @@ _FIXED: Final = 10
 _ANSWERS, _AUTHORITY = 0, 1
 """Sections; the third is what is told beside them."""
 _ZERO = np.uint64(0)
-_ONE = np.uint64(1)
 _BYTE = np.uint64(8)
 _MAPPED = np.uint64(0xFFFF00000000)
 
@@ -59,7 +65,7 @@ def _learn_exchange(known, data, a, b, start, end, learns):
     if length == 1 or is_exchanger(known, hashed):  # none (RFC 7505), or nothing new
         return 0
     if learns:
-        enter(known, known.names, _ONE, hashed)
+        enter_exchanger(known, hashed)
     return 1
 
 

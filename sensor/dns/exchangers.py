@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor.base.door import Door
-from sensor.base.hash_index import in_use
-from sensor.dns.known import ANSWER_COUNTERS, Known, find_all
+from sensor.dns.known import Known, find_all
 
-__all__ = ["NAMES", "get_ready", "name_text", "names_of", "provider", "what_is_known"]
+__all__ = ["NAMES", "get_ready", "name_text", "names_of", "provider"]
 
 NAMES: Final = Door("names_unreadable")
 """Of the Public Suffix List's reader; what it makes of a name is kept for all."""
@@ -75,16 +74,6 @@ def _character(octet: int) -> str:
 
 
 _CHARACTERS: Final = [_character(octet) for octet in range(256)]
-
-
-def what_is_known(known: Known) -> dict[str, int]:
-    """Counters: what was learnt, learnt too much, or could not be read."""
-    counts = known.counts.tolist()
-    return {
-        **{name: counts[at] for name, at in ANSWER_COUNTERS.items()},
-        "exchangers_known": in_use(known.addresses.rowindex),
-        NAMES.counter: NAMES.refused,
-    }
 
 
 def names_of(known: Known, his: NDArray[np.uint64], los: NDArray[np.uint64]) -> list[str | None]:

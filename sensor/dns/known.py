@@ -26,7 +26,8 @@ from sensor.dns.wire import LONGEST_NAME
 
 __all__ = [
     "ADDRESS", "ANSWER_COUNTERS", "MOST_RECORDS", "NAME",
-    "Known", "Ring", "enter", "enter_again", "find", "find_all", "is_exchanger", "new_known",
+    "Known", "Ring", "enter", "enter_again", "enter_exchanger", "find", "find_all", "is_exchanger",
+    "new_known",
 ]  # fmt: skip
 
 MOST_RECORDS: Final = 512
@@ -102,7 +103,7 @@ def find(known, ring, hi, lo):
         at = after(ring.rowindex, at)
 
 
-@inner
+@kernel
 def is_exchanger(known, hashed):
     """Whether a name (by its hash) is a mail exchanger's."""
     return find(known, known.names, _ONE, hashed) >= 0
@@ -123,6 +124,12 @@ def enter(known, ring, hi, lo):
     row.hi = hi
     row.lo = lo
     return n
+
+
+@inner
+def enter_exchanger(known, hashed):
+    """A name (by its hash), which is not known yet, is a mail exchanger's."""
+    enter(known, known.names, _ONE, hashed)
 
 
 @kernel

@@ -345,27 +345,27 @@ def on_segment(lookups, segment, data):
     return waited, True
 
 
+@inner_routine
+def _new_ones(lookups, learns):
+    """How many of the answers put aside say something new; see ``answers.read_answer``."""
+    new = at = 0
+    for n in range(lookups.meta[ANSWERS_PUT_ASIDE]):
+        stop = at + lookups.sizes[n]
+        new += read_answer(lookups.known, lookups.answers, at, stop, learns)
+        at = stop
+    return new
+
+
 @inner
 def says_something_new(lookups):
     """Whether an answer that was put aside does; nothing is learnt or counted yet."""
-    at = 0
-    for n in range(lookups.meta[ANSWERS_PUT_ASIDE]):
-        stop = at + lookups.sizes[n]
-        if read_answer(lookups.known, lookups.answers, at, stop, False):
-            return True
-        at = stop
-    return False
+    return _new_ones(lookups, False) > 0
 
 
 @kernel
 def read_answers(lookups):
     """Learn from the answers that were put aside."""
     meta = lookups.meta
-    at = 0
-    for n in range(meta[ANSWERS_PUT_ASIDE]):
-        stop = at + lookups.sizes[n]
-        if not read_answer(lookups.known, lookups.answers, at, stop, True):
-            meta[_KNOWN] += 1
-        at = stop
+    meta[_KNOWN] += meta[ANSWERS_PUT_ASIDE] - _new_ones(lookups, True)
     meta[ANSWERS_PUT_ASIDE] = 0
     meta[_PUT_BYTES] = 0
