@@ -14,6 +14,12 @@ SCREENS = ROOT / "build" / "screens"
 PATIENCE = 200_000
 """Milliseconds for anything on a page: a busy machine is waited for."""
 expect.set_options(timeout=PATIENCE)
+BUSY = """
+const soon = window.setTimeout;
+window.requestAnimationFrame = (does) => soon(does, 1000);
+window.setTimeout = (does, ms, ...rest) => soon(does, ms === 100 ? 1000 : ms, ...rest);
+"""
+"""A page's effects (Preact's, which wait for a frame or 100 ms) come a second after its drawing."""
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
@@ -49,7 +55,11 @@ class Browser:
 
 @contextlib.contextmanager
 def browsing(
-    printed: str, size: str = "wide", scheme: str = "light", any_certificate: bool = False
+    printed: str,
+    size: str = "wide",
+    scheme: str = "light",
+    any_certificate: bool = False,
+    busy: bool = False,
 ) -> Iterator[Browser]:
     """Open what the server printed."""
     width, height = SIZES[size]
@@ -64,6 +74,8 @@ def browsing(
             locale="en-GB",
             ignore_https_errors=any_certificate,
         )
+        if busy:
+            context.add_init_script(BUSY)
         browser = Browser(context.new_page(), printed.split("?")[0].rstrip("/"))
         browser.page.goto(printed)
         yield browser

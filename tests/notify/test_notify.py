@@ -52,22 +52,25 @@ EVIL = 'a|b=c\\]"\r\nBcc: x@example.com\x1b[2J\u202e<script>'
 
 
 class Hook(http.server.BaseHTTPRequestHandler):
-    """Fails every other time."""
+    """Fails every other time, whoever asks."""
 
     asked = 0
     taken: ClassVar[list[dict]] = []
+    turn: ClassVar[threading.Lock] = threading.Lock()
 
     def do_POST(self):
         text = self.rfile.read(int(self.headers["Content-Length"]))
-        Hook.asked += 1
-        self.send_response(503 if Hook.asked % 2 else 200)
-        self.end_headers()
-        if Hook.asked % 2 == 0:
+        with Hook.turn:
+            Hook.asked += 1
+            takes = Hook.asked % 2 == 0
+        if takes:
             stamp = self.headers.get("X-Port25-Timestamp", "").encode()
             signed = hmac.new(b"a secret", stamp + b"." + text, hashlib.sha256).hexdigest()
             if stamp:
                 assert self.headers["X-Port25-Signature"] == f"sha256={signed}"
             Hook.taken.append(json.loads(text))
+        self.send_response(200 if takes else 503)
+        self.end_headers()
 
     def log_message(self, *words):
         """Not here."""

@@ -70,11 +70,12 @@ def test_as_nobody_with_roots_secrets(folder):
         ):
             try:
                 names = ["notify/desk", "notify/hook", "notify/pager"]
-                wait_for(lambda: files.outbox.exists(), 60)
-                wait_for(lambda: Outbox(files.outbox).sinks() == names, 60)
+                wait_for(lambda: files.outbox.exists(), 60, "the deliverer")
+                wait_for(lambda: Outbox(files.outbox).sinks() == names, 60, f"{names}")
                 Journal(files.journal).write([alert("203.0.113.2", at=5)])
-                wait_for(lambda: len(Hook.taken) == 2 and len(spool()) == 1, 60)
-                wait_for(lambda: Outbox(files.outbox).refused(), 30)
+                wait_for(lambda: len(Hook.taken) == 2, 60, "web server and pager")
+                wait_for(lambda: len(spool()) == 1, 60, "mail")
+                wait_for(lambda: Outbox(files.outbox).refused(), 30, "nosuch is refused")
                 status = Path(f"/proc/{deliverer.pid}/status").read_text()
                 assert "Uid:\t65534\t65534" in status
             finally:

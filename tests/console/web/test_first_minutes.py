@@ -49,13 +49,14 @@ def log_in(desk):
 
 
 def test_by_keyboard(full, folder):
+    """However busy the machine: a key acts on what is seen when it is pressed."""
     needs("chromium", "postfix", root=True)
     key, crt = signed_for_here(folder)
     config = with_letters(folder, crt)
     with (
         postfix_that_keeps(folder / "postfix", key, crt) as spool,
         serving(full, "-c", str(config)) as server,
-        browsing(server.base) as desk,
+        browsing(server.base, busy=True) as desk,
     ):
         log_in(desk)
         page = desk.go("/?state=open&sort=score")

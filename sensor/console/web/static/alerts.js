@@ -1,5 +1,5 @@
 // The list: filters live in the address, alerts come in by the stream, acts on one row or many.
-import { html, useEffect, useMemo, useRef, useState } from "./dom.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./dom.js";
 import { may, query } from "./api.js";
 import { ACTS, ActButtons, ActOn } from "./acts.js";
 import { count, decibans, printable } from "./format.js";
@@ -43,7 +43,8 @@ export function Alerts({ params, who, tell }) {
   const last = useRef(null);
   useTitle(data ? `(${count(data.total)}) ${t("alerts")}` : t("alerts"));
   useEffect(() => setMost(FIRST), [wanted]);
-  useEffect(() => {
+  // With the drawing itself: where the number of alerts is seen, so are they.
+  useLayoutEffect(() => {
     if (!data) return;
     // What was told while the answer was on its way may not be in it.
     recent.current = recent.current.filter(({ at }) => at > performance.now() - RECENT);

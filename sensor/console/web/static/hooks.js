@@ -83,6 +83,13 @@ export function useTitle(title) {
 
 const typing = (event) => event.target.closest?.("input, select, textarea, dialog[open]");
 
+// A dialog that is open as soon as it is drawn: the next key is typed into it, not into the page.
+export function useDialog() {
+  const dialog = useRef(null);
+  useLayoutEffect(() => dialog.current.showModal(), []);
+  return dialog;
+}
+
 // Single keys, as in less and k9s; not while somebody types.
 export function useKeys(keys) {
   // With the drawing itself: a key pressed right after another acts on what is drawn by then.

@@ -1,8 +1,8 @@
 // Letters about an alert: written from a template, sent by mail, kept as they were sent.
-import { html, useEffect, useRef, useState } from "./dom.js";
+import { html, useEffect, useState } from "./dom.js";
 import { get, may, send } from "./api.js";
 import { printable } from "./format.js";
-import { useFetched, useKeys } from "./hooks.js";
+import { useDialog, useFetched, useKeys } from "./hooks.js";
 import { Fault, Moment, Section, Text } from "./parts.js";
 import { language, t } from "./words.js";
 
@@ -10,13 +10,14 @@ const KINDS = ["customer.en", "customer.ja", "xarf"];
 const kindName = (kind) => t(`letter_${kind.replace(".", "_")}`);
 
 function Write({ id, close, sent }) {
-  const dialog = useRef(null);
+  const dialog = useDialog();
   const [kind, setKind] = useState(language() === "ja" ? "customer.ja" : "customer.en");
   const [draft, setDraft] = useState({ subject: "", text: "" });
   const [error, setError] = useState(null);
-  useEffect(() => dialog.current.showModal(), []);
   useEffect(() => {
-    get(`alerts/${id}/draft`, { kind }).then(setDraft, setError);
+    const abort = new AbortController(); // the draft of a kind chosen before comes too late
+    get(`alerts/${id}/draft`, { kind }, abort.signal).then(setDraft, (fault) => abort.signal.aborted || setError(fault));
+    return () => abort.abort();
   }, [kind]);
   const submit = async (event) => {
     event.preventDefault();

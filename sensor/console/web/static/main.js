@@ -2,7 +2,7 @@
 import { html, render, useEffect, useRef, useState } from "./dom.js";
 import { get, may, me, send } from "./api.js";
 import { clock, count, fixed, percent, printable, span } from "./format.js";
-import { catchClicks, go, useKeys, useLocation, useTitle } from "./hooks.js";
+import { catchClicks, go, useDialog, useKeys, useLocation, useTitle } from "./hooks.js";
 import { connect, connected, on } from "./live.js";
 import { language, speak, t } from "./words.js";
 import { inZone, setZone, zoneName } from "./zone.js";
@@ -173,8 +173,7 @@ function state(live, status) {
 }
 
 function Help({ close }) {
-  const dialog = useRef(null);
-  useEffect(() => dialog.current.showModal(), []);
+  const dialog = useDialog();
   const rows = [["j k", "key_list"], ["x X *", "key_choose"], ["/", "key_search"], ["t a n", "key_act"], ["s w o l", "key_act2"], ["m", "key_letter"], ["e r", "key_operator"], ["1–8", "key_pages"], ["?", "key_help"]];
   return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="keys">
     <h2 id="keys">${t("keys")}</h2>

@@ -1,7 +1,8 @@
 // Pieces that several pages show.
-import { html, useEffect, useRef, useState } from "./dom.js";
+import { html, useState } from "./dom.js";
 import { send } from "./api.js";
 import { both, decibans, printable, short } from "./format.js";
+import { useDialog } from "./hooks.js";
 import { said } from "./sentences.js";
 import { language, t } from "./words.js";
 
@@ -107,9 +108,8 @@ const VERDICTS = ["bot", "compromised", "bulk_mail", "own_server", "misconfigure
 // A question with a reason, and with days, hours, a person or a verdict where asked for; `does` may
 // fail, and says why then.
 export function Ask({ question, days, hours, owner, verdict, ticket, name, action, does, close, needsReason = true, reason = needsReason, noted = true }) {
-  const dialog = useRef(null);
+  const dialog = useDialog();
   const [error, setError] = useState(null);
-  useEffect(() => dialog.current.showModal(), []);
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
