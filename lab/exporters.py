@@ -61,7 +61,7 @@ def export_with_softflowd(capture: Path, version: int, folder: Path, *more: str)
     subprocess.run(
         [program, "-r", capture.name, "-n", f"127.0.0.1:{hearing.port}", "-v", str(version), "-d",
          "-p", folder / "pid", "-c", "none", "-a", "-6", *more],
-        check=True, capture_output=True, timeout=120, env=_around(), cwd=capture.parent,
+        check=True, capture_output=True, timeout=300, env=_around(), cwd=capture.parent,
     )  # fmt: skip
     return hearing.rest(0.5)
 
@@ -88,7 +88,7 @@ def export_with_pmacct(
         wait_for(lambda: b"finished reading" in log.read_bytes(), why="pmacctd")
         time.sleep(1)  # its probe is a process of its own, and counts what it was given
         running.send_signal(signal.SIGINT)
-        running.wait(60)
+        running.wait(300)
     finally:
         if running.poll() is None:
             running.kill()

@@ -132,7 +132,7 @@ def providing() -> Iterator[str]:
             yield issuer
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(300)
 
 
 if __name__ == "__main__":

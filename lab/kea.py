@@ -79,4 +79,4 @@ class KeaServers:
     def release(self, family: str) -> None:
         """He gives back what he has."""
         program, *words = self._client(family)
-        self._lab.run(self._lab.inside, program, "-r", *words, timeout=30)
+        self._lab.run(self._lab.inside, program, "-r", *words, timeout=300)

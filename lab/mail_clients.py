@@ -23,7 +23,7 @@ MX = "mx.receiver.example"
 
 
 def client(address: str, port: int) -> smtplib.SMTP:
-    return smtplib.SMTP(address, 25, ME, source_address=("203.0.113.1", port), timeout=20)
+    return smtplib.SMTP(address, 25, ME, source_address=("203.0.113.1", port), timeout=300)
 
 
 def tls() -> ssl.SSLContext:

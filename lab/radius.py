@@ -187,7 +187,7 @@ class Nas:
     def stop(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(300)
 
 
 def can_run() -> bool:

@@ -94,7 +94,7 @@ def test_a_file_is_whole_at_any_time_and_follows(state):
         assert [p.name for p in state.iterdir() if p.name.startswith(".list")] == []
     finally:
         process.terminate()
-        process.wait(100)
+        process.wait(300)
 
 
 def test_exabgp_is_told_what_changes(state):
@@ -113,7 +113,7 @@ def test_exabgp_is_told_what_changes(state):
         )
     finally:
         process.terminate()
-        process.wait(100)
+        process.wait(300)
 
 
 def test_blocking_that_stopped_goes_on(state):

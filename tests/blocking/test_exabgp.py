@@ -56,9 +56,9 @@ def before_5() -> list[str]:
         if not made.exists():
             install = [str(folder / "bin" / "pip"), "install", "-q", "--retries", "1"]
             try:
-                subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
+                subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=300)
                 words = [*install, f"exabgp=={BEFORE_5}", "setuptools<80"]
-                subprocess.run(words, check=True, timeout=180, capture_output=True)
+                subprocess.run(words, check=True, timeout=300, capture_output=True)
             except (OSError, subprocess.SubprocessError):
                 return []
         return [str(made)]
@@ -96,7 +96,7 @@ class ExaBGP:
             self.process.wait(200)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(100)
+            self.process.wait(300)
 
 
 @pytest.fixture
@@ -263,5 +263,5 @@ def test_it_ends_when_its_reader_is_gone(folder):
     )  # fmt: skip
     assert process.stdout.readline().startswith(b"announce")
     process.stdout.close()
-    assert process.wait(100) == 1
+    assert process.wait(300) == 1
     assert b"who reads the routes is gone" in process.stderr.read()

@@ -187,7 +187,7 @@ def test_rbldnsd_serves_the_zone(folder):
         assert ask(".".join(reversed("20010db8000102" + "5" * 18)), "A") == []
     finally:
         server.terminate()
-        server.wait(100)
+        server.wait(300)
 
 
 def test_lists():

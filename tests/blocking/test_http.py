@@ -71,7 +71,7 @@ class Appliance:
 
     def stop(self) -> dict[str, int]:
         self.ends.set()
-        self.thread.join(10)
+        self.thread.join(300)
         return self.counted
 
 
@@ -169,7 +169,7 @@ def test_the_verb_with_tls(state, tmp_path):
     trust = ssl.create_default_context(cafile=f"{pem}.crt")
 
     def text() -> str:
-        one = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=trust)
+        one = http.client.HTTPSConnection("127.0.0.1", port, timeout=300, context=trust)
         with contextlib.closing(one), contextlib.suppress(OSError):
             one.request("GET", "/blocklist.txt", headers={"Authorization": f"Bearer {TOKEN}"})
             return one.getresponse().read().decode()

@@ -87,7 +87,7 @@ class Deciding:
 
     def end(self, how: int) -> int:
         self.process.send_signal(how)
-        return self.process.wait(120)
+        return self.process.wait(300)
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def correlating(broker, tmp_path):
 
     def measured(name):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=300) as answer:
                 page = answer.read().decode()
         except OSError:
             return None
@@ -82,7 +82,7 @@ def correlating(broker, tmp_path):
     yield cluster, begin, measured
     for process in made:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
 
 
 def test_an_exemption_holds_alerts_back_and_who_correlates_says_how_it_is(correlating):

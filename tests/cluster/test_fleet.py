@@ -127,7 +127,7 @@ def desk(broker, tmp_path):
     yield made
     for process in made.processes:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
 
 
 def test_who_decides_leaves_the_fleet_for_the_page(desk, tmp_path):

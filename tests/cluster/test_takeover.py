@@ -124,7 +124,7 @@ class Process:
 
     def end(self, how: int) -> None:
         os.kill(self.process.pid, how)
-        self.process.wait(60)
+        self.process.wait(300)
 
 
 def forwarding(cluster: Cluster, paths: list[Path], pace: str) -> list[subprocess.Popen[bytes]]:

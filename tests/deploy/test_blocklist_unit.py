@@ -44,7 +44,7 @@ def test_its_line_gives_the_list_from_its_state_folder_and_says_when_it_is_ready
             asked = urllib.request.Request(f"http://127.0.0.1:{port}/blocklist.txt")
             wait_for(lambda: _status(asked) == 401, 20, "the server")
             asked.add_header("Authorization", f"Bearer {TOKEN}")
-            with urllib.request.urlopen(asked, timeout=60) as answer:
+            with urllib.request.urlopen(asked, timeout=300) as answer:
                 assert answer.read().decode().split()[0] == "203.0.113.7"
         finally:
             running.send_signal(signal.SIGTERM)
@@ -53,7 +53,7 @@ def test_its_line_gives_the_list_from_its_state_folder_and_says_when_it_is_ready
 
 def _status(asked: urllib.request.Request) -> int:
     try:
-        urllib.request.urlopen(asked, timeout=60).close()
+        urllib.request.urlopen(asked, timeout=300).close()
     except urllib.error.HTTPError as error:
         return error.code
     except OSError:

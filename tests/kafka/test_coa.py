@@ -73,7 +73,7 @@ class Controller:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            assert self.process.wait(60) == 0
+            assert self.process.wait(300) == 0
 
 
 @pytest.fixture

@@ -46,4 +46,4 @@ def test_what_is_left_out_of_the_desk_topic_is_said_and_the_rest_is_heard(broker
         assert all("All others are heard" in one.text for one in said)
     finally:
         listener.stop()
-        listener.join(30)
+        listener.join(300)

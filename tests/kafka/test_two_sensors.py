@@ -1,5 +1,6 @@
 """Two sensors and a controller with Kafka itself: nobody undoes what another decided."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -216,9 +217,14 @@ def test_an_exemption_reaches_the_other_sensor_and_the_controller(net):
     time.sleep(1)
     desk.lift(HOST, time.time_ns())
     wait_for(lambda: not heard.in_force(time.time_ns()), 40, "the end of the exemption")
-    time.sleep(1.5)
-    b.see(alert(at=now(), opened=start, state="refreshed", revision=3))
-    until(b.in_force, [HOST, OTHER], "the blocks of south")
+    revisions = itertools.count(3)
+
+    def in_force() -> list[str]:
+        b.see(alert(at=now(), opened=start, state="refreshed", revision=next(revisions)))
+        time.sleep(0.5)
+        return b.in_force()
+
+    until(in_force, [HOST, OTHER], "the blocks of south, told of again and again")
     until(controller.blocked, [HOST, OTHER], "the blocks")
 
 

@@ -101,7 +101,7 @@ def test_a_block_is_given_and_taken_back(hearing):
     given = message(template(), one_set(256, event(at=time.time() - 60)))
     assert hearing.hear(given) == [("198.51.100.1", 1024, name("10.0.0.5"), False)]
     since = int(hearing.rows["since"][0])
-    assert abs(since - (time.time_ns() - 60 * SECOND)) < 5 * SECOND
+    assert abs(since - (time.time_ns() - 60 * SECOND)) < 30 * SECOND
     (ended,) = hearing.hear(message(one_set(256, event(17)), number=1))
     assert ended == ("198.51.100.1", 1024, name("10.0.0.5"), True)
     assert int(hearing.rows["since"][0]) == since

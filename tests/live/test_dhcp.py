@@ -59,4 +59,4 @@ def test_what_kea_grants_is_leased(lab, folder):
         wait_for(lambda: '"dhcp_ill_formed": 0' in log.read_text(), 5, "no fault")
     finally:
         listening.kill()
-        listening.wait(10)
+        listening.wait(300)

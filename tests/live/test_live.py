@@ -300,7 +300,7 @@ def test_an_interface_that_goes_down_and_comes_up(lab, folder):
     wait_for(bursts, 15, "an alert")
     lab.run(lab.router, "ip", "link", "delete", "span0")
     assert sensor.process is not None
-    assert sensor.process.wait(100) == 1
+    assert sensor.process.wait(300) == 1
     assert "gone" in sensor.err.read_text()
 
 

@@ -69,7 +69,7 @@ def test_everybody_is_told_of_a_bot_within_two_seconds(lab, folder):
         wait_for(lambda: posted.read_text() and out.exists() and HOST in out.read_text(), 30)
         wait_for(spool, 30)
         took = time.monotonic() - begun
-        bot.wait(60)
+        bot.wait(300)
         sensor.stop()
         assert took < SOON * BUSY
         print(f"told after {took:.2f} s")

@@ -144,7 +144,7 @@ def test_its_alerts_arrive_at_least_once_across_kill_9(tree, state, tmp_path):
         assert 0 < outbox.position("append", "journal.sqlite") < ALERTS, "in the middle of it"
         outbox.close()
     process = deliverer(tree, state.path, "--drain", "20")  # by the settings that were kept
-    _, said = process.communicate(timeout=100)
+    _, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (0, "")
     times = collections.Counter(lines(file))
     assert times.keys() == set(asked)
@@ -176,7 +176,7 @@ def test_what_the_deliverer_goes_by_is_for_nobody_else_and_holds_no_users(state,
         "[blocking]\nmax_blocks = 777\n"
     )
     process = deliverer(ROOT, state.path, "-c", config, "--drain", "20")
-    _, said = process.communicate(timeout=100)
+    _, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (0, "")
     assert state.delivery_settings.stat().st_mode & 0o777 == 0o600
     kept = state.delivery_settings.read_text()
@@ -189,7 +189,7 @@ def test_a_second_deliverer_is_refused(state):
     first = deliverer(ROOT, state.path, "-c", "pcaps/cgn.toml")
     wait_for(state.delivery_settings.exists, 60, "the first")
     second = deliverer(ROOT, state.path)
-    _, said = second.communicate(timeout=100)
+    _, said = second.communicate(timeout=300)
     assert second.returncode == 1
     assert "a sensor passes on what is there already" in said
     first.terminate()
@@ -199,6 +199,6 @@ def test_a_second_deliverer_is_refused(state):
 
 def test_without_settings_it_says_what_it_needs(tmp_path):
     process = deliverer(ROOT, tmp_path)
-    _, said = process.communicate(timeout=100)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "delivery.json: No such file or directory; name settings (-c)" in said

@@ -130,7 +130,7 @@ def as_nobody(state: Path) -> dict[str, tuple[int, str]]:
     environment = {k: v for k, v in os.environ.items() if k != "SUDO_USER"}
     done = subprocess.run(
         [sys.executable, "-c", ALL, json.dumps(verbs)], cwd=ROOT, capture_output=True, text=True,
-        timeout=100, check=True, stdin=subprocess.DEVNULL, env=environment,
+        timeout=300, check=True, stdin=subprocess.DEVNULL, env=environment,
     )  # fmt: skip
     told: dict[str, tuple[int, str]] = json.loads(done.stdout.splitlines()[-1])
     return told

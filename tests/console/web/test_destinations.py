@@ -92,7 +92,7 @@ def desk_cookies(server):
     import requests
 
     session = requests.Session()
-    session.get(server.printed, timeout=30)
+    session.get(server.printed, timeout=300)
     return session.cookies
 
 

@@ -47,7 +47,7 @@ def server(folder, issuer):
 def log_in(server, session=None):
     """As a browser does; where it was led to in the end."""
     session = session or requests.Session()
-    answer = session.get(f"{server.base}/login/oidc", timeout=100)
+    answer = session.get(f"{server.base}/login/oidc", timeout=300)
     return session, answer
 
 
@@ -83,7 +83,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_forged_tokens_are_refused_and_counted(server, folder, issuer, lie):
     reason = LIES[lie]
-    requests.get(f"{issuer}/lie?{lie}", timeout=60)
+    requests.get(f"{issuer}/lie?{lie}", timeout=300)
     session, answer = log_in(server)
     assert answer.url == f"{server.base}/login?refused={reason}"
     assert session.get(f"{server.base}/api/v1/me").status_code == 401
@@ -113,7 +113,7 @@ def test_what_was_refused_is_on_the_health_page(folder, issuer, tmp_path):
     config = settings(folder, issuer, "abuse-desk", "viewer")
     config.write_text(config.read_text().replace(f'prefixes = ["{NORTH}"]', ""))
     with serving(folder, "-c", str(config)) as server:
-        requests.get(f"{issuer}/lie?nonce=x", timeout=60)
+        requests.get(f"{issuer}/lie?nonce=x", timeout=300)
         log_in(server)
         session, _ = log_in(server)
         assert session.get(f"{server.base}/api/v1/health").json()["logins_refused"] == {"nonce": 1}

@@ -43,7 +43,7 @@ def server(folder, tmp_path):
 def logged_in(server, role="operator"):
     session = requests.Session()
     body = {"name": role, "password": PASSWORDS[role]}
-    me = session.post(f"{server.base}/api/v1/login", json=body, timeout=100)
+    me = session.post(f"{server.base}/api/v1/login", json=body, timeout=300)
     assert me.status_code == 200, me.text
     session.headers["X-CSRF-Token"] = me.json()["csrf"]
     return session
@@ -97,7 +97,7 @@ def test_every_look_at_packets_every_export_and_every_act_is_a_row(server, folde
         url += more.get(path, "") if method == "DELETE" else ""
         mail = {"data": b"x", "headers": {"Content-Type": "message/rfc822"}}
         with_body = mail if path.endswith("/complaints") else {"json": body}
-        session.request(method, url, **with_body, timeout=100)
+        session.request(method, url, **with_body, timeout=300)
         last = book(folder)[0]
         assert (last.by, last.act, last.host) == ("operator", act, about), (method, path)
     session.post(f"{server.base}/api/v1/logout")
@@ -196,7 +196,7 @@ def test_logins_outlive_a_restart_until_the_settings_say_otherwise(folder, tmp_p
         assert me["name"] == "analyst" and me["csrf"] == stays.headers["X-CSRF-Token"]
         body = {"alerts": [ALERT["north"]], "act": "take"}
         assert stays.post(f"{server.base}/api/v1/acts", json=body).status_code == 200
-        gone = requests.get(f"{server.base}/api/v1/me", cookies=leaves_again, timeout=100)
+        gone = requests.get(f"{server.base}/api/v1/me", cookies=leaves_again, timeout=300)
         assert gone.status_code == 401
     settings_for(tmp_path)  # the same passwords, hashed with other salt
     with serving(folder, "-c", str(config)) as server:

@@ -51,7 +51,7 @@ def nginx(server: Server, folder: Path) -> Iterator[str]:
 def _answers(base: str, process: "subprocess.Popen[bytes]") -> bool:
     assert process.poll() is None, "nginx ended"
     with contextlib.suppress(requests.ConnectionError):
-        return requests.get(base, verify=False, timeout=50).ok
+        return requests.get(base, verify=False, timeout=300).ok
     return False
 
 
@@ -64,7 +64,7 @@ def test_log_in_see_and_act_behind_nginx(state, tmp_path):
         nginx(server, tmp_path) as base,
         browsing(f"{base}/login", any_certificate=True) as browser,
     ):
-        assert requests.get(server.base, timeout=50).status_code == 403, "without TLS"
+        assert requests.get(server.base, timeout=300).status_code == 403, "without TLS"
         page = browser.page
         page.get_by_label("Name").fill("operator")
         page.get_by_label("Password").fill(PASSWORDS["operator"])

@@ -117,7 +117,7 @@ def of_two_sides(folder):
 def ask(server, side, path, **more):
     headers = {"Authorization": f"Bearer {TOKENS[side]}"}
     return requests.request(
-        more.pop("method", "GET"), server.base + path, headers=headers, timeout=60, **more
+        more.pop("method", "GET"), server.base + path, headers=headers, timeout=300, **more
     )
 
 
@@ -231,7 +231,7 @@ def test_no_operation_tells_or_changes_what_is_beyond(bound, folder, method, pat
     @hypothesis.given(requests_to(method, path))
     def asks(case):
         headers = {"Authorization": f"Bearer {TOKENS['north']}"}
-        answer = case.call(base_url=bound.base, headers=headers, timeout=60)
+        answer = case.call(base_url=bound.base, headers=headers, timeout=300)
         codes.add(answer.status_code)
         asked = f"{answer.request.url} {answer.request.body} {json.dumps(case.query, default=str)}"
         assert leaks(answer.text, "south", but=asked if answer.status_code >= 400 else "") == []
@@ -267,7 +267,7 @@ def follows(bound, folder):
     again = Listener(Bound(), last=first)
     assert [data["host"] for _, data, _ in again.wait("alert", 2)] == hosts[1:]
     plain = {"Authorization": f"Bearer {TOKENS['north']}", "Last-Event-ID": "journal:0"}
-    refused = requests.get(f"{bound.base}/api/v1/stream", headers=plain, timeout=60)
+    refused = requests.get(f"{bound.base}/api/v1/stream", headers=plain, timeout=300)
     assert refused.status_code == 400, "numbers of rows are no ids of who is bound"
     cursor, found = "", []
     while page := ask(bound, "north", f"/api/v1/messages?limit=1&after={cursor}").json():

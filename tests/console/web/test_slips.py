@@ -31,14 +31,14 @@ def test_wrong_addresses_and_keys_are_pages_with_a_way_home_and_problems_for_pro
     with serving(state) as server:
         browser = {"Accept": "text/html"}
         guessed = re.sub("key=.*", "key=<b>", server.printed)
-        wrong = requests.get(guessed, headers=browser, timeout=60)
+        wrong = requests.get(guessed, headers=browser, timeout=300)
         assert wrong.status_code == 403 and "wrong key" in wrong.text and "<b>" not in wrong.text
         session = requests.Session()
-        session.get(server.printed, timeout=30)
-        gone = session.get(f"{server.base}/nowhere", headers=browser, timeout=30)
+        session.get(server.printed, timeout=300)
+        gone = session.get(f"{server.base}/nowhere", headers=browser, timeout=300)
         assert gone.status_code == 404 and '<a href="/">' in gone.text
         for path in ("/nowhere", "/api/v1/nowhere"):
-            plain = session.get(f"{server.base}{path}", timeout=30)
+            plain = session.get(f"{server.base}{path}", timeout=300)
             assert plain.headers["Content-Type"] == "application/problem+json"
 
 
@@ -67,10 +67,10 @@ def test_the_page_offers_what_makes_sense_and_says_what_settings_mean(state):
 def test_the_journals_log_counts_as_journal(state):
     with serving(state) as server:
         session = requests.Session()
-        session.get(server.printed, timeout=30)
+        session.get(server.printed, timeout=300)
 
         def size():
-            return session.get(f"{server.base}/api/v1/health", timeout=30).json()["journal_bytes"]
+            return session.get(f"{server.base}/api/v1/health", timeout=300).json()["journal_bytes"]
 
         before, journal = size(), Journal(state / "journal.sqlite")
         journal.write([alert(f"203.0.113.{k}", opened=9 + k) for k in range(60)])
