@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from sensor.base.sentences import Sentence, sentence
 from sensor.base.terminal import printable
 
 __all__ = ["Door"]
@@ -27,6 +28,7 @@ class Door:
         self.refused = 0
         self.reason = ""
         """of the first refusal: kind of error, what it said, where"""
+        self._is_told = False
 
     def read(self, reader: Callable[..., T], *what: Any) -> T | None:
         """What ``reader`` makes of it; None when it failed, which is counted."""
@@ -36,6 +38,13 @@ class Door:
             self.refused += 1
             self.reason = self.reason or _said(error)
             return None
+
+    def news(self) -> Sentence | None:
+        """Of the first refusal, once."""
+        if self._is_told or not self.refused:
+            return None
+        self._is_told = True
+        return sentence("reader.refused", counter=self.counter, reason=self.reason)
 
 
 def _said(error: Exception) -> str:

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from sensor.base.door import Door
 from sensor.base.replacing import replace
 from sensor.cluster.alert_follower import AlertFollower
 from sensor.sinks.kafka.connection import Connection
@@ -31,6 +32,8 @@ class AlertBook:
         self._path = files.decide_positions
         self._journal = Journal(files.journal)
         self._topic = topic
+        self.door: Final = Door("alerts_unreadable")
+        """of messages that are no alerts"""
         self._positions: dict[int, int] = {}
         self._id = ""
         """of which topic they are"""
@@ -43,7 +46,7 @@ class AlertBook:
 
     def follow(self, connection: Connection) -> AlertFollower:
         """Who reads on from here. Raises KafkaError."""
-        return AlertFollower(connection, self._positions, self._id)
+        return AlertFollower(connection, self.door, self._positions, self._id)
 
     def take(self, follower: AlertFollower) -> int:
         """Write what comes; how many alerts were new."""

@@ -34,15 +34,20 @@ _LOOK: Final = 10.0
 """Seconds between looks for new partitions."""
 
 
-def alert_of(value: bytes) -> Alert | None:
-    """The alert that a message is; None: it is none, or none that can be decided on."""
-    try:
-        alert = msgspec.json.decode(value, type=Alert)
-        fits = all(0 <= number <= LATEST for number in (alert.ts, alert.opened, alert.revision))
-        known = alert.schema == SCHEMA
-        return alert if known and fits and _is_subscriber(alert.host) else None
-    except (msgspec.MsgspecError, RecursionError, ValueError):
-        return None
+def alert_of(value: bytes) -> Alert:
+    """The alert that a message is.
+
+    Raises ValueError (MsgspecError among them) or RecursionError where it is none, or none that can
+    be decided on.
+    """
+    alert = msgspec.json.decode(value, type=Alert)
+    if alert.schema != SCHEMA:
+        raise ValueError(f"schema {alert.schema}, not {SCHEMA}")
+    if not all(0 <= number <= LATEST for number in (alert.ts, alert.opened, alert.revision)):
+        raise ValueError(f"ts {alert.ts}, opened {alert.opened} or revision {alert.revision}")
+    if not _is_subscriber(alert.host):
+        raise ValueError(f"no subscriber: {alert.host}")
+    return alert
 
 
 def _is_subscriber(host: str) -> bool:
@@ -60,9 +65,11 @@ class AlertFollower:
     """Raises KafkaError from everything."""
 
     def __init__(
-        self, connection: Connection, positions: dict[int, int], topic_id: str = ""
+        self, connection: Connection, door: Door, positions: dict[int, int], topic_id: str = ""
     ) -> None:
-        """``positions``: by partition, how far alerts were taken before; others from the start.
+        """``door``: what is no alert is refused there.
+
+        ``positions``: by partition, how far alerts were taken before; others from the start.
 
         ``topic_id``: of which topic they are; of another by now, they mean nothing.
         """
@@ -71,9 +78,7 @@ class AlertFollower:
         self._topic = connection.settings.alerts_topic
         self.positions = positions
         """of what was given, by partition"""
-        self.unreadable = 0
-        """messages that are no alerts"""
-        self._door = Door("alerts_unreadable")
+        self._door = door
         self._ends: dict[Any, int] = {}
         self._queues: dict[Any, collections.deque[tuple[int, Alert | None]]] = {}
         self._resting: dict[Any, int] = {}
@@ -104,7 +109,9 @@ class AlertFollower:
             time.sleep(_POLL / 1000)
             return []
         for part, records in self._consumer.poll(_POLL).items():
-            self._queues[part] += [(r.offset, self._read(r.value)) for r in records]
+            self._queues[part] += [
+                (r.offset, self._door.read(alert_of, r.value or b"")) for r in records
+            ]
         found = self._in_order()
         self._rest()
         return found
@@ -159,11 +166,6 @@ class AlertFollower:
         if self._queues[part] or part in self._resting:
             return False
         return (self._consumer.position(part) or 0) >= self._ends[part]
-
-    def _read(self, value: bytes | None) -> Alert | None:
-        alert = self._door.read(alert_of, value or b"")
-        self.unreadable += alert is None
-        return alert
 
     def _in_order(self) -> list[Alert]:
         found: list[Alert] = []

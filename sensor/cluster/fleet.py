@@ -120,7 +120,7 @@ class Fleet:
         self._members = {one.name: one for one in before or ()}
         self._sensors: dict[str, dict[str, dict[str, float]]] = {}
         """of each correlator, what it knows of sensors"""
-        self._door: Final = Door("fleet_unreadable")
+        self.door: Final = Door("fleet_unreadable")
         self.counters = {"fleet_heard": 0, "fleet_unreadable": 0, "fleet_forgotten": 0,
             "fleet_not_written": 0,
         }  # fmt: skip
@@ -128,8 +128,8 @@ class Fleet:
     def take(self, key: bytes, value: bytes, now: int) -> None:
         """One message of the topic, at time ``now`` (ns)."""
         self.counters["fleet_heard"] += 1
-        self._door.read(self._take, key, value, now)
-        self.counters[self._door.counter] = self._door.refused
+        self.door.read(self._take, key, value, now)
+        self.counters[self.door.counter] = self.door.refused
 
     def _take(self, key: bytes, value: bytes, now: int) -> None:
         said = msgspec.json.decode(value)
@@ -231,12 +231,12 @@ def written_at(state: Path) -> int:
 class FleetFollower:
     """Follows the topic, and writes what it hears. Raises KafkaError from everything."""
 
-    def __init__(self, connection: Connection, files: StateFolder, decider: str) -> None:
+    def __init__(self, connection: Connection, files: StateFolder, fleet: Fleet) -> None:
         from kafka import KafkaConsumer
 
         self._topic = connection.settings.health_topic
         self._path = files.fleet
-        self.fleet = Fleet(decider, members_of(files.path))
+        self.fleet = fleet
         self.heard = 0
         """when something was last heard, nanoseconds since 1970; 0: nothing was"""
         self._written = 0.0

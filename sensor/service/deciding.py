@@ -17,11 +17,11 @@ from typing import Final
 
 import msgspec
 
-from sensor.alerts.notice import Notice
+from sensor.alerts.notice import Notice, notice
 from sensor.cluster.alert_book import AlertBook
 from sensor.cluster.brokers import KafkaWatch
 from sensor.cluster.election import Election
-from sensor.cluster.fleet import FleetFollower
+from sensor.cluster.fleet import Fleet, FleetFollower, members_of
 from sensor.cluster.topics import ensure_decide_topic
 from sensor.service import privileges
 from sensor.service.delivery import Delivery
@@ -65,15 +65,18 @@ class _Decider:
         settings: Settings,
         connection: Connection,
         delivery: Delivery,
+        tell: Callable[[Notice], None],
         say: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._connection = connection
         self._delivery = delivery
+        self._tell = tell
         self._say = say
         self._got = collect_signals()
         self._files = StateFolder(state_folder(settings))
         self._book = AlertBook(self._files, connection.settings.alerts_topic)
+        self._fleet = Fleet(settings.cluster.decider, members_of(self._files.path))
         self._counts = {"alerts_taken": 0, "alerts_unreadable": 0}
         self._begun = False
         self._kafka = KafkaWatch(connection, self._files)
@@ -123,14 +126,15 @@ class _Decider:
                     raise _Lost
             follower = self._book.follow(self._connection)
             at_end.callback(follower.close)
-            fleet = FleetFollower(self._connection, self._files, self._settings.cluster.decider)
+            fleet = FleetFollower(self._connection, self._files, self._fleet)
             at_end.callback(fleet.close)
             while not self.ended:
                 self._counts["alerts_taken"] += self._book.take(follower)
-                self._counts["alerts_unreadable"] = follower.unreadable
+                self._counts["alerts_unreadable"] = self._book.door.refused
                 fleet.turn()
                 self._kafka.heard = max(self._kafka.heard, fleet.heard)
-                self._counts |= fleet.fleet.counters
+                self._counts |= self._fleet.counters
+                self._tell_refused()
                 election.turn(0)
                 if election.is_lost:
                     raise _Lost
@@ -140,6 +144,14 @@ class _Decider:
                     self._begun = True
                     self._say(f"decides; {self._counts['alerts_taken']:,} alerts were new")
                     self._delivery.begin()
+
+    def _tell_refused(self) -> None:
+        """What somebody sent that could not be read, the first of each topic."""
+        for door in (self._book.door, self._fleet.door):
+            if (said := door.news()) is not None:
+                one = notice("reader", said, time.time_ns())
+                self._tell(one)
+                self._delivery.notice(one)
 
 
 def decide(
@@ -165,7 +177,7 @@ def decide(
         at_end.callback(delivery.stop, _PATIENCE)
         privileges.give_away(files.path, settings.live.user)
         privileges.drop_privileges(settings.live.user)
-        decider = _Decider(settings, connection, delivery, say)
+        decider = _Decider(settings, connection, delivery, tell, say)
         if metrics:
             at_end.callback(serve(metrics, Collector(decider.counters)))
         notify("READY=1")

@@ -23,11 +23,11 @@ from typing import Final
 
 import msgspec
 
-from sensor.alerts.notice import Notice
+from sensor.alerts.notice import Notice, notice
 from sensor.base.terminal import complain
 from sensor.cluster.alert_book import AlertBook
 from sensor.cluster.brokers import KafkaWatch
-from sensor.cluster.fleet import FleetFollower
+from sensor.cluster.fleet import Fleet, FleetFollower, members_of
 from sensor.service import privileges
 from sensor.service.delivery import Delivery
 from sensor.service.supervisor import supervise
@@ -125,10 +125,11 @@ def _follow(
         at_end.callback(watch.stop)
         book = AlertBook(files, connection.settings.alerts_topic)
         at_end.callback(book.close)
+        fleet = Fleet(decider, members_of(files.path))
         begun = False
         while not hung_up.poll(0):
             try:
-                begun = _turns(connection, files, decider, delivery, watch, book, hung_up, begun)
+                begun = _turns(connection, files, fleet, delivery, watch, book, hung_up, begun)
             except _kafka_error():  # the watch says since when
                 delivery.turn()
                 hung_up.poll(int(_PAUSE * 1000))
@@ -142,7 +143,7 @@ def _kafka_error() -> type[Exception]:
 
 
 def _turns(
-    connection: Connection, files: StateFolder, decider: str, delivery: Delivery,
+    connection: Connection, files: StateFolder, fleet: Fleet, delivery: Delivery,
     watch: KafkaWatch, book: AlertBook, hung_up: select.poll, begun: bool,
 ) -> bool:  # fmt: skip
     """As long as Kafka is there; whether decisions are made by now. Raises KafkaError."""
@@ -150,12 +151,15 @@ def _turns(
     with ExitStack() as at_end:
         follower = book.follow(connection)
         at_end.callback(follower.close)
-        fleet = FleetFollower(connection, files, decider)
-        at_end.callback(fleet.close)
+        heard = FleetFollower(connection, files, fleet)
+        at_end.callback(heard.close)
         while not hung_up.poll(0):
             taken = book.take(follower)
-            fleet.turn()
-            watch.heard = max(watch.heard, fleet.heard, time.time_ns() if taken else 0)
+            heard.turn()
+            watch.heard = max(watch.heard, heard.heard, time.time_ns() if taken else 0)
+            for door in (book.door, fleet.door):
+                if (said := door.news()) is not None:
+                    _tell(notice("reader", said, time.time_ns()))
             if not begun and follower.caught_up:  # what is long over is there when that begins
                 begun = True
                 delivery.begin()

@@ -1,5 +1,6 @@
 """One policy for all: ceilings over all sensors, and one ledger wherever it is kept."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from lab.alerts import T0, alert, closed
 from lab.waiting import wait_for
 from sensor.alerts.alert import Alert
+from sensor.base.door import Door
 from sensor.blocking.ledger import Ledger
 from sensor.cluster.alert_book import AlertBook
 from sensor.cluster.alert_follower import AlertFollower, alert_of
@@ -65,8 +67,8 @@ class Desk(Cluster):
         return {key: json.loads(value) for key, value in last.items() if value}
 
     def notices(self) -> list[dict]:
-        told = [json.loads(record.value) for record in self.broker.read(self.health)]
-        return [one for one in told if one["schema"] == "port25.notice/1"]
+        told = [record.value for record in self.broker.read(self.health)]
+        return [json.loads(one) for one in told if b"port25.notice/1" in one]
 
 
 class Deciding:
@@ -162,17 +164,42 @@ def test_another_takes_over_with_nothing_but_the_topics(desk):
     assert two.end(signal.SIGTERM) == 0
 
 
+def test_why_a_message_is_left_out_is_said_once_for_each_topic(desk):
+    desk = desk()
+    one = desk.decide("one")
+    producer = KafkaProducer(**Connection(named(load_settings(str(desk.config)).kafka)).arguments)
+    for _ in range(2):
+        producer.send(desk.alerts, msgspec.json.encode(alert("0.0.0.0/0", NOW, NOW)), partition=0)
+        producer.send(desk.health, b"\xff", partition=0)
+    producer.close()
+    desk.tell([("north", alert("203.0.113.7", NOW, NOW))])
+
+    def refusals() -> list[str]:
+        return [said["text"] for said in desk.notices() if said["kind"] == "reader"]
+
+    wait_for(lambda: len(refusals()) == 2 and desk.in_force(), 60, "two refusals and a block")
+    assert [text.partition(":")[0] for text in sorted(refusals())] == [
+        "alerts_unreadable",
+        "fleet_unreadable",
+    ]
+    assert one.says("no subscriber: 0.0.0.0/0 (alert_follower.py")
+    assert one.end(signal.SIGTERM) == 0
+    assert len(refusals()) == 2
+
+
 def test_an_alert_of_a_schema_to_come_is_none():
     good = json.loads(msgspec.json.encode(alert("203.0.113.7", NOW, NOW)))
-    assert alert_of(json.dumps(good | {"schema": "port25.alert/2"}).encode()) is None
+    with pytest.raises(ValueError, match="schema"):
+        alert_of(json.dumps(good | {"schema": "port25.alert/2"}).encode())
 
 
 @pytest.mark.parametrize("field", ["ts", "opened", "revision"])
 @pytest.mark.parametrize("value", [-1, 1 << 63, (1 << 64) - 1, 10**30])
 def test_an_alert_that_no_journal_could_hold_is_none(field, value):
     good = json.loads(msgspec.json.encode(alert("203.0.113.7", NOW, NOW)))
-    assert alert_of(json.dumps(good).encode()) is not None
-    assert alert_of(json.dumps(good | {field: value}).encode()) is None
+    assert alert_of(json.dumps(good).encode()).host == "203.0.113.7"
+    with pytest.raises(ValueError, match=str(value)):
+        alert_of(json.dumps(good | {field: value}).encode())
 
 
 @pytest.mark.parametrize(
@@ -196,14 +223,16 @@ def test_an_alert_that_no_journal_could_hold_is_none(field, value):
 )
 def test_an_alert_of_who_is_no_subscriber_is_none(host, is_one):
     said = json.loads(msgspec.json.encode(alert("203.0.113.7", NOW, NOW))) | {"host": host}
-    assert (alert_of(json.dumps(said).encode()) is not None) == is_one
+    with contextlib.nullcontext() if is_one else pytest.raises(ValueError):
+        assert alert_of(json.dumps(said).encode()).host == host
 
 
 @pytest.mark.parametrize(
     "value", [b"", b"null", b"\xff", b"{}", b"[" * 200_000, b'{"a":' * 200_000]
 )
 def test_what_is_no_alert_is_none(value):
-    assert alert_of(value) is None
+    with pytest.raises((msgspec.MsgspecError, RecursionError)):
+        alert_of(value)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -222,7 +251,7 @@ def test_thousands_in_two_partitions_are_given_though_one_waits_for_the_other(
             value = msgspec.json.encode(alert("203.0.113.7", part * each + n, part * each + n))
             producer.send(settings.kafka.alerts_topic, value, partition=part)
     producer.close()
-    follower = AlertFollower(connection, {})
+    follower = AlertFollower(connection, Door("alerts_unreadable"), {})
     found: list[Alert] = []
     wait_for(lambda: found.extend(follower.poll()) or follower.caught_up, 60, "all")
     follower.close()
@@ -237,14 +266,14 @@ def test_alerts_are_given_as_they_happened(broker, tmp_path):
     settings = load_settings(str(desk.config))
     desk.tell(told)
     connection = Connection(named(settings.kafka))
-    follower = AlertFollower(connection, {})
+    follower = AlertFollower(connection, Door("alerts_unreadable"), {})
     found: list[Alert] = []
     wait_for(lambda: found.extend(follower.poll()) or follower.caught_up, 60, "all")
     assert len(found) == len(told)
     assert [one.ts for one in found] == sorted(one.ts for one in found)
     positions = dict(follower.positions)
     follower.close()
-    again = AlertFollower(connection, positions)
+    again = AlertFollower(connection, Door("alerts_unreadable"), positions)
     wait_for(lambda: found.extend(again.poll()) or again.caught_up, 60, "nothing")
     assert len(found) == len(told)
     again.close()
