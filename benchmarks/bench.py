@@ -8,6 +8,7 @@ after the other on one core; the best of three runs counts.
 """
 
 import argparse
+import ctypes
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.page import part
 from lab import sessions
@@ -206,27 +208,34 @@ def read_answers(servers: int = 20_000, rounds: int = 20) -> None:
 PORT25 = (sys.executable, "-m", "sensor", "replay", "-q")
 
 
+def syns(start: int, count: int, hosts: int) -> tuple[NDArray[np.uint8], NDArray[np.void]]:
+    """SYNs of minimum size, one after the other over ``hosts`` hosts: their bytes and frames."""
+    data, offsets = generate(count, hosts=hosts, bots=0, seed=start, only_syns=True)
+    frames = np.zeros(count, FRAME)
+    frames["offset"] = offsets[:-1] + 16
+    frames["captured"] = frames["wire"] = 60
+    frames["link"], frames["vlan"] = 1, -1
+    frames["ts"] = 1_700_000_000_000_000_000 + (start + np.arange(count)) * 20_000
+    addresses = (0x0A000000 + (start + np.arange(count)) % hosts).astype(">u4")
+    columns = (offsets[:-1] + 16 + 26)[:, None] + np.arange(4)
+    data[columns] = addresses.view(np.uint8).reshape(-1, 4)
+    return data, frames
+
+
 def scale(hosts: int) -> None:
-    """One row: SYNs of minimum size, one after the other over ``hosts`` hosts, from memory."""
+    """One row. Memory is the process's at its peak but for the packets, which are in it."""
     count = max(2 * hosts, 2_000_000)
     chunk = 131_072
     settings = Settings(limits=Limits(max_hosts=max(hosts, 16), max_connections=1_000_000))
     pipeline = Pipeline(settings)
     seconds, seen = [0.0, 0.0], [0, 0]  # of both halves: the system gives memory in the first
     peak = 0
+    data, frames = syns(0, chunk, hosts)
     for start in range(0, count, chunk):
         last = min(chunk, count - start)  # no host has one more than another, which would tell
-        records, offsets = generate(chunk, hosts=hosts, bots=0, seed=start, only_syns=True)
-        data = records
-        frames = np.zeros(chunk, FRAME)
-        frames["offset"] = offsets[:-1] + 16
-        frames["captured"] = frames["wire"] = 60
-        frames["link"], frames["vlan"] = 1, -1
-        frames["ts"] = 1_700_000_000_000_000_000 + (start + np.arange(chunk)) * 20_000
-        addresses = (0x0A000000 + (start + np.arange(chunk)) % hosts).astype(">u4")
-        columns = (offsets[:-1] + 16 + 26)[:, None] + np.arange(4)
-        data[columns] = addresses.view(np.uint8).reshape(-1, 4)
-        Path("/proc/self/clear_refs").write_text("5")  # what generates packets has had its peak
+        data[:], frames[:] = syns(start, chunk, hosts)  # in place: a pipeline holds its last block
+        ctypes.CDLL(None).malloc_trim(0)  # what generates packets has had its peak
+        Path("/proc/self/clear_refs").write_text("5")
         began = time.perf_counter()
         for at in range(0, last, 8192):
             part = frames[at : min(at + 8192, last)]
@@ -236,10 +245,11 @@ def scale(hosts: int) -> None:
             seconds[start >= count // 2] += time.perf_counter() - began
             seen[start >= count // 2] += last
         status = Path("/proc/self/status").read_text()  # rusage would count the parent's peak in
-        peak = max(peak, int(status.partition("VmHWM:")[2].split()[0]))
+        used = int(status.partition("VmHWM:")[2].split()[0]) << 10
+        peak = max(peak, used - data.nbytes - frames.nbytes)
     tracked = pipeline.counters()["hosts"]["hosts"]
     first, second = (1e9 * s / n for s, n in zip(seconds, seen, strict=True))
-    row = f"| {tracked:,} | {first:.0f} | {second:.0f} | {1000 / second:.1f} | {peak / 2**20:.2f} |"
+    row = f"| {tracked:,} | {first:.0f} | {second:.0f} | {1000 / second:.1f} | {peak / 2**30:.2f} |"
     print(row, flush=True)
 
 
