@@ -16,10 +16,10 @@ PATIENCE = 200_000
 expect.set_options(timeout=PATIENCE)
 BUSY = """
 const soon = window.setTimeout;
-window.requestAnimationFrame = (does) => soon(does, 1000);
-window.setTimeout = (does, ms, ...rest) => soon(does, ms === 100 ? 1000 : ms, ...rest);
+window.requestAnimationFrame = (does) => soon(does, 300);
+window.setTimeout = (does, ms, ...rest) => soon(does, ms === 100 ? 300 : ms, ...rest);
 """
-"""A page's effects (Preact's, which wait for a frame or 100 ms) come a second after its drawing."""
+"""A page's effects (Preact's, which wait for a frame or 100 ms) come late."""
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
