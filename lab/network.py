@@ -7,7 +7,7 @@ port (SPAN) of the router, where the sensor listens.
                           span0 --- mirror0 watch
 
 Cables are veth pairs, made to carry what real ones do: no unfilled checksums, no giant segments.
-Needs root, iproute2 and ethtool.
+Needs root, iproute2, ethtool and nftables.
 """
 
 import itertools
@@ -23,6 +23,19 @@ from lab.waiting import wait_for
 
 __all__ = ["Laboratory"]
 
+_UNREACHABLE = """
+table ip unreachable {
+  set told { type ipv4_addr; flags dynamic; size 65535; timeout 1m; }
+  chain forward {
+    type filter hook forward priority 0;
+    ip daddr 198.19.0.0/17 update @told { ip saddr limit rate 1/second burst 5 packets } \\
+      reject with icmp host-unreachable
+    ip daddr 198.19.0.0/17 drop
+  }
+}
+"""
+"""What Linux tells of a network it has no route to: each host five times, then once a second. Its
+own count of that may go wrong where two processors tell the same host."""
 _NUMBERS = itertools.count(os.getpid() % 10_000 * 10)
 
 
@@ -60,10 +73,10 @@ class Laboratory:
             self._ip("-n", space, "route", "add", "default", "via", gateway)
         # The internet: a network in which every address answers, and two in which none does.
         self._ip("-n", self.outside, "route", "add", "local", "198.18.0.0/16", "dev", "lo")
-        self._ip("-n", self.outside, "route", "add", "unreachable", "198.19.0.0/17")
         self._ip("-n", self.outside, "route", "add", "blackhole", "198.19.128.0/17")
         for space in (self.router, self.outside):
             self.run(space, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
+        self.run(self.outside, "nft", "-f", "-", input=_UNREACHABLE)
         # What the router has forwarded, either way. (Received packets would keep their sender's own
         # time stamps, which no cable carries.)
         for link in ("acc0", "core0"):

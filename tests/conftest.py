@@ -2,12 +2,13 @@
 
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,6 +36,7 @@ __all__ = [
 
 map_tables()
 T = TypeVar("T")
+_SAID = re.compile(r"(err|out|said|log)\b")
 _COST = pytest.StashKey[tuple[list, float]]()
 
 COMPILE = """
@@ -80,10 +82,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(item: pytest.Item, call: object) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: object
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     cost, before = item.stash[_COST]
     cost[1] = _spent() - before
-    return (yield)
+    report = yield
+    if report.failed:
+        report.sections += [("last lines of " + path.name, text) for path, text in _written(item)]
+    return report
+
+
+def _written(item: pytest.Item) -> Iterator[tuple[Path, str]]:
+    """What programs of this test wrote, the end of each file."""
+    for name in ("folder", "tmp_path"):
+        made = getattr(item, "funcargs", {}).get(name)
+        for path in sorted(made.rglob("*")) if made else ():
+            if path.is_file() and (path.suffix == ".log" or _SAID.match(path.name)):
+                yield path, path.read_text(errors="replace")[-3000:]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -15,7 +15,7 @@ from tests.conftest import needs
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_small_provider_leaves_nothing_behind(how, tmp_path):
-    needs("ip", "ethtool", "tc", "postfix", root=True)
+    needs("ip", "ethtool", "nft", "tc", "postfix", root=True)
     log = tmp_path / "log"
     with log.open("w") as out:
         command = [sys.executable, "-m", "lab.provider"]

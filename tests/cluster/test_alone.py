@@ -40,7 +40,7 @@ def cut_off(border: Border) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.xdist_group("whole machine")
 def test_a_border_without_kafka_alerts_alone_and_blocks_nobody(folder, tmp_path):
-    needs("java", "mvn", "ip", "ethtool", "tcpdump", "postfix", root=True)
+    needs("java", "mvn", "ip", "ethtool", "nft", "tcpdump", "postfix", root=True)
     with Laboratory() as lab:
         border = Border(lab, folder)
         border.sensor.configure(ALONE)

@@ -17,7 +17,7 @@ from tests.conftest import needs
 @pytest.mark.timeout(400)
 @pytest.mark.xdist_group("whole machine")
 def test_a_border_has_a_page_that_gives_its_packets(folder, tmp_path):
-    needs("java", "mvn", "ip", "ethtool", "tcpdump", "postfix", root=True)
+    needs("java", "mvn", "ip", "ethtool", "nft", "tcpdump", "postfix", root=True)
     with Laboratory() as lab:
         border = Border(lab, folder)
         border.start_broker()

@@ -84,7 +84,7 @@ class Border:
 @pytest.mark.timeout(800)
 @pytest.mark.xdist_group("whole machine")
 def test_brokers_go_away_and_come_back_and_nothing_is_lost(folder):
-    needs("java", "mvn", "ip", "ethtool", "tcpdump", "postfix", root=True)
+    needs("java", "mvn", "ip", "ethtool", "nft", "tcpdump", "postfix", root=True)
     with Laboratory() as lab:
         border = Border(lab, folder)
         border.start_broker()

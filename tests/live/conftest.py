@@ -9,7 +9,7 @@ from lab import mail_servers
 from lab.network import Laboratory
 from tests.conftest import cannot
 
-NEEDED = ("ip", "tcpdump", "tshark", "swaks", "openssl", "ethtool", "tc")
+NEEDED = ("ip", "tcpdump", "tshark", "swaks", "openssl", "ethtool", "tc", "nft")
 
 
 @pytest.fixture(scope="module", autouse=True)
