@@ -34,8 +34,8 @@ table ip unreachable {
   }
 }
 """
-"""What Linux tells of a network it has no route to: each host five times, then once a second. Its
-own count of that may go wrong where two processors tell the same host."""
+"""What Linux tells of a network it has no route to: each host five times, then once a second. By
+its own count some are missing at times on a busy machine (route.error_burst; why is not known)."""
 _NUMBERS = itertools.count(os.getpid() % 10_000 * 10)
 
 
