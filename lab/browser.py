@@ -14,7 +14,7 @@ SCREENS = ROOT / "build" / "screens"
 PATIENCE = 200_000
 """Milliseconds for anything on a page: a busy machine is waited for."""
 expect.set_options(timeout=PATIENCE)
-BUSY = """
+_LATE = """
 const soon = window.setTimeout;
 window.requestAnimationFrame = (does) => soon(does, 300);
 window.setTimeout = (does, ms, ...rest) => soon(does, ms === 100 ? 300 : ms, ...rest);
@@ -75,7 +75,7 @@ def browsing(
             ignore_https_errors=any_certificate,
         )
         if busy:
-            context.add_init_script(BUSY)
+            context.add_init_script(_LATE)
         browser = Browser(context.new_page(), printed.split("?")[0].rstrip("/"))
         browser.page.goto(printed)
         yield browser

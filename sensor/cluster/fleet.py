@@ -236,7 +236,7 @@ class FleetFollower:
 
         self._topic = connection.settings.health_topic
         self._path = files.fleet
-        self.fleet = fleet
+        self._fleet = fleet
         self.heard = 0
         """when something was last heard, nanoseconds since 1970; 0: nothing was"""
         self._written = 0.0
@@ -261,16 +261,16 @@ class FleetFollower:
             for records in self._consumer.poll(0).values():
                 self.heard = time.time_ns()
                 for record in records:
-                    self.fleet.take(record.key or b"", record.value or b"", time.time_ns())
+                    self._fleet.take(record.key or b"", record.value or b"", time.time_ns())
         if now - self._written >= _WRITE:
             self._written = now
             self._write()
 
     def _write(self) -> None:
         try:
-            replace(self._path, msgspec.json.encode(self.fleet.members(time.time_ns())))
+            replace(self._path, msgspec.json.encode(self._fleet.members(time.time_ns())))
         except OSError:  # a full disk: decisions go on
-            self.fleet.counters["fleet_not_written"] += 1
+            self._fleet.counters["fleet_not_written"] += 1
 
     def _look(self) -> None:
         from kafka import TopicPartition

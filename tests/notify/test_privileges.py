@@ -71,7 +71,7 @@ def test_as_nobody_with_roots_secrets(folder):
             try:
                 names = ["notify/desk", "notify/hook", "notify/pager"]
                 wait_for(lambda: files.outbox.exists(), 60, "the deliverer")
-                wait_for(lambda: Outbox(files.outbox).sinks() == names, 60, f"{names}")
+                wait_for(lambda: Outbox(files.outbox).sinks() == names, 60, str(names))
                 Journal(files.journal).write([alert("203.0.113.2", at=5)])
                 wait_for(lambda: len(Hook.taken) == 2, 60, "web server and pager")
                 wait_for(lambda: len(spool()) == 1, 60, "mail")
